@@ -1,0 +1,134 @@
+/**
+ * StorageEngine: bytes by key, durably. The contract that the memory engine and the log engine both keep, and
+ * that one suite (`test/contract/storage-engine.contract.ts`) checks on both. Storage knows records, partitions
+ * and version digests; it never looks inside a value, and never knows of quorums.
+ */
+
+/** Where a record lives. `hash` is the 64-bit hash of `key`, whose top bits are the partition. */
+export interface KeyAddress {
+  /** 0 … partitionCount − 1 */
+  readonly partition: number;
+  /** unsigned 64-bit */
+  readonly hash: bigint;
+  /** 1 … 2048 bytes; storage compares it, nothing else */
+  readonly key: Uint8Array;
+}
+
+/** One write. The engine may keep `key` and `value` until the promise settles: callers must not change them before. */
+export interface PutRequest {
+  readonly address: KeyAddress;
+  readonly value: Uint8Array;
+  /** version digest of the value, unsigned 64-bit, never 0 */
+  readonly digest: bigint;
+  readonly isTombstone: boolean;
+}
+
+export interface StoredRecord {
+  readonly value: Uint8Array;
+  readonly digest: bigint;
+  readonly isTombstone: boolean;
+}
+
+/** One key met by a scan. */
+export interface ScanEntry {
+  readonly hash: bigint;
+  readonly key: Uint8Array;
+  readonly digest: bigint;
+  readonly isTombstone: boolean;
+}
+
+export interface ScanPage {
+  readonly entries: readonly ScanEntry[];
+  /** hash to go on from (inclusive); undefined when the partition is exhausted. All keys of one hash come in one page. */
+  readonly nextHash: bigint | undefined;
+}
+
+/** Who this store is: the actor that dots carry, and how far its counters are leased. */
+export interface StoreIdentity {
+  /** random, 1 … 2^48 − 1; drawn anew whenever local data may have been lost */
+  readonly actor: number;
+  /** actors that this store had before, oldest first */
+  readonly pastActors: readonly number[];
+  /** counters up to and including this may have been used by this store (any actor); new ones must be above */
+  readonly leasedThrough: number;
+}
+
+/** How the store came up. */
+export interface RecoveryReport {
+  readonly mode: "fresh" | "clean" | "unclean";
+  readonly recordCount: number;
+  readonly scannedBytes: number;
+  readonly truncatedBytes: number;
+  readonly corruptRecordCount: number;
+  /** the actor was drawn anew at this start */
+  readonly isNewActor: boolean;
+  readonly durationMs: number;
+}
+
+export interface StorageStats {
+  readonly keyCount: number;
+  readonly tombstoneCount: number;
+  readonly liveBytes: number;
+  readonly diskBytes: number;
+  readonly indexBytes: number;
+  readonly segmentCount: number;
+  readonly putCount: number;
+  readonly commitCount: number;
+  readonly compactedBytes: number;
+  readonly corruptReadCount: number;
+}
+
+export interface StorageEngine {
+  readonly partitionCount: number;
+  readonly recovery: RecoveryReport;
+  readonly identity: StoreIdentity;
+
+  /**
+   * The digest of the newest record of the key's HASH, from RAM; 0n when there is none. When two keys share a hash
+   * it may belong to the other one: digests of different keys never agree, so a caller only ever sees a difference
+   * that a `get` then settles.
+   */
+  digestOf(address: KeyAddress): bigint;
+  /**
+   * The newest durable record, or undefined. Returns at once when the bytes are believed cached, a promise otherwise.
+   * Throws (or rejects with) CorruptRecordError when the stored bytes fail their checksum: an error is not an absence.
+   */
+  get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined>;
+  /**
+   * Resolves when the record is durable (by the engine's durability) and visible. Rejects with DiskFullError (nothing
+   * was kept, ever), StoreFailedError (unknown; the store takes no more writes) or StoreClosedError.
+   * Two puts of one key that overlap are ordered by call. Callers serialize read-modify-write themselves.
+   */
+  put(request: PutRequest): Promise<void>;
+  /** Up to `limit` keys (≥ 1) of a partition from `fromHash` on, in hash order, tombstones included. */
+  scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage>;
+
+  /** Merkle tree of a partition over (key hash, digest): the root, 0n when empty. From RAM. */
+  merkleRoot(partition: number): bigint;
+  /** The 16 children of a node: path [] is the root's, path [i] that of child i. From RAM. */
+  merkleChildren(partition: number, path: readonly number[]): readonly bigint[];
+  /** What a leaf (0 … 255) holds, in hash order. From RAM. */
+  merkleLeaf(partition: number, leaf: number): readonly { readonly hash: bigint; readonly digest: bigint }[];
+
+  /** True when acknowledged records of the partition may be missing here: an absence proves nothing. */
+  isSuspect(partition: number): boolean;
+  suspectPartitions(): readonly number[];
+  /** Declares a partition whole again, durably. */
+  clearSuspect(partition: number): Promise<void>;
+
+  /** Resolves when the promise "no counter ≤ through will be reused" is durable. `through` only grows. */
+  leaseCounters(through: number): Promise<void>;
+  /** Draws a new actor, durably: a peer has seen a dot of ours that we do not know. */
+  renewActor(): Promise<void>;
+
+  /** A small named document (≤ 1 MiB; name [a-z0-9-]{1,32}), atomically replaced, durable when resolved. */
+  writeDocument(name: string, bytes: Uint8Array): Promise<void>;
+  readDocument(name: string): Uint8Array | undefined;
+
+  stats(): StorageStats;
+  /** Set when the store has failed for good (fsync error): the process should end. */
+  readonly failure: Error | undefined;
+  onFailure(listen: (error: Error) => void): void;
+  /** Finishes accepted writes, writes the clean marker, releases the lock. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,50 @@
+/** What can go wrong in storage: closed list, each with a stable code. Must never be matched by message. */
+
+/** Stored bytes failed their checksum; the record is unreadable here, which is not the same as absent. */
+export class CorruptRecordError extends Error {
+  readonly code = "CORRUPT_RECORD";
+  readonly segment: number;
+  readonly offset: number;
+  constructor(at: { readonly segment: number; readonly offset: number }, options?: ErrorOptions) {
+    super(`the record at segment ${at.segment}, offset ${at.offset} fails its checksum`, options);
+    this.name = "CorruptRecordError";
+    this.segment = at.segment;
+    this.offset = at.offset;
+  }
+}
+
+/** No space: the write left no trace. Reads go on. */
+export class DiskFullError extends Error {
+  readonly code = "DISK_FULL";
+  constructor(options?: ErrorOptions) {
+    super("the disk is full: the write left no trace", options);
+    this.name = "DiskFullError";
+  }
+}
+
+/** A write or fsync failed: what is on disk is unknown, so the store takes nothing more. The process should end. */
+export class StoreFailedError extends Error {
+  readonly code = "STORE_FAILED";
+  constructor(options?: ErrorOptions) {
+    super("the store has failed and must be reopened", options);
+    this.name = "StoreFailedError";
+  }
+}
+
+/** The store is closed or closing. */
+export class StoreClosedError extends Error {
+  readonly code = "STORE_CLOSED";
+  constructor() {
+    super("the store is closed");
+    this.name = "StoreClosedError";
+  }
+}
+
+/** The data directory cannot be opened as it is; the message says what to do. */
+export class StoreUnusableError extends Error {
+  readonly code = "STORE_UNUSABLE";
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "StoreUnusableError";
+  }
+}
