@@ -1,0 +1,63 @@
+/**
+ * Every bound of the house, by name and unit; relations between bounds are asserted at load. Limits of clients never
+ * bind repair: data that was once accepted is never dropped for its size (research: Riak's limits on handoff lost data).
+ */
+import assert from "node:assert/strict";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** What a client may send. */
+export const MAX_KEY_BYTES: number = 1 * KIB;
+export const MAX_VALUE_BYTES: number = 1 * MIB;
+export const MAX_OBJECT_BYTES: number = 16 * MIB;
+export const MAX_SIBLINGS: number = 64;
+export const MAX_CONTENT_TYPE_BYTES: number = 255;
+export const MAX_BATCH_OPS: number = 128;
+export const MAX_BATCH_BYTES: number = 4 * MIB;
+export const MAX_LIST_LIMIT: number = 1_000;
+export const DEFAULT_LIST_LIMIT: number = 100;
+/** Entries of a causal context: actors plus detached dots. */
+export const MAX_CONTEXT_ENTRIES: number = 256;
+export const MAX_CONTEXT_TOKEN_CHARS: number = 8 * KIB;
+export const MAX_BUCKETS: number = 10_000;
+
+/** Time that a request may take. */
+export const DEFAULT_TIMEOUT_MS: number = 2_000;
+export const MAX_TIMEOUT_MS: number = 30_000;
+/** A replica slower than min(its p95, this) is hedged with the next one. */
+export const HEDGE_DELAY_MAX_MS: number = 50;
+export const HEDGE_BUDGET_RATIO: number = 0.05;
+
+/** Requests under way at one node. */
+export const MAX_INFLIGHT_REQUESTS: number = 1_024;
+export const MAX_INFLIGHT_BYTES: number = 64 * MIB;
+
+/** Peer links. */
+export const MAX_FRAME_BYTES: number = 20 * MIB;
+export const MAX_LINK_QUEUE_BYTES: number = 4 * MIB;
+export const MAX_PEER_QUEUE_BYTES: number = 32 * MIB;
+export const MAX_ALL_PEERS_QUEUE_BYTES: number = 128 * MIB;
+export const MAX_CALLS_PER_LINK: number = 16_384;
+export const HANDSHAKE_TIMEOUT_MS: number = 2_000;
+export const DIAL_TIMEOUT_MS: number = 1_000;
+export const RECONNECT_MIN_MS: number = 50;
+export const RECONNECT_MAX_MS: number = 2_000;
+/** A link that carries nothing for this long is probed; one that does not answer a probe within it is closed. */
+export const LINK_IDLE_PROBE_MS: number = 1_000;
+
+/** The cluster. */
+export const MAX_MEMBERS: number = 1_024;
+export const MIN_PARTITIONS: number = 64;
+export const MAX_PARTITIONS: number = 4_096;
+export const MAX_REPLICAS: number = 7;
+
+/** How far ahead of the wall clock a merged counter may pull ours. */
+export const MAX_CLOCK_SKEW_MICROS: number = 60_000_000;
+/** Counters leased at a time: one minute of wall clock in microseconds. */
+export const COUNTER_LEASE_BLOCK: number = 60_000_000;
+
+assert.ok(MAX_OBJECT_BYTES + 64 * KIB <= MAX_FRAME_BYTES, "the largest object fits into a frame");
+assert.ok(MAX_FRAME_BYTES <= MAX_PEER_QUEUE_BYTES, "a peer can queue the largest frame");
+assert.ok(MAX_VALUE_BYTES <= MAX_BATCH_BYTES && MAX_BATCH_BYTES <= MAX_OBJECT_BYTES, "client limits nest");
+assert.ok(DEFAULT_TIMEOUT_MS <= MAX_TIMEOUT_MS, "the default timeout is allowed");

@@ -1,0 +1,78 @@
+/**
+ * The windows: clock, random, network, and the log. Only `services/adapters/` and the simulator implement them;
+ * everything else is handed them. (The disk window is storage's own: `storage/ports.ts`.) Must never open one here.
+ */
+
+/** Something scheduled that may be called off. Cancelling twice, or after it ran, does nothing. */
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Milliseconds, with fractions, of a clock that never goes back. For intervals. */
+  monotonicMs(): number;
+  /** Microseconds since 1970 by the wall clock, an integer below 2^53; may jump either way. For dates and dots. */
+  wallMicros(): number;
+  /** Runs `run` once after `delayMs` (≥ 0). */
+  setTimer(delayMs: number, run: () => void): Timer;
+  /** Runs `run` after the current turn of the event loop, before timers: for work gathered over one turn. */
+  defer(run: () => void): void;
+}
+
+export interface Random {
+  /** An integer in [0, 2^32). */
+  u32(): number;
+  /** A number in [0, 1). */
+  float(): number;
+  /** Unpredictable bytes in production, seeded ones in simulation. */
+  bytes(count: number): Uint8Array;
+  /** A stream of its own by name, so that a new caller never shifts what the others draw. */
+  fork(label: string): Random;
+}
+
+/** A two-way stream of bytes to another node. Order is kept; it may end at any byte. */
+export interface ByteLink {
+  /** `host:port` of the other side, for logs only: identity is never an address. */
+  readonly remote: string;
+  /** Bytes accepted by `write` that have not left yet. */
+  readonly queuedBytes: number;
+  /** Queues bytes; the link may keep the array until it has left: never change it afterwards. Ignored once closed. */
+  write(bytes: Uint8Array): void;
+  /** Sets the one listener of each kind. Bytes that came before are kept and delivered, in order, on the next turn. */
+  listen(listener: {
+    /** `bytes` belongs to the receiver for ever: the link never reuses it. */
+    readonly onBytes: (bytes: Uint8Array) => void;
+    /** Called once, whoever closed and why. */
+    readonly onClose: (reason: string) => void;
+  }): void;
+  /** Ends the link at once; what is queued may be lost. */
+  close(reason: string): void;
+}
+
+export interface Listener {
+  /** The address really bound, `host:port`. */
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+export interface Network {
+  /** Accepts links on `host:port`. */
+  listen(address: string, accept: (link: ByteLink) => void): Promise<Listener>;
+  /** Opens a link; rejects when none stands after `timeoutMs`. */
+  dial(address: string, timeoutMs: number): Promise<ByteLink>;
+  /** All addresses behind a `host:port` whose host may be a DNS name, sorted; an address answers itself. */
+  resolve(address: string): Promise<readonly string[]>;
+}
+
+/** One event: a stable name (`room.what-happened`) and facts with units in their names. Never values of keys. */
+export type LogFacts = { readonly event: string } & Readonly<Record<string, unknown>>;
+
+export interface Log {
+  debug(facts: LogFacts): void;
+  /** state changed */
+  info(facts: LogFacts): void;
+  /** we coped */
+  warn(facts: LogFacts): void;
+  /** someone must act */
+  error(facts: LogFacts): void;
+}

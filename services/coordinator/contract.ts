@@ -1,0 +1,145 @@
+/** What the coordinator is asked and what it answers: the types that `api`, `node` and tests speak. No code here. */
+
+import type { ErrorCode, Outcome } from "../base/errors.ts";
+import type { BucketName, NodeId } from "../base/ids.ts";
+import type { CausalContext, Dot, SiblingSet } from "../versioning/types.ts";
+
+/** How many replicas: a number (1 … 7) or a name for 1, ⌊n/2⌋+1, n. */
+export type QuorumLevel = number | "one" | "quorum" | "all";
+
+/** The knobs of one request; what is absent comes from the bucket. */
+export interface Knobs {
+  readonly r?: QuorumLevel;
+  readonly w?: QuorumLevel;
+  readonly pr?: QuorumLevel;
+  readonly pw?: QuorumLevel;
+  readonly sloppy: boolean;
+  readonly timeoutMs: number;
+  readonly explain: boolean;
+}
+
+export interface KeyName {
+  readonly bucket: BucketName;
+  /** 1 … 1024 bytes */
+  readonly key: Uint8Array;
+}
+
+export interface GetRequest {
+  readonly name: KeyName;
+  readonly knobs: Knobs;
+  /** answer at least this version, or `stale` */
+  readonly atLeast?: CausalContext;
+}
+
+export interface PutRequest {
+  readonly name: KeyName;
+  readonly knobs: Knobs;
+  readonly contentType: string;
+  readonly bytes: Uint8Array;
+  /** undefined: a blind write */
+  readonly context: CausalContext | undefined;
+  /** for blind writes; undefined: as the bucket says */
+  readonly blind?: "overwrite" | "sibling" | "reject";
+}
+
+export interface DeleteRequest {
+  readonly name: KeyName;
+  readonly knobs: Knobs;
+  readonly context: CausalContext | undefined;
+}
+
+/** One replica's part in a request, for `explain` and for the reasons in an error. */
+export interface ReplicaReport {
+  readonly node: NodeId;
+  readonly role: "owner" | "fallback";
+  readonly slot: number;
+  readonly zone: string;
+  readonly asked: "object" | "digest" | "store" | "nothing";
+  /** `ok`, a refusal reason, `timeout`, `unreachable`, `link_closed`, `pending`, `failed`, `not_asked` */
+  readonly answer: string;
+  /** version digest, 16 hex digits; absent when unknown */
+  readonly digest?: string;
+  readonly latencyMs?: number;
+  readonly hint: boolean;
+}
+
+export interface Explain {
+  readonly partition: number;
+  /** 16 hex digits */
+  readonly ringHash: string;
+  readonly coordinator: NodeId;
+  readonly replicas: readonly ReplicaReport[];
+  readonly repaired: readonly NodeId[];
+  readonly hedged: boolean;
+  /** this node forwarded the write to that owner */
+  readonly forwardedTo?: NodeId;
+}
+
+export interface Acks {
+  readonly required: number;
+  readonly received: number;
+  readonly owners: number;
+  readonly fallbacks: number;
+  readonly durable: number;
+}
+
+/** A request that was not answered as asked. */
+export interface Failure {
+  readonly kind: "failed";
+  readonly code: ErrorCode;
+  readonly outcome: Outcome;
+  readonly retryable: boolean;
+  /** in words, what was wrong and what to do */
+  readonly detail: string;
+  readonly required?: number;
+  readonly received?: number;
+  readonly replicas?: readonly ReplicaReport[];
+  /** further facts for the problem document, e.g. limit and size */
+  readonly facts?: Readonly<Record<string, unknown>>;
+  readonly explain?: Explain;
+}
+
+export type GetAnswer =
+  /** `set` has one sibling or more */
+  | { readonly kind: "found"; readonly set: SiblingSet; readonly digest: bigint; readonly explain?: Explain }
+  /** there was a value once; `context` lets a re-create follow the delete */
+  | { readonly kind: "deleted"; readonly context: CausalContext; readonly explain?: Explain }
+  | { readonly kind: "not_found"; readonly explain?: Explain }
+  | Failure;
+
+export type WriteAnswer =
+  | {
+      readonly kind: "applied";
+      /** covers what the writer had seen or replaced, and the new dot; never a sibling that the writer has not seen */
+      readonly context: CausalContext;
+      readonly dot: Dot;
+      /** siblings that stand now, at the coordinating replica */
+      readonly siblingCount: number;
+      readonly acks: Acks;
+      readonly explain?: Explain;
+    }
+  | Failure;
+
+export interface ListRequest {
+  readonly bucket: BucketName;
+  readonly limit: number;
+  /** where to go on, as an earlier page gave it: a hash position, unsigned 64-bit */
+  readonly from: bigint;
+  readonly prefix: Uint8Array;
+  readonly timeoutMs: number;
+}
+
+export type ListAnswer =
+  | {
+      readonly kind: "page";
+      readonly keys: readonly Uint8Array[] /** undefined: complete */;
+      readonly next: bigint | undefined;
+    }
+  | Failure;
+
+export interface Coordinator {
+  get(request: GetRequest): Promise<GetAnswer>;
+  put(request: PutRequest): Promise<WriteAnswer>;
+  delete(request: DeleteRequest): Promise<WriteAnswer>;
+  list(request: ListRequest): Promise<ListAnswer>;
+}
