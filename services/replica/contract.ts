@@ -1,0 +1,93 @@
+/** What one node does with one key: the types that `coordinator`, `peers` handlers and tests speak. No code here. */
+import type { CausalContext, Dot, SiblingSet } from "../versioning/types.ts";
+
+/** Same shape as storage's KeyAddress and the wire's KeyOnWire. */
+export interface KeyLocation {
+  readonly partition: number;
+  /** unsigned 64-bit xxh64 of `key`; its top bits are the partition */
+  readonly hash: bigint;
+  /** bucket, 0x00, key */
+  readonly key: Uint8Array;
+}
+
+export type WriteIntent =
+  | {
+      readonly kind: "put";
+      readonly contentType: string;
+      readonly bytes: Uint8Array;
+      /** wall-clock milliseconds; 0 = never */
+      readonly expiresAtMs: number;
+      readonly context: CausalContext | undefined;
+      /** what a blind put replaces: all that this replica holds, or nothing */
+      readonly blind: "overwrite" | "sibling";
+    }
+  | { readonly kind: "delete"; readonly context: CausalContext | undefined };
+
+/** A write that has its dot, before it is durable anywhere. */
+export interface Minted {
+  /** digest of what this replica held before, 0n = nothing */
+  readonly baseDigest: bigint;
+  readonly digest: bigint;
+  /** the encoded sibling set, whole: what goes to the other owners */
+  readonly object: Uint8Array;
+  readonly dot: Dot;
+  /** what the writer may be told it has seen (see the contract of the coordinator) */
+  readonly context: CausalContext;
+  readonly siblingCount: number;
+}
+
+/** Why a replica did nothing; no trace was left. */
+export interface ReplicaRefusal {
+  readonly kind: "refused";
+  readonly reason:
+    | "not_owner"
+    | "disk_full"
+    | "too_many_siblings"
+    | "object_too_large"
+    | "corrupt_record"
+    | "shutting_down"
+    | "expired";
+  readonly detail: string;
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
+
+export type ReplicaWriteResult =
+  | { readonly kind: "stored"; readonly digest: bigint; readonly isDurable: boolean }
+  | ReplicaRefusal
+  /** the store failed while writing: the write may or may not be there */
+  | { readonly kind: "failed"; readonly detail: string };
+
+export type ReplicaReadResult =
+  | { readonly kind: "object" /** undefined: nothing here */; readonly set: SiblingSet | undefined }
+  | ReplicaRefusal;
+
+export interface LocalReplica {
+  /** The slot this node holds of the partition by its own durable record, −1 for none. */
+  slotOf(partition: number): number;
+  isSuspect(partition: number): boolean;
+  /** From RAM; 0n = nothing. */
+  digestOf(location: KeyLocation): bigint;
+  /** The decoded versions; at once when the bytes are cached. */
+  read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult>;
+  /** The same, encoded, for the wire. */
+  readEncoded(
+    location: KeyLocation,
+  ):
+    | { readonly kind: "object"; readonly object: Uint8Array | undefined }
+    | ReplicaRefusal
+    | Promise<{ readonly kind: "object"; readonly object: Uint8Array | undefined } | ReplicaRefusal>;
+  /**
+   * Reads, mints a dot, stores. `onMinted` is called once, synchronously, before the local append is durable, so that
+   * the other owners are asked at the same time; never called when the answer is a refusal before minting.
+   * Writes of one key are serialized.
+   */
+  write(location: KeyLocation, intent: WriteIntent, onMinted: (minted: Minted) => void): Promise<ReplicaWriteResult>;
+  /**
+   * Takes a finished version from another replica: appended without reading when what is held has `baseDigest` (or
+   * nothing is held), merged otherwise. Client limits never apply here.
+   */
+  store(
+    location: KeyLocation,
+    version: { readonly baseDigest: bigint; readonly digest: bigint; readonly object: Uint8Array },
+  ): Promise<ReplicaWriteResult>;
+}
