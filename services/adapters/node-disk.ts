@@ -1,0 +1,207 @@
+/**
+ * The disk window on `node:fs`: one directory tree, with the calls that durability hangs on (O_DSYNC, fdatasync, fsync
+ * of directories) made as they are named. Must never retry a failed fsync, nor turn an error into an empty answer:
+ * the only code it swallows is ENOENT where the port says that absence is an answer.
+ *
+ * Source: open(2), fsync(2); `research/reliability.md` §3.4.
+ */
+import * as fs from "node:fs";
+import { dirname, join } from "node:path";
+import { type Disk, DiskError, type DiskFile, type OpenMode } from "../../storage/ports.ts";
+import { takeDirectoryLock } from "./directory-lock.ts";
+
+const { O_CREAT, O_DIRECTORY, O_DSYNC, O_RDONLY, O_RDWR, O_TRUNC } = fs.constants;
+
+/** A create mode empties a file that exists already: only names that nothing lives under are ever created. */
+const openFlags: Readonly<Record<OpenMode, number>> = {
+  read: O_RDONLY,
+  "read-write": O_RDWR,
+  create: O_RDWR | O_CREAT | O_TRUNC,
+  dsync: O_RDWR | O_DSYNC,
+  "create-dsync": O_RDWR | O_CREAT | O_TRUNC | O_DSYNC,
+};
+const fileMode = 0o640;
+const directoryMode = 0o750;
+
+/** Opens the disk window on a directory, which is made (with its parents) when it is absent. Throws `DiskError`. */
+export async function openNodeDisk(root: string): Promise<Disk> {
+  await attempt("mkdir", root, () => fs.promises.mkdir(root, { recursive: true, mode: directoryMode }));
+  await fsyncPath(dirname(root));
+  return new NodeDisk(root);
+}
+
+class NodeDisk implements Disk {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async open(path: string, mode: OpenMode): Promise<DiskFile> {
+    const full = this.#inside(path);
+    const fd = await call<number>("open", full, (done) => fs.open(full, openFlags[mode], fileMode, done));
+    return new NodeDiskFile(fd, full);
+  }
+
+  async exists(path: string): Promise<boolean> {
+    const full = this.#inside(path);
+    try {
+      await attempt("stat", full, () => fs.promises.stat(full));
+      return true;
+    } catch (error) {
+      if (isAbsence(error)) return false;
+      throw error;
+    }
+  }
+
+  async list(path: string): Promise<readonly string[]> {
+    const full = this.#inside(path);
+    try {
+      const names = await attempt("readdir", full, () => fs.promises.readdir(full));
+      return names.sort();
+    } catch (error) {
+      if (isAbsence(error)) return [];
+      throw error;
+    }
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    const full = this.#inside(path);
+    await attempt("mkdir", full, () => fs.promises.mkdir(full, { recursive: true, mode: directoryMode }));
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const fullFrom = this.#inside(from);
+    const fullTo = this.#inside(to);
+    await attempt("rename", fullFrom, () => fs.promises.rename(fullFrom, fullTo));
+  }
+
+  async unlink(path: string): Promise<void> {
+    const full = this.#inside(path);
+    await attempt("unlink", full, () => fs.promises.unlink(full));
+  }
+
+  async fsyncDirectory(path: string): Promise<void> {
+    await fsyncPath(this.#inside(path));
+  }
+
+  async freeBytes(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }> {
+    const space = await attempt("statfs", this.#root, () => fs.promises.statfs(this.#root));
+    return { freeBytes: space.bavail * space.bsize, totalBytes: space.blocks * space.bsize };
+  }
+
+  async lock(path: string): Promise<{ release(): Promise<void> }> {
+    const full = this.#inside(path);
+    return attempt("lock", full, () => takeDirectoryLock(full));
+  }
+
+  #inside(path: string): string {
+    if (path.startsWith("/") || path.split("/").includes("..")) {
+      throw new DiskError("EINVAL", `the path ${path} leads out of the data directory`);
+    }
+    return join(this.#root, path);
+  }
+}
+
+class NodeDiskFile implements DiskFile {
+  readonly #fd: number;
+  readonly #path: string;
+
+  constructor(fd: number, path: string) {
+    this.#fd = fd;
+    this.#path = path;
+  }
+
+  readSync(into: Uint8Array, position: number): number {
+    let total = 0;
+    try {
+      while (total < into.length) {
+        const count = fs.readSync(this.#fd, into, total, into.length - total, position + total);
+        if (count === 0) break;
+        total += count;
+      }
+    } catch (error) {
+      throw diskErrorOf(error, "read", this.#path);
+    }
+    return total;
+  }
+
+  async read(into: Uint8Array, position: number): Promise<number> {
+    let total = 0;
+    while (total < into.length) {
+      const at = total;
+      const count = await call<number>("read", this.#path, (done) =>
+        fs.read(this.#fd, into, at, into.length - at, position + at, done),
+      );
+      if (count === 0) break;
+      total += count;
+    }
+    return total;
+  }
+
+  write(buffers: readonly Uint8Array[], position: number): Promise<number> {
+    const [first] = buffers;
+    if (first === undefined) return Promise.resolve(0);
+    return call<number>("write", this.#path, (done) => {
+      if (buffers.length === 1) fs.write(this.#fd, first, 0, first.length, position, done);
+      else fs.writev(this.#fd, buffers, position, done);
+    });
+  }
+
+  fdatasync(): Promise<void> {
+    return call<void>("fdatasync", this.#path, (done) => fs.fdatasync(this.#fd, done));
+  }
+
+  truncate(sizeBytes: number): Promise<void> {
+    return call<void>("truncate", this.#path, (done) => fs.ftruncate(this.#fd, sizeBytes, done));
+  }
+
+  async size(): Promise<number> {
+    const stats = await call<fs.Stats>("fstat", this.#path, (done) => fs.fstat(this.#fd, done));
+    return stats.size;
+  }
+
+  close(): Promise<void> {
+    return call<void>("close", this.#path, (done) => fs.close(this.#fd, done));
+  }
+}
+
+async function fsyncPath(path: string): Promise<void> {
+  const fd = await call<number>("open", path, (done) => fs.open(path, O_RDONLY | O_DIRECTORY, done));
+  try {
+    await call<void>("fsync", path, (done) => fs.fsync(fd, done));
+  } finally {
+    await call<void>("close", path, (done) => fs.close(fd, done));
+  }
+}
+
+type Done<T> = (error: NodeJS.ErrnoException | null, result: T) => void;
+
+/** One callback call of node:fs as a promise that rejects with a `DiskError`. */
+function call<T>(name: string, path: string, start: (done: Done<T>) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    start((error, result) => {
+      if (error === null || error === undefined) resolve(result);
+      else reject(diskErrorOf(error, name, path));
+    });
+  });
+}
+
+async function attempt<T>(name: string, path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw diskErrorOf(error, name, path);
+  }
+}
+
+function isAbsence(error: unknown): boolean {
+  return error instanceof DiskError && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}
+
+/** The operating system's code and the call that met it; anything without a code is a bug of ours and passes as it is. */
+function diskErrorOf(error: unknown, name: string, path: string): unknown {
+  if (error instanceof DiskError) return error;
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return error;
+  return new DiskError(error.code, `${name} of ${path} failed: ${error.code}`, { cause: error });
+}
