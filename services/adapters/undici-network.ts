@@ -1,0 +1,144 @@
+/**
+ * The network window: links are HTTP/1.1 Upgrades, dialled by undici (the one door to it) and accepted by `node:http`.
+ * Must never answer HTTP: whatever is no upgrade to our protocol is refused and its connection closed.
+ */
+import { lookup } from "node:dns/promises";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { isIP, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { Client } from "undici";
+import type { ByteLink, Listener, Network } from "../base/ports.ts";
+import { createSocketLink } from "./socket-link.ts";
+
+/** What both sides must name in `Upgrade`. The version of what follows is checked by the handshake, not here. */
+const PROTOCOL = "gyre-peer";
+const PATH = "/peer";
+const MAX_HEADER_BYTES = 4_096;
+const HEADERS_TIMEOUT_MS = 2_000;
+const MAX_UNUPGRADED_CONNECTIONS = 1_024;
+const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;
+const REFUSAL = `HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\nUpgrade: ${PROTOCOL}\r\nContent-Length: 0\r\n\r\n`;
+
+/** The network of this machine. Addresses are `host:port`, IPv6 hosts in brackets. */
+export function createUndiciNetwork(): Network {
+  return { listen, dial, resolve };
+}
+
+async function listen(address: string, accept: (link: ByteLink) => void): Promise<Listener> {
+  const { host, port } = splitAddress(address);
+  const server = createServer({
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: HEADERS_TIMEOUT_MS,
+    noDelay: true,
+  });
+  const waiting = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    if (waiting.size >= MAX_UNUPGRADED_CONNECTIONS) {
+      socket.destroy();
+      return;
+    }
+    waiting.add(socket);
+    socket.once("close", () => waiting.delete(socket));
+  });
+  server.on("request", (_request, response) => {
+    response.writeHead(426, { connection: "close", upgrade: PROTOCOL, "content-length": 0 }).end();
+  });
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
+    if (socket instanceof Socket) waiting.delete(socket);
+    acceptUpgrade(request, socket, head, accept);
+  });
+  await listening(server, host, port);
+  return {
+    address: boundAddress(server, address),
+    // Links outlive the listener: whoever holds one closes it.
+    close: async () => {
+      server.close();
+      for (const socket of waiting) socket.destroy();
+    },
+  };
+}
+
+function acceptUpgrade(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
+  accept: (link: ByteLink) => void,
+): void {
+  if (request.method !== "GET" || request.url !== PATH || request.headers.upgrade !== PROTOCOL) {
+    socket.on("error", () => socket.destroy());
+    socket.end(REFUSAL);
+    return;
+  }
+  if (socket instanceof Socket) {
+    socket.setNoDelay(true);
+    socket.setTimeout(0);
+  }
+  socket.write(SWITCHING);
+  accept(createSocketLink(socket, remoteOf(socket), head));
+}
+
+async function dial(address: string, timeoutMs: number): Promise<ByteLink> {
+  const client = new Client(`http://${address}`, {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: timeoutMs,
+    connect: { timeout: timeoutMs, noDelay: true },
+  });
+  try {
+    const { socket } = await client.upgrade({
+      path: PATH,
+      method: "GET",
+      protocol: PROTOCOL,
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    if (socket instanceof Socket) {
+      socket.setNoDelay(true);
+      socket.setTimeout(0);
+    }
+    return createSocketLink(socket, address, new Uint8Array(0));
+  } finally {
+    // The socket has left the client; what remains is its bookkeeping.
+    await client.destroy();
+  }
+}
+
+async function resolve(address: string): Promise<readonly string[]> {
+  const { host, port } = splitAddress(address);
+  if (isIP(host) !== 0) return [address];
+  const found = await lookup(host, { all: true });
+  return [...new Set(found.map((entry) => joinAddress(entry.address, port)))].sort();
+}
+
+function listening(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((fulfil, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, () => {
+      server.off("error", reject);
+      fulfil();
+    });
+  });
+}
+
+function boundAddress(server: Server, asked: string): string {
+  const bound = server.address();
+  return bound === null || typeof bound === "string" ? asked : joinAddress(bound.address, bound.port);
+}
+
+function remoteOf(socket: Duplex): string {
+  if (!(socket instanceof Socket)) return "unknown";
+  return joinAddress(socket.remoteAddress ?? "unknown", socket.remotePort ?? 0);
+}
+
+function splitAddress(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(":");
+  const port = Number(address.slice(colon + 1));
+  if (colon <= 0 || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new TypeError(`not an address of the form host:port: ${address}`);
+  }
+  return { host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"), port };
+}
+
+function joinAddress(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
