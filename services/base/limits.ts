@@ -29,6 +29,22 @@ export const MAX_TIMEOUT_MS: number = 30_000;
 export const HEDGE_DELAY_MAX_MS: number = 50;
 export const HEDGE_BUDGET_RATIO: number = 0.05;
 
+/** Hedges saved up for a stall: a burst of reads meets a silent replica before the ranking has learned of it. */
+export const HEDGE_BURST: number = 64;
+/** Grain of the coordinator's deadlines and hedges: a request may end this much late, never early. */
+export const DEADLINE_TICK_MS: number = 5;
+
+/** One page of a listing looks at this many stored entries at most, and works for this long. */
+export const LIST_SCAN_ENTRIES: number = 20_000;
+export const LIST_SCAN_MS: number = 500;
+/** Entries that one step of a listing's scan reads from the store. */
+export const LIST_SCAN_STEP: number = 256;
+
+/** Read repairs waiting and under way at one node; the oldest waiting one is dropped for a new one. */
+export const MAX_QUEUED_REPAIRS: number = 1_024;
+export const MAX_RUNNING_REPAIRS: number = 4;
+export const REPAIR_TIMEOUT_MS: number = 5_000;
+
 /** Requests under way at one node. */
 export const MAX_INFLIGHT_REQUESTS: number = 1_024;
 export const MAX_INFLIGHT_BYTES: number = 64 * MIB;
