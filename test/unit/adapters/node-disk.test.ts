@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { openNodeDisk } from "../../../../services/adapters/node-disk.ts";
-import { DiskError } from "../../../../storage/ports.ts";
+import { openNodeDisk } from "../../../services/adapters/node-disk.ts";
+import { DiskError } from "../../../storage/ports.ts";
 
 let root = "";
 beforeEach(async () => {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { DiskFile } from "../../storage/ports.ts";
-import { seededDraws } from "../support/seeded.ts";
-import { isMutation, SimDisk } from "./sim-disk.ts";
-import { PAGE_BYTES, SECTOR_BYTES } from "./sim-file.ts";
+import type { DiskFile } from "../../../storage/ports.ts";
+import { isMutation, SimDisk } from "../../sim/sim-disk.ts";
+import { PAGE_BYTES, SECTOR_BYTES } from "../../sim/sim-file.ts";
+import { seededDraws } from "../../support/seeded.ts";
 
 const DROP = { pages: "dropped", names: "dropped" } as const;
 const KEEP = { pages: "applied", names: "applied" } as const;
