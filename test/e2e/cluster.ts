@@ -1,0 +1,161 @@
+/**
+ * A cluster of real processes on loopback, for end-to-end tests: started, killed and stopped by node number, with its data in
+ * a temporary directory. Must never end a process that it did not start, and never leave one behind.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const MAIN = join(import.meta.dirname, "../../services/main.ts");
+const HOST = "127.0.0.1";
+
+/** Resolves after `ms` of real time: for polling other processes only. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve) => {
+          const server = createServer().listen(0, HOST, () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => {
+    const address = server.address();
+    return typeof address === "object" && address !== null ? address.port : 0;
+  });
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+/** Three (or more) nodes as processes. */
+export class RealCluster implements AsyncDisposable {
+  readonly #directory: string;
+  readonly #httpPorts: readonly number[];
+  readonly #peerPorts: readonly number[];
+  readonly #env: Readonly<Record<string, string>>;
+  readonly #children = new Map<number, ChildProcess>();
+
+  private constructor(
+    directory: string,
+    ports: { readonly http: readonly number[]; readonly peer: readonly number[] },
+    env: Readonly<Record<string, string>>,
+  ) {
+    this.#directory = directory;
+    this.#httpPorts = ports.http;
+    this.#peerPorts = ports.peer;
+    this.#env = env;
+  }
+
+  /** Starts `count` nodes and waits until all are ready. */
+  static async start(count: number, env: Readonly<Record<string, string>> = {}): Promise<RealCluster> {
+    const ports = await freePorts(count * 2);
+    const directory = mkdtempSync(join(tmpdir(), "gyre-e2e-"));
+    const cluster = new RealCluster(directory, { http: ports.slice(0, count), peer: ports.slice(count) }, env);
+    for (let i = 0; i < count; i += 1) cluster.spawn(i);
+    try {
+      await cluster.untilReady();
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+    return cluster;
+  }
+
+  get size(): number {
+    return this.#httpPorts.length;
+  }
+
+  /** The client URL of a node. */
+  url(node: number): string {
+    return `http://${HOST}:${this.#httpPorts[node]}`;
+  }
+
+  /** What the node has logged so far. */
+  log(node: number): string {
+    return readFileSync(join(this.#directory, `${node}.log`), "utf8");
+  }
+
+  /** Starts the process of a node, without waiting. */
+  spawn(node: number): void {
+    const output = openSync(join(this.#directory, `${node}.log`), "a");
+    const peers = this.#peerPorts.map((port) => `${HOST}:${port}`);
+    const child = spawn(process.execPath, [MAIN, "server"], {
+      stdio: ["ignore", output, output],
+      env: {
+        ...process.env,
+        GYRE_NODE_ID: `n${node + 1}`,
+        GYRE_DATA_DIR: join(this.#directory, `n${node + 1}`),
+        GYRE_HTTP: `${HOST}:${this.#httpPorts[node]}`,
+        GYRE_PEER: peers[node],
+        GYRE_SEEDS: peers.join(","),
+        GYRE_BOOTSTRAP_EXPECT: String(this.size),
+        GYRE_HOST: `host-${node + 1}`,
+        ...this.#env,
+      },
+    });
+    this.#children.set(node, child);
+  }
+
+  /** Ends a node at once, as a power cut would end the process. */
+  async kill(node: number): Promise<void> {
+    await this.#end(node, "SIGKILL");
+  }
+
+  /** Stops a node as an operator would; resolves with its exit code. */
+  async stop(node: number): Promise<number | null> {
+    return this.#end(node, "SIGTERM");
+  }
+
+  /** Sends a signal without waiting. */
+  signal(node: number, signal: NodeJS.Signals): void {
+    this.#children.get(node)?.kill(signal);
+  }
+
+  /** Waits until the nodes answer ready; throws with the node's log after `timeoutMs`. */
+  async untilReady(nodes: readonly number[] = this.#httpPorts.map((_, i) => i), timeoutMs = 30_000): Promise<void> {
+    const endsAt = performance.now() + timeoutMs;
+    for (const node of nodes) {
+      while (!(await this.#isReady(node))) {
+        if (performance.now() > endsAt) {
+          throw new Error(
+            `node ${node} was not ready within ${timeoutMs} ms; its log:\n${this.log(node).slice(-4_000)}`,
+          );
+        }
+        await pause(25);
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#children.keys()].map((node) => this.#end(node, "SIGKILL")));
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  async #isReady(node: number): Promise<boolean> {
+    const answer = await fetch(`${this.url(node)}/readyz`).catch(() => undefined);
+    await answer?.arrayBuffer();
+    return answer?.ok === true;
+  }
+
+  async #end(node: number, signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.#children.get(node);
+    if (child === undefined) return null;
+    this.#children.delete(node);
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+    return new Promise((resolve) => {
+      const force = setTimeout(() => child.kill("SIGKILL"), 15_000);
+      child.once("exit", (code) => {
+        clearTimeout(force);
+        resolve(code);
+      });
+      child.kill(signal);
+    });
+  }
+}

@@ -1,0 +1,105 @@
+/** Conflicts on a real cluster: shown on every node, resolved by a third write, never lost; contexts that lie change nothing. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { RealCluster } from "./cluster.ts";
+import { ask, putJson, valuesOf } from "./http.ts";
+
+let cluster: RealCluster;
+beforeAll(async () => {
+  cluster = await RealCluster.start(3);
+}, 60_000);
+afterAll(async () => {
+  await cluster[Symbol.asyncDispose]();
+});
+
+const at = (node: number, key: string, query = ""): string => `${cluster.url(node)}/v1/kv/carts/${key}${query}`;
+const contextOf = async (node: number, key: string): Promise<string> =>
+  (await ask(at(node, key))).headers.get("gyre-context") ?? "";
+
+describe("two clients that read the same and write through different nodes", () => {
+  test("both values stand as siblings on every node, and a write with the new context resolves them", async () => {
+    await putJson(at(0, "alice"), { items: [] });
+    const context = await contextOf(0, "alice");
+    const [first, second] = await Promise.all([
+      putJson(at(0, "alice"), { items: ["a"] }, { "gyre-context": context }),
+      putJson(at(1, "alice"), { items: ["b"] }, { "gyre-context": context }),
+    ]);
+    expect([first.status, second.status]).toEqual([200, 200]);
+    for (const node of [0, 1, 2]) {
+      const seen = await ask(at(node, "alice"));
+      expect(seen.body["value"]).toBeUndefined();
+      expect(seen.headers.get("gyre-siblings")).toBe("2");
+      expect(valuesOf(seen)).toEqual(['{"items":["a"]}', '{"items":["b"]}']);
+    }
+    const resolved = await putJson(
+      at(2, "alice"),
+      { items: ["a", "b"] },
+      { "gyre-context": await contextOf(2, "alice") },
+    );
+    expect(resolved.body["siblings"]).toBe(1);
+    for (const node of [0, 1, 2]) expect(valuesOf(await ask(at(node, "alice")))).toEqual(['{"items":["a","b"]}']);
+  });
+});
+
+describe("blind writes", () => {
+  test("200 sequential ones through changing nodes leave one value, the last", async () => {
+    for (let i = 0; i < 200; i += 1) {
+      const answer = await putJson(at((i * 7) % 3, "blind"), { i }, {});
+      expect(answer.status).toBe(200);
+    }
+    for (const node of [0, 1, 2]) {
+      const seen = await ask(at(node, "blind", "?r=3"));
+      expect(valuesOf(seen)).toEqual(['{"i":199}']);
+    }
+  });
+  test("three with blind=sibling leave three", async () => {
+    for (let i = 0; i < 3; i += 1) await putJson(at(i, "three", "?blind=sibling"), { i });
+    for (const node of [0, 1, 2])
+      expect(valuesOf(await ask(at(node, "three")))).toEqual(['{"i":0}', '{"i":1}', '{"i":2}']);
+  });
+  test("blind=reject is 428 and says what to send", async () => {
+    const answer = await putJson(at(0, "rejected", "?blind=reject"), { i: 0 });
+    expect(answer.status).toBe(428);
+    expect(answer.body["code"]).toBe("context_required");
+    expect((await ask(at(0, "rejected"))).status).toBe(404);
+  });
+});
+
+describe("a context that is not the server's own for this key", () => {
+  test.each([
+    ["forged", (good: string) => `${good.slice(0, -2)}${good.endsWith("AA") ? "BB" : "AA"}`],
+    ["truncated", (good: string) => good.slice(0, good.length - 5)],
+    ["garbage", () => "!!not a context!!"],
+    ["empty", () => ""],
+  ])("a %s one is 400 and changes nothing", async (_, spoil) => {
+    await putJson(at(0, "guarded"), { v: 1 });
+    const good = await contextOf(0, "guarded");
+    const before = await ask(at(1, "guarded"));
+    const answer = await putJson(at(1, "guarded"), { v: "spoiled" }, { "gyre-context": spoil(good) });
+    expect(answer.status).toBe(400);
+    expect(answer.body["code"]).toBe("invalid_context");
+    expect(answer.body["outcome"]).toBe("not_applied");
+    expect((await ask(at(1, "guarded"))).text).toBe(before.text);
+  });
+  test("one of another key is 400 and changes nothing", async () => {
+    await putJson(at(0, "one"), { v: 1 });
+    await putJson(at(0, "other"), { v: 2 });
+    const foreign = await contextOf(0, "one");
+    const answer = await putJson(at(0, "other"), { v: 3 }, { "gyre-context": foreign });
+    expect([answer.status, answer.body["code"]]).toEqual([400, "invalid_context"]);
+    expect(valuesOf(await ask(at(2, "other")))).toEqual(['{"v":2}']);
+  });
+});
+
+describe("deletes", () => {
+  test("a deleted key answers 404 with a context that a re-create can follow", async () => {
+    await putJson(at(0, "gone"), { v: 1 });
+    const context = await contextOf(1, "gone");
+    const deleted = await ask(at(1, "gone"), { method: "DELETE", headers: { "gyre-context": context } });
+    expect(deleted.status).toBe(200);
+    const missing = await ask(at(2, "gone"));
+    expect([missing.status, missing.body["code"]]).toEqual([404, "deleted"]);
+    const again = await putJson(at(0, "gone"), { v: 2 }, { "gyre-context": String(missing.body["context"]) });
+    expect(again.body["siblings"]).toBe(1);
+    expect(valuesOf(await ask(at(1, "gone")))).toEqual(['{"v":2}']);
+  });
+});
