@@ -12,6 +12,7 @@ import { xxh64 } from "../base/hash.ts";
 import { clockFlawOf, covers } from "./causal-context.ts";
 import { compareByAge, orderFlawOf } from "./dot.ts";
 import {
+  COUNTS_AT,
   DOTS_AT,
   detachedAt,
   detachedCountOf,
