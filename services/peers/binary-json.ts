@@ -1,0 +1,31 @@
+/**
+ * Bodies of rare messages as MessagePack: the one door to the library. Carries null, booleans, finite numbers, strings,
+ * `Uint8Array`, arrays and plain objects; a 64-bit hash travels as a hex string. What comes in is checked for depth and
+ * for elements that it only claims to have, before the library allocates anything.
+ */
+import { decode, encode } from "@msgpack/msgpack";
+import { checkBinaryJson } from "./binary-json-check.ts";
+
+/** Nesting that a body may have. */
+const MAX_DEPTH = 32;
+
+/** What became of bytes that should be a body. */
+export type DecodedBody =
+  | { readonly kind: "body"; readonly body: unknown }
+  | { readonly kind: "corrupt"; readonly reason: string };
+
+/** The bytes of `body`; throws for what cannot be carried (functions, bigint, nesting over 32): a bug of the sender. */
+export function encodeBody(body: unknown): Uint8Array {
+  return encode(body, { maxDepth: MAX_DEPTH, ignoreUndefined: true });
+}
+
+/** The value in `bytes`; binary parts are views into them. Never throws. */
+export function decodeBody(bytes: Uint8Array): DecodedBody {
+  const reason = checkBinaryJson(bytes, MAX_DEPTH);
+  if (reason !== undefined) return { kind: "corrupt", reason };
+  try {
+    return { kind: "body", body: decode(bytes) };
+  } catch (error) {
+    return { kind: "corrupt", reason: error instanceof Error ? error.message : "undecodable" };
+  }
+}

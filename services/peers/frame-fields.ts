@@ -1,0 +1,47 @@
+/** Reads and writes the parts that frames are made of, pure. Must never know what a frame means. */
+
+import { HEADER_BYTES, MAX_DETAIL_BYTES, NO_SLOT_BYTE } from "./frame-layout.ts";
+import type { Frame } from "./frame-reader.ts";
+import type { FrameWriter } from "./frame-writer.ts";
+
+/** Bytes of a hash or a version digest. */
+export const HASH_BYTES = 8;
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/** Sets the flags of the frame whose body starts at `bodyStart`. */
+export function setFlags(writer: FrameWriter, bodyStart: number, flags: number): void {
+  writer.view.setUint8(bodyStart - HEADER_BYTES + 9, flags);
+}
+
+/** Sets the partition of the frame whose body starts at `bodyStart`. */
+export function setPartition(writer: FrameWriter, bodyStart: number, partition: number): void {
+  writer.view.setUint16(bodyStart - 2, partition);
+}
+
+/** A view of the body from offset `from` to `to`. */
+export function bodySlice(frame: Frame, from: number, to: number): Uint8Array {
+  return new Uint8Array(frame.bytes.buffer, frame.bytes.byteOffset + frame.bodyStart + from, to - from);
+}
+
+/** The text in the body from offset `from` to `to`; bytes that are no UTF-8 become U+FFFD. */
+export function bodyText(frame: Frame, from: number, to: number): string {
+  return from === to ? "" : decoder.decode(bodySlice(frame, from, to));
+}
+
+/** The words of a refusal, cut to what a frame holds. */
+export function detailBytes(detail: string): Uint8Array {
+  const bytes = encoder.encode(detail);
+  return bytes.length <= MAX_DETAIL_BYTES ? bytes : bytes.subarray(0, MAX_DETAIL_BYTES);
+}
+
+/** A slot as one byte; −1 (none) is 255. */
+export function slotByte(slot: number): number {
+  return slot < 0 ? NO_SLOT_BYTE : slot;
+}
+
+/** The slot in a byte, −1 for none. */
+export function slotOf(byte: number): number {
+  return byte === NO_SLOT_BYTE ? -1 : byte;
+}

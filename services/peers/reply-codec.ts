@@ -1,0 +1,163 @@
+/**
+ * Replies to bytes and back, pure. The hot kinds have a fixed layout; `answer` carries a body that is already MessagePack.
+ * Must never throw for what came in: a frame that makes no sense is undefined, and its link ends.
+ */
+import { bodySlice, bodyText, detailBytes, HASH_BYTES, setFlags, slotByte, slotOf } from "./frame-fields.ts";
+import {
+  FLAG_DURABLE,
+  FLAG_PRESENT,
+  FLAG_SUSPECT,
+  HEADER_BYTES,
+  KIND_ANSWER,
+  KIND_DIGEST_REPLY,
+  KIND_FAILED,
+  KIND_OBJECT,
+  KIND_PONG,
+  KIND_REFUSED,
+  KIND_STORED,
+  MAX_DETAIL_BYTES,
+} from "./frame-layout.ts";
+import type { Frame } from "./frame-reader.ts";
+import type { FrameWriter } from "./frame-writer.ts";
+import type { PeerReply, RefusalReason } from "./messages.ts";
+
+/** A reply as the wire carries it: the body of an `answer` is encoded. */
+export type WireReply =
+  | Exclude<PeerReply, { readonly kind: "answer" }>
+  | { readonly kind: "answer"; readonly body: Uint8Array };
+
+const SLOT_AND_DIGEST_BYTES = 1 + HASH_BYTES;
+const NO_BYTES = new Uint8Array(0);
+
+/** The numbers that the reasons have on the wire. */
+const REASONS: readonly RefusalReason[] = [
+  "not_owner",
+  "overloaded",
+  "disk_full",
+  "expired",
+  "shutting_down",
+  "not_ready",
+  "corrupt_record",
+  "too_many_siblings",
+  "unknown_topic",
+  "bad_request",
+];
+
+/** True for the kinds that the accepting side sends once the link stands. */
+export function isReplyKind(kind: number): boolean {
+  return kind >= KIND_DIGEST_REPLY && kind <= KIND_FAILED;
+}
+
+/** Bytes that the frame of `reply` takes, at most. */
+export function replySize(reply: WireReply): number {
+  switch (reply.kind) {
+    case "digest":
+    case "stored":
+      return HEADER_BYTES + SLOT_AND_DIGEST_BYTES;
+    case "object":
+      return HEADER_BYTES + 1 + (reply.object?.length ?? 0);
+    case "pong":
+      return HEADER_BYTES;
+    case "answer":
+      return HEADER_BYTES + reply.body.length;
+    case "refused":
+    case "failed":
+      return HEADER_BYTES + 1 + MAX_DETAIL_BYTES;
+  }
+}
+
+/** Adds the frame of `reply` to the writer. */
+export function encodeReply(writer: FrameWriter, reply: WireReply): void {
+  switch (reply.kind) {
+    case "digest": {
+      const at = writer.start(KIND_DIGEST_REPLY, HEADER_BYTES + SLOT_AND_DIGEST_BYTES, 0);
+      setFlags(writer, at, reply.isSuspect ? FLAG_SUSPECT : 0);
+      writer.view.setUint8(at, slotByte(reply.slot));
+      writer.view.setBigUint64(at + 1, reply.digest);
+      return;
+    }
+    case "object": {
+      const object = reply.object ?? NO_BYTES;
+      const at = writer.start(KIND_OBJECT, HEADER_BYTES + 1, object.length);
+      setFlags(writer, at, (reply.isSuspect ? FLAG_SUSPECT : 0) | (reply.object === undefined ? 0 : FLAG_PRESENT));
+      writer.view.setUint8(at, slotByte(reply.slot));
+      writer.append(object);
+      return;
+    }
+    case "stored": {
+      const at = writer.start(KIND_STORED, HEADER_BYTES + SLOT_AND_DIGEST_BYTES, 0);
+      setFlags(writer, at, reply.isDurable ? FLAG_DURABLE : 0);
+      writer.view.setUint8(at, slotByte(reply.slot));
+      writer.view.setBigUint64(at + 1, reply.digest);
+      return;
+    }
+    case "pong":
+      writer.start(KIND_PONG, HEADER_BYTES, 0);
+      return;
+    case "answer":
+      writer.start(KIND_ANSWER, HEADER_BYTES, reply.body.length);
+      writer.append(reply.body);
+      return;
+    case "refused": {
+      const detail = detailBytes(reply.detail);
+      const at = writer.start(KIND_REFUSED, HEADER_BYTES + 1 + detail.length, 0);
+      writer.view.setUint8(at, REASONS.indexOf(reply.reason));
+      writer.bytes.set(detail, at + 1);
+      return;
+    }
+    case "failed": {
+      const detail = detailBytes(reply.detail);
+      const at = writer.start(KIND_FAILED, HEADER_BYTES + detail.length, 0);
+      writer.bytes.set(detail, at);
+    }
+  }
+}
+
+/** The reply in the frame; its byte arrays are views of the frame's chunk. Undefined: malformed. */
+export function decodeReply(frame: Frame): WireReply | undefined {
+  const { view, bodyStart: at, flags } = frame;
+  const sizeBytes = frame.bodyEnd - at;
+  switch (frame.kind) {
+    case KIND_DIGEST_REPLY:
+      if (sizeBytes !== SLOT_AND_DIGEST_BYTES) return undefined;
+      return {
+        kind: "digest",
+        slot: slotOf(view.getUint8(at)),
+        digest: view.getBigUint64(at + 1),
+        isSuspect: (flags & FLAG_SUSPECT) !== 0,
+      };
+    case KIND_OBJECT:
+      return decodeObject(frame, sizeBytes);
+    case KIND_STORED:
+      if (sizeBytes !== SLOT_AND_DIGEST_BYTES) return undefined;
+      return {
+        kind: "stored",
+        slot: slotOf(view.getUint8(at)),
+        digest: view.getBigUint64(at + 1),
+        isDurable: (flags & FLAG_DURABLE) !== 0,
+      };
+    case KIND_PONG:
+      return sizeBytes === 0 ? { kind: "pong" } : undefined;
+    case KIND_ANSWER:
+      return { kind: "answer", body: bodySlice(frame, 0, sizeBytes) };
+    case KIND_REFUSED: {
+      const reason = sizeBytes < 1 ? undefined : REASONS[view.getUint8(at)];
+      return reason === undefined ? undefined : { kind: "refused", reason, detail: bodyText(frame, 1, sizeBytes) };
+    }
+    case KIND_FAILED:
+      return { kind: "failed", detail: bodyText(frame, 0, sizeBytes) };
+    default:
+      return undefined;
+  }
+}
+
+function decodeObject(frame: Frame, sizeBytes: number): WireReply | undefined {
+  const isPresent = (frame.flags & FLAG_PRESENT) !== 0;
+  if (sizeBytes < 1 || (!isPresent && sizeBytes !== 1)) return undefined;
+  return {
+    kind: "object",
+    slot: slotOf(frame.view.getUint8(frame.bodyStart)),
+    object: isPresent ? bodySlice(frame, 1, sizeBytes) : undefined,
+    isSuspect: (frame.flags & FLAG_SUSPECT) !== 0,
+  };
+}
