@@ -1,0 +1,114 @@
+/**
+ * Waits for several peers at once: the only place that does. One operation = one fan-out = one entry on the shared
+ * timer wheel, first for the hedge (if any), then for the deadline. Callbacks, because a promise per peer would cost
+ * more than the rest of a read. Must never decide what a reply means.
+ */
+import type { NodeId } from "../base/ids.ts";
+import type { Clock } from "../base/ports.ts";
+import type { CallResult, PeerRequest, Peers } from "../peers/messages.ts";
+import { type TimerWheel, WheelEntry } from "./timer-wheel.ts";
+
+/** What every fan-out of a node shares. */
+export interface FanOutWindows {
+  readonly peers: Peers;
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+}
+
+/** Who is told of results and time. */
+export interface FanOutListener {
+  /** Once per `send`, even after `close`: a late reply still counts for metrics and hints. */
+  onResult(index: number, result: CallResult): void;
+  /** The hedge delay has passed; at most once per `hedgeAfter`. */
+  onSlow(): void;
+  /** The time is up; at most once, never after `close`. */
+  onDeadline(): void;
+}
+
+/** Calls to several replicas under one deadline. */
+export class FanOut extends WheelEntry {
+  readonly startedMs: number;
+  readonly deadlineMs: number;
+  readonly #windows: FanOutWindows;
+  readonly #listener: FanOutListener;
+  /** by index: when it was asked, then (negative) how long it took */
+  readonly #sentMs: number[] = [];
+  readonly #tookMs: number[] = [];
+  #hedgeMs = Number.POSITIVE_INFINITY;
+  #isClosed = false;
+
+  constructor(windows: FanOutWindows, listener: FanOutListener, timeoutMs: number) {
+    super();
+    this.#windows = windows;
+    this.#listener = listener;
+    this.startedMs = windows.clock.monotonicMs();
+    this.deadlineMs = this.startedMs + timeoutMs;
+    windows.wheel.arm(this, this.deadlineMs);
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Milliseconds left, never below 0. */
+  remainingMs(): number {
+    return Math.max(0, this.deadlineMs - this.#windows.clock.monotonicMs());
+  }
+
+  /** Asks a replica; its result comes with the same index, possibly before this returns. */
+  send(index: number, node: NodeId, request: PeerRequest): void {
+    const nowMs = this.#windows.clock.monotonicMs();
+    this.#sentMs[index] = nowMs;
+    this.#windows.peers.call(node, request, Math.max(1, this.deadlineMs - nowMs), (result) => {
+      this.noteEnd(index);
+      this.#listener.onResult(index, result);
+    });
+  }
+
+  /** Notes when work of this node itself began, so that it is timed like the others. */
+  noteStart(index: number): void {
+    this.#sentMs[index] = this.#windows.clock.monotonicMs();
+  }
+
+  /** Notes its end. */
+  noteEnd(index: number): void {
+    this.#tookMs[index] = this.#windows.clock.monotonicMs() - (this.#sentMs[index] ?? this.startedMs);
+  }
+
+  /** Milliseconds that the replica took; undefined while it is silent. */
+  tookMs(index: number): number | undefined {
+    return this.#tookMs[index];
+  }
+
+  /** Milliseconds since the replica was asked. */
+  waitedMs(index: number): number {
+    return this.#windows.clock.monotonicMs() - (this.#sentMs[index] ?? this.startedMs);
+  }
+
+  /** Asks to be told when `delayMs` have passed without `close`. */
+  hedgeAfter(delayMs: number): void {
+    if (this.#isClosed) return;
+    const dueMs = this.#windows.clock.monotonicMs() + delayMs;
+    if (dueMs >= this.deadlineMs) return;
+    this.#hedgeMs = dueMs;
+    this.#windows.wheel.arm(this, dueMs);
+  }
+
+  /** No more of time; late results still come through. */
+  close(): void {
+    this.#isClosed = true;
+    this.#windows.wheel.disarm(this);
+  }
+
+  onDue(nowMs: number): void {
+    if (nowMs >= this.deadlineMs) {
+      this.#listener.onDeadline();
+      return;
+    }
+    if (nowMs >= this.#hedgeMs) {
+      this.#hedgeMs = Number.POSITIVE_INFINITY;
+      this.#windows.wheel.arm(this, this.deadlineMs);
+      this.#listener.onSlow();
+    }
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * What the coordinator wants from others, declared by the one who wants it: bucket settings, the table, a local scan,
+ * and the sinks for work that follows an answer. `repair` and `node` satisfy them by shape. Must never hold behaviour
+ * beyond the counting stand-in for hints.
+ */
+import type { BucketSettings } from "../base/bucket-settings.ts";
+import type { BucketName, NodeId } from "../base/ids.ts";
+import type { PlacementTable, SlotHolder } from "../placement/types.ts";
+import type { KeyLocation } from "../replica/contract.ts";
+import type { SiblingSet } from "../versioning/types.ts";
+
+/** One replica that a request may ask; owners now, fallbacks (standing in for the slot) once hints exist. */
+export interface Seat extends SlotHolder {
+  readonly role: "owner" | "fallback";
+}
+
+/** What a bucket was told; the defaults for one that nobody made. */
+export interface BucketLookup {
+  settingsOf(bucket: BucketName): BucketSettings;
+}
+
+/** The placement table in force; undefined before the cluster is made. */
+export interface PlacementSource {
+  table(): PlacementTable | undefined;
+}
+
+/** A replica that a read found behind. */
+export interface RepairTarget {
+  readonly node: NodeId;
+  /** digest of what it held when it was asked, 0n = nothing; the repaired object covers that version */
+  readonly digest: bigint;
+}
+
+/** What a read found: the merged version and who lacks it. */
+export interface RepairTask {
+  readonly location: KeyLocation;
+  readonly set: SiblingSet;
+  /** digest of `set` */
+  readonly digest: bigint;
+  readonly targets: readonly RepairTarget[];
+}
+
+/** Takes repairs that reads have decided. Called after the answer; returns at once and never throws. */
+export interface RepairSink {
+  repair(task: RepairTask): void;
+}
+
+/** A write that an owner did not confirm although it stands, or may stand, elsewhere: what a hint must hold. */
+export interface MissedWrite {
+  readonly location: KeyLocation;
+  /** the slot whose holder missed it: hints go to whoever holds the slot at delivery */
+  readonly slot: number;
+  readonly owner: NodeId;
+  readonly baseDigest: bigint;
+  readonly digest: bigint;
+  /** the encoded sibling set, whole */
+  readonly object: Uint8Array;
+  /** refusal reason, `unreachable`, `timeout`, `link_closed` or `failed` */
+  readonly reason: string;
+}
+
+/**
+ * Where writes go that an owner missed. Called for writes that are `applied` or `unknown`, never for `not_applied`
+ * ones (a hint would be a trace); at the answer or later; returns at once and never throws.
+ */
+export interface HandoffSink {
+  missed(write: MissedWrite): void;
+}
+
+/** Stands where the hint store will: counts what it would have kept. */
+export class CountingHandoff implements HandoffSink {
+  missedCount = 0;
+  missed(_write: MissedWrite): void {
+    this.missedCount += 1;
+  }
+}
+
+/** One key met by a scan of this node's store. */
+export interface ScannedKey {
+  readonly hash: bigint;
+  /** bucket, 0x00, key */
+  readonly key: Uint8Array;
+  readonly isTombstone: boolean;
+}
+
+/** The keys this node stores, in hash order: `StorageEngine.scan` by shape. */
+export interface KeyScan {
+  scan(
+    partition: number,
+    fromHash: bigint,
+    limit: number,
+  ): Promise<{ readonly entries: readonly ScannedKey[]; readonly nextHash: bigint | undefined }>;
+}
+
+/** What happened since start, for metrics: totals, only growing. */
+export interface CoordinatorCounters {
+  readCount: number;
+  writeCount: number;
+  listCount: number;
+  /** reads answered without a merge */
+  agreedReadCount: number;
+  hedgeCount: number;
+  /** replies that came after the answer */
+  lateReplyCount: number;
+  forwardCount: number;
+  repairTaskCount: number;
+  missedWriteCount: number;
+  appliedCount: number;
+  notAppliedCount: number;
+  unknownCount: number;
+  readFailureCount: number;
+}
+
+/** Counters at zero. */
+export function newCounters(): CoordinatorCounters {
+  return {
+    readCount: 0,
+    writeCount: 0,
+    listCount: 0,
+    agreedReadCount: 0,
+    hedgeCount: 0,
+    lateReplyCount: 0,
+    forwardCount: 0,
+    repairTaskCount: 0,
+    missedWriteCount: 0,
+    appliedCount: 0,
+    notAppliedCount: 0,
+    unknownCount: 0,
+    readFailureCount: 0,
+  };
+}
