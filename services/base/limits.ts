@@ -49,6 +49,13 @@ export const REPAIR_TIMEOUT_MS: number = 5_000;
 export const MAX_INFLIGHT_REQUESTS: number = 1_024;
 export const MAX_INFLIGHT_BYTES: number = 64 * MIB;
 
+/** The client listener: room for a context and a percent-encoded key, time to send a request, time to finish at a stop. */
+export const MAX_HEADER_BYTES: number = 32 * KIB;
+export const REQUEST_READ_TIMEOUT_MS: number = 60_000;
+export const KEEP_ALIVE_TIMEOUT_MS: number = 72_000;
+export const DRAIN_TIMEOUT_MS: number = 10_000;
+export const BATCH_CONCURRENCY: number = 16;
+
 /** Peer links. */
 export const MAX_FRAME_BYTES: number = 20 * MIB;
 export const MAX_LINK_QUEUE_BYTES: number = 4 * MIB;
@@ -77,3 +84,7 @@ assert.ok(MAX_OBJECT_BYTES + 64 * KIB <= MAX_FRAME_BYTES, "the largest object fi
 assert.ok(MAX_FRAME_BYTES <= MAX_PEER_QUEUE_BYTES, "a peer can queue the largest frame");
 assert.ok(MAX_VALUE_BYTES <= MAX_BATCH_BYTES && MAX_BATCH_BYTES <= MAX_OBJECT_BYTES, "client limits nest");
 assert.ok(DEFAULT_TIMEOUT_MS <= MAX_TIMEOUT_MS, "the default timeout is allowed");
+assert.ok(
+  MAX_CONTEXT_TOKEN_CHARS + 3 * MAX_KEY_BYTES <= MAX_HEADER_BYTES / 2,
+  "a context and a key fit into the headers",
+);

@@ -1,0 +1,35 @@
+/**
+ * The shapes between the web framework and the handlers: what a handler is given, what it answers, and the routes as
+ * values. A handler never touches the framework: it returns a `Reply`, so that a batch can reuse it. Types only.
+ */
+
+/** The part of a request that handlers may see. Header names are in lower case. */
+export interface Incoming {
+  readonly raw: { readonly url?: string | undefined; readonly method?: string | undefined };
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** a Buffer when there was a body, else undefined */
+  readonly body: unknown;
+  /** unique, also in the answer's Gyre-Request-Id */
+  readonly id: string;
+}
+
+export interface Reply {
+  readonly status: number;
+  /** lower-case names */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer | undefined;
+}
+
+export type Handler = (request: Incoming) => Reply | Promise<Reply>;
+
+/** Which work is shed first under pressure: control last, list first (DESIGN §10). */
+export type WorkClass = "control" | "write" | "read" | "list";
+
+export interface Route {
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "PATCH" | "DELETE";
+  /** the router's pattern; also the route's name in metrics */
+  readonly path: string;
+  readonly work: WorkClass;
+  readonly bodyLimitBytes: number;
+  readonly handle: Handler;
+}

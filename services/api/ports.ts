@@ -1,0 +1,114 @@
+/**
+ * What the API needs from the rest of the node, declared here and satisfied by `node`. Types only: no code, no windows.
+ */
+import type { BucketSettings } from "../base/bucket-settings.ts";
+import type { BucketName, NodeId } from "../base/ids.ts";
+import type { MetricsRegistry } from "../base/metrics.ts";
+import type { Clock, Log, Random } from "../base/ports.ts";
+import type { Coordinator, KeyName } from "../coordinator/contract.ts";
+import type { CausalContext } from "../versioning/types.ts";
+
+/** Makes and checks the opaque text that clients carry; bound to one key by the cluster's secret. */
+export interface ContextCodec {
+  encode(name: KeyName, context: CausalContext): string;
+  decode(
+    name: KeyName,
+    token: string,
+  ):
+    | { readonly kind: "context"; readonly context: CausalContext }
+    | { readonly kind: "invalid" /** in words */; readonly reason: string };
+}
+
+export type BucketChange =
+  | { readonly kind: "changed"; readonly settings: BucketSettings }
+  /** a rule was broken; `detail` names the field and the rule; nothing changed */
+  | { readonly kind: "invalid"; readonly detail: string }
+  /** the change could not be made durable here; it may or may not hold */
+  | { readonly kind: "failed"; readonly detail: string };
+
+/** The settings of buckets, as this node knows them. Changes are durable here before they are answered. */
+export interface BucketDirectory {
+  /** what holds for a bucket that was never made explicitly */
+  defaults(): BucketSettings;
+  effective(bucket: BucketName): BucketSettings;
+  isExplicit(bucket: BucketName): boolean;
+  /** explicit buckets by name */
+  list(): readonly { readonly name: BucketName; readonly settings: BucketSettings }[];
+  put(bucket: BucketName, settings: BucketSettings): Promise<BucketChange>;
+  patch(bucket: BucketName, change: Partial<BucketSettings>): Promise<BucketChange>;
+  /** Removes the bucket's own settings; `changed` carries the defaults, which hold again. Keys stay. */
+  delete(bucket: BucketName): Promise<BucketChange>;
+}
+
+/** One named condition of the node. */
+export interface HealthCheck {
+  readonly name: string;
+  readonly isOk: boolean;
+  /** in words; shown when not ok, and with `?verbose` */
+  readonly reason: string;
+}
+
+export interface MemberView {
+  readonly node: NodeId;
+  readonly zone: string;
+  readonly host: string;
+  readonly weight: number;
+  readonly liveness: "alive" | "suspect" | "faulty" | "left" | "unknown";
+  /** peer address, for people */
+  readonly address: string;
+  readonly slotsHeld: number;
+}
+
+/** What GET /v1/cluster shows; `details` holds further facts by name (moves, hints, anti-entropy). */
+export interface ClusterView {
+  readonly cluster: string;
+  readonly node: NodeId;
+  readonly partitions: number;
+  readonly replicas: number;
+  /** 16 hex digits */
+  readonly ringHash: string;
+  readonly members: readonly MemberView[];
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+export interface PartitionView {
+  readonly partition: number;
+  /** in slot order */
+  readonly owners: readonly NodeId[];
+  readonly fallbacks: readonly NodeId[];
+}
+
+export interface RingView {
+  readonly ringHash: string;
+  readonly partitions: readonly PartitionView[];
+}
+
+export interface ClusterHealth {
+  readonly status: "healthy" | "degraded" | "unavailable";
+  /** in words, one per thing that is wrong */
+  readonly reasons: readonly string[];
+  readonly partitionsWithoutQuorum: number;
+}
+
+/** What the node knows about itself and the cluster. All from memory, none of it waits. */
+export interface NodeStatus {
+  livez(): readonly HealthCheck[];
+  /** "this node can coordinate"; never "the cluster has quorum" */
+  readyz(): readonly HealthCheck[];
+  startupz(): readonly HealthCheck[];
+  cluster(): ClusterView;
+  ring(): RingView;
+  ringOf(name: KeyName): PartitionView & { readonly ringHash: string };
+  clusterHealth(): ClusterHealth;
+}
+
+export interface ApiDependencies {
+  readonly coordinator: Coordinator;
+  readonly buckets: BucketDirectory;
+  readonly status: NodeStatus;
+  readonly contexts: ContextCodec;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: MetricsRegistry;
+}

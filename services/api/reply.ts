@@ -1,0 +1,154 @@
+/**
+ * From answers to replies: the one place that knows which status, headers and body each answer gets. Pure.
+ * Must never re-serialize a stored value: JSON bytes are spliced into the envelope as they are.
+ */
+import type { Explain, Failure, GetAnswer, WriteAnswer } from "../coordinator/contract.ts";
+import type { Dot, Sibling } from "../versioning/types.ts";
+import { isJsonType } from "./body.ts";
+import type { Reply } from "./exchange.ts";
+import { CODES, problemOf } from "./problem.ts";
+import type { KeyTarget } from "./target.ts";
+
+/** Seconds after which a 503 may be tried again. */
+export const RETRY_AFTER_SECONDS = "1";
+
+/** Members for `explain=true`, ready to be put before a closing brace. */
+function explainText(explain: Explain | undefined): string {
+  return explain === undefined ? "" : `,"explain":${JSON.stringify(explain)}`;
+}
+
+/** The text of a dot: 12 hex digits of the actor, `-`, the counter. */
+export function dotText(dot: Dot): string {
+  return `${dot.actor.toString(16).padStart(12, "0")}-${dot.counter}`;
+}
+
+/** When the version was written, as ISO 8601 with milliseconds: the dot's counter is a time in microseconds. */
+export function modifiedText(dot: Dot): string {
+  return new Date(Math.floor(dot.counter / 1_000)).toISOString();
+}
+
+/** The entity tag of a version. */
+export function etagOf(digest: bigint): string {
+  return `"${digest.toString(16).padStart(16, "0")}"`;
+}
+
+/** A JSON reply whose text is already made. */
+export function jsonReply(status: number, text: string, headers?: Readonly<Record<string, string>>): Reply {
+  return { status, headers: { "content-type": "application/json", ...headers }, body: Buffer.from(text) };
+}
+
+/** What `failureReply` may be told beside the failure. */
+export interface FailureContext {
+  /** in place of the code's usual status: what the framework or HTTP itself demands */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A failure as a problem document. */
+export function failureReply(failure: Failure, how: FailureContext = {}): Reply {
+  const status = how.status ?? CODES[failure.code].status;
+  const retryHeaders = status === 503 || status === 429 ? { "retry-after": RETRY_AFTER_SECONDS } : {};
+  return {
+    status,
+    headers: { "content-type": "application/problem+json", ...retryHeaders, ...how.headers },
+    body: Buffer.from(JSON.stringify(problemOf(failure, status))),
+  };
+}
+
+/** A finished write (PUT, DELETE) as a reply; `token` is its context, encoded. */
+export function appliedReply(
+  target: KeyTarget,
+  answer: Extract<WriteAnswer, { kind: "applied" }>,
+  token: string,
+): Reply {
+  const { acks, siblingCount } = answer;
+  const text =
+    `{"bucket":"${target.name.bucket}","key":${JSON.stringify(target.keyText)},"context":"${token}",` +
+    `"dot":"${dotText(answer.dot)}","outcome":"applied","acks":{"required":${acks.required},"received":${acks.received},` +
+    `"owners":${acks.owners},"fallbacks":${acks.fallbacks},"durable":${acks.durable}},"siblings":${siblingCount}` +
+    `${explainText(answer.explain)}}`;
+  return {
+    status: 200,
+    headers: { "content-type": "application/json", "gyre-context": token, "gyre-siblings": String(siblingCount) },
+    body: Buffer.from(text),
+  };
+}
+
+/** A read that found something, as the JSON envelope; `token` is the context of all siblings. */
+export function envelopeReply(target: KeyTarget, answer: Extract<GetAnswer, { kind: "found" }>, token: string): Reply {
+  const { siblings } = answer.set;
+  const [only] = siblings;
+  const head = `{"bucket":"${target.name.bucket}","key":${JSON.stringify(target.keyText)},`;
+  const tail = `,"context":"${token}"${explainText(answer.explain)}}`;
+  const body =
+    siblings.length === 1 && only !== undefined
+      ? spliced(head + valueHead(only), only, valueTail(only) + tail)
+      : Buffer.concat([
+          Buffer.from(`${head}"siblings":[`),
+          ...siblings.map((one, index) =>
+            spliced(`${index === 0 ? "{" : ",{"}${valueHead(one)}`, one, `${valueTail(one)}}`),
+          ),
+          Buffer.from(`]${tail}`),
+        ]);
+  return { status: 200, headers: foundHeaders(answer, token, "application/json"), body };
+}
+
+/** A read of one version as the bytes that were stored. Browsers get no script to run from this origin. */
+export function rawReply(answer: Extract<GetAnswer, { kind: "found" }>, only: Sibling, token: string): Reply {
+  const headers = foundHeaders(answer, token, only.contentType);
+  return {
+    status: 200,
+    headers: {
+      ...headers,
+      "x-content-type-options": "nosniff",
+      "content-security-policy": "sandbox; default-src 'none'",
+    },
+    body: Buffer.from(only.bytes.buffer, only.bytes.byteOffset, only.bytes.byteLength),
+  };
+}
+
+/** The version that the client has is the current one. */
+export function notModifiedReply(answer: Extract<GetAnswer, { kind: "found" }>, token: string): Reply {
+  const headers = foundHeaders(answer, token, "");
+  const { "content-type": _none, ...rest } = headers;
+  return { status: 304, headers: rest, body: undefined };
+}
+
+function foundHeaders(
+  answer: Extract<GetAnswer, { kind: "found" }>,
+  token: string,
+  contentType: string,
+): Record<string, string> {
+  return {
+    "content-type": contentType,
+    "gyre-context": token,
+    "gyre-siblings": String(answer.set.siblings.length),
+    etag: etagOf(answer.digest),
+    vary: "accept",
+  };
+}
+
+function valueHead(sibling: Sibling): string {
+  return isJsonType(sibling.contentType) ? '"value":' : '"base64":"';
+}
+
+function valueTail(sibling: Sibling): string {
+  const quote = isJsonType(sibling.contentType) ? "" : '"';
+  const { dot } = sibling;
+  return `${quote},"contentType":${JSON.stringify(sibling.contentType)},"modified":"${modifiedText(dot)}","dot":"${dotText(dot)}"`;
+}
+
+/** `head`, the value, `tail` in one buffer, without touching a byte of a JSON value. */
+function spliced(head: string, sibling: Sibling, tail: string): Buffer {
+  const { bytes } = sibling;
+  if (!isJsonType(sibling.contentType)) {
+    const base64 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+    return Buffer.from(head + base64 + tail);
+  }
+  const headBytes = Buffer.byteLength(head);
+  const buffer = Buffer.allocUnsafe(headBytes + bytes.length + Buffer.byteLength(tail));
+  buffer.write(head, 0);
+  buffer.set(bytes, headBytes);
+  buffer.write(tail, headBytes + bytes.length);
+  return buffer;
+}
