@@ -1,0 +1,282 @@
+/**
+ * The obviously right engine: one map per partition, sorted when a scan asks. It is the model that the log engine is
+ * tested against, and serves simulations whose subject is not the disk. Everything lives in a `MemoryImage`, which may
+ * be handed to the next start as a disk would be. Must never be clever: whoever doubts it should be able to read it.
+ */
+import assert from "node:assert";
+import type {
+  KeyAddress,
+  PutRequest,
+  RecoveryReport,
+  ScanEntry,
+  ScanPage,
+  StorageEngine,
+  StorageStats,
+  StoredRecord,
+  StoreIdentity,
+} from "./engine.ts";
+import { StoreClosedError } from "./errors.ts";
+import { MerkleTree } from "./merkle-tree.ts";
+import type { StorageRandom } from "./ports.ts";
+
+interface MemoryRecord extends StoredRecord, ScanEntry {
+  /** number of the put that wrote it */
+  readonly seq: number;
+}
+
+/** What a "disk" of the memory engine holds. Hand the same one to the next start to keep it; a new one is a new store. */
+export interface MemoryImage {
+  readonly records: Map<number, Map<string, MemoryRecord>>;
+  readonly documents: Map<string, Uint8Array>;
+  identity: StoreIdentity | undefined;
+  /** set by `close`, taken away by the next open: without it a start is unclean and draws a new actor */
+  isClean: boolean;
+  readonly suspects: Set<number>;
+}
+
+/** What `openMemoryEngine` takes. */
+export interface MemoryEngineOptions {
+  /** a power of two */
+  readonly partitionCount: number;
+  readonly random: StorageRandom;
+  /** default: a new, empty one */
+  readonly image?: MemoryImage;
+}
+
+const MAX_DOCUMENT_BYTES = 1024 * 1024;
+
+/** An empty image. */
+export function newMemoryImage(): MemoryImage {
+  return { records: new Map(), documents: new Map(), identity: undefined, isClean: false, suspects: new Set() };
+}
+
+/** Opens the memory engine, on what an image holds when one is given. Everything it resolves is "durable" in the image. */
+export function openMemoryEngine(options: MemoryEngineOptions): StorageEngine {
+  return new MemoryEngine(options);
+}
+
+class MemoryEngine implements StorageEngine {
+  readonly partitionCount: number;
+  readonly recovery: RecoveryReport;
+  readonly failure: undefined;
+  readonly #partitionBits: number;
+  readonly #random: StorageRandom;
+  readonly #image: MemoryImage;
+  readonly #trees = new Map<number, MerkleTree>();
+  #identity: StoreIdentity;
+  #putCount = 0;
+  #seq = 0;
+  #isClosed = false;
+
+  constructor(options: MemoryEngineOptions) {
+    this.partitionCount = options.partitionCount;
+    this.#partitionBits = Math.log2(options.partitionCount);
+    assert(Number.isInteger(this.#partitionBits), "partitionCount: a power of two");
+    this.#random = options.random;
+    this.#image = options.image ?? newMemoryImage();
+    const before = this.#image.identity;
+    const mode = before === undefined ? "fresh" : this.#image.isClean ? "clean" : "unclean";
+    this.#identity = before ?? { actor: this.#drawActor(), pastActors: [], leasedThrough: 0 };
+    if (mode === "unclean") this.#identity = this.#withNewActor();
+    this.#image.identity = this.#identity;
+    this.#image.isClean = false;
+    this.recovery = {
+      mode,
+      recordCount: this.#rebuild(),
+      scannedBytes: 0,
+      truncatedBytes: 0,
+      corruptRecordCount: 0,
+      isNewActor: mode !== "clean",
+      durationMs: 0,
+    };
+  }
+
+  get identity(): StoreIdentity {
+    return this.#identity;
+  }
+
+  digestOf(address: KeyAddress): bigint {
+    const own = this.#partition(address.partition).get(nameOf(address));
+    if (own !== undefined) return own.digest;
+    return this.#sorted(address.partition).find((entry) => entry.hash === address.hash)?.digest ?? 0n;
+  }
+
+  get(address: KeyAddress): StoredRecord | undefined {
+    const found = this.#partition(address.partition).get(nameOf(address));
+    if (found === undefined) return undefined;
+    return { value: found.value.slice(), digest: found.digest, isTombstone: found.isTombstone };
+  }
+
+  async put(request: PutRequest): Promise<void> {
+    if (this.#isClosed) throw new StoreClosedError();
+    const { address, digest, isTombstone } = request;
+    this.#assertAddress(address);
+    assert(digest > 0n && digest < 1n << 64n, "digest: 1 … 2^64 − 1");
+    const records = this.#partition(address.partition);
+    const before = records.get(nameOf(address));
+    this.#seq += 1;
+    this.#putCount += 1;
+    records.set(nameOf(address), {
+      hash: address.hash,
+      key: address.key.slice(),
+      value: request.value.slice(),
+      digest,
+      isTombstone,
+      seq: this.#seq,
+    });
+    const tree = this.#tree(address.partition);
+    if (before !== undefined) tree.toggle(before.hash, before.digest);
+    tree.toggle(address.hash, digest);
+  }
+
+  async scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
+    assert(limit >= 1, "limit: at least 1");
+    const rest = this.#sorted(partition).filter((entry) => entry.hash >= fromHash);
+    let end = Math.min(limit, rest.length);
+    while (end > 0 && end < rest.length && rest[end]?.hash === rest[end - 1]?.hash) end += 1;
+    const entries = rest.slice(0, end).map(({ hash, key, digest, isTombstone }) => ({
+      hash,
+      key: key.slice(),
+      digest,
+      isTombstone,
+    }));
+    return { entries, nextHash: rest[end]?.hash };
+  }
+
+  merkleRoot(partition: number): bigint {
+    return this.#tree(partition).root();
+  }
+
+  merkleChildren(partition: number, path: readonly number[]): readonly bigint[] {
+    return this.#tree(partition).children(path);
+  }
+
+  merkleLeaf(partition: number, leaf: number): readonly { readonly hash: bigint; readonly digest: bigint }[] {
+    const tree = this.#tree(partition);
+    return this.#sorted(partition)
+      .filter((entry) => tree.leafOf(entry.hash) === leaf)
+      .map(({ hash, digest }) => ({ hash, digest }));
+  }
+
+  isSuspect(partition: number): boolean {
+    return this.#image.suspects.has(partition);
+  }
+
+  suspectPartitions(): readonly number[] {
+    return [...this.#image.suspects].sort((a, b) => a - b);
+  }
+
+  async clearSuspect(partition: number): Promise<void> {
+    if (this.#isClosed) throw new StoreClosedError();
+    this.#image.suspects.delete(partition);
+  }
+
+  async leaseCounters(through: number): Promise<void> {
+    if (this.#isClosed) throw new StoreClosedError();
+    this.#keep({ ...this.#identity, leasedThrough: Math.max(through, this.#identity.leasedThrough) });
+  }
+
+  async renewActor(): Promise<void> {
+    if (this.#isClosed) throw new StoreClosedError();
+    this.#keep(this.#withNewActor());
+  }
+
+  async writeDocument(name: string, bytes: Uint8Array): Promise<void> {
+    if (this.#isClosed) throw new StoreClosedError();
+    assert(/^[a-z0-9-]{1,32}$/.test(name), "a document's name: [a-z0-9-]{1,32}");
+    assert(bytes.length <= MAX_DOCUMENT_BYTES, "a document has at most 1 MiB");
+    this.#image.documents.set(name, bytes.slice());
+  }
+
+  readDocument(name: string): Uint8Array | undefined {
+    return this.#image.documents.get(name)?.slice();
+  }
+
+  stats(): StorageStats {
+    const records = [...this.#image.records.values()].flatMap((partition) => [...partition.values()]);
+    const bytes = records.reduce((total, record) => total + record.key.length + record.value.length, 0);
+    return {
+      keyCount: records.filter((record) => !record.isTombstone).length,
+      tombstoneCount: records.filter((record) => record.isTombstone).length,
+      liveBytes: bytes,
+      diskBytes: bytes,
+      indexBytes: 0,
+      segmentCount: 0,
+      putCount: this.#putCount,
+      commitCount: this.#putCount,
+      compactedBytes: 0,
+      corruptReadCount: 0,
+    };
+  }
+
+  onFailure(_listen: (error: Error) => void): void {
+    // memory does not fail
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#image.isClean = true;
+  }
+
+  #partition(partition: number): Map<string, MemoryRecord> {
+    assert(partition >= 0 && partition < this.partitionCount, "partition: 0 … partitionCount − 1");
+    let records = this.#image.records.get(partition);
+    if (records === undefined) {
+      records = new Map();
+      this.#image.records.set(partition, records);
+    }
+    return records;
+  }
+
+  #tree(partition: number): MerkleTree {
+    let tree = this.#trees.get(partition);
+    if (tree === undefined) {
+      tree = new MerkleTree(this.#partitionBits);
+      this.#trees.set(partition, tree);
+    }
+    return tree;
+  }
+
+  /** By hash; of one hash, the newest first. */
+  #sorted(partition: number): MemoryRecord[] {
+    const newestFirst = [...this.#partition(partition).values()].sort((a, b) => b.seq - a.seq);
+    return newestFirst.sort((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0));
+  }
+
+  #rebuild(): number {
+    let count = 0;
+    for (const [partition, records] of this.#image.records) {
+      for (const record of records.values()) {
+        this.#tree(partition).toggle(record.hash, record.digest);
+        this.#seq = Math.max(this.#seq, record.seq);
+        count += 1;
+      }
+    }
+    return count;
+  }
+
+  #assertAddress({ partition, hash, key }: KeyAddress): void {
+    assert(key.length >= 1 && key.length <= 2048, "key: 1 … 2048 bytes");
+    assert(hash >> BigInt(64 - this.#partitionBits) === BigInt(partition), "the hash's top bits are the partition");
+  }
+
+  #keep(identity: StoreIdentity): void {
+    this.#identity = identity;
+    this.#image.identity = identity;
+  }
+
+  #withNewActor(): StoreIdentity {
+    const { actor, pastActors, leasedThrough } = this.#identity;
+    return { actor: this.#drawActor(), pastActors: [...pastActors, actor], leasedThrough };
+  }
+
+  #drawActor(): number {
+    const bytes = this.#random.bytes(6);
+    const drawn = bytes.reduce((value, byte) => value * 256 + byte, 0);
+    return drawn === 0 ? 1 : drawn;
+  }
+}
+
+function nameOf({ hash, key }: KeyAddress): string {
+  return `${hash}:${Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1")}`;
+}
