@@ -1,0 +1,265 @@
+/**
+ * From flags, environment and file to one frozen configuration, or to every problem at once, in words and with the
+ * offending value. Pure: all that it needs is handed in. Must never let a setting pass that it did not understand.
+ */
+import type { NodeId } from "./ids.ts";
+import {
+  ALL_KNOBS,
+  KNOBS,
+  type Knob,
+  type LogLevel,
+  MIN_SECRET_CHARS,
+  UNAVAILABLE_KNOBS,
+  variableOf,
+} from "./knobs.ts";
+import { isLoopback, isWildcard, parseNodeName, portOf } from "./setting-parsers.ts";
+import { gatherSettings, type Origin, type RawSetting, type Surroundings, shown } from "./setting-sources.ts";
+
+/** What a node was told, understood and checked. Addresses are `host:port`. */
+export interface Config {
+  readonly nodeId: NodeId;
+  readonly cluster: string;
+  readonly dataDir: string;
+  readonly httpAddress: string;
+  readonly peerAddress: string;
+  /** what other nodes dial */
+  readonly advertiseAddress: string;
+  readonly seeds: readonly string[];
+  /** members that make the cluster, ≥ n */
+  readonly bootstrapExpect: number;
+  readonly zone: string;
+  readonly host: string;
+  /** > 0 */
+  readonly weight: number;
+  /** Q, a power of two */
+  readonly partitionCount: number;
+  /** N */
+  readonly n: number;
+  /** defaults of new buckets, ≤ n */
+  readonly r: number;
+  readonly w: number;
+  readonly durability: "fsync" | "os";
+  /** undefined: all listeners are on loopback and none was given */
+  readonly secret: string | undefined;
+  readonly isInsecure: boolean;
+  readonly logLevel: LogLevel;
+}
+
+/** One line of `--print-config`. */
+export interface EffectiveSetting {
+  readonly variable: string;
+  /** as text; secrets are never shown */
+  readonly value: string;
+  readonly origin: Origin;
+}
+
+/** A configuration, or all that is wrong. */
+export type ConfigResult =
+  | {
+      readonly kind: "config";
+      readonly config: Config;
+      readonly settings: readonly EffectiveSetting[];
+      /** allowed, but worth a line in the log */
+      readonly warnings: readonly string[];
+    }
+  | { readonly kind: "problems"; readonly problems: readonly string[] };
+
+/** Takes values out of the gathered texts, and notes what was taken and what was wrong. */
+class Reader {
+  readonly problems: string[];
+  readonly effective: EffectiveSetting[] = [];
+  readonly #settings: ReadonlyMap<string, RawSetting>;
+
+  constructor(settings: ReadonlyMap<string, RawSetting>, problems: readonly string[]) {
+    this.#settings = settings;
+    this.problems = [...problems];
+  }
+
+  /** The value that was given, undefined when none was or when it was wrong. */
+  given<T>(knob: Knob<T>): T | undefined {
+    const raw = this.#settings.get(knob.name);
+    if (raw === undefined) return undefined;
+    const parsed = knob.parse(raw.text);
+    if (parsed.kind === "problem") {
+      this.problems.push(`${raw.written}: ${parsed.problem}`);
+      return undefined;
+    }
+    this.effective.push({ variable: variableOf(knob), value: shown(knob, raw.text), origin: raw.origin });
+    return parsed.value;
+  }
+
+  /** The value that was given, else the default, which is noted too. */
+  take<T>(knob: Knob<T>, fallback: T): T {
+    const value = this.given(knob);
+    if (value !== undefined) return value;
+    const text = fallback === undefined ? "–" : Array.isArray(fallback) ? fallback.join(",") || "–" : String(fallback);
+    this.effective.push({ variable: variableOf(knob), value: text, origin: "default" });
+    return fallback;
+  }
+}
+
+function refuseUnavailable(reader: Reader): void {
+  for (const knob of UNAVAILABLE_KNOBS) {
+    if (reader.given(knob) !== undefined) {
+      reader.problems.push(
+        `${variableOf(knob)}: is not available yet in this version; take it away to start without it`,
+      );
+    }
+  }
+}
+
+function takeNodeId(reader: Reader, hostname: string): NodeId | undefined {
+  const given = reader.given(KNOBS.nodeId);
+  if (given !== undefined) return given;
+  const parsed = parseNodeName(hostname);
+  if (parsed.kind === "value") {
+    reader.effective.push({ variable: variableOf(KNOBS.nodeId), value: hostname, origin: "default" });
+    return parsed.value;
+  }
+  reader.problems.push(`GYRE_NODE_ID: is not given, and the host name "${hostname}" ${parsed.problem}`);
+  return undefined;
+}
+
+function takeSecret(reader: Reader, readText: Surroundings["readText"]): string | undefined {
+  const secret = reader.given(KNOBS.secret);
+  const path = reader.given(KNOBS.secretFile);
+  if (secret !== undefined && path !== undefined) {
+    reader.problems.push("GYRE_SECRET and GYRE_SECRET_FILE: give one of them");
+  }
+  if (path === undefined) return checkedSecret(reader, "GYRE_SECRET", secret);
+  const file = readText(path);
+  if (file.kind === "text") return checkedSecret(reader, `GYRE_SECRET_FILE=${path}`, file.text.trim());
+  reader.problems.push(`GYRE_SECRET_FILE=${path}: cannot be read: ${file.reason}`);
+  return undefined;
+}
+
+function checkedSecret(reader: Reader, where: string, secret: string | undefined): string | undefined {
+  if (secret !== undefined && secret.length < MIN_SECRET_CHARS) {
+    reader.problems.push(
+      `${where}: has ${secret.length} characters, a cluster secret has at least ${MIN_SECRET_CHARS}`,
+    );
+  }
+  return secret;
+}
+
+function takeAddresses(reader: Reader): Pick<Config, "httpAddress" | "peerAddress" | "advertiseAddress" | "seeds"> {
+  const httpAddress = reader.take(KNOBS.http, "127.0.0.1:4400");
+  const peerAddress = reader.take(KNOBS.peer, "127.0.0.1:4500");
+  const advertiseAddress = reader.take(KNOBS.advertise, peerAddress);
+  return { httpAddress, peerAddress, advertiseAddress, seeds: reader.take(KNOBS.seeds, []) };
+}
+
+function takeQuorums(reader: Reader, isAlone: boolean): Pick<Config, "n" | "r" | "w" | "bootstrapExpect"> {
+  const expect = reader.given(KNOBS.bootstrapExpect);
+  const n = reader.take(KNOBS.n, isAlone && (expect ?? 1) === 1 ? 1 : 3);
+  const r = reader.take(KNOBS.r, Math.min(2, n));
+  const w = reader.take(KNOBS.w, Math.min(2, n));
+  if (expect === undefined && isAlone) {
+    reader.effective.push({ variable: variableOf(KNOBS.bootstrapExpect), value: "1", origin: "default" });
+  }
+  if (expect === undefined && !isAlone) {
+    reader.problems.push(
+      `GYRE_BOOTSTRAP_EXPECT: is needed with GYRE_SEEDS: how many members make the cluster, at least N=${n} ` +
+        "(joining a cluster that exists is not available yet)",
+    );
+  }
+  return { n, r, w, bootstrapExpect: expect ?? (isAlone ? 1 : n) };
+}
+
+function checkQuorums(config: Config, problems: string[]): void {
+  if (config.r > config.n) problems.push(`GYRE_R=${config.r} exceeds GYRE_N=${config.n}: no read could ever answer`);
+  if (config.w > config.n)
+    problems.push(`GYRE_W=${config.w} exceeds GYRE_N=${config.n}: no write could ever be acknowledged`);
+  if (config.bootstrapExpect < config.n) {
+    problems.push(
+      `GYRE_BOOTSTRAP_EXPECT=${config.bootstrapExpect} is less than GYRE_N=${config.n}: ` +
+        "that many members cannot hold N replicas on nodes of their own",
+    );
+  }
+}
+
+function checkAddresses(config: Config, problems: string[]): void {
+  const { advertiseAddress: advertise, peerAddress: peer, httpAddress: http } = config;
+  if (isWildcard(advertise)) {
+    problems.push(
+      `GYRE_ADVERTISE=${advertise} is every address and none that could be dialled: name the one by which other nodes reach this one`,
+    );
+  }
+  const farSeed = config.seeds.find((seed) => !isLoopback(seed));
+  if (farSeed !== undefined && isLoopback(advertise)) {
+    problems.push(
+      `GYRE_ADVERTISE=${advertise} is loopback, but GYRE_SEEDS has ${farSeed}, which is not: others could not dial this node`,
+    );
+  }
+  if (portOf(http) !== 0 && http === peer)
+    problems.push(`GYRE_HTTP and GYRE_PEER are both ${http}: they need a port each`);
+}
+
+function checkSecurity(config: Config, problems: string[]): void {
+  const open = [config.httpAddress, config.peerAddress].filter((address) => !isLoopback(address));
+  if (open.length > 0 && config.secret === undefined) {
+    problems.push(
+      `GYRE_SECRET or GYRE_SECRET_FILE is needed, because ${open.join(" and ")} can be reached from other machines ` +
+        "(make one with: openssl rand -hex 32)",
+    );
+  }
+  if (!isLoopback(config.httpAddress) && !config.isInsecure) {
+    problems.push(
+      `GYRE_HTTP=${config.httpAddress} would open the client API to other machines without tokens (not available yet): ` +
+        "listen on loopback, or accept it with GYRE_INSECURE=true",
+    );
+  }
+}
+
+function warningsOf(config: Config): readonly string[] {
+  const { n, r, w } = config;
+  return [
+    ...(r + w <= n ? [`R=${r} and W=${w} do not overlap in N=${n}: a read may miss the last acknowledged write`] : []),
+    ...(config.durability === "os"
+      ? ["GYRE_DURABILITY=os: an acknowledged write can be lost with the machine's power"]
+      : []),
+    ...(config.isInsecure ? ["GYRE_INSECURE=true: whoever reaches the client port can read and write everything"] : []),
+  ];
+}
+
+/** Reads the configuration of a node; every problem of every source is found before any is reported. */
+export function readConfig(surroundings: Surroundings): ConfigResult {
+  const gathered = gatherSettings(surroundings);
+  const reader = new Reader(gathered.settings, gathered.problems);
+  const nodeId = takeNodeId(reader, surroundings.hostname);
+  reader.given(KNOBS.config);
+  const addresses = takeAddresses(reader);
+  const config: Config = Object.freeze({
+    nodeId: nodeId ?? unknownNode(),
+    cluster: reader.take(KNOBS.cluster, "gyre"),
+    dataDir: reader.take(KNOBS.dataDir, `.gyre/${nodeId ?? ""}`),
+    ...addresses,
+    ...takeQuorums(reader, addresses.seeds.length === 0),
+    zone: reader.take(KNOBS.zone, "default"),
+    host: reader.take(KNOBS.host, surroundings.hostname),
+    weight: reader.take(KNOBS.weight, 1),
+    partitionCount: reader.take(KNOBS.partitions, 1024),
+    durability: reader.take(KNOBS.durability, "fsync"),
+    secret: takeSecret(reader, surroundings.readText),
+    isInsecure: reader.take(KNOBS.insecure, false),
+    logLevel: reader.take(KNOBS.logLevel, "info"),
+  });
+  refuseUnavailable(reader);
+  checkQuorums(config, reader.problems);
+  checkAddresses(config, reader.problems);
+  checkSecurity(config, reader.problems);
+  if (reader.problems.length > 0) return { kind: "problems", problems: reader.problems };
+  return { kind: "config", config, settings: inTableOrder(reader.effective), warnings: warningsOf(config) };
+}
+
+function inTableOrder(settings: readonly EffectiveSetting[]): readonly EffectiveSetting[] {
+  const order = ALL_KNOBS.map(variableOf);
+  return settings.toSorted((a, b) => order.indexOf(a.variable) - order.indexOf(b.variable));
+}
+
+/** Stands in while problems are gathered; never leaves this file, because a missing node id is a problem. */
+function unknownNode(): NodeId {
+  const parsed = parseNodeName("unknown");
+  if (parsed.kind === "problem") throw new Error(parsed.problem);
+  return parsed.value;
+}

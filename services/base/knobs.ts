@@ -1,0 +1,229 @@
+/**
+ * Every knob of a node: its name, unit, default and meaning, in one table. The flag is `--` and the name, the environment
+ * variable `GYRE_` and the name in capitals, the key of the configuration file the name itself. README's table is made from it.
+ */
+import type { NodeId } from "./ids.ts";
+import { MAX_MEMBERS, MAX_PARTITIONS, MAX_REPLICAS, MIN_PARTITIONS } from "./limits.ts";
+import {
+  addressesWith,
+  addressWith,
+  oneOf,
+  type Parsed,
+  parseBoolean,
+  parseLabel,
+  parseNodeName,
+  parseText,
+  parseWeight,
+  powerOfTwoIn,
+  wholeNumberIn,
+} from "./setting-parsers.ts";
+
+/** One knob; `T` is what its text means. */
+export interface Knob<T> {
+  /** the flag without its dashes; words with `-` between them */
+  readonly name: string;
+  /** for the table and `--help`, in words */
+  readonly defaultText: string;
+  /** one line, with the unit where there is one */
+  readonly meaning: string;
+  readonly parse: (text: string) => Parsed<T>;
+  /** never shown */
+  readonly isSecret?: boolean;
+  /** `--name` alone means true */
+  readonly isSwitch?: boolean;
+  /** named, but not built yet: giving it is refused rather than ignored */
+  readonly isUnavailable?: boolean;
+}
+
+/** The most important of the log's lines that are left out below it. */
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
+
+/** The knobs by what they set. */
+export interface Knobs {
+  readonly config: Knob<string>;
+  readonly nodeId: Knob<NodeId>;
+  readonly cluster: Knob<string>;
+  readonly dataDir: Knob<string>;
+  readonly http: Knob<string>;
+  readonly peer: Knob<string>;
+  readonly advertise: Knob<string>;
+  readonly seeds: Knob<readonly string[]>;
+  readonly bootstrapExpect: Knob<number>;
+  readonly zone: Knob<string>;
+  readonly host: Knob<string>;
+  readonly weight: Knob<number>;
+  readonly partitions: Knob<number>;
+  readonly n: Knob<number>;
+  readonly r: Knob<number>;
+  readonly w: Knob<number>;
+  readonly durability: Knob<"fsync" | "os">;
+  readonly secret: Knob<string>;
+  readonly secretFile: Knob<string>;
+  readonly insecure: Knob<boolean>;
+  readonly logLevel: Knob<LogLevel>;
+}
+
+/** The port of the client listener unless another is given. */
+export const DEFAULT_HTTP_PORT: number = 4400;
+/** The port of the peer listener unless another is given. */
+export const DEFAULT_PEER_PORT: number = 4500;
+/** The shortest cluster secret taken, in characters. */
+export const MIN_SECRET_CHARS: number = 16;
+
+const replicas = wholeNumberIn({ min: 1, max: MAX_REPLICAS });
+
+/** The knobs that set something. */
+export const KNOBS: Knobs = {
+  config: {
+    name: "config",
+    defaultText: "–",
+    meaning: "a JSON file with settings; keys as the flags",
+    parse: parseText,
+  },
+  nodeId: { name: "node-id", defaultText: "host name", meaning: "stable name of this node", parse: parseNodeName },
+  cluster: {
+    name: "cluster",
+    defaultText: "`gyre`",
+    meaning: "cluster name; nodes of another name are refused",
+    parse: parseLabel,
+  },
+  dataDir: {
+    name: "data-dir",
+    defaultText: "`.gyre/<node id>`",
+    meaning: "where the data is; one node per directory (locked)",
+    parse: parseText,
+  },
+  http: {
+    name: "http",
+    defaultText: `\`127.0.0.1:${DEFAULT_HTTP_PORT}\``,
+    meaning: "client listener",
+    parse: addressWith(DEFAULT_HTTP_PORT),
+  },
+  peer: {
+    name: "peer",
+    defaultText: `\`127.0.0.1:${DEFAULT_PEER_PORT}\``,
+    meaning: "peer listener",
+    parse: addressWith(DEFAULT_PEER_PORT),
+  },
+  advertise: {
+    name: "advertise",
+    defaultText: "the peer address",
+    meaning: "what other nodes dial; loopback is refused when a seed is not on loopback",
+    parse: addressWith(DEFAULT_PEER_PORT),
+  },
+  seeds: {
+    name: "seeds",
+    defaultText: "–",
+    meaning: "peer addresses or DNS names, with commas between them",
+    parse: addressesWith(DEFAULT_PEER_PORT),
+  },
+  bootstrapExpect: {
+    name: "bootstrap-expect",
+    defaultText: "1 without seeds",
+    meaning: "members to wait for before the cluster is made; at least N",
+    parse: wholeNumberIn({ min: 1, max: MAX_MEMBERS }),
+  },
+  zone: {
+    name: "zone",
+    defaultText: "`default`",
+    meaning: "zone label: replicas spread over zones first",
+    parse: parseLabel,
+  },
+  host: {
+    name: "host",
+    defaultText: "host name",
+    meaning: "host label: replicas spread over hosts next",
+    parse: parseLabel,
+  },
+  weight: {
+    name: "weight",
+    defaultText: "1",
+    meaning: "share of the data, relative to the other nodes",
+    parse: parseWeight,
+  },
+  partitions: {
+    name: "partitions",
+    defaultText: "1024",
+    meaning: `Q, only when the cluster is made: a power of two from ${MIN_PARTITIONS} to ${MAX_PARTITIONS}`,
+    parse: powerOfTwoIn({ min: MIN_PARTITIONS, max: MAX_PARTITIONS }),
+  },
+  n: {
+    name: "n",
+    defaultText: "3 (1 for a lone node without seeds)",
+    meaning: "N, replicas of every key, only when the cluster is made",
+    parse: replicas,
+  },
+  r: {
+    name: "r",
+    defaultText: "2, at most N",
+    meaning: "replicas that a read waits for, for new buckets",
+    parse: replicas,
+  },
+  w: {
+    name: "w",
+    defaultText: "2, at most N",
+    meaning: "replicas that a write waits for, for new buckets",
+    parse: replicas,
+  },
+  durability: {
+    name: "durability",
+    defaultText: "`fsync`",
+    meaning: "`fsync`: on the disk before it is acknowledged; `os`: in the system's cache",
+    parse: oneOf(["fsync", "os"]),
+  },
+  secret: {
+    name: "secret",
+    defaultText: "–",
+    meaning: `cluster secret, ${MIN_SECRET_CHARS} characters or more; required unless every listener is on loopback`,
+    parse: parseText,
+    isSecret: true,
+  },
+  secretFile: {
+    name: "secret-file",
+    defaultText: "–",
+    meaning: "a file that holds the cluster secret",
+    parse: parseText,
+  },
+  insecure: {
+    name: "insecure",
+    defaultText: "`false`",
+    meaning: "`true`: open the client API beyond loopback without tokens",
+    parse: parseBoolean,
+    isSwitch: true,
+  },
+  logLevel: {
+    name: "log-level",
+    defaultText: "`info`",
+    meaning: "JSON lines on stdout, pretty on a terminal: `trace`, `debug`, `info`, `warn` or `error`",
+    parse: oneOf(["trace", "debug", "info", "warn", "error"]),
+  },
+};
+
+function notYet(name: string, meaning: string): Knob<string> {
+  return {
+    name,
+    defaultText: "–",
+    meaning: `${meaning} (not available yet: refused)`,
+    parse: parseText,
+    isUnavailable: true,
+  };
+}
+
+/** Knobs whose feature is not built yet. Giving one is a problem: a security setting must never be ignored. */
+export const UNAVAILABLE_KNOBS: readonly Knob<string>[] = [
+  notYet("tokens-file", "API tokens and their rights"),
+  notYet("tls-cert", "certificate of the client listener"),
+  notYet("tls-key", "its key"),
+  notYet("tls-ca", "the CA of client certificates"),
+  notYet("peer-tls-cert", "certificate between nodes"),
+  notYet("peer-tls-key", "its key"),
+  notYet("peer-tls-ca", "the CA of the nodes"),
+];
+
+/** Every knob, in the order of the table. */
+export const ALL_KNOBS: readonly Knob<unknown>[] = [...Object.values(KNOBS), ...UNAVAILABLE_KNOBS];
+
+/** The environment variable of a knob. */
+export function variableOf(knob: Knob<unknown>): string {
+  return `GYRE_${knob.name.replaceAll("-", "_").toUpperCase()}`;
+}

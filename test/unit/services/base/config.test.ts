@@ -1,0 +1,228 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type Config, type ConfigResult, readConfig } from "../../../../services/base/config.ts";
+import { ALL_KNOBS, variableOf } from "../../../../services/base/knobs.ts";
+import type { FileText } from "../../../../services/base/setting-sources.ts";
+
+interface Given {
+  readonly argv?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string>>;
+  readonly hostname?: string;
+}
+
+function read(given: Given): ConfigResult {
+  const readText = (path: string): FileText => {
+    const text = given.files?.[path];
+    return text === undefined ? { kind: "unreadable", reason: "no such file" } : { kind: "text", text };
+  };
+  return readConfig({ argv: given.argv ?? [], env: given.env ?? {}, readText, hostname: given.hostname ?? "box" });
+}
+
+function configOf(given: Given): Config {
+  const result = read(given);
+  if (result.kind === "problems") throw new Error(result.problems.join("\n"));
+  return result.config;
+}
+
+function problemsOf(given: Given): readonly string[] {
+  const result = read(given);
+  return result.kind === "problems" ? result.problems : [];
+}
+
+const SECRET = "0123456789abcdef";
+const THREE = { GYRE_SEEDS: "127.0.0.1:4501,127.0.0.1:4502", GYRE_BOOTSTRAP_EXPECT: "3" };
+
+describe("the configuration of a node", () => {
+  test("needs nothing: a lone node on loopback, with one replica", () => {
+    expect(configOf({})).toEqual({
+      nodeId: "box",
+      cluster: "gyre",
+      dataDir: ".gyre/box",
+      httpAddress: "127.0.0.1:4400",
+      peerAddress: "127.0.0.1:4500",
+      advertiseAddress: "127.0.0.1:4500",
+      seeds: [],
+      bootstrapExpect: 1,
+      zone: "default",
+      host: "box",
+      weight: 1,
+      partitionCount: 1024,
+      n: 1,
+      r: 1,
+      w: 1,
+      durability: "fsync",
+      secret: undefined,
+      isInsecure: false,
+      logLevel: "info",
+    });
+  });
+
+  test("has three replicas and quorums of two as soon as there are others", () => {
+    expect(configOf({ env: THREE })).toMatchObject({ n: 3, r: 2, w: 2, bootstrapExpect: 3 });
+    expect(configOf({ env: { GYRE_BOOTSTRAP_EXPECT: "3" } })).toMatchObject({ n: 3, seeds: [] });
+  });
+
+  test("cannot be changed once it is read", () => {
+    expect(Object.isFrozen(configOf({}))).toBe(true);
+  });
+
+  test("takes flags over environment over file over defaults, and says where each came from", () => {
+    const given = {
+      argv: ["--zone", "from-flag"],
+      env: { GYRE_CONFIG: "gyre.json", GYRE_ZONE: "from-env", GYRE_HOST: "from-env" },
+      files: { "gyre.json": '{"zone":"from-file","host":"from-file","cluster":"from-file","weight":2}' },
+    };
+    expect(configOf(given)).toMatchObject({ zone: "from-flag", host: "from-env", cluster: "from-file", weight: 2 });
+    const result = read(given);
+    const origins = result.kind === "config" ? result.settings.map((line) => `${line.variable} ${line.origin}`) : [];
+    expect(origins).toEqual(
+      expect.arrayContaining(["GYRE_ZONE flag", "GYRE_HOST env", "GYRE_CLUSTER file", "GYRE_LOG_LEVEL default"]),
+    );
+  });
+
+  test("writes flags as --name value, --name=value, or --name alone for a switch", () => {
+    const config = configOf({ argv: ["--n=1", "--node-id", "n7", "--insecure", "--weight", "2.5"] });
+    expect(config).toMatchObject({ n: 1, nodeId: "n7", isInsecure: true, weight: 2.5 });
+    expect(configOf({ argv: ["--insecure", "false"] }).isInsecure).toBe(false);
+  });
+
+  test("takes seeds with commas or as a list in the file, and gives them the default port", () => {
+    const files = { "a.json": '{"seeds":["127.0.0.1:4501","localhost"],"bootstrap-expect":3}' };
+    expect(configOf({ argv: ["--config", "a.json"], files }).seeds).toEqual(["127.0.0.1:4501", "localhost:4500"]);
+    expect(configOf({ env: { ...THREE, GYRE_SEEDS: "[::1]:4501, localhost:1" } }).seeds).toEqual([
+      "[::1]:4501",
+      "localhost:1",
+    ]);
+  });
+
+  test("ignores empty variables and those that Kubernetes makes for a Service named gyre", () => {
+    const env = {
+      GYRE_ZONE: "",
+      GYRE_SERVICE_HOST: "10.0.0.1",
+      GYRE_SERVICE_PORT_CLIENT: "4400",
+      GYRE_PORT: "tcp://10.0.0.1:4400",
+      GYRE_CLIENT_PORT_4400_TCP_ADDR: "10.0.0.1",
+      GYRE_NODES: "http://127.0.0.1:4401",
+      PATH: "/bin",
+    };
+    expect(configOf({ env }).zone).toBe("default");
+  });
+
+  test("reads the secret from a file, without the line's end, and never shows it", () => {
+    const given = { env: { GYRE_SECRET_FILE: "s" }, files: { s: `${SECRET}\n` } };
+    expect(configOf(given).secret).toBe(SECRET);
+    const shownText = JSON.stringify(read({ env: { GYRE_SECRET: SECRET } }));
+    expect(shownText.match(new RegExp(SECRET, "g"))?.length, "once, in the config itself").toBe(1);
+    expect(problemsOf({ argv: ["--secret", "kept-quiet"] }).join()).not.toContain("kept-quiet");
+  });
+});
+
+describe("a wrong configuration", () => {
+  test("is told whole: every problem of every source at once", () => {
+    const problems = problemsOf({
+      argv: ["--sync", "yes", "stray", "--http", "nowhere:99999"],
+      env: { GYRE_CONFIG: "gyre.json", GYRE_DATADIR: "x", GYRE_WEIGHT: "heavy", GYRE_R: "2", GYRE_TLS_CERT: "c.pem" },
+      files: { "gyre.json": '{"dataDir":"x","zone":{},"partitions":1000}' },
+    });
+    const heads = problems.map((problem) => problem.split(/[:=]/)[0] ?? "");
+    expect(heads.toSorted()).toEqual(
+      [
+        "--sync",
+        "stray",
+        "GYRE_DATADIR",
+        '"dataDir" in gyre.json',
+        '"zone" in gyre.json',
+        "--http",
+        "GYRE_WEIGHT",
+        '"partitions"',
+        "GYRE_TLS_CERT",
+        "GYRE_R",
+      ].toSorted(),
+    );
+  });
+
+  test.each([
+    { given: { argv: ["--datadir", "x"] }, says: "--datadir: there is no such flag; did you mean --data-dir?" },
+    { given: { env: { GYRE_SEED: "x" } }, says: "GYRE_SEED: there is no such variable; did you mean GYRE_SEEDS?" },
+    { given: { argv: ["--zone"] }, says: "--zone: needs a value" },
+    { given: { argv: ["--zone", "a", "--zone=b"] }, says: "--zone: is given twice" },
+    { given: { env: { GYRE_CONFIG: "gone.json" } }, says: "GYRE_CONFIG=gone.json: cannot be read: no such file" },
+    { given: { argv: ["--config", "a"], files: { a: "[]" } }, says: "GYRE_CONFIG=a: is not a JSON object" },
+    {
+      given: { env: { GYRE_PARTITIONS: "1000" } },
+      says: "GYRE_PARTITIONS=1000: is not a power of two from 64 to 4096",
+    },
+    { given: { env: { GYRE_DURABILITY: "maybe" } }, says: "GYRE_DURABILITY=maybe: is none of fsync, os" },
+    { given: { env: { GYRE_N: "8" } }, says: "GYRE_N=8: is not a whole number from 1 to 7" },
+    { given: { env: { ...THREE, GYRE_R: "4" } }, says: "GYRE_R=4 exceeds GYRE_N=3: no read could ever answer" },
+    {
+      given: { env: { ...THREE, GYRE_W: "5" } },
+      says: "GYRE_W=5 exceeds GYRE_N=3: no write could ever be acknowledged",
+    },
+    { given: { env: { ...THREE, GYRE_BOOTSTRAP_EXPECT: "2" } }, says: "GYRE_BOOTSTRAP_EXPECT=2 is less than GYRE_N=3" },
+    { given: { env: { GYRE_N: "3" } }, says: "GYRE_BOOTSTRAP_EXPECT=1 is less than GYRE_N=3" },
+    { given: { env: { GYRE_SEEDS: "127.0.0.1:4501" } }, says: "GYRE_BOOTSTRAP_EXPECT: is needed with GYRE_SEEDS" },
+    {
+      given: { env: { ...THREE, GYRE_SEEDS: "10.0.0.2:4500" } },
+      says: "GYRE_ADVERTISE=127.0.0.1:4500 is loopback, but",
+    },
+    {
+      given: { env: { GYRE_PEER: "0.0.0.0:4500", GYRE_SECRET: SECRET } },
+      says: "GYRE_ADVERTISE=0.0.0.0:4500 is every address",
+    },
+    {
+      given: { env: { GYRE_PEER: "10.0.0.1:4500" } },
+      says: "GYRE_SECRET or GYRE_SECRET_FILE is needed, because 10.0.0.1:4500",
+    },
+    {
+      given: { env: { GYRE_HTTP: "0.0.0.0:4400", GYRE_SECRET: SECRET } },
+      says: "GYRE_HTTP=0.0.0.0:4400 would open the client API",
+    },
+    {
+      given: { env: { GYRE_SECRET: "short" } },
+      says: "GYRE_SECRET: has 5 characters, a cluster secret has at least 16",
+    },
+    { given: { env: { GYRE_SECRET: SECRET, GYRE_SECRET_FILE: "s" }, files: { s: SECRET } }, says: "give one of them" },
+    { given: { env: { GYRE_HTTP: "127.0.0.1:4500" } }, says: "GYRE_HTTP and GYRE_PEER are both 127.0.0.1:4500" },
+    { given: { env: { GYRE_TOKENS_FILE: "t" } }, says: "GYRE_TOKENS_FILE: is not available yet" },
+    { given: { env: { GYRE_PEER_TLS_KEY: "t" } }, says: "GYRE_PEER_TLS_KEY: is not available yet" },
+    { given: { hostname: "-bad-" }, says: 'GYRE_NODE_ID: is not given, and the host name "-bad-" is not a node id' },
+  ])("says $says", ({ given, says }) => {
+    const problems = problemsOf(given);
+    expect(problems.filter((problem) => problem.includes(says))).toHaveLength(1);
+    expect(problems, "and nothing that only follows from it").toHaveLength(1);
+  });
+
+  test("beyond loopback is accepted with a secret and GYRE_INSECURE", () => {
+    const env = { GYRE_HTTP: "0.0.0.0:4400", GYRE_PEER: "10.0.0.1:4500", GYRE_SECRET: SECRET, GYRE_INSECURE: "true" };
+    expect(configOf({ env })).toMatchObject({ httpAddress: "0.0.0.0:4400", advertiseAddress: "10.0.0.1:4500" });
+  });
+
+  test("that is only unwise is a warning", () => {
+    const result = read({ env: { ...THREE, GYRE_R: "1", GYRE_W: "1", GYRE_DURABILITY: "os" } });
+    expect(result.kind === "config" ? result.warnings.length : 0).toBe(2);
+  });
+
+  test("never gets through: whatever the texts are, the answer is a sound configuration or words", () => {
+    const variables = ALL_KNOBS.map(variableOf);
+    const text = fc.oneof(
+      fc.string(),
+      fc.integer({ min: 0, max: 5000 }).map(String),
+      fc.constantFrom("localhost", "::", "true", ":1"),
+    );
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...variables), text, { maxKeys: 6 }), (env) => {
+        const result = read({ env });
+        if (result.kind === "problems") {
+          expect(result.problems.length).toBeGreaterThan(0);
+          return;
+        }
+        const { n, r, w, bootstrapExpect, partitionCount, weight } = result.config;
+        expect(
+          r <= n && w <= n && n <= bootstrapExpect && Number.isInteger(Math.log2(partitionCount)) && weight > 0,
+        ).toBe(true);
+      }),
+    );
+  });
+});
