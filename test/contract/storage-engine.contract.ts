@@ -1,0 +1,358 @@
+/** What every storage engine promises (`storage/engine.ts`), sentence by sentence, checked on all engines alike. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { KeyAddress, StorageEngine } from "../../storage/engine.ts";
+import { MerkleTree, merkleLeafCount } from "../../storage/merkle-tree.ts";
+import {
+  addressOf,
+  digestOfWrite,
+  nthAddress,
+  scanAll,
+  TEST_PARTITIONS,
+  tombstoneOf,
+  valueOf,
+  writeOf,
+} from "../support/storage-fixtures.ts";
+import { type EngineStand, programContract } from "./storage-programs.ts";
+
+const PARTITION_BITS = Math.log2(TEST_PARTITIONS);
+
+/** The value of a key as a Buffer, which compares fast; undefined when it is absent. */
+async function valueIn(engine: StorageEngine, address: KeyAddress): Promise<Buffer | undefined> {
+  const record = await engine.get(address);
+  return record === undefined ? undefined : Buffer.from(record.value);
+}
+
+/** The suite; `make` is called before each test and hands out a stand on an empty store. */
+export function storageEngineContract(name: string, make: () => Promise<EngineStand>): void {
+  let stand: EngineStand;
+  let engine: StorageEngine;
+  const reopen = async (how: "clean" | "unclean"): Promise<StorageEngine> => {
+    engine = await stand.reopen(how);
+    return engine;
+  };
+  beforeEach(async () => {
+    stand = await make();
+    engine = stand.engine;
+  });
+  afterEach(() => stand.dispose());
+
+  describe(`${name}: records`, () => {
+    test("a fresh store holds nothing and says so", async () => {
+      expect(engine.partitionCount).toBe(TEST_PARTITIONS);
+      expect(engine.recovery).toMatchObject({ mode: "fresh", recordCount: 0, corruptRecordCount: 0, isNewActor: true });
+      expect(await engine.get(nthAddress(0))).toBeUndefined();
+      expect(engine.digestOf(nthAddress(0))).toBe(0n);
+      for (let partition = 0; partition < TEST_PARTITIONS; partition += 1) {
+        expect(await engine.scan(partition, 0n, 10)).toEqual({ entries: [], nextHash: undefined });
+        expect(engine.merkleRoot(partition)).toBe(0n);
+      }
+      expect(engine.failure).toBeUndefined();
+    });
+
+    test("a put that has resolved is read back, by value and by digest; the newest put wins", async () => {
+      const address = nthAddress(1);
+      await engine.put(writeOf(address, 1));
+      expect(await engine.get(address)).toEqual({ ...pick(writeOf(address, 1)) });
+      expect(engine.digestOf(address)).toBe(digestOfWrite(1));
+      await engine.put(writeOf(address, 2));
+      expect(await engine.get(address)).toEqual({ ...pick(writeOf(address, 2)) });
+      expect(engine.digestOf(address)).toBe(digestOfWrite(2));
+    });
+
+    test("a tombstone is a record like any other, and a later put takes its place", async () => {
+      const address = nthAddress(1);
+      await engine.put(writeOf(address, 1));
+      await engine.put(tombstoneOf(address, 2));
+      expect(await engine.get(address)).toMatchObject({ isTombstone: true, digest: digestOfWrite(2) });
+      expect((await scanAll(engine, address.partition, 10))[0]).toMatchObject({ isTombstone: true });
+      await engine.put(writeOf(address, 3));
+      expect(await engine.get(address)).toMatchObject({ isTombstone: false, digest: digestOfWrite(3) });
+    });
+
+    test.each([0, 1, 7, 8, 9, 200, 479, 511, 512, 513, 4000, 4095, 4096, 4097, 70_000, 1_100_000])(
+      "a value of %i bytes comes back byte for byte, before and after a restart",
+      async (size) => {
+        await engine.put(writeOf(nthAddress(1), 1, 33));
+        await engine.put(writeOf(nthAddress(2), 2, size));
+        await engine.put(writeOf(nthAddress(3), 3, 33));
+        for (const how of ["as is", "clean", "unclean"] as const) {
+          if (how !== "as is") await reopen(how);
+          expect(await valueIn(engine, nthAddress(2))).toEqual(Buffer.from(valueOf(2, size)));
+          expect(await valueIn(engine, nthAddress(3))).toEqual(Buffer.from(valueOf(3, 33)));
+        }
+      },
+    );
+
+    test("every record size from 0 to 600 bytes survives a restart, whatever boundary it falls on", async () => {
+      const sizes = Array.from({ length: 601 }, (_, size) => size);
+      await Promise.all(sizes.map((size) => engine.put(writeOf(nthAddress(size), size, size))));
+      await reopen("unclean");
+      for (const size of sizes)
+        expect(await valueIn(engine, nthAddress(size))).toEqual(Buffer.from(valueOf(size, size)));
+    });
+
+    test("keys of 1 and of 2048 bytes are kept apart from keys that begin alike", async () => {
+      const keys = ["k", "kk", "k".repeat(2047), "k".repeat(2048)];
+      const addresses = keys.map((key) => addressOf({ partition: 1, low: 77n, key }));
+      for (const [serial, address] of addresses.entries()) await engine.put(writeOf(address, serial));
+      await reopen("clean");
+      for (const [serial, address] of addresses.entries())
+        expect(await valueIn(engine, address)).toEqual(Buffer.from(valueOf(serial)));
+    });
+
+    test("the store keeps its own bytes: changing what was put or what was got changes nothing", async () => {
+      const request = writeOf(nthAddress(1), 1);
+      const key = request.address.key.slice();
+      await engine.put(request);
+      request.value.fill(0);
+      request.address.key.fill(0);
+      const got = await engine.get({ ...request.address, key });
+      got?.value.fill(1);
+      expect(await valueIn(engine, { ...request.address, key })).toEqual(Buffer.from(valueOf(1)));
+    });
+  });
+
+  describe(`${name}: keys of one hash`, () => {
+    const first = addressOf({ partition: 2, low: 5n, key: "first" });
+    const second = addressOf({ partition: 2, low: 5n, key: "second" });
+    const after = addressOf({ partition: 2, low: 6n, key: "after" });
+
+    test("are two keys: each is read, overwritten and deleted by itself", async () => {
+      await engine.put(writeOf(first, 1));
+      expect(await engine.get(second)).toBeUndefined();
+      await engine.put(writeOf(second, 2));
+      await engine.put(tombstoneOf(first, 3));
+      for (const how of ["as is", "clean", "unclean"] as const) {
+        if (how !== "as is") await reopen(how);
+        expect(await engine.get(first)).toMatchObject({ isTombstone: true, digest: digestOfWrite(3) });
+        expect(await valueIn(engine, second)).toEqual(Buffer.from(valueOf(2)));
+        expect([digestOfWrite(2), digestOfWrite(3)]).toContain(engine.digestOf(first));
+        expect([digestOfWrite(2), digestOfWrite(3)]).toContain(engine.digestOf(second));
+      }
+    });
+
+    test("come in one page of a scan, whatever its limit", async () => {
+      for (const [serial, address] of [first, second, after].entries()) await engine.put(writeOf(address, serial));
+      const page = await engine.scan(2, 0n, 1);
+      expect(page.entries.map((entry) => Buffer.from(entry.key).toString()).sort()).toEqual(["first", "second"]);
+      expect(page.nextHash).toBe(after.hash);
+      const rest = await engine.scan(2, after.hash, 1);
+      expect(rest.entries.map((entry) => Buffer.from(entry.key).toString())).toEqual(["after"]);
+      expect(rest.nextHash).toBeUndefined();
+    });
+  });
+
+  describe(`${name}: order and overlap`, () => {
+    test("overlapping puts of one key are ordered by call", async () => {
+      const address = nthAddress(3);
+      const puts = Array.from({ length: 50 }, (_, serial) => engine.put(writeOf(address, serial)));
+      await Promise.all(puts);
+      expect(await valueIn(engine, address)).toEqual(Buffer.from(valueOf(49)));
+      expect(engine.digestOf(address)).toBe(digestOfWrite(49));
+      await reopen("unclean");
+      expect(await valueIn(engine, address)).toEqual(Buffer.from(valueOf(49)));
+    });
+
+    test("overlapping puts of two keys of one hash, both new, leave both", async () => {
+      const twins = ["a", "b", "c"].map((key) => addressOf({ partition: 0, low: 9n, key }));
+      await Promise.all(
+        twins.flatMap((address, at) => [1, 2].map((turn) => engine.put(writeOf(address, at * 10 + turn)))),
+      );
+      for (const [at, address] of twins.entries())
+        expect(await valueIn(engine, address)).toEqual(Buffer.from(valueOf(at * 10 + 2)));
+      expect(await scanAll(engine, 0, 1)).toHaveLength(3);
+    });
+
+    test("reads and scans between overlapping puts see whole records only", async () => {
+      const puts = Array.from({ length: 200 }, (_, serial) => engine.put(writeOf(nthAddress(serial % 7), serial, 300)));
+      for (let round = 0; round < 20; round += 1) {
+        for (let key = 0; key < 7; key += 1) {
+          const record = await engine.get(nthAddress(key));
+          if (record === undefined) continue;
+          const serial = Number(/#(\d+);/.exec(Buffer.from(record.value).toString("latin1"))?.[1]);
+          expect(serial % 7).toBe(key);
+          expect(Buffer.from(record.value)).toEqual(Buffer.from(valueOf(serial, 300)));
+          expect(record.digest).toBe(digestOfWrite(serial));
+        }
+      }
+      await Promise.all(puts);
+    });
+  });
+
+  describe(`${name}: scans`, () => {
+    test("give a partition's keys in hash order, from a hash on, inclusive, tombstones too, at any limit", async () => {
+      const addresses = Array.from({ length: 60 }, (_, n) => nthAddress(n));
+      await Promise.all(
+        addresses.map((address, n) => engine.put(n % 5 === 0 ? tombstoneOf(address, n) : writeOf(address, n))),
+      );
+      const expected = addresses
+        .map((address, n) => ({ ...address, n }))
+        .filter((address) => address.partition === 1)
+        .sort((a, b) => (a.hash < b.hash ? -1 : 1));
+      for (const limit of [1, 2, 7, 1000]) {
+        const found = await scanAll(engine, 1, limit);
+        expect(found).toEqual(
+          expected.map(({ hash, key, n }) => ({ hash, key, digest: digestOfWrite(n), isTombstone: n % 5 === 0 })),
+        );
+      }
+      const middle = expected[7];
+      if (middle === undefined) throw new Error("too few keys");
+      const page = await engine.scan(1, middle.hash, 3);
+      expect(page.entries.map((entry) => entry.hash)).toEqual(expected.slice(7, 10).map((entry) => entry.hash));
+      expect(page.nextHash).toBe(expected[10]?.hash);
+      const beyond = await engine.scan(1, middle.hash + 1n, 1);
+      expect(beyond.entries[0]?.hash).toBe(expected[8]?.hash);
+    });
+  });
+
+  describe(`${name}: Merkle trees`, () => {
+    test("cover the newest digest of every key, tombstones too, and agree with a tree built by hand", async () => {
+      const model = new MerkleTree(PARTITION_BITS);
+      for (let n = 0; n < 80; n += 1) {
+        const address = nthAddress(n);
+        await engine.put(writeOf(address, n));
+        if (n % 3 === 0) await engine.put(tombstoneOf(address, 1000 + n));
+        if (address.partition === 3) model.toggle(address.hash, digestOfWrite(n % 3 === 0 ? 1000 + n : n));
+      }
+      for (const how of ["as is", "clean", "unclean"] as const) {
+        if (how !== "as is") await reopen(how);
+        expect(engine.merkleRoot(3)).toBe(model.root());
+        expect(engine.merkleChildren(3, [])).toEqual(model.children([]));
+        for (let inner = 0; inner < 16; inner += 1) {
+          expect(engine.merkleChildren(3, [inner])).toEqual(model.children([inner]));
+        }
+        const leaves = Array.from({ length: merkleLeafCount }, (_, leaf) => engine.merkleLeaf(3, leaf)).flat();
+        const scanned = await scanAll(engine, 3, 100);
+        expect(leaves).toEqual(scanned.map(({ hash, digest }) => ({ hash, digest })));
+      }
+    });
+  });
+
+  describe(`${name}: identity and leases`, () => {
+    test("a fresh store draws an actor and has no past", () => {
+      expect(engine.identity.actor).toBeGreaterThanOrEqual(1);
+      expect(engine.identity.actor).toBeLessThan(2 ** 48);
+      expect(engine.identity.pastActors).toEqual([]);
+    });
+
+    test("a clean stop keeps the actor; any other start draws a new one and remembers the old", async () => {
+      const { actor } = engine.identity;
+      await engine.put(writeOf(nthAddress(1), 1));
+      await reopen("clean");
+      expect(engine.recovery).toMatchObject({ mode: "clean", isNewActor: false, recordCount: 1 });
+      expect(engine.identity).toMatchObject({ actor, pastActors: [] });
+      await reopen("unclean");
+      expect(engine.recovery).toMatchObject({ mode: "unclean", isNewActor: true, recordCount: 1 });
+      expect(engine.identity.actor).not.toBe(actor);
+      expect(engine.identity.pastActors).toEqual([actor]);
+      const second = engine.identity.actor;
+      await reopen("unclean");
+      expect(engine.identity.pastActors).toEqual([actor, second]);
+      await reopen("clean");
+      expect(engine.identity.pastActors).toEqual([actor, second]);
+    });
+
+    test("a lease only grows, and holds over any restart", async () => {
+      await engine.leaseCounters(1_000_000_000_000_000);
+      await engine.leaseCounters(500);
+      expect(engine.identity.leasedThrough).toBe(1_000_000_000_000_000);
+      await reopen("clean");
+      expect(engine.identity.leasedThrough).toBeGreaterThanOrEqual(1_000_000_000_000_000);
+      await Promise.all([engine.leaseCounters(2_000_000_000_000_000), engine.leaseCounters(3_000_000_000_000_000)]);
+      await reopen("unclean");
+      expect(engine.identity.leasedThrough).toBeGreaterThanOrEqual(3_000_000_000_000_000);
+    });
+
+    test("a renewed actor is another one, durably, and the old one is remembered", async () => {
+      const { actor } = engine.identity;
+      await engine.renewActor();
+      const renewed = engine.identity.actor;
+      expect(renewed).not.toBe(actor);
+      expect(engine.identity.pastActors).toEqual([actor]);
+      await reopen("clean");
+      expect(engine.identity).toMatchObject({ actor: renewed, pastActors: [actor] });
+    });
+
+    test("no partition is suspect without a reason, and clearing one that is not is harmless", async () => {
+      await engine.put(writeOf(nthAddress(1), 1));
+      await engine.clearSuspect(1);
+      await reopen("clean");
+      expect(engine.suspectPartitions()).toEqual([]);
+      expect(engine.isSuspect(1)).toBe(false);
+    });
+  });
+
+  describe(`${name}: documents`, () => {
+    test("are replaced whole, absent until written, and survive any restart", async () => {
+      expect(engine.readDocument("settings")).toBeUndefined();
+      await engine.writeDocument("settings", valueOf(1, 100));
+      await engine.writeDocument("settings", valueOf(2, 50));
+      await engine.writeDocument("empty", new Uint8Array(0));
+      await engine.writeDocument("a-large-1", valueOf(3, 1024 * 1024));
+      for (const how of ["as is", "clean", "unclean"] as const) {
+        if (how !== "as is") await reopen(how);
+        expect(engine.readDocument("settings")).toEqual(valueOf(2, 50));
+        expect(engine.readDocument("empty")).toEqual(new Uint8Array(0));
+        expect(Buffer.compare(engine.readDocument("a-large-1") ?? new Uint8Array(1), valueOf(3, 1024 * 1024))).toBe(0);
+        expect(engine.readDocument("other")).toBeUndefined();
+      }
+    });
+
+    test("overlapping writes of one document are ordered by call", async () => {
+      await Promise.all(Array.from({ length: 10 }, (_, n) => engine.writeDocument("d", valueOf(n, 40))));
+      expect(engine.readDocument("d")).toEqual(valueOf(9, 40));
+      await reopen("unclean");
+      expect(engine.readDocument("d")).toEqual(valueOf(9, 40));
+    });
+  });
+
+  describe(`${name}: closing`, () => {
+    test("finishes the writes that were accepted", async () => {
+      const puts = Array.from({ length: 40 }, (_, n) => engine.put(writeOf(nthAddress(n), n, 100)));
+      const closing = engine.close();
+      const late = engine.put(writeOf(nthAddress(99), 99));
+      await expect(late).rejects.toMatchObject({ code: "STORE_CLOSED" });
+      await Promise.all(puts);
+      await closing;
+      await reopen("clean");
+      expect(engine.recovery.mode).toBe("clean");
+      for (let n = 0; n < 40; n += 1)
+        expect(await valueIn(engine, nthAddress(n))).toEqual(Buffer.from(valueOf(n, 100)));
+      expect(await engine.get(nthAddress(99))).toBeUndefined();
+    });
+
+    test("is idempotent, and a closed store takes nothing more", async () => {
+      await Promise.all([engine.close(), engine.close()]);
+      await engine.close();
+      for (const attempt of [
+        () => engine.put(writeOf(nthAddress(1), 1)),
+        () => engine.leaseCounters(5),
+        () => engine.writeDocument("d", new Uint8Array(1)),
+        () => engine.renewActor(),
+      ]) {
+        await expect(attempt()).rejects.toMatchObject({ code: "STORE_CLOSED" });
+      }
+    });
+  });
+
+  describe(`${name}: figures`, () => {
+    test("count keys, tombstones and puts", async () => {
+      const before = engine.stats();
+      await Promise.all([0, 1, 2, 3, 4].map((n) => engine.put(writeOf(nthAddress(n), n))));
+      await engine.put(writeOf(nthAddress(1), 11));
+      await engine.put(tombstoneOf(nthAddress(2), 12));
+      const after = engine.stats();
+      expect(after.putCount - before.putCount).toBe(7);
+      expect(after.tombstoneCount).toBe(1);
+      expect([4, 5]).toContain(after.keyCount);
+      expect(after.liveBytes).toBeGreaterThan(5 * 24);
+      expect(after.corruptReadCount).toBe(0);
+    });
+  });
+
+  programContract(name, make);
+}
+
+function pick(request: { readonly value: Uint8Array; readonly digest: bigint; readonly isTombstone: boolean }): object {
+  return { value: request.value, digest: request.digest, isTombstone: request.isTombstone };
+}
