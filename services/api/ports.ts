@@ -84,7 +84,7 @@ export interface RingView {
 }
 
 export interface ClusterHealth {
-  readonly status: "healthy" | "degraded" | "unavailable";
+  readonly verdict: "healthy" | "degraded" | "unavailable";
   /** in words, one per thing that is wrong */
   readonly reasons: readonly string[];
   readonly partitionsWithoutQuorum: number;
@@ -99,7 +99,8 @@ export interface NodeStatus {
   cluster(): ClusterView;
   ring(): RingView;
   ringOf(name: KeyName): PartitionView & { readonly ringHash: string };
-  clusterHealth(): ClusterHealth;
+  /** Judged for reads and writes at this level. */
+  clusterHealth(level: "one" | "quorum" | "all"): ClusterHealth;
 }
 
 export interface ApiDependencies {

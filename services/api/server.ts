@@ -19,11 +19,11 @@ import type { Failure } from "../coordinator/contract.ts";
 import { Admission } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
 import type { Incoming, Reply, Route, WorkClass } from "./exchange.ts";
-import { kvRoutes } from "./kv-routes.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusal, refusalForNow } from "./problem.ts";
 import { type FailureContext, failureReply } from "./reply.ts";
 import { type RouteDurations, recordDuration, routeDurations } from "./request-metrics.ts";
+import { allRoutes } from "./routes.ts";
 import { unmatchedReply } from "./unmatched.ts";
 
 /** The framework's way to try a request without a socket; for tests. */
@@ -59,7 +59,7 @@ class Server implements ApiServer {
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
     const help = "Requests that no route took: unknown paths and methods.";
     this.#unmatched = deps.metrics.counter({ name: "gyre_http_unmatched_requests_total", help });
-    this.#routes = kvRoutes(deps);
+    this.#routes = allRoutes(deps, () => this.#closing !== undefined);
     this.#app = this.#build();
     this.inject = this.#app.inject.bind(this.#app);
     this.#registerGauges();

@@ -55,6 +55,8 @@ export const REQUEST_READ_TIMEOUT_MS: number = 60_000;
 export const KEEP_ALIVE_TIMEOUT_MS: number = 72_000;
 export const DRAIN_TIMEOUT_MS: number = 10_000;
 export const BATCH_CONCURRENCY: number = 16;
+/** After this much, further reads of a batch are answered `overloaded`. */
+export const MAX_BATCH_ANSWER_BYTES: number = 32 * MIB;
 
 /** Peer links. */
 export const MAX_FRAME_BYTES: number = 20 * MIB;

@@ -1,0 +1,104 @@
+/**
+ * One operation of a batch, parsed strictly from its slice of the body. Pure. A put's JSON value is cut out of the text
+ * as it was sent. Must never let an unknown field pass.
+ */
+import type { BucketName } from "../base/ids.ts";
+import type { Failure } from "../coordinator/contract.ts";
+import type { CausalContext } from "../versioning/types.ts";
+import { type Value, valueOf } from "./body.ts";
+import { membersAt, type Slice } from "./json-slices.ts";
+import { contextOf } from "./key-answers.ts";
+import type { ContextCodec } from "./ports.ts";
+import { refusal } from "./problem.ts";
+import { shown } from "./query.ts";
+import { checkedKey, type KeyTarget } from "./target.ts";
+
+/** An operation that may be run. */
+export type BatchOp =
+  | { readonly kind: "get"; readonly target: KeyTarget; readonly context: CausalContext | undefined }
+  | { readonly kind: "delete"; readonly target: KeyTarget; readonly context: CausalContext | undefined }
+  | {
+      readonly kind: "put";
+      readonly target: KeyTarget;
+      readonly context: CausalContext | undefined;
+      readonly value: Value;
+    };
+
+/** What all operations of a batch share. */
+export interface BatchScope {
+  readonly bucket: BucketName;
+  /** the whole body, known to be JSON */
+  readonly text: string;
+  readonly contexts: ContextCodec;
+}
+
+const FIELDS = ["op", "key", "value", "base64", "contentType", "context"];
+
+/** The operation at `slice`, or what is wrong with it. */
+export function parseBatchOp(scope: BatchScope, slice: Slice): BatchOp | Failure {
+  const members = membersAt(scope.text, slice.start);
+  if (members === undefined) return refusal("invalid_request", "an op is a JSON object");
+  for (const name of members.keys()) {
+    if (!FIELDS.includes(name)) {
+      return refusal("invalid_request", `unknown field ${shown(name)} in an op; known: ${FIELDS.join(", ")}`);
+    }
+  }
+  const op = parsedMember(scope, members, "op");
+  if (op !== "get" && op !== "put" && op !== "delete") {
+    return refusal("invalid_request", "op is get, put or delete", { parameter: "op" });
+  }
+  const target = targetOf(scope, parsedMember(scope, members, "key"));
+  if (target.kind === "failed") return target;
+  const token = parsedMember(scope, members, "context");
+  const context = token === undefined || token === null ? undefined : contextOf(scope.contexts, target, token);
+  if (context?.kind === "failed") return context;
+  if (op === "put") {
+    const value = batchValue(scope, members);
+    return value.kind === "failed" ? value : { kind: "put", target, context: context?.context, value };
+  }
+  if (members.has("value") || members.has("base64") || members.has("contentType")) {
+    return refusal("invalid_request", `a ${op} takes no value`, { parameter: "value" });
+  }
+  return { kind: op, target, context: context?.context };
+}
+
+function targetOf(scope: BatchScope, key: unknown): KeyTarget | Failure {
+  if (typeof key !== "string") return refusal("invalid_request", "key is a text", { parameter: "key" });
+  if (!key.isWellFormed()) {
+    return refusal("invalid_request", "the key has half of a surrogate pair: it is not UTF-8", { parameter: "key" });
+  }
+  const bytes = Buffer.from(key, "utf8");
+  const checked = checkedKey(bytes);
+  if (checked.kind === "failed") return checked;
+  return { kind: "key", name: { bucket: scope.bucket, key: bytes }, keyText: key, query: "" };
+}
+
+function batchValue(scope: BatchScope, members: ReadonlyMap<string, Slice>): Value | Failure {
+  const slice = members.get("value");
+  const base64 = parsedMember(scope, members, "base64");
+  const contentType = parsedMember(scope, members, "contentType");
+  if (contentType !== undefined && typeof contentType !== "string") {
+    return refusal("invalid_request", "contentType is a text", { parameter: "contentType" });
+  }
+  if ((slice === undefined) === (base64 === undefined)) {
+    return refusal("invalid_request", 'a put has either "value" (JSON) or "base64"', { parameter: "value" });
+  }
+  if (slice !== undefined) {
+    const bytes = Buffer.from(scope.text.slice(slice.start, slice.end), "utf8");
+    const value = valueOf(contentType ?? "application/json", bytes);
+    const isJson = value.kind === "failed" || value.contentType === (contentType ?? "application/json");
+    return isJson && (contentType ?? "application/json").toLowerCase().startsWith("application/json")
+      ? value
+      : refusal("invalid_request", '"value" is JSON; other types go into "base64"', { parameter: "contentType" });
+  }
+  if (typeof base64 !== "string" || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64) || base64.length % 4 !== 0) {
+    return refusal("invalid_request", "base64 is a text of padded base64", { parameter: "base64" });
+  }
+  return valueOf(contentType, Buffer.from(base64, "base64"));
+}
+
+function parsedMember(scope: BatchScope, members: ReadonlyMap<string, Slice>, name: string): unknown {
+  const slice = members.get(name);
+  const parsed: unknown = slice === undefined ? undefined : JSON.parse(scope.text.slice(slice.start, slice.end));
+  return parsed;
+}

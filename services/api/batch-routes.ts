@@ -1,0 +1,151 @@
+/**
+ * POST /v1/kv/{bucket}:batch: many operations in one request, a status for each, never atomic (API §3). Operations on
+ * one key run in the order given; different keys run side by side, at most 16 at a time. Must never hold more answers
+ * than its bound.
+ */
+import { isUtf8 } from "node:buffer";
+import { BATCH_CONCURRENCY, MAX_BATCH_ANSWER_BYTES, MAX_BATCH_BYTES, MAX_BATCH_OPS } from "../base/limits.ts";
+import type { Failure, Knobs } from "../coordinator/contract.ts";
+import { type BatchOp, parseBatchOp } from "./batch-op.ts";
+import type { Incoming, Reply, Route } from "./exchange.ts";
+import { elementsAt, membersAt, type Slice } from "./json-slices.ts";
+import { readReply, writeReply } from "./key-answers.ts";
+import { KNOB_NAMES, knobsOf } from "./knobs.ts";
+import type { ApiDependencies } from "./ports.ts";
+import { refusal, refusalForNow } from "./problem.ts";
+import { parseQuery } from "./query.ts";
+import { failureReply } from "./reply.ts";
+import { bucketTarget } from "./target.ts";
+
+type BatchDependencies = Pick<ApiDependencies, "coordinator" | "contexts">;
+
+/** The batch route. */
+export function batchRoutes(deps: BatchDependencies): readonly Route[] {
+  const handle = (request: Incoming): Reply | Promise<Reply> => batch(deps, request);
+  return [{ method: "POST", path: "/v1/kv/:bucket", work: "write", bodyLimitBytes: MAX_BATCH_BYTES, handle }];
+}
+
+function batch(deps: BatchDependencies, request: Incoming): Reply | Promise<Reply> {
+  const target = bucketTarget(request.raw.url, "/v1/kv/", ":batch");
+  if (target.kind === "failed") return failureReply(target);
+  const query = parseQuery(target.query, KNOB_NAMES);
+  if (query.kind === "failed") return failureReply(query);
+  const knobs = knobsOf(query);
+  if ("kind" in knobs) return failureReply(knobs);
+  const found = slicesOf(request.body);
+  if (found.kind === "failed") return failureReply(found);
+  const scope = { bucket: target.bucket, text: found.text, contexts: deps.contexts };
+  const ops = found.slices.map((slice) => parseBatchOp(scope, slice));
+  return new BatchRun(deps, ops, knobs).run();
+}
+
+function slicesOf(
+  body: unknown,
+): { readonly kind: "ops"; readonly text: string; readonly slices: readonly Slice[] } | Failure {
+  const shape = refusal("invalid_request", 'the body is JSON: {"ops":[{"op":"get","key":"…"}, …]}', {
+    parameter: "body",
+  });
+  if (!(body instanceof Buffer) || !isUtf8(body)) return shape;
+  const text = body.toString("utf8");
+  try {
+    JSON.parse(text);
+  } catch {
+    return shape;
+  }
+  const members = membersAt(text, 0);
+  const ops = members?.get("ops");
+  const slices = ops === undefined || members?.size !== 1 ? undefined : elementsAt(text, ops.start);
+  if (slices === undefined) return shape;
+  if (slices.length <= MAX_BATCH_OPS) return { kind: "ops", text, slices };
+  return refusal("invalid_request", `a batch has at most ${MAX_BATCH_OPS} ops; this one has ${slices.length}`, {
+    limit: MAX_BATCH_OPS,
+  });
+}
+
+/** One batch under way: chains of operations by key, taken up by a few workers. */
+class BatchRun {
+  readonly #deps: BatchDependencies;
+  readonly #ops: readonly (BatchOp | Failure)[];
+  readonly #knobs: Knobs;
+  readonly #results: Buffer[] = [];
+  readonly #chains: (readonly number[])[];
+  #heldBytes = 0;
+
+  constructor(deps: BatchDependencies, ops: readonly (BatchOp | Failure)[], knobs: Knobs) {
+    this.#deps = deps;
+    this.#ops = ops;
+    this.#knobs = knobs;
+    const byKey = Map.groupBy(ops.keys(), (index) => chainName(ops[index], index));
+    this.#chains = [...byKey.values()];
+  }
+
+  async run(): Promise<Reply> {
+    const workers = Math.min(BATCH_CONCURRENCY, this.#chains.length);
+    await Promise.all(Array.from({ length: workers }, () => this.#work()));
+    const parts = this.#results.flatMap((result, index) => (index === 0 ? [result] : [COMMA, result]));
+    return {
+      status: 200,
+      headers: { "content-type": "application/json" },
+      body: Buffer.concat([Buffer.from('{"results":['), ...parts, Buffer.from("]}")]),
+    };
+  }
+
+  async #work(): Promise<void> {
+    for (let chain = this.#chains.pop(); chain !== undefined; chain = this.#chains.pop()) {
+      for (const index of chain) {
+        const result = resultText(await this.#reply(this.#ops[index]));
+        this.#heldBytes += result.length;
+        this.#results[index] = result;
+      }
+    }
+  }
+
+  #reply(op: BatchOp | Failure | undefined): Reply | Promise<Reply> {
+    if (op === undefined) return failureReply(refusal("invalid_request", "no such op"));
+    const { coordinator, contexts } = this.#deps;
+    const knobs = this.#knobs;
+    switch (op.kind) {
+      case "failed":
+        return failureReply(op);
+      case "get": {
+        if (this.#heldBytes > MAX_BATCH_ANSWER_BYTES) {
+          return failureReply(
+            refusalForNow("overloaded", "the batch's answers are over their bound; ask for this key alone"),
+          );
+        }
+        const { target, context } = op;
+        const { name } = target;
+        const shape = { target, isRaw: false, accept: undefined, ifNoneMatch: undefined };
+        const asked = context === undefined ? { name, knobs } : { name, knobs, atLeast: context };
+        return coordinator.get(asked).then((answer) => readReply(contexts, shape, answer));
+      }
+      case "put": {
+        const { target, context, value } = op;
+        const { contentType, bytes } = value;
+        return coordinator
+          .put({ name: target.name, knobs, contentType, bytes, context })
+          .then((answer) => writeReply(contexts, target, answer));
+      }
+      case "delete": {
+        const { target, context } = op;
+        return coordinator
+          .delete({ name: target.name, knobs, context })
+          .then((answer) => writeReply(contexts, target, answer));
+      }
+    }
+  }
+}
+
+const COMMA: Buffer = Buffer.from(",");
+
+/** Operations of equal names run one after the other. */
+function chainName(op: BatchOp | Failure | undefined, index: number): string | number {
+  return op === undefined || op.kind === "failed" ? index : op.target.keyText;
+}
+
+/** The reply's document with its status in it; problem documents have it already. */
+function resultText(reply: Reply): Buffer {
+  const body = reply.body ?? Buffer.from("{}");
+  if (reply.headers["content-type"] === "application/problem+json") return body;
+  return Buffer.concat([Buffer.from(`{"status":${reply.status},`), body.subarray(1)]);
+}

@@ -1,0 +1,78 @@
+/**
+ * GET / and GET /docs/errors: where to start, and what each error code means; text for curl, a small page for browsers.
+ * Must load nothing from anywhere and run no script.
+ */
+import type { Incoming, Reply, Route } from "./exchange.ts";
+import { textReply } from "./health-routes.ts";
+import type { NodeStatus } from "./ports.ts";
+import { CODES } from "./problem.ts";
+
+const HTML = "text/html; charset=utf-8";
+const STYLE =
+  "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem;color:#1b1f24;background:#fff}" +
+  "pre{background:#f3f5f7;padding:1rem;overflow:auto;border-radius:6px}code{font-family:ui-monospace,monospace}" +
+  "@media(prefers-color-scheme:dark){body{color:#e6e8eb;background:#14171a}pre{background:#20252a}a{color:#8ab4f8}}";
+
+/** The pages for people. */
+export function frontRoutes(status: NodeStatus): readonly Route[] {
+  const shared = { method: "GET", work: "control", bodyLimitBytes: 0 } as const;
+  return [
+    { ...shared, path: "/", handle: (request) => front(status, request) },
+    { ...shared, path: "/docs/errors", handle: (request) => errorsPage(request) },
+  ];
+}
+
+function front(status: NodeStatus, request: Incoming): Reply {
+  const { cluster, node, members } = status.cluster();
+  const failed = status.readyz().filter((check) => !check.isOk);
+  const health = status.clusterHealth("quorum");
+  const ready = failed.length === 0 ? "ready" : `not ready (${failed.map((check) => check.reason).join("; ")})`;
+  const reasons = health.reasons.length === 0 ? "" : ` (${health.reasons.join("; ")})`;
+  const verdict = `gyre: node ${node} of cluster ${cluster} is ${ready}; the cluster of ${members.length} is ${health.verdict}${reasons}.`;
+  const base = `http://${hostOf(request)}/v1/kv/demo/hello`;
+  const lines = [`curl -X PUT ${base} -d '{"text":"hello"}'`, `curl ${base}`, `curl -X DELETE ${base}`];
+  const links = ["/v1/cluster", "/v1/ring", "/readyz?verbose", "/metrics", "/docs/errors"];
+  if (!wantsHtml(request)) return textReply(`${verdict}\n\n${lines.join("\n")}\n\nMore: ${links.join("  ")}\n`);
+  const shownLinks = links.map((link) => `<a href="${link}"><code>${link}</code></a>`).join(" · ");
+  return page(
+    "gyre",
+    `<h1>gyre</h1><p>${escaped(verdict)}</p><pre>${escaped(lines.join("\n"))}</pre><p>${shownLinks}</p>`,
+  );
+}
+
+function errorsPage(request: Incoming): Reply {
+  const entries = Object.entries(CODES);
+  if (!wantsHtml(request)) {
+    return textReply(entries.map(([code, entry]) => `${entry.status} ${code}\n    ${entry.meaning}\n`).join(""));
+  }
+  const list = entries.map(
+    ([code, entry]) => `<dt id="${code}"><code>${code}</code> · ${entry.status}</dt><dd>${escaped(entry.meaning)}</dd>`,
+  );
+  return page("gyre: errors", `<h1>What errors mean</h1><dl>${list.join("")}</dl><p><a href="/">start</a></p>`);
+}
+
+function page(title: string, body: string): Reply {
+  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>`;
+  const html = `<!doctype html><html lang="en"><head>${head}<style>${STYLE}</style></head><body>${body}</body></html>\n`;
+  const reply = textReply(html, HTML);
+  const policy = "default-src 'none'; style-src 'unsafe-inline'";
+  return {
+    ...reply,
+    headers: { ...reply.headers, "content-security-policy": policy, "x-content-type-options": "nosniff" },
+  };
+}
+
+function wantsHtml(request: Incoming): boolean {
+  const accept = request.headers["accept"];
+  return typeof accept === "string" && accept.includes("text/html");
+}
+
+/** The address that the client used, when it is one; it is shown back, so nothing else is. */
+function hostOf(request: Incoming): string {
+  const host = request.headers["host"];
+  return typeof host === "string" && /^[A-Za-z0-9.:[\]-]{1,255}$/.test(host) ? host : "127.0.0.1:4400";
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+}

@@ -1,0 +1,64 @@
+/**
+ * /livez, /readyz, /startupz and /metrics (API §4): for probes and scrapers, always answered, whatever the load. Must
+ * never depend on other nodes: a split must not empty the Service (research/ecosystem.md §0, finding 10).
+ */
+import type { MetricsRegistry } from "../base/metrics.ts";
+import type { Incoming, Reply, Route } from "./exchange.ts";
+import type { HealthCheck, NodeStatus } from "./ports.ts";
+import { refusalForNow } from "./problem.ts";
+import { parseQuery } from "./query.ts";
+import { failureReply } from "./reply.ts";
+import { queryOf } from "./target.ts";
+
+/** What these routes need. */
+export interface HealthDependencies {
+  readonly status: NodeStatus;
+  readonly metrics: MetricsRegistry;
+  readonly isClosing: () => boolean;
+}
+
+/** The routes of probes and metrics. */
+export function healthRoutes(deps: HealthDependencies): readonly Route[] {
+  const { status, metrics, isClosing } = deps;
+  const serving: () => HealthCheck = () =>
+    isClosing()
+      ? { name: "serving", isOk: false, reason: "this node is stopping" }
+      : { name: "serving", isOk: true, reason: "taking requests" };
+  return [
+    probe("/livez", () => status.livez()),
+    probe("/readyz", () => [serving(), ...status.readyz()]),
+    probe("/startupz", () => status.startupz()),
+    { method: "GET", path: "/metrics", work: "control", bodyLimitBytes: 0, handle: () => metricsReply(metrics) },
+  ];
+}
+
+/** A text reply. */
+export function textReply(text: string, contentType = "text/plain; charset=utf-8"): Reply {
+  return { status: 200, headers: { "content-type": contentType }, body: Buffer.from(text) };
+}
+
+function probe(path: string, checks: () => readonly HealthCheck[]): Route {
+  const handle = (request: Incoming): Reply => probeReply(checks(), queryOf(request.raw.url));
+  return { method: "GET", path, work: "control", bodyLimitBytes: 0, handle };
+}
+
+function probeReply(checks: readonly HealthCheck[], queryText: string): Reply {
+  const query = parseQuery(queryText, ["verbose"]);
+  if (query.kind === "failed") return failureReply(query);
+  const failed = checks.filter((check) => !check.isOk);
+  if (failed.length > 0) {
+    const words = failed.map((check) => `${check.name}: ${check.reason}`).join("; ");
+    const failure = refusalForNow("not_ready", words);
+    return failureReply({ ...failure, facts: { checks: checks.map(document) } });
+  }
+  if (!query.values.has("verbose")) return textReply("ok\n");
+  return textReply(`${checks.map((check) => `[+] ${check.name}: ${check.reason}\n`).join("")}ok\n`);
+}
+
+function document(check: HealthCheck): Record<string, unknown> {
+  return { name: check.name, ok: check.isOk, reason: check.reason };
+}
+
+function metricsReply(metrics: MetricsRegistry): Reply {
+  return textReply(metrics.render(), "text/plain; version=0.0.4; charset=utf-8");
+}

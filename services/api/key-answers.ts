@@ -1,0 +1,101 @@
+/**
+ * What the coordinator answered for one key, as a reply; shared by the key routes and the batch. Must never touch a
+ * request beyond the two headers that shape a read.
+ */
+import { MAX_CONTEXT_TOKEN_CHARS } from "../base/limits.ts";
+import type { Failure, GetAnswer, WriteAnswer } from "../coordinator/contract.ts";
+import type { CausalContext } from "../versioning/types.ts";
+import { essenceOf, isJsonType } from "./body.ts";
+import type { Reply } from "./exchange.ts";
+import type { ContextCodec } from "./ports.ts";
+import { refusal } from "./problem.ts";
+import { appliedReply, envelopeReply, etagOf, failureReply, notModifiedReply, rawReply } from "./reply.ts";
+import type { KeyTarget } from "./target.ts";
+
+/** How a read is to be shown. */
+export interface ReadShape {
+  readonly target: KeyTarget;
+  readonly isRaw: boolean;
+  /** the Accept header; undefined: the envelope */
+  readonly accept: string | undefined;
+  /** the If-None-Match header */
+  readonly ifNoneMatch: string | undefined;
+}
+
+/** A read's reply: envelope, raw bytes, 304, or a problem. */
+export function readReply(contexts: ContextCodec, shape: ReadShape, answer: GetAnswer): Reply {
+  switch (answer.kind) {
+    case "found": {
+      const token = contexts.encode(shape.target.name, answer.set.clock);
+      if (shape.ifNoneMatch !== undefined && namesTag(shape.ifNoneMatch, etagOf(answer.digest))) {
+        return notModifiedReply(answer, token);
+      }
+      return foundReply(shape, answer, token);
+    }
+    case "deleted": {
+      const token = contexts.encode(shape.target.name, answer.context);
+      const words = "the key was deleted; a PUT with this context follows the delete";
+      const gone = refusal("deleted", words, { context: token });
+      return failureReply(withExplain(gone, answer), { headers: { "gyre-context": token } });
+    }
+    case "not_found":
+      return failureReply(withExplain(refusal("not_found", "the key has never been written"), answer));
+    case "failed":
+      return failureReply(answer);
+  }
+}
+
+/** A write's reply: what was applied, or a problem. */
+export function writeReply(contexts: ContextCodec, target: KeyTarget, answer: WriteAnswer): Reply {
+  if (answer.kind === "failed") return failureReply(answer);
+  return appliedReply(target, answer, contexts.encode(target.name, answer.context));
+}
+
+/** The context behind a token that a client sent for this key, or why it is none. */
+export function contextOf(
+  contexts: ContextCodec,
+  target: KeyTarget,
+  token: unknown,
+): { readonly kind: "context"; readonly context: CausalContext } | Failure {
+  if (typeof token !== "string" || token === "" || token.length > MAX_CONTEXT_TOKEN_CHARS) {
+    const rule = `a context is a text of 1 to ${MAX_CONTEXT_TOKEN_CHARS} characters, as an answer gave it`;
+    return refusal("invalid_context", rule);
+  }
+  const decoded = contexts.decode(target.name, token);
+  if (decoded.kind === "context") return decoded;
+  return refusal("invalid_context", `${decoded.reason}; read the key again and send the context that it answers`);
+}
+
+function foundReply(shape: ReadShape, answer: Extract<GetAnswer, { kind: "found" }>, token: string): Reply {
+  const { siblings } = answer.set;
+  const { accept } = shape;
+  const isNamed = accept !== undefined && accept !== "*/*" && siblings.some((one) => names(accept, one.contentType));
+  if (!shape.isRaw && !isNamed) return envelopeReply(shape.target, answer, token);
+  const [only] = siblings;
+  if (siblings.length === 1 && only !== undefined) return rawReply(answer, only, token);
+  const words = `the key has ${siblings.length} concurrent versions; read it without raw, merge, and PUT with its context`;
+  const { digest } = answer;
+  const headers = {
+    "gyre-context": token,
+    "gyre-siblings": String(siblings.length),
+    etag: etagOf(digest),
+    vary: "accept",
+  };
+  return failureReply(refusal("siblings", words, { siblings: siblings.length, context: token }), { headers });
+}
+
+function withExplain(failure: Failure, answer: GetAnswer): Failure {
+  return answer.explain === undefined ? failure : { ...failure, explain: answer.explain };
+}
+
+/** JSON values are never raw by `Accept`: `application/json` means the envelope. Wildcards name nothing. */
+function names(accept: string, contentType: string): boolean {
+  if (isJsonType(contentType)) return false;
+  const wanted = essenceOf(contentType);
+  return accept.split(",").some((range) => essenceOf(range) === wanted && !/;\s*q=0(\.0*)?\s*(;|$)/i.test(range));
+}
+
+function namesTag(header: string, tag: string): boolean {
+  if (header === tag) return true;
+  return header.split(",").some((one) => one.trim() === "*" || one.trim().replace(/^W\//, "") === tag);
+}

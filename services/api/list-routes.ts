@@ -1,0 +1,56 @@
+/** GET /v1/kv/{bucket}: the keys of a bucket in hash order, by pages (API §3). Must never answer more than `limit` keys. */
+import {
+  DEFAULT_LIST_LIMIT,
+  DEFAULT_TIMEOUT_MS,
+  MAX_KEY_BYTES,
+  MAX_LIST_LIMIT,
+  MAX_TIMEOUT_MS,
+} from "../base/limits.ts";
+import type { ListAnswer } from "../coordinator/contract.ts";
+import { decodeCursor, encodeCursor, type Listing } from "./cursor.ts";
+import type { Incoming, Reply, Route } from "./exchange.ts";
+import type { ApiDependencies } from "./ports.ts";
+import { refusal } from "./problem.ts";
+import { integerOf, parseQuery } from "./query.ts";
+import { failureReply, jsonReply } from "./reply.ts";
+import { bucketTarget } from "./target.ts";
+
+const PARAMETERS = ["limit", "cursor", "prefix", "timeout"];
+
+/** The listing route. */
+export function listRoutes(deps: Pick<ApiDependencies, "coordinator">): readonly Route[] {
+  const handle = (request: Incoming): Reply | Promise<Reply> => list(deps, request);
+  return [{ method: "GET", path: "/v1/kv/:bucket", work: "list", bodyLimitBytes: 0, handle }];
+}
+
+function list(deps: Pick<ApiDependencies, "coordinator">, request: Incoming): Reply | Promise<Reply> {
+  const target = bucketTarget(request.raw.url, "/v1/kv/");
+  if (target.kind === "failed") return failureReply(target);
+  const query = parseQuery(target.query, PARAMETERS);
+  if (query.kind === "failed") return failureReply(query);
+  const limit = integerOf(query, "limit", { min: 1, max: MAX_LIST_LIMIT, fallback: DEFAULT_LIST_LIMIT });
+  if (typeof limit !== "number") return failureReply(limit);
+  const timeoutMs = integerOf(query, "timeout", { min: 1, max: MAX_TIMEOUT_MS, fallback: DEFAULT_TIMEOUT_MS });
+  if (typeof timeoutMs !== "number") return failureReply(timeoutMs);
+  const { bucket } = target;
+  const prefix = Buffer.from(query.values.get("prefix") ?? "");
+  if (prefix.length > MAX_KEY_BYTES) {
+    return failureReply(refusal("invalid_request", `prefix is over ${MAX_KEY_BYTES} bytes`, { parameter: "prefix" }));
+  }
+  const cursor = query.values.get("cursor");
+  const listing: Listing = { bucket, prefix };
+  const from = cursor === undefined ? 0n : decodeCursor(listing, cursor);
+  if (from === undefined) {
+    const words = "the cursor was not given for this bucket and prefix; start again without it";
+    return failureReply(refusal("invalid_request", words, { parameter: "cursor" }));
+  }
+  return deps.coordinator.list({ bucket, limit, from, prefix, timeoutMs }).then((answer) => listReply(listing, answer));
+}
+
+function listReply(listing: Listing, answer: ListAnswer): Reply {
+  if (answer.kind === "failed") return failureReply(answer);
+  const keys = answer.keys.map((key) => JSON.stringify(Buffer.from(key).toString("utf8"))).join(",");
+  const rest =
+    answer.next === undefined ? '"complete":true' : `"cursor":"${encodeCursor(listing, answer.next)}","complete":false`;
+  return jsonReply(200, `{"bucket":"${listing.bucket}","keys":[${keys}],${rest}}`);
+}
