@@ -3,8 +3,9 @@
  * out; kept per node, in RAM, forgotten at a restart. Source: The Tail at Scale (Dean & Barroso 2013), hedging at the
  * 95th percentile, capped because one slow host raises its own percentile.
  */
-import { HEDGE_BUDGET_RATIO, HEDGE_BURST, HEDGE_DELAY_MAX_MS } from "../base/limits.ts";
+
 import type { NodeId } from "../base/ids.ts";
+import { HEDGE_BUDGET_RATIO, HEDGE_BURST, HEDGE_DELAY_MAX_MS } from "../base/limits.ts";
 
 const SMOOTHING = 0.1;
 const QUANTILE = 0.95;

@@ -73,7 +73,15 @@ export class WriteCore {
   /** The replica is about to be told: from now on only its own word proves that it did nothing. */
   onAsked(index: number): void {
     const party = this.parties[index];
-    if (party?.state === "idle") party.state = "asked";
+    if (party?.state !== "idle") return;
+    party.state = "asked";
+    party.reason = "";
+  }
+
+  /** The replica is known to be out of reach before anything was sent; it may still be told if the rest suffices. */
+  onUnreachable(index: number): void {
+    const party = this.parties[index];
+    if (party?.state === "idle") party.reason = "unreachable";
   }
 
   /** Whoever is idle stays so: the write ended before it had a version to send. */
@@ -156,9 +164,7 @@ export class WriteCore {
   }
 
   #hasTrace(): boolean {
-    return this.parties.some(
-      (party) => party.state === "stored" || party.state === "lost" || party.state === "failed",
-    );
+    return this.parties.some((party) => party.state === "stored" || party.state === "lost" || party.state === "failed");
   }
 
   #isWaiting(): boolean {

@@ -1,0 +1,99 @@
+/** A write handed to an owner, as plain data: request ⇄ body of the topic `coordinate`. Must never send anything. */
+import { parseBucketName } from "../base/ids.ts";
+import {
+  MAX_CONTENT_TYPE_BYTES,
+  MAX_KEY_BYTES,
+  MAX_REPLICAS,
+  MAX_TIMEOUT_MS,
+  MAX_VALUE_BYTES,
+} from "../base/limits.ts";
+import type { CausalContext } from "../versioning/types.ts";
+import type { DeleteRequest, KeyName, Knobs, PutRequest, QuorumLevel } from "./contract.ts";
+import {
+  type PlainRecord,
+  parseBytes,
+  parseContext,
+  parseCount,
+  parseNumber,
+  parseRecord,
+  parseText,
+  parseWord,
+  plainContext,
+} from "./plain-values.ts";
+
+/** The topic of the peer request that carries a forwarded write. */
+export const COORDINATE_TOPIC = "coordinate";
+
+/** A write as the coordinator was asked for it. */
+export type WriteRequest = ({ readonly op: "put" } & PutRequest) | ({ readonly op: "delete" } & DeleteRequest);
+
+/** The body for a write; `timeoutMs` is what is left of the request's time. */
+export function plainWrite(request: WriteRequest, timeoutMs: number): PlainRecord {
+  const { knobs } = request;
+  const common = {
+    op: request.op,
+    bucket: request.name.bucket,
+    key: request.name.key,
+    context: request.context === undefined ? null : plainContext(request.context),
+    w: knobs.w ?? null,
+    pw: knobs.pw ?? null,
+    sloppy: knobs.sloppy,
+    explain: knobs.explain,
+    timeoutMs,
+  };
+  if (request.op === "delete") return common;
+  return { ...common, contentType: request.contentType, bytes: request.bytes, blind: request.blind ?? null };
+}
+
+/** The write in a body, or undefined when it is malformed or beyond the limits of clients. */
+export function parseWrite(body: unknown): WriteRequest | undefined {
+  const record = parseRecord(body);
+  const name = record === undefined ? undefined : parseName(record);
+  const knobs = record === undefined ? undefined : parseKnobs(record);
+  if (record === undefined || name === undefined || knobs === undefined) return undefined;
+  const context = parseOptionalContext(record["context"]);
+  if (context === "malformed") return undefined;
+  const op = parseWord(record["op"], ["put", "delete"]);
+  if (op === "delete") return { op, name, knobs, context };
+  const contentType = parseText(record["contentType"]);
+  const bytes = parseBytes(record["bytes"]);
+  if (op === undefined || contentType === undefined || bytes === undefined) return undefined;
+  if (contentType.length > MAX_CONTENT_TYPE_BYTES || bytes.length > MAX_VALUE_BYTES) return undefined;
+  const blind = parseWord(record["blind"], ["overwrite", "sibling", "reject"]);
+  return { op, name, knobs, context, contentType, bytes, ...(blind === undefined ? {} : { blind }) };
+}
+
+function parseName(record: PlainRecord): KeyName | undefined {
+  const bucket = parseBucketName(parseText(record["bucket"]) ?? "");
+  const key = parseBytes(record["key"]);
+  if (bucket === undefined || key === undefined || key.length < 1 || key.length > MAX_KEY_BYTES) return undefined;
+  return { bucket, key };
+}
+
+function parseKnobs(record: PlainRecord): Knobs | undefined {
+  const timeoutMs = parseNumber(record["timeoutMs"], 0);
+  const w = parseLevel(record["w"]);
+  const pw = parseLevel(record["pw"]);
+  if (timeoutMs === undefined || timeoutMs > MAX_TIMEOUT_MS || w === "malformed" || pw === "malformed") {
+    return undefined;
+  }
+  return {
+    sloppy: record["sloppy"] === true,
+    explain: record["explain"] === true,
+    timeoutMs,
+    ...(w === undefined ? {} : { w }),
+    ...(pw === undefined ? {} : { pw }),
+  };
+}
+
+function parseLevel(value: unknown): QuorumLevel | undefined | "malformed" {
+  if (value === null || value === undefined) return undefined;
+  const count = parseCount(value, 1);
+  if (count !== undefined && count <= MAX_REPLICAS) return count;
+  return parseWord(value, ["one", "quorum", "all"]) ?? "malformed";
+}
+
+function parseOptionalContext(value: unknown): CausalContext | undefined | "malformed" {
+  if (value === null || value === undefined) return undefined;
+  return parseContext(value) ?? "malformed";
+}

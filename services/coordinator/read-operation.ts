@@ -1,0 +1,242 @@
+/**
+ * One GET on its way: carries out what `read-core` asks for and turns its verdict into the answer. Callbacks inside;
+ * with a local slot and agreeing replicas it costs one local read and one digest call.
+ */
+
+import type { CallResult } from "../peers/messages.ts";
+import type { ReplicaReadResult } from "../replica/contract.ts";
+import { decodeSet, digestOf } from "../versioning/object-codec.ts";
+import { reduceLww } from "../versioning/sibling-set.ts";
+import type { SiblingSet } from "../versioning/types.ts";
+import type { Explain, GetAnswer, GetRequest } from "./contract.ts";
+import { readFailure } from "./failures.ts";
+import { FanOut, type FanOutListener } from "./fan-out.ts";
+import type { RepairTarget } from "./needs.ts";
+import { ReadCore, type ReadNeed, type ReadVerdict } from "./read-core.ts";
+import { explainOf, readReports } from "./reports.ts";
+import { type CoordinatorRoom, type RequestScope, readOrder } from "./request-scope.ts";
+
+const MICROS_PER_MS = 1_000;
+
+/** A read under way; `start` it once. Calls `onAnswer` exactly once, within the deadline and one tick. */
+export class ReadOperation implements FanOutListener {
+  readonly #room: CoordinatorRoom;
+  readonly #scope: RequestScope;
+  readonly #request: GetRequest;
+  readonly #need: ReadNeed;
+  readonly #onAnswer: (answer: GetAnswer) => void;
+  readonly #core: ReadCore;
+  readonly #fanOut: FanOut;
+  #isPumping = false;
+  #isHedgeArmed = false;
+  #isHedged = false;
+
+  constructor(
+    room: CoordinatorRoom,
+    read: { readonly scope: RequestScope; readonly request: GetRequest; readonly need: ReadNeed },
+    onAnswer: (answer: GetAnswer) => void,
+  ) {
+    this.#room = room;
+    this.#scope = read.scope;
+    this.#request = read.request;
+    this.#need = read.need;
+    this.#onAnswer = onAnswer;
+    this.#core = new ReadCore(readOrder(room, read.scope), read.need);
+    this.#fanOut = new FanOut(room, this, read.request.knobs.timeoutMs);
+  }
+
+  /** Asks the first replicas. */
+  start(): void {
+    this.#room.hedges.onRead();
+    this.#core.start();
+    this.#pump();
+  }
+
+  onResult(index: number, result: CallResult): void {
+    const tookMs = this.#fanOut.tookMs(index);
+    const node = this.#core.voters[index]?.seat.node;
+    const isAnswer = result.kind === "digest" || result.kind === "object" || result.kind === "lost";
+    if (node !== undefined && tookMs !== undefined && isAnswer) this.#room.ranking.observe(node, tookMs);
+    if (this.#fanOut.isClosed) {
+      this.#room.counters.lateReplyCount += 1;
+      return;
+    }
+    this.#tell(index, result);
+    this.#pump();
+  }
+
+  onSlow(): void {
+    this.#isHedgeArmed = false;
+    if (!this.#core.canHedge || !this.#room.hedges.take()) return;
+    this.#isHedged = true;
+    this.#room.counters.hedgeCount += 1;
+    this.#core.voters.forEach((voter, index) => {
+      if (voter.state === "asked") this.#room.ranking.observe(voter.seat.node, this.#fanOut.waitedMs(index));
+    });
+    this.#core.onSlow();
+    this.#pump();
+  }
+
+  onDeadline(): void {
+    this.#core.onDeadline();
+    this.#pump();
+  }
+
+  #tell(index: number, result: CallResult): void {
+    switch (result.kind) {
+      case "digest":
+        if (this.#core.voters[index]?.question === "digest") this.#core.onDigest(index, result, result.digest);
+        else this.#core.onFailed(index, "bad_reply");
+        return;
+      case "object":
+        this.#tellObject(index, result);
+        return;
+      case "refused":
+      case "lost":
+        this.#core.onFailed(index, result.reason);
+        return;
+      case "unsent":
+        this.#core.onFailed(index, "unreachable");
+        return;
+      case "failed":
+        this.#core.onFailed(index, "failed");
+        return;
+      case "stored":
+      case "pong":
+      case "answer":
+        this.#core.onFailed(index, "bad_reply");
+    }
+  }
+
+  #tellObject(index: number, result: Extract<CallResult, { kind: "object" }>): void {
+    if (result.object === undefined) {
+      this.#core.onObject(index, result, undefined);
+      return;
+    }
+    const decoded = decodeSet(result.object);
+    if (decoded.kind === "set") this.#core.onObject(index, result, decoded.set);
+    else this.#core.onFailed(index, "corrupt_record");
+  }
+
+  #pump(): void {
+    // A call may end before it returns: its result lands in the core, and this loop takes up what follows.
+    if (this.#isPumping || this.#fanOut.isClosed) return;
+    this.#isPumping = true;
+    for (let index = this.#core.nextAsk(); index >= 0; index = this.#core.nextAsk()) this.#ask(index);
+    this.#isPumping = false;
+    const verdict = this.#core.verdict;
+    if (verdict.kind !== "pending") this.#finish(verdict);
+    else if (!this.#isHedgeArmed && this.#core.canHedge) this.#armHedge();
+  }
+
+  #ask(index: number): void {
+    const voter = this.#core.voters[index];
+    if (voter === undefined) return;
+    if (voter.seat.node === this.#room.self) this.#askSelf(index);
+    else {
+      const kind = voter.question === "digest" ? "digest" : "fetch";
+      this.#fanOut.send(index, voter.seat.node, { kind, key: this.#scope.location });
+    }
+  }
+
+  #askSelf(index: number): void {
+    const { local } = this.#room;
+    const { location } = this.#scope;
+    this.#fanOut.noteStart(index);
+    if (this.#core.voters[index]?.question === "digest") {
+      this.#fanOut.noteEnd(index);
+      this.#core.onDigest(index, this.#selfReply(), local.digestOf(location));
+      return;
+    }
+    const result = local.read(location);
+    if (!(result instanceof Promise)) {
+      this.#tellSelf(index, result);
+      return;
+    }
+    result.then(
+      (read) => {
+        this.#tellSelf(index, read);
+        this.#pump();
+      },
+      () => {
+        this.#fanOut.noteEnd(index);
+        this.#core.onFailed(index, "failed");
+        this.#pump();
+      },
+    );
+  }
+
+  #tellSelf(index: number, result: ReplicaReadResult): void {
+    this.#fanOut.noteEnd(index);
+    if (result.kind === "object") this.#core.onObject(index, this.#selfReply(), result.set);
+    else this.#core.onFailed(index, result.reason);
+  }
+
+  #selfReply(): { readonly slot: number; readonly isSuspect: boolean } {
+    const { partition } = this.#scope.location;
+    return { slot: this.#room.local.slotOf(partition), isSuspect: this.#room.local.isSuspect(partition) };
+  }
+
+  #armHedge(): void {
+    this.#isHedgeArmed = true;
+    let delayMs = 0;
+    for (const voter of this.#core.voters) {
+      if (voter.state === "asked") delayMs = Math.max(delayMs, this.#room.ranking.hedgeDelayMsOf(voter.seat.node));
+    }
+    this.#fanOut.hedgeAfter(delayMs);
+  }
+
+  #finish(verdict: Exclude<ReadVerdict, { kind: "pending" }>): void {
+    this.#fanOut.close();
+    const targets = this.#core.repairs();
+    const isExplained = this.#request.knobs.explain;
+    const explain = isExplained ? this.#explain(targets) : undefined;
+    if (verdict.kind !== "known") {
+      this.#room.counters.readFailureCount += 1;
+      const replicas = readReports(this.#scope, this.#core.voters, this.#fanOut);
+      this.#onAnswer(
+        readFailure(verdict, { required: this.#need.total, received: verdict.received, replicas, explain }),
+      );
+      return;
+    }
+    const answer = this.#answerOf(verdict.set, verdict.digest);
+    this.#onAnswer(explain === undefined ? answer : { ...answer, explain });
+    if (targets.length === 0 || verdict.set === undefined) {
+      this.#room.counters.agreedReadCount += 1;
+      return;
+    }
+    this.#room.counters.repairTaskCount += 1;
+    this.#room.repairs.repair({
+      location: this.#scope.location,
+      set: verdict.set,
+      digest: verdict.digest,
+      targets,
+    });
+  }
+
+  #explain(targets: readonly RepairTarget[]): Explain {
+    return explainOf(this.#room, this.#scope, {
+      replicas: readReports(this.#scope, this.#core.voters, this.#fanOut),
+      repaired: targets.map((target) => target.node),
+      isHedged: this.#isHedged,
+    });
+  }
+
+  #answerOf(set: SiblingSet | undefined, digest: bigint): GetAnswer {
+    if (set === undefined) return { kind: "not_found" };
+    const reduced = this.#scope.settings.conflicts === "lww" ? reduceLww(set) : set;
+    const living = withoutExpired(reduced, this.#room.clock.wallMicros() / MICROS_PER_MS);
+    if (living.siblings.length === 0) return { kind: "deleted", context: living.clock };
+    return { kind: "found", set: living, digest: living === set ? digest : digestOf(living) };
+  }
+}
+
+/** The set without siblings whose time is over; the same set when none is. The clock stays: it has seen them. */
+function withoutExpired(set: SiblingSet, nowMs: number): SiblingSet {
+  const isExpired = (expiresAtMs: number): boolean => expiresAtMs !== 0 && expiresAtMs <= nowMs;
+  for (const sibling of set.siblings) {
+    if (!isExpired(sibling.expiresAtMs)) continue;
+    return { clock: set.clock, siblings: set.siblings.filter((other) => !isExpired(other.expiresAtMs)) };
+  }
+  return set;
+}

@@ -1,0 +1,138 @@
+/** Who did what in a request, for `explain` and for the reasons in an error. Built only then: never on the fast path. */
+import type { NodeId } from "../base/ids.ts";
+import type { Explain, ReplicaReport } from "./contract.ts";
+import type { FanOut } from "./fan-out.ts";
+import type { Seat } from "./needs.ts";
+import type { ReadVoter } from "./read-voter-core.ts";
+import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
+import type { WriteParty } from "./write-core.ts";
+
+/** 16 hex digits of an unsigned 64-bit number. */
+export function hex64(value: bigint): string {
+  return value.toString(16).padStart(16, "0");
+}
+
+/** The part of each replica in a read. */
+export function readReports(
+  scope: RequestScope,
+  voters: readonly ReadVoter[],
+  fanOut: FanOut,
+): readonly ReplicaReport[] {
+  return voters.map((voter, index) =>
+    reportOf(scope, voter.seat, {
+      slot: voter.slot,
+      asked: voter.question,
+      answer: readAnswerOf(voter),
+      digest: voter.digest,
+      latencyMs: fanOut.tookMs(index),
+    }),
+  );
+}
+
+/** The part of each replica in a write. */
+export function writeReports(
+  scope: RequestScope,
+  parties: readonly WriteParty[],
+  fanOut: FanOut,
+): readonly ReplicaReport[] {
+  return parties.map((party, index) =>
+    reportOf(scope, party.seat, {
+      slot: party.slot,
+      asked: party.state === "idle" ? "nothing" : "store",
+      answer: writeAnswerOf(party),
+      digest: party.digest,
+      latencyMs: fanOut.tookMs(index),
+    }),
+  );
+}
+
+/** A replica that was not asked, and why. */
+export function unaskedReport(scope: RequestScope, seat: Seat, answer: string): ReplicaReport {
+  return reportOf(scope, seat, {
+    slot: seat.slot,
+    asked: "nothing",
+    answer,
+    digest: undefined,
+    latencyMs: undefined,
+  });
+}
+
+/** An owner that was asked to coordinate in our place. */
+export function forwardReport(
+  scope: RequestScope,
+  seat: Seat,
+  heard: { readonly answer: string; readonly latencyMs: number | undefined },
+): ReplicaReport {
+  return reportOf(scope, seat, { slot: seat.slot, asked: "store", digest: undefined, ...heard });
+}
+
+/** The document that `explain=true` adds. */
+export function explainOf(
+  room: CoordinatorRoom,
+  scope: RequestScope,
+  what: {
+    readonly replicas: readonly ReplicaReport[];
+    readonly repaired: readonly NodeId[];
+    readonly isHedged: boolean;
+  },
+): Explain {
+  return {
+    partition: scope.location.partition,
+    ringHash: hex64(scope.table.ringHash),
+    coordinator: room.self,
+    replicas: what.replicas,
+    repaired: what.repaired,
+    hedged: what.isHedged,
+  };
+}
+
+interface Heard {
+  readonly slot: number;
+  readonly asked: ReplicaReport["asked"];
+  readonly answer: string;
+  readonly digest: bigint | undefined;
+  readonly latencyMs: number | undefined;
+}
+
+function reportOf(scope: RequestScope, seat: Seat, heard: Heard): ReplicaReport {
+  return {
+    node: seat.node,
+    role: seat.role,
+    slot: heard.slot,
+    zone: scope.table.zoneOf(seat.node),
+    asked: heard.asked,
+    answer: heard.answer,
+    ...(heard.digest === undefined ? {} : { digest: hex64(heard.digest) }),
+    ...(heard.latencyMs === undefined ? {} : { latencyMs: Math.round(heard.latencyMs * 1000) / 1000 }),
+    hint: false,
+  };
+}
+
+function readAnswerOf(voter: ReadVoter): string {
+  switch (voter.state) {
+    case "idle":
+      return "not_asked";
+    case "asked":
+      return "pending";
+    case "answered":
+      return "ok";
+    case "failed":
+      return voter.reason;
+  }
+}
+
+function writeAnswerOf(party: WriteParty): string {
+  switch (party.state) {
+    case "idle":
+      return party.reason === "" ? "not_asked" : party.reason;
+    case "asked":
+      return "pending";
+    case "stored":
+      return "ok";
+    case "refused":
+    case "unsent":
+    case "lost":
+    case "failed":
+      return party.reason;
+  }
+}
