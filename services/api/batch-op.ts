@@ -5,7 +5,7 @@
 import type { BucketName } from "../base/ids.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import type { CausalContext } from "../versioning/types.ts";
-import { type Value, valueOf } from "./body.ts";
+import { isJsonType, type Value, valueOf } from "./body.ts";
 import { membersAt, type Slice } from "./json-slices.ts";
 import { contextOf } from "./key-answers.ts";
 import type { ContextCodec } from "./ports.ts";
@@ -32,16 +32,17 @@ export interface BatchScope {
   readonly contexts: ContextCodec;
 }
 
-const FIELDS = ["op", "key", "value", "base64", "contentType", "context"];
+const VALUE_FIELDS = ["value", "base64", "contentType"];
+const FIELDS = ["op", "key", "context", ...VALUE_FIELDS];
+const NOTHING_SEEN = { kind: "context", context: undefined } as const;
 
 /** The operation at `slice`, or what is wrong with it. */
 export function parseBatchOp(scope: BatchScope, slice: Slice): BatchOp | Failure {
   const members = membersAt(scope.text, slice.start);
   if (members === undefined) return refusal("invalid_request", "an op is a JSON object");
-  for (const name of members.keys()) {
-    if (!FIELDS.includes(name)) {
-      return refusal("invalid_request", `unknown field ${shown(name)} in an op; known: ${FIELDS.join(", ")}`);
-    }
+  const stranger = members.keys().find((name) => !FIELDS.includes(name));
+  if (stranger !== undefined) {
+    return refusal("invalid_request", `unknown field ${shown(stranger)} in an op; known: ${FIELDS.join(", ")}`);
   }
   const op = parsedMember(scope, members, "op");
   if (op !== "get" && op !== "put" && op !== "delete") {
@@ -50,16 +51,17 @@ export function parseBatchOp(scope: BatchScope, slice: Slice): BatchOp | Failure
   const target = targetOf(scope, parsedMember(scope, members, "key"));
   if (target.kind === "failed") return target;
   const token = parsedMember(scope, members, "context");
-  const context = token === undefined || token === null ? undefined : contextOf(scope.contexts, target, token);
-  if (context?.kind === "failed") return context;
+  const seen = token === undefined || token === null ? NOTHING_SEEN : contextOf(scope.contexts, target, token);
+  if (seen.kind === "failed") return seen;
+  const { context } = seen;
   if (op === "put") {
     const value = batchValue(scope, members);
-    return value.kind === "failed" ? value : { kind: "put", target, context: context?.context, value };
+    return value.kind === "failed" ? value : { kind: "put", target, context, value };
   }
-  if (members.has("value") || members.has("base64") || members.has("contentType")) {
+  if (VALUE_FIELDS.some((name) => members.has(name))) {
     return refusal("invalid_request", `a ${op} takes no value`, { parameter: "value" });
   }
-  return { kind: op, target, context: context?.context };
+  return { kind: op, target, context };
 }
 
 function targetOf(scope: BatchScope, key: unknown): KeyTarget | Failure {
@@ -84,12 +86,9 @@ function batchValue(scope: BatchScope, members: ReadonlyMap<string, Slice>): Val
     return refusal("invalid_request", 'a put has either "value" (JSON) or "base64"', { parameter: "value" });
   }
   if (slice !== undefined) {
-    const bytes = Buffer.from(scope.text.slice(slice.start, slice.end), "utf8");
-    const value = valueOf(contentType ?? "application/json", bytes);
-    const isJson = value.kind === "failed" || value.contentType === (contentType ?? "application/json");
-    return isJson && (contentType ?? "application/json").toLowerCase().startsWith("application/json")
-      ? value
-      : refusal("invalid_request", '"value" is JSON; other types go into "base64"', { parameter: "contentType" });
+    const type = contentType ?? "application/json";
+    if (isJsonType(type)) return valueOf(type, Buffer.from(scope.text.slice(slice.start, slice.end), "utf8"));
+    return refusal("invalid_request", '"value" is JSON; other types go into "base64"', { parameter: "contentType" });
   }
   if (typeof base64 !== "string" || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64) || base64.length % 4 !== 0) {
     return refusal("invalid_request", "base64 is a text of padded base64", { parameter: "base64" });

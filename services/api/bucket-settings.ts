@@ -16,34 +16,31 @@ export function settingsIn(
 ): { readonly kind: "change"; readonly change: Partial<BucketSettings> } | Failure {
   const fields = objectIn(body);
   if (fields === undefined) return refusal("invalid_request", `the body is a JSON object with ${FIELDS.join(", ")}`);
-  const change: { -readonly [name in keyof BucketSettings]?: BucketSettings[name] } = {};
+  let change: Partial<BucketSettings> = {};
   for (const [name, value] of Object.entries(fields)) {
-    switch (name) {
-      case "n":
-      case "r":
-      case "w":
-        if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > MAX_REPLICAS) {
-          return wrong(name, `a whole number from 1 to ${MAX_REPLICAS}`);
-        }
-        change[name] = value;
-        break;
-      case "conflicts":
-        if (value !== "siblings" && value !== "lww") return wrong(name, "siblings or lww");
-        change.conflicts = value;
-        break;
-      case "blindWrites":
-        if (value !== "overwrite" && value !== "sibling" && value !== "reject") {
-          return wrong(name, "overwrite, sibling or reject");
-        }
-        change.blindWrites = value;
-        break;
-      default:
-        return refusal("invalid_request", `unknown setting ${shown(name)}; known: ${FIELDS.join(", ")}`, {
-          known: FIELDS,
-        });
+    if (!FIELDS.includes(name)) {
+      return refusal("invalid_request", `unknown setting ${shown(name)}; known: ${FIELDS.join(", ")}`, {
+        known: FIELDS,
+      });
     }
+    const one = settingOf(name, value);
+    if (typeof one === "string") return refusal("invalid_request", `${name} is ${one}`, { parameter: name });
+    change = { ...change, ...one };
   }
   return { kind: "change", change };
+}
+
+/** One setting, or the rule that it breaks, in words. */
+function settingOf(name: string, value: unknown): Partial<BucketSettings> | string {
+  if (name === "conflicts") {
+    return value === "siblings" || value === "lww" ? { conflicts: value } : "siblings or lww";
+  }
+  if (name === "blindWrites") {
+    const isKnown = value === "overwrite" || value === "sibling" || value === "reject";
+    return isKnown ? { blindWrites: value } : "overwrite, sibling or reject";
+  }
+  const isCount = typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= MAX_REPLICAS;
+  return isCount ? { [name]: value } : `a whole number from 1 to ${MAX_REPLICAS}`;
 }
 
 /** Whether the settings agree with each other; undefined when they do. */
@@ -66,8 +63,4 @@ function objectIn(body: unknown): object | undefined {
   } catch {
     return undefined;
   }
-}
-
-function wrong(name: string, rule: string): Failure {
-  return refusal("invalid_request", `${name} is ${rule}`, { parameter: name });
 }

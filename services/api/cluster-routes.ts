@@ -1,5 +1,5 @@
 /** What the node knows about the cluster and the ring, read only (API §4). Must never wait for another node. */
-import type { Handler, Incoming, Reply, Route } from "./exchange.ts";
+import { type Handler, type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
 import type { NodeStatus } from "./ports.ts";
 import { refusal, refusalForNow } from "./problem.ts";
 import { parseQuery, shown } from "./query.ts";
@@ -17,7 +17,7 @@ export function clusterRoutes(status: NodeStatus): readonly Route[] {
 }
 
 function get(path: string, handle: Handler): Route {
-  return { method: "GET", path, work: "control", bodyLimitBytes: 0, handle };
+  return { method: "GET", path, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
 }
 
 function plain(request: Incoming, read: () => unknown): Reply {

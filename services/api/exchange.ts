@@ -1,6 +1,6 @@
 /**
  * The shapes between the web framework and the handlers: what a handler is given, what it answers, and the routes as
- * values. A handler never touches the framework: it returns a `Reply`, so that a batch can reuse it. Types only.
+ * values. A handler never touches the framework: it returns a `Reply`, so that a batch can reuse it.
  */
 
 /** The part of a request that handlers may see. Header names are in lower case. */
@@ -33,3 +33,6 @@ export interface Route {
   readonly bodyLimitBytes: number;
   readonly handle: Handler;
 }
+
+/** For routes that take no body: fastify wants a number above 0. */
+export const NO_BODY_BYTES = 1;

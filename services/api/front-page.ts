@@ -2,7 +2,7 @@
  * GET / and GET /docs/errors: where to start, and what each error code means; text for curl, a small page for browsers.
  * Must load nothing from anywhere and run no script.
  */
-import type { Incoming, Reply, Route } from "./exchange.ts";
+import { type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
 import { textReply } from "./health-routes.ts";
 import type { NodeStatus } from "./ports.ts";
 import { CODES } from "./problem.ts";
@@ -15,7 +15,7 @@ const STYLE =
 
 /** The pages for people. */
 export function frontRoutes(status: NodeStatus): readonly Route[] {
-  const shared = { method: "GET", work: "control", bodyLimitBytes: 0 } as const;
+  const shared = { method: "GET", work: "control", bodyLimitBytes: NO_BODY_BYTES } as const;
   return [
     { ...shared, path: "/", handle: (request) => front(status, request) },
     { ...shared, path: "/docs/errors", handle: (request) => errorsPage(request) },

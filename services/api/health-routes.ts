@@ -3,7 +3,7 @@
  * never depend on other nodes: a split must not empty the Service (research/ecosystem.md §0, finding 10).
  */
 import type { MetricsRegistry } from "../base/metrics.ts";
-import type { Incoming, Reply, Route } from "./exchange.ts";
+import { type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
 import type { HealthCheck, NodeStatus } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
 import { parseQuery } from "./query.ts";
@@ -28,7 +28,13 @@ export function healthRoutes(deps: HealthDependencies): readonly Route[] {
     probe("/livez", () => status.livez()),
     probe("/readyz", () => [serving(), ...status.readyz()]),
     probe("/startupz", () => status.startupz()),
-    { method: "GET", path: "/metrics", work: "control", bodyLimitBytes: 0, handle: () => metricsReply(metrics) },
+    {
+      method: "GET",
+      path: "/metrics",
+      work: "control",
+      bodyLimitBytes: NO_BODY_BYTES,
+      handle: () => metricsReply(metrics),
+    },
   ];
 }
 
@@ -39,7 +45,7 @@ export function textReply(text: string, contentType = "text/plain; charset=utf-8
 
 function probe(path: string, checks: () => readonly HealthCheck[]): Route {
   const handle = (request: Incoming): Reply => probeReply(checks(), queryOf(request.raw.url));
-  return { method: "GET", path, work: "control", bodyLimitBytes: 0, handle };
+  return { method: "GET", path, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
 }
 
 function probeReply(checks: readonly HealthCheck[], queryText: string): Reply {

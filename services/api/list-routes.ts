@@ -8,7 +8,7 @@ import {
 } from "../base/limits.ts";
 import type { ListAnswer } from "../coordinator/contract.ts";
 import { decodeCursor, encodeCursor, type Listing } from "./cursor.ts";
-import type { Incoming, Reply, Route } from "./exchange.ts";
+import { type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusal } from "./problem.ts";
 import { integerOf, parseQuery } from "./query.ts";
@@ -20,7 +20,7 @@ const PARAMETERS = ["limit", "cursor", "prefix", "timeout"];
 /** The listing route. */
 export function listRoutes(deps: Pick<ApiDependencies, "coordinator">): readonly Route[] {
   const handle = (request: Incoming): Reply | Promise<Reply> => list(deps, request);
-  return [{ method: "GET", path: "/v1/kv/:bucket", work: "list", bodyLimitBytes: 0, handle }];
+  return [{ method: "GET", path: "/v1/kv/:bucket", work: "list", bodyLimitBytes: NO_BODY_BYTES, handle }];
 }
 
 function list(deps: Pick<ApiDependencies, "coordinator">, request: Incoming): Reply | Promise<Reply> {

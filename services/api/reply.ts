@@ -6,6 +6,7 @@ import type { Explain, Failure, GetAnswer, WriteAnswer } from "../coordinator/co
 import type { Dot, Sibling } from "../versioning/types.ts";
 import { isJsonType } from "./body.ts";
 import type { Reply } from "./exchange.ts";
+import { isoTime } from "./iso-time.ts";
 import { CODES, problemOf } from "./problem.ts";
 import type { KeyTarget } from "./target.ts";
 
@@ -20,11 +21,6 @@ function explainText(explain: Explain | undefined): string {
 /** The text of a dot: 12 hex digits of the actor, `-`, the counter. */
 export function dotText(dot: Dot): string {
   return `${dot.actor.toString(16).padStart(12, "0")}-${dot.counter}`;
-}
-
-/** When the version was written, as ISO 8601 with milliseconds: the dot's counter is a time in microseconds. */
-export function modifiedText(dot: Dot): string {
-  return new Date(Math.floor(dot.counter / 1_000)).toISOString();
 }
 
 /** The entity tag of a version. */
@@ -135,7 +131,7 @@ function valueHead(sibling: Sibling): string {
 function valueTail(sibling: Sibling): string {
   const quote = isJsonType(sibling.contentType) ? "" : '"';
   const { dot } = sibling;
-  return `${quote},"contentType":${JSON.stringify(sibling.contentType)},"modified":"${modifiedText(dot)}","dot":"${dotText(dot)}"`;
+  return `${quote},"contentType":${JSON.stringify(sibling.contentType)},"modified":"${isoTime(Math.floor(dot.counter / 1_000))}","dot":"${dotText(dot)}"`;
 }
 
 /** `head`, the value, `tail` in one buffer, without touching a byte of a JSON value. */
