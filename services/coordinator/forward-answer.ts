@@ -31,6 +31,8 @@ const WRITE_CODES: readonly ErrorCode[] = [
   "internal_error",
 ];
 
+const NO_FIELDS: PlainRecord = {};
+
 /** The body for an answer. */
 export function plainAnswer(answer: WriteAnswer): PlainRecord {
   if (answer.kind === "failed") return { ...answer };
@@ -78,12 +80,12 @@ function parseFailure(record: PlainRecord): Failure | undefined {
 }
 
 function parseAcks(value: unknown): Acks | undefined {
-  const record = parseRecord(value);
-  const required = parseCount(record?.["required"], 1);
-  const received = parseCount(record?.["received"], 0);
-  const owners = parseCount(record?.["owners"], 0);
-  const fallbacks = parseCount(record?.["fallbacks"], 0);
-  const durable = parseCount(record?.["durable"], 0);
+  const record = parseRecord(value) ?? NO_FIELDS;
+  const required = parseCount(record["required"], 1);
+  const received = parseCount(record["received"], 0);
+  const owners = parseCount(record["owners"], 0);
+  const fallbacks = parseCount(record["fallbacks"], 0);
+  const durable = parseCount(record["durable"], 0);
   if (required === undefined || received === undefined || owners === undefined) return undefined;
   if (fallbacks === undefined || durable === undefined) return undefined;
   return { required, received, owners, fallbacks, durable };
@@ -94,17 +96,17 @@ function parseReports(value: unknown): readonly ReplicaReport[] {
 }
 
 function parseReport(value: unknown): ReplicaReport | undefined {
-  const record = parseRecord(value);
-  const node = parseNode(record?.["node"]);
-  const role = parseWord(record?.["role"], ["owner", "fallback"]);
-  const slot = parseCount(record?.["slot"], -1);
-  const zone = parseText(record?.["zone"]);
-  const asked = parseWord(record?.["asked"], ["object", "digest", "store", "nothing"]);
-  const answer = parseText(record?.["answer"]);
+  const record = parseRecord(value) ?? NO_FIELDS;
+  const node = parseNode(record["node"]);
+  const role = parseWord(record["role"], ["owner", "fallback"]);
+  const slot = parseCount(record["slot"], -1);
+  const zone = parseText(record["zone"]);
+  const asked = parseWord(record["asked"], ["object", "digest", "store", "nothing"]);
+  const answer = parseText(record["answer"]);
   if (node === undefined || role === undefined || slot === undefined) return undefined;
   if (zone === undefined || asked === undefined || answer === undefined) return undefined;
-  const digest = parseText(record?.["digest"]);
-  const latencyMs = parseNumber(record?.["latencyMs"], 0);
+  const digest = parseText(record["digest"]);
+  const latencyMs = parseNumber(record["latencyMs"], 0);
   return {
     node,
     role,
@@ -114,23 +116,23 @@ function parseReport(value: unknown): ReplicaReport | undefined {
     answer,
     ...(digest === undefined ? {} : { digest }),
     ...(latencyMs === undefined ? {} : { latencyMs }),
-    hint: record?.["hint"] === true,
+    hint: record["hint"] === true,
   };
 }
 
 function parseExplain(value: unknown): Explain | undefined {
-  const record = parseRecord(value);
-  const partition = parseCount(record?.["partition"], 0);
-  const ringHash = parseText(record?.["ringHash"]);
-  const coordinator = parseNode(record?.["coordinator"]);
+  const record = parseRecord(value) ?? NO_FIELDS;
+  const partition = parseCount(record["partition"], 0);
+  const ringHash = parseText(record["ringHash"]);
+  const coordinator = parseNode(record["coordinator"]);
   if (partition === undefined || ringHash === undefined || coordinator === undefined) return undefined;
   return {
     partition,
     ringHash,
     coordinator,
-    replicas: parseReports(record?.["replicas"]),
-    repaired: (parseArray(record?.["repaired"]) ?? []).map(parseNode).filter((node) => node !== undefined),
-    hedged: record?.["hedged"] === true,
+    replicas: parseReports(record["replicas"]),
+    repaired: (parseArray(record["repaired"]) ?? []).map(parseNode).filter((node) => node !== undefined),
+    hedged: record["hedged"] === true,
   };
 }
 

@@ -90,7 +90,8 @@ function parseLevel(value: unknown): QuorumLevel | undefined | "malformed" {
   if (value === null || value === undefined) return undefined;
   const count = parseCount(value, 1);
   if (count !== undefined && count <= MAX_REPLICAS) return count;
-  return parseWord(value, ["one", "quorum", "all"]) ?? "malformed";
+  const name: QuorumLevel | undefined = parseWord<"one" | "quorum" | "all">(value, ["one", "quorum", "all"]);
+  return name ?? "malformed";
 }
 
 function parseOptionalContext(value: unknown): CausalContext | undefined | "malformed" {

@@ -149,26 +149,24 @@ export class ReadOperation implements FanOutListener {
       return;
     }
     const result = local.read(location);
-    if (!(result instanceof Promise)) {
-      this.#tellSelf(index, result);
-      return;
-    }
-    result.then(
-      (read) => {
-        this.#tellSelf(index, read);
-        this.#pump();
-      },
-      () => {
-        this.#fanOut.noteEnd(index);
-        this.#core.onFailed(index, "failed");
-        this.#pump();
-      },
-    );
+    if (result instanceof Promise) {
+      result.then(
+        (read) => this.#onSelfRead(index, read),
+        () => this.#onSelfRead(index, undefined),
+      );
+    } else this.#tellSelf(index, result);
   }
 
-  #tellSelf(index: number, result: ReplicaReadResult): void {
+  /** A local read that had to wait has ended; undefined: it threw. */
+  #onSelfRead(index: number, read: ReplicaReadResult | undefined): void {
+    this.#tellSelf(index, read);
+    this.#pump();
+  }
+
+  #tellSelf(index: number, result: ReplicaReadResult | undefined): void {
     this.#fanOut.noteEnd(index);
-    if (result.kind === "object") this.#core.onObject(index, this.#selfReply(), result.set);
+    if (result === undefined) this.#core.onFailed(index, "failed");
+    else if (result.kind === "object") this.#core.onObject(index, this.#selfReply(), result.set);
     else this.#core.onFailed(index, result.reason);
   }
 

@@ -109,30 +109,13 @@ function reportOf(scope: RequestScope, seat: Seat, heard: Heard): ReplicaReport 
 }
 
 function readAnswerOf(voter: ReadVoter): string {
-  switch (voter.state) {
-    case "idle":
-      return "not_asked";
-    case "asked":
-      return "pending";
-    case "answered":
-      return "ok";
-    case "failed":
-      return voter.reason;
-  }
+  if (voter.state === "idle") return "not_asked";
+  if (voter.state === "asked") return "pending";
+  return voter.state === "answered" ? "ok" : voter.reason;
 }
 
 function writeAnswerOf(party: WriteParty): string {
-  switch (party.state) {
-    case "idle":
-      return party.reason === "" ? "not_asked" : party.reason;
-    case "asked":
-      return "pending";
-    case "stored":
-      return "ok";
-    case "refused":
-    case "unsent":
-    case "lost":
-    case "failed":
-      return party.reason;
-  }
+  if (party.state === "asked") return "pending";
+  if (party.state === "stored") return "ok";
+  return party.state === "idle" && party.reason === "" ? "not_asked" : party.reason;
 }

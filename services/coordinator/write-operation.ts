@@ -124,7 +124,8 @@ export class WriteOperation implements FanOutListener {
   }
 
   #onLocal(result: ReplicaWriteResult): void {
-    const { localIndex, scope } = { localIndex: this.#order.scope.localIndex, scope: this.#order.scope };
+    const { scope } = this.#order;
+    const { localIndex } = scope;
     this.#fanOut.noteEnd(localIndex);
     const slot = scope.seats[localIndex]?.slot ?? -1;
     this.#core.onWord(
@@ -236,21 +237,10 @@ function limitFailure(code: ErrorCode, refusal: ReplicaRefusal): Failure {
 }
 
 function wordOf(result: CallResult): WriteWord {
-  switch (result.kind) {
-    case "stored":
-      return result;
-    case "refused":
-      return result;
-    case "unsent":
-      return { kind: "unsent", reason: "unreachable", detail: result.reason };
-    case "lost":
-      return { kind: "lost", reason: result.reason, detail: "" };
-    case "failed":
-      return { kind: "failed", reason: "failed", detail: result.detail };
-    case "digest":
-    case "object":
-    case "pong":
-    case "answer":
-      return { kind: "failed", reason: "bad_reply", detail: result.kind };
-  }
+  if (result.kind === "stored" || result.kind === "refused") return result;
+  if (result.kind === "unsent") return { kind: "unsent", reason: "unreachable", detail: result.reason };
+  if (result.kind === "lost") return { kind: "lost", reason: result.reason, detail: "" };
+  if (result.kind === "failed") return { kind: "failed", reason: "failed", detail: result.detail };
+  // Another kind of reply says nothing about what was stored.
+  return { kind: "failed", reason: "bad_reply", detail: result.kind };
 }

@@ -1,0 +1,112 @@
+/**
+ * This node's part of a listing: the living keys of one bucket among what it stores, over a run of partitions, in hash
+ * order. Bounded by keys, entries looked at and time, and it gives way to other work between steps. Must never read a
+ * partition of which no slot is held here, nor a value.
+ */
+import type { BucketName } from "../base/ids.ts";
+import { LIST_SCAN_ENTRIES, LIST_SCAN_STEP } from "../base/limits.ts";
+import type { Clock } from "../base/ports.ts";
+import { keyBytes, partitionBitsOf, partitionOf } from "../placement/partitioner.ts";
+import type { KeyScan, ScannedKey } from "./needs.ts";
+
+const HASH_BITS = 64;
+
+/** What to look for, and how far. */
+export interface ScanRun {
+  readonly bucket: BucketName;
+  readonly prefix: Uint8Array;
+  /** hash to start at */
+  readonly from: bigint;
+  /** the last partition to look at */
+  readonly through: number;
+  /** keys wanted, ≥ 1; a few more come when they share a hash */
+  readonly limit: number;
+  /** monotonic milliseconds at which to stop; one step is always made */
+  readonly stopAtMs: number;
+}
+
+/** What a run found. */
+export interface ScanFound {
+  /** keys without their bucket, in hash order */
+  readonly keys: readonly Uint8Array[];
+  /** hash to go on from; undefined when the run is done to its last partition */
+  readonly next: bigint | undefined;
+}
+
+/** Looks through this node's store. */
+export interface ScanParts {
+  readonly clock: Clock;
+  readonly scan: KeyScan;
+  readonly partitionCount: number;
+  /** true when this node holds one of the bucket's slots of the partition */
+  readonly holds: (partition: number) => boolean;
+}
+
+/** The hash at which a partition begins; undefined past the last one. */
+export function startOf(partition: number, partitionCount: number): bigint | undefined {
+  if (partition >= partitionCount) return undefined;
+  return BigInt(partition) << BigInt(HASH_BITS - partitionBitsOf(partitionCount));
+}
+
+/** The partition in which a hash lies. */
+export function partitionAt(hash: bigint, partitionCount: number): number {
+  return partitionOf(hash, partitionBitsOf(partitionCount));
+}
+
+/** Runs through the partitions; undefined when the first of them is not held here. */
+export async function scanRun(parts: ScanParts, run: ScanRun): Promise<ScanFound | undefined> {
+  const start = keyBytes(run.bucket, run.prefix);
+  const bucketLength = run.bucket.length + 1;
+  const keys: Uint8Array[] = [];
+  const first = partitionAt(run.from, parts.partitionCount);
+  let position = run.from;
+  let entryCount = 0;
+  for (let partition = first; partition <= run.through; ) {
+    if (!parts.holds(partition)) return partition === first ? undefined : { keys, next: position };
+    // One partition after the other, one step after the other: the page must come in hash order.
+    // oxlint-disable-next-line no-await-in-loop
+    const page = await parts.scan.scan(partition, position, LIST_SCAN_STEP);
+    const stop = take(page.entries, { start, bucketLength, keys, limit: run.limit });
+    if (stop !== undefined) return { keys, next: stop };
+    const next = page.nextHash ?? startOf(partition + 1, parts.partitionCount);
+    if (page.nextHash === undefined) partition += 1;
+    if (next === undefined || partition > run.through) return { keys, next: undefined };
+    position = next;
+    entryCount += page.entries.length;
+    const isTimeUp = parts.clock.monotonicMs() >= run.stopAtMs;
+    if (keys.length >= run.limit || entryCount >= LIST_SCAN_ENTRIES || isTimeUp) return { keys, next: position };
+    // An empty partition costs nothing: only real work gives way.
+    // oxlint-disable-next-line no-await-in-loop
+    if (page.entries.length > 0) await turnOf(parts.clock);
+  }
+  return { keys, next: undefined };
+}
+
+interface Taking {
+  readonly start: Uint8Array;
+  readonly bucketLength: number;
+  readonly keys: Uint8Array[];
+  readonly limit: number;
+}
+
+/** Adds what fits; the hash to go on from when the limit is reached. Keys of one hash stay together. */
+function take(entries: readonly ScannedKey[], taking: Taking): bigint | undefined {
+  let lastHash: bigint | undefined;
+  for (const entry of entries) {
+    if (taking.keys.length >= taking.limit && entry.hash !== lastHash) return entry.hash;
+    lastHash = entry.hash;
+    if (entry.isTombstone || !startsWith(entry.key, taking.start)) continue;
+    taking.keys.push(entry.key.subarray(taking.bucketLength));
+  }
+  return undefined;
+}
+
+function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
+  if (bytes.length < start.length) return false;
+  for (let at = 0; at < start.length; at += 1) if (bytes[at] !== start[at]) return false;
+  return true;
+}
+
+function turnOf(clock: Clock): Promise<void> {
+  return new Promise((resolve) => clock.defer(resolve));
+}

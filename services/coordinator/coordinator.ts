@@ -1,0 +1,215 @@
+/**
+ * The coordinator: GET, PUT, DELETE and listings as any node takes them. It finds the key's place, checks what the
+ * request asks for, and starts the one operation that answers it. Must never count votes itself (the cores do), nor
+ * wait for peers (the fan-out does). Source: Dynamo §4.5; DESIGN §7.
+ */
+import { DEADLINE_TICK_MS, MAX_VALUE_BYTES } from "../base/limits.ts";
+import { type TopicHandler, TopicRefusal } from "../peers/peer-handler.ts";
+import type { WriteIntent } from "../replica/contract.ts";
+import type {
+  Coordinator,
+  DeleteRequest,
+  Failure,
+  GetAnswer,
+  GetRequest,
+  ListAnswer,
+  ListRequest,
+  PutRequest,
+  WriteAnswer,
+} from "./contract.ts";
+import { badQuorum, notReady, refused } from "./failures.ts";
+import { plainAnswer } from "./forward-answer.ts";
+import { ForwardOperation } from "./forward-operation.ts";
+import { COORDINATE_TOPIC, parseWrite, type WriteRequest } from "./forward-request.ts";
+import { BucketList } from "./list.ts";
+import { type CoordinatorCounters, newCounters } from "./needs.ts";
+import { readNeed, writeNeed } from "./quorum-core.ts";
+import { ReadOperation } from "./read-operation.ts";
+import { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
+import { type CoordinatorParts, type CoordinatorRoom, type RequestScope, SeatCache, scopeOf } from "./request-scope.ts";
+import { SCAN_TOPIC } from "./scan-message.ts";
+import { TimerWheel } from "./timer-wheel.ts";
+import { type Elsewhere, WriteOperation } from "./write-operation.ts";
+
+/** The coordinator of one node. */
+export class QuorumCoordinator implements Coordinator {
+  /** totals since start, for metrics */
+  readonly counters: CoordinatorCounters = newCounters();
+  /** what this room answers to other nodes, by topic of the `ask` */
+  readonly topics: ReadonlyMap<string, TopicHandler>;
+  readonly #room: CoordinatorRoom;
+  readonly #list: BucketList;
+
+  constructor(parts: CoordinatorParts) {
+    this.#room = {
+      ...parts,
+      counters: this.counters,
+      wheel: new TimerWheel(parts.clock, DEADLINE_TICK_MS),
+      ranking: new ReplicaRanking(),
+      hedges: new HedgeBudget(),
+      seats: new SeatCache(),
+    };
+    this.#list = new BucketList(this.#room);
+    this.topics = new Map<string, TopicHandler>([
+      [COORDINATE_TOPIC, (_from, body, budgetMs) => this.#takeForwarded(body, budgetMs)],
+      [SCAN_TOPIC, (_from, body, budgetMs) => this.#list.answerScan(body, budgetMs)],
+    ]);
+  }
+
+  /** Reads a key. Any node coordinates a read, whether it holds the key or not. */
+  get(request: GetRequest): Promise<GetAnswer> {
+    return new Promise((resolve) => this.#get(request, resolve));
+  }
+
+  /** Writes a value; forwarded once when this node holds no slot of the key. */
+  put(request: PutRequest): Promise<WriteAnswer> {
+    return new Promise((resolve) => this.#write({ op: "put", ...request }, resolve));
+  }
+
+  /** Removes what the context covers, or what the coordinating replica holds. */
+  delete(request: DeleteRequest): Promise<WriteAnswer> {
+    return new Promise((resolve) => this.#write({ op: "delete", ...request }, resolve));
+  }
+
+  /** One page of a bucket's keys, in hash order. */
+  list(request: ListRequest): Promise<ListAnswer> {
+    this.counters.listCount += 1;
+    return this.#list.page(request);
+  }
+
+  #get(request: GetRequest, onAnswer: (answer: GetAnswer) => void): void {
+    this.counters.readCount += 1;
+    const scope = scopeOf(this.#room, request.name);
+    if (scope === undefined) {
+      onAnswer(notReady());
+      return;
+    }
+    const need = readNeed(request.knobs, scope.settings);
+    if (need.kind !== "need") {
+      onAnswer(badQuorum(need, scope.settings.n));
+      return;
+    }
+    const { total, owners } = need;
+    const { n } = scope.settings;
+    const read = { scope, request, need: { total, owners, n, atLeast: request.atLeast } };
+    new ReadOperation(this.#room, read, onAnswer).start();
+  }
+
+  #write(request: WriteRequest, resolve: (answer: WriteAnswer) => void): void {
+    this.counters.writeCount += 1;
+    const deadlineMs = this.#room.clock.monotonicMs() + request.knobs.timeoutMs;
+    const onAnswer = (answer: WriteAnswer): void => {
+      this.#count(answer);
+      resolve(answer);
+    };
+    this.#writeHere(request, (end, scope) => {
+      if (end.kind !== "elsewhere" || scope === undefined) {
+        onAnswer(end.kind === "elsewhere" ? notReady() : end);
+        return;
+      }
+      const need = writeNeed(request.knobs, scope.settings);
+      const order = {
+        scope,
+        request,
+        timeoutMs: Math.max(0, deadlineMs - this.#room.clock.monotonicMs()),
+        required: need.kind === "need" ? need.total : 0,
+        ownReason: scope.localIndex < 0 ? undefined : end.reason,
+      };
+      new ForwardOperation(this.#room, order, onAnswer).start();
+    });
+  }
+
+  /** Coordinates the write at this node, or ends `elsewhere` when that cannot be and nothing was done. */
+  #writeHere(
+    request: WriteRequest,
+    onEnd: (end: WriteAnswer | Elsewhere, scope: RequestScope | undefined) => void,
+  ): void {
+    const scope = scopeOf(this.#room, request.name);
+    if (scope === undefined) {
+      onEnd(notReady(), undefined);
+      return;
+    }
+    const { settings } = scope;
+    const need = writeNeed(request.knobs, settings);
+    const problem = need.kind === "need" ? problemOf(request, settings.blindWrites) : badQuorum(need, settings.n);
+    if (problem !== undefined || need.kind !== "need") {
+      onEnd(problem ?? notReady(), scope);
+      return;
+    }
+    if (scope.localIndex < 0) {
+      onEnd({ kind: "elsewhere", reason: "not_owner", detail: "this node holds no slot of the key" }, scope);
+      return;
+    }
+    const order = {
+      scope,
+      intent: intentOf(request, settings.blindWrites),
+      need: { total: need.total, owners: need.owners, n: settings.n },
+      knobs: request.knobs,
+    };
+    new WriteOperation(this.#room, order, (end) => onEnd(end, scope)).start();
+  }
+
+  /** A write that another node handed over: never forwarded again; a refusal tells the other that nothing was done. */
+  #takeForwarded(body: unknown, budgetMs: number): Promise<unknown> {
+    const request = parseWrite(body);
+    if (request === undefined)
+      return Promise.resolve(new TopicRefusal("bad_request", "a forwarded write is malformed"));
+    this.counters.writeCount += 1;
+    const knobs = { ...request.knobs, timeoutMs: Math.min(request.knobs.timeoutMs, budgetMs) };
+    return new Promise((resolve) => {
+      this.#writeHere({ ...request, knobs }, (end) => {
+        if (end.kind === "elsewhere") {
+          resolve(new TopicRefusal(end.reason, end.detail));
+          return;
+        }
+        if (end.kind === "failed" && end.code === "not_ready") {
+          resolve(new TopicRefusal("not_ready", end.detail));
+          return;
+        }
+        this.#count(end);
+        resolve(plainAnswer(end));
+      });
+    });
+  }
+
+  #count(answer: WriteAnswer): void {
+    if (answer.kind === "applied") this.counters.appliedCount += 1;
+    else if (answer.outcome === "unknown") this.counters.unknownCount += 1;
+    else this.counters.notAppliedCount += 1;
+  }
+}
+
+type BlindRule = "overwrite" | "sibling" | "reject";
+
+/** What forbids the write before anything is sent, or undefined. */
+function problemOf(request: WriteRequest, bucketRule: BlindRule): Failure | undefined {
+  if (request.op === "delete") return undefined;
+  if (request.bytes.length > MAX_VALUE_BYTES) {
+    return refused(
+      "value_too_large",
+      `A value has at most ${MAX_VALUE_BYTES} bytes; this one has ${request.bytes.length}.`,
+      {
+        facts: { limit: MAX_VALUE_BYTES, size: request.bytes.length },
+      },
+    );
+  }
+  if (request.context !== undefined || (request.blind ?? bucketRule) !== "reject") return undefined;
+  return refused(
+    "context_required",
+    "This write needs the Gyre-Context of an earlier answer: GET the key first and send what its header says.",
+  );
+}
+
+function intentOf(request: WriteRequest, bucketRule: BlindRule): WriteIntent {
+  if (request.op === "delete") return { kind: "delete", context: request.context };
+  const rule = request.blind ?? bucketRule;
+  return {
+    kind: "put",
+    contentType: request.contentType,
+    bytes: request.bytes,
+    expiresAtMs: 0,
+    context: request.context,
+    // With a context the rule is never looked at; `sibling` claims nothing, should it be.
+    blind: rule === "overwrite" ? "overwrite" : "sibling",
+  };
+}
