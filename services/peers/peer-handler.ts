@@ -1,0 +1,174 @@
+/**
+ * What this node does with a request of another: digests at once from RAM, objects and stores through the replica, rare
+ * ones through the handler of their topic. Must never start storage work for a budget that is used up, answer for a
+ * partition of which no slot is held, or let an error escape: whatever happens, there is one reply.
+ */
+
+import type { NodeId } from "../base/ids.ts";
+import { MAX_TIMEOUT_MS } from "../base/limits.ts";
+import type { Log } from "../base/ports.ts";
+import type { KeyOnWire, PeerHandler, PeerReply, PeerRequest, RefusalReason } from "./messages.ts";
+
+/** Why the replica did nothing, in its own words; those that the wire does not know become `bad_request`. */
+export interface RefusalByReplica {
+  readonly kind: "refused";
+  readonly reason: string;
+  readonly detail: string;
+}
+
+/** The encoded versions of a key, or why not. */
+export type EncodedRead = { readonly kind: "object"; readonly object: Uint8Array | undefined } | RefusalByReplica;
+
+/** What became of a version that was handed in. */
+export type StoreResult =
+  | { readonly kind: "stored"; readonly digest: bigint; readonly isDurable: boolean }
+  | RefusalByReplica
+  | { readonly kind: "failed"; readonly detail: string };
+
+/** The replica as seen from here; `services/replica` satisfies it by shape. */
+export interface ServedReplica {
+  /** −1: none is held */
+  slotOf(partition: number): number;
+  isSuspect(partition: number): boolean;
+  /** from RAM; 0n = nothing */
+  digestOf(key: KeyOnWire): bigint;
+  readEncoded(key: KeyOnWire): EncodedRead | Promise<EncodedRead>;
+  store(
+    key: KeyOnWire,
+    version: { readonly baseDigest: bigint; readonly digest: bigint; readonly object: Uint8Array },
+  ): Promise<StoreResult>;
+}
+
+/** A topic's answer: any MessagePack-able value, or a refusal made by `refuse`. */
+export type TopicHandler = (from: NodeId, body: unknown, budgetMs: number) => Promise<unknown>;
+
+/** What a topic's handler answers with to refuse. */
+export class TopicRefusal {
+  readonly reason: RefusalReason;
+  readonly detail: string;
+  constructor(reason: RefusalReason, detail: string) {
+    this.reason = reason;
+    this.detail = detail;
+  }
+}
+
+/** What the handler works with. */
+export interface PeerHandlerParts {
+  readonly replica: ServedReplica;
+  readonly log: Log;
+}
+
+type Reply = (reply: PeerReply) => void;
+
+/** The requests of all peers end here. */
+export class PeerRequests {
+  readonly #parts: PeerHandlerParts;
+  readonly #topics = new Map<string, TopicHandler>();
+  #isStopping = false;
+
+  constructor(parts: PeerHandlerParts) {
+    this.#parts = parts;
+  }
+
+  /** Lets `handler` answer the asks of `topic` (at most 64 bytes); a topic has one handler. */
+  registerTopic(topic: string, handler: TopicHandler): void {
+    if (this.#topics.has(topic)) throw new RangeError(`topic ${topic} already has a handler`);
+    this.#topics.set(topic, handler);
+  }
+
+  /** From now on everything but a digest is refused with `shutting_down`. */
+  stop(): void {
+    this.#isStopping = true;
+  }
+
+  /** Answers one request; `reply` is called exactly once. */
+  readonly handle: PeerHandler = (from, request, budgetMs, reply) => {
+    try {
+      this.#dispatch(from, request, budgetMs, reply);
+    } catch (error) {
+      this.#fail(request, error, reply);
+    }
+  };
+
+  #dispatch(from: NodeId, request: PeerRequest, budgetMs: number, reply: Reply): void {
+    if (request.kind === "ping") return reply({ kind: "pong" });
+    if (budgetMs < 1) return reply(refusal("expired", "no time was left"));
+    if (request.kind === "ask") return this.#ask(from, request, { budgetMs, reply });
+    const slot = this.#parts.replica.slotOf(request.key.partition);
+    if (slot < 0) return reply(refusal("not_owner", "no slot of this partition is held here"));
+    if (request.kind === "digest") {
+      const { replica } = this.#parts;
+      const isSuspect = replica.isSuspect(request.key.partition);
+      return reply({ kind: "digest", slot, digest: replica.digestOf(request.key), isSuspect });
+    }
+    if (this.#isStopping) return reply(refusal("shutting_down", "this node is stopping"));
+    if (request.kind === "fetch") return this.#fetch(request, slot, reply);
+    this.#store(request, slot, reply);
+  }
+
+  #fetch(request: Extract<PeerRequest, { kind: "fetch" }>, slot: number, reply: Reply): void {
+    const { replica } = this.#parts;
+    const finish = (read: EncodedRead): void => {
+      if (read.kind === "refused") return reply(refusalOf(read));
+      const isSuspect = replica.isSuspect(request.key.partition);
+      reply({ kind: "object", slot, object: read.object, isSuspect });
+    };
+    const read = replica.readEncoded(request.key);
+    if (read instanceof Promise) read.then(finish, (error) => this.#fail(request, error, reply));
+    else finish(read);
+  }
+
+  #store(request: Extract<PeerRequest, { kind: "store" }>, slot: number, reply: Reply): void {
+    this.#parts.replica.store(request.key, request).then(
+      (result) => {
+        if (result.kind === "stored") {
+          reply({ kind: "stored", slot, digest: result.digest, isDurable: result.isDurable });
+        } else reply(result.kind === "failed" ? { kind: "failed", detail: result.detail } : refusalOf(result));
+      },
+      (error) => this.#fail(request, error, reply),
+    );
+  }
+
+  #ask(
+    from: NodeId,
+    request: Extract<PeerRequest, { kind: "ask" }>,
+    { budgetMs, reply }: { readonly budgetMs: number; readonly reply: Reply },
+  ): void {
+    const handler = this.#topics.get(request.topic);
+    if (handler === undefined) return reply(refusal("unknown_topic", request.topic));
+    if (this.#isStopping) return reply(refusal("shutting_down", "this node is stopping"));
+    handler(from, request.body, Math.min(budgetMs, MAX_TIMEOUT_MS)).then(
+      (body) => reply(body instanceof TopicRefusal ? refusal(body.reason, body.detail) : { kind: "answer", body }),
+      (error) => this.#fail(request, error, reply),
+    );
+  }
+
+  /** The request met a bug or a broken store: what it did is not known, and the log has the reason. */
+  #fail(request: PeerRequest, error: unknown, reply: Reply): void {
+    this.#parts.log.error({ event: "peers.request-failed", kind: request.kind, error });
+    reply({ kind: "failed", detail: "internal error" });
+  }
+}
+
+function refusal(reason: RefusalReason, detail: string): PeerReply {
+  return { kind: "refused", reason, detail };
+}
+
+const WIRE_REASONS: ReadonlySet<string> = new Set<RefusalReason>([
+  "not_owner",
+  "overloaded",
+  "disk_full",
+  "expired",
+  "shutting_down",
+  "not_ready",
+  "corrupt_record",
+  "too_many_siblings",
+]);
+
+function refusalOf(refused: RefusalByReplica): PeerReply {
+  return refusal(parseReason(refused.reason), refused.detail);
+}
+
+function parseReason(reason: string): RefusalReason {
+  return WIRE_REASONS.has(reason) ? (reason as RefusalReason) : "bad_request";
+}

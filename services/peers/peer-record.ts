@@ -1,0 +1,84 @@
+/** What is known of one other node, and the links to and from it. Must never dial: its loop is told to. */
+
+import type { NodeId } from "../base/ids.ts";
+import { MAX_PEER_QUEUE_BYTES } from "../base/limits.ts";
+import type { CallLink } from "./call-link.ts";
+import type { DialLoop } from "./dial-loop.ts";
+import type { LinkPurpose, PeerIdentity } from "./identity.ts";
+import { LatencyEstimator } from "./latency-estimator.ts";
+import { QueueAccount } from "./queue-account.ts";
+import type { ServeLink } from "./serve-link.ts";
+
+/** A dialling side that has lost a link may have opened the next one before we notice: so many stand side by side. */
+const MAX_SERVED_PER_PURPOSE = 4;
+const MAX_RETIRED_NONCES = 8;
+
+/** One peer. */
+export class PeerRecord {
+  readonly nodeId: NodeId;
+  readonly account: QueueAccount;
+  readonly latencies: LatencyEstimator = new LatencyEstimator();
+  /** as the latest handshake proved it; undefined while only an address is known */
+  identity: PeerIdentity | undefined;
+  /** where to dial it */
+  address: string;
+  /** what the peer named last as the hash of its ring */
+  ringHash: bigint | undefined;
+  readonly calls: Record<LinkPurpose, CallLink | undefined> = { data: undefined, bulk: undefined };
+  readonly loops: Record<LinkPurpose, DialLoop | undefined> = { data: undefined, bulk: undefined };
+  readonly #served: { readonly purpose: LinkPurpose; readonly link: ServeLink }[] = [];
+  #retiredNonces: string[] = [];
+
+  constructor(nodeId: NodeId, address: string, allPeers: QueueAccount) {
+    this.nodeId = nodeId;
+    this.address = address;
+    this.account = new QueueAccount(MAX_PEER_QUEUE_BYTES, allPeers);
+  }
+
+  get isReachable(): boolean {
+    return this.calls.data !== undefined;
+  }
+
+  /** True when this boot nonce belongs to a process that a newer one has replaced. */
+  isRetired(bootNonce: string): boolean {
+    return this.#retiredNonces.includes(bootNonce);
+  }
+
+  /** Takes what a handshake has proven; a new process of the node ends the links of the old one. */
+  learn(identity: PeerIdentity): void {
+    const known = this.identity;
+    if (known !== undefined && known.bootNonce !== identity.bootNonce) {
+      this.#retiredNonces = [...this.#retiredNonces.slice(1 - MAX_RETIRED_NONCES), known.bootNonce];
+      this.closeAll("peer_restarted");
+    }
+    this.identity = identity;
+    this.address = identity.address;
+  }
+
+  /** Keeps a link that the peer opened; the oldest of too many is closed. */
+  addServed(purpose: LinkPurpose, link: ServeLink): void {
+    this.#served.push({ purpose, link });
+    const same = this.#served.filter((served) => served.purpose === purpose);
+    if (same.length > MAX_SERVED_PER_PURPOSE) same[0]?.link.close("replaced");
+  }
+
+  /** Forgets a link that has closed. */
+  removeServed(link: ServeLink): void {
+    const at = this.#served.findIndex((served) => served.link === link);
+    if (at >= 0) this.#served.splice(at, 1);
+  }
+
+  /** Closes the links in both directions. */
+  closeAll(reason: string): void {
+    this.calls.data?.close(reason);
+    this.calls.bulk?.close(reason);
+    for (const { link } of [...this.#served]) link.close(reason);
+  }
+
+  /** Stops dialling, then closes all. */
+  stop(reason: string): void {
+    this.loops.data?.stop();
+    this.loops.bulk?.stop();
+    this.closeAll(reason);
+  }
+}
