@@ -36,6 +36,8 @@ export class WriteOperation implements FanOutListener {
   readonly #core: WriteCore;
   readonly #fanOut: FanOut;
   #minted: Minted | undefined;
+  /** the slot this node holds by its own record, whatever the table says */
+  #localSlot = -1;
 
   constructor(room: CoordinatorRoom, order: WriteOrder, onEnd: (end: WriteAnswer | Elsewhere) => void) {
     this.#room = room;
@@ -53,6 +55,7 @@ export class WriteOperation implements FanOutListener {
       this.#finish();
       return;
     }
+    this.#localSlot = this.#room.local.slotOf(location.partition);
     this.#core.onAsked(localIndex);
     this.#fanOut.noteStart(localIndex);
     this.#room.local
@@ -124,14 +127,12 @@ export class WriteOperation implements FanOutListener {
   }
 
   #onLocal(result: ReplicaWriteResult): void {
-    const { scope } = this.#order;
-    const { localIndex } = scope;
+    const { localIndex } = this.#order.scope;
     this.#fanOut.noteEnd(localIndex);
-    const slot = scope.seats[localIndex]?.slot ?? -1;
     this.#core.onWord(
       localIndex,
       result.kind === "stored"
-        ? { kind: "stored", slot, digest: result.digest, isDurable: result.isDurable }
+        ? { kind: "stored", slot: this.#localSlot, digest: result.digest, isDurable: result.isDurable }
         : { kind: result.kind, reason: result.kind === "refused" ? result.reason : "failed", detail: result.detail },
     );
     if (this.#fanOut.isClosed) {

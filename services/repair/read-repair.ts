@@ -1,0 +1,170 @@
+/**
+ * Read repair: after a read has been answered, the replicas that lacked the answer get it. Decided by the read, as
+ * data; done here, in the background. Best effort by design: what is dropped is found again by the next read or by
+ * anti-entropy, so the queue is bounded and forgets its oldest. Must never run within the read's own turn.
+ * Source: Dynamo §5.
+ */
+import type { NodeId } from "../base/ids.ts";
+import { MAX_QUEUED_REPAIRS, MAX_RUNNING_REPAIRS, REPAIR_TIMEOUT_MS } from "../base/limits.ts";
+import type { Clock } from "../base/ports.ts";
+import type { CallResult, Peers } from "../peers/messages.ts";
+import type { KeyLocation, LocalReplica, ReplicaWriteResult } from "../replica/contract.ts";
+import { digestOf, encodeSet } from "../versioning/object-codec.ts";
+import { merge } from "../versioning/sibling-set.ts";
+import type { SiblingSet } from "../versioning/types.ts";
+
+/** A replica that was behind, and the digest of what it held (0n = nothing). */
+export interface ReadRepairTarget {
+  readonly node: NodeId;
+  readonly digest: bigint;
+}
+
+/** What a read found out; `set` covers what each target held. */
+export interface ReadRepairTask {
+  readonly location: KeyLocation;
+  readonly set: SiblingSet;
+  readonly digest: bigint;
+  readonly targets: readonly ReadRepairTarget[];
+}
+
+/** Totals since start, but for the two that say `now`. */
+export interface ReadRepairCounts {
+  readonly queuedNow: number;
+  readonly runningNow: number;
+  readonly takenCount: number;
+  /** targets that store the repaired version now */
+  readonly repairedCount: number;
+  /** targets that refused, failed or could not be reached */
+  readonly failedCount: number;
+  /** tasks that were forgotten for newer ones */
+  readonly droppedCount: number;
+}
+
+/** What it works with. */
+export interface ReadRepairParts {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly peers: Peers;
+  readonly local: Pick<LocalReplica, "store">;
+}
+
+/** The queue of repairs of one node; satisfies the coordinator's `RepairSink`. */
+export class ReadRepair {
+  readonly #parts: ReadRepairParts;
+  /** by key, oldest first: one task per key waits */
+  readonly #waiting = new Map<string, ReadRepairTask>();
+  #isWoken = false;
+  #runningCount = 0;
+  #takenCount = 0;
+  #repairedCount = 0;
+  #failedCount = 0;
+  #droppedCount = 0;
+
+  constructor(parts: ReadRepairParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes a repair; joins it with one that waits for the same key. Returns at once and never throws. */
+  repair(task: ReadRepairTask): void {
+    if (task.targets.length === 0) return;
+    this.#takenCount += 1;
+    const name = nameOf(task.location);
+    const waiting = this.#waiting.get(name);
+    if (waiting === undefined && this.#waiting.size >= MAX_QUEUED_REPAIRS) this.#dropOldest();
+    this.#waiting.set(name, waiting === undefined ? task : joined(waiting, task));
+    this.#wake();
+  }
+
+  /** How it stands. */
+  counts(): ReadRepairCounts {
+    return {
+      queuedNow: this.#waiting.size,
+      runningNow: this.#runningCount,
+      takenCount: this.#takenCount,
+      repairedCount: this.#repairedCount,
+      failedCount: this.#failedCount,
+      droppedCount: this.#droppedCount,
+    };
+  }
+
+  #wake(): void {
+    if (this.#isWoken || this.#runningCount >= MAX_RUNNING_REPAIRS || this.#waiting.size === 0) return;
+    this.#isWoken = true;
+    this.#parts.clock.defer(() => {
+      this.#isWoken = false;
+      this.#startNext();
+      this.#wake();
+    });
+  }
+
+  #dropOldest(): void {
+    for (const name of this.#waiting.keys()) {
+      this.#waiting.delete(name);
+      this.#droppedCount += 1;
+      return;
+    }
+  }
+
+  #startNext(): void {
+    for (const [name, task] of this.#waiting) {
+      this.#waiting.delete(name);
+      this.#run(task);
+      return;
+    }
+  }
+
+  #run(task: ReadRepairTask): void {
+    this.#runningCount += 1;
+    const object = encodeSet(task.set);
+    let left = task.targets.length;
+    const onEnd = (isStored: boolean): void => {
+      if (isStored) this.#repairedCount += 1;
+      else this.#failedCount += 1;
+      left -= 1;
+      if (left > 0) return;
+      this.#runningCount -= 1;
+      this.#wake();
+    };
+    for (const target of task.targets) {
+      const version = { baseDigest: target.digest, digest: task.digest, object };
+      if (target.node === this.#parts.self) this.#storeHere(task.location, version, onEnd);
+      else {
+        const request = { kind: "store", key: task.location, ...version } as const;
+        this.#parts.peers.call(target.node, request, REPAIR_TIMEOUT_MS, (result) => onEnd(isStored(result)));
+      }
+    }
+  }
+
+  #storeHere(
+    location: KeyLocation,
+    version: { readonly baseDigest: bigint; readonly digest: bigint; readonly object: Uint8Array },
+    onEnd: (isStored: boolean) => void,
+  ): void {
+    this.#parts.local.store(location, version).then(
+      (result) => onEnd(isStored(result)),
+      () => onEnd(false),
+    );
+  }
+}
+
+function isStored(result: CallResult | ReplicaWriteResult): boolean {
+  return result.kind === "stored";
+}
+
+/** The key's bytes as text, one character each: a name for the map, never shown. */
+function nameOf(location: KeyLocation): string {
+  return Buffer.from(location.key.buffer, location.key.byteOffset, location.key.byteLength).toString("latin1");
+}
+
+/** Both findings as one: the merged version, and everyone who lacked either, with what was seen last. */
+function joined(older: ReadRepairTask, newer: ReadRepairTask): ReadRepairTask {
+  const set = older.digest === newer.digest ? newer.set : merge(older.set, newer.set);
+  const targets = new Map<NodeId, bigint>();
+  for (const task of [older, newer]) for (const target of task.targets) targets.set(target.node, target.digest);
+  return {
+    location: newer.location,
+    set,
+    digest: digestOf(set),
+    targets: [...targets].map(([node, digest]) => ({ node, digest })),
+  };
+}
