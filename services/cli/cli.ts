@@ -1,0 +1,32 @@
+/** `gyre COMMAND …`: finds the command and runs it. `server` is not here: the process entry starts nodes itself. */
+import { suggestion } from "../base/spelling.ts";
+import { CLUSTER_COMMANDS } from "./cluster-commands.ts";
+import { type Command, runCommand } from "./command.ts";
+import { type CliIo, EXIT } from "./io.ts";
+import { KV_COMMANDS } from "./kv-commands.ts";
+import { LOAD_COMMAND } from "./load-command.ts";
+import { LOCAL_COMMAND } from "./local-cluster.ts";
+import { columns } from "./ring-summary.ts";
+
+const COMMANDS: readonly Command[] = [...KV_COMMANDS, ...CLUSTER_COMMANDS, LOAD_COMMAND, LOCAL_COMMAND];
+
+function help(): string {
+  const rows = COMMANDS.map((command) => [`${command.name} ${command.usage}`.trim(), command.summary]);
+  const all = [["server", "Runs one node; what a container runs."], ...rows];
+  return `gyre: a leaderless key-value store\n\nUsage: gyre COMMAND …\n\n${columns(all, "  ")}\n\nEach has --help.\n`;
+}
+
+/** Runs a client command; resolves with the exit code. Never throws for what users, nodes or networks can do. */
+export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === "help" || name === "--help" || name === "-h") {
+    const out = name === undefined ? io.err : io.out;
+    out(help());
+    return name === undefined ? EXIT.usage : EXIT.ok;
+  }
+  const command = COMMANDS.find((one) => one.name === name);
+  if (command !== undefined) return runCommand(command, rest, io);
+  const names = ["server", ...COMMANDS.map((one) => one.name)];
+  io.err(`gyre: there is no command "${name}"${suggestion(name, names)}; gyre --help lists them\n`);
+  return EXIT.usage;
+}

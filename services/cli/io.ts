@@ -1,0 +1,62 @@
+/** What a command has of the world around it: words in and out, environment, interruption. Tests hand in their own. */
+import { hostname } from "node:os";
+import { isatty } from "node:tty";
+
+/** The surroundings of a command. */
+export interface CliIo {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly hostname: string;
+  /** stdout is a terminal */
+  readonly isTerminal: boolean;
+  /** stderr is a terminal: progress may overwrite its line */
+  readonly isErrorTerminal: boolean;
+  /** for results */
+  out(text: string | Uint8Array): void;
+  /** for progress and complaints */
+  err(text: string): void;
+  readInput(): Promise<Uint8Array>;
+  /** Calls `run` on each SIGINT and SIGTERM, until the function that it gives back is called. */
+  onInterrupt(run: () => void): () => void;
+}
+
+/** Exit codes, the same for every command. */
+export const EXIT: {
+  readonly ok: 0;
+  readonly failed: 1;
+  readonly usage: 2;
+  readonly siblings: 3;
+  readonly absent: 4;
+  readonly badConfig: 78;
+  readonly interrupted: 130;
+} = { ok: 0, failed: 1, usage: 2, siblings: 3, absent: 4, badConfig: 78, interrupted: 130 };
+
+async function readAll(): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of process.stdin) chunks.push(typeof chunk === "string" ? Buffer.from(chunk) : chunk);
+  return Buffer.concat(chunks);
+}
+
+/** The surroundings of this process. */
+export function processIo(): CliIo {
+  return {
+    env: process.env,
+    hostname: hostname(),
+    isTerminal: isatty(1),
+    isErrorTerminal: isatty(2),
+    out: (text) => {
+      process.stdout.write(text);
+    },
+    err: (text) => {
+      process.stderr.write(text);
+    },
+    readInput: readAll,
+    onInterrupt: (run) => {
+      process.on("SIGINT", run);
+      process.on("SIGTERM", run);
+      return () => {
+        process.off("SIGINT", run);
+        process.off("SIGTERM", run);
+      };
+    },
+  };
+}

@@ -1,0 +1,241 @@
+/**
+ * `npm start`: a cluster of processes on this machine, for trying gyre out. Starts the nodes, waits until they are ready, says
+ * how to use them, restarts the ones that die, and stops all of them cleanly. Data stays; started again, it is there.
+ */
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { askNode } from "../client/http-node.ts";
+import { type Command, runCommand, UsageError } from "./command.ts";
+import { type CliIo, EXIT } from "./io.ts";
+import {
+  LOCAL_DATA_DIR,
+  type LocalCluster,
+  type LocalNode,
+  localNodes,
+  MAX_LOCAL_NODES,
+  parseLocalCluster,
+} from "./local-layout.ts";
+import { shortLine } from "./local-log.ts";
+import { NodeProcess } from "./node-process.ts";
+import { ringSummary } from "./ring-summary.ts";
+
+const READY_TIMEOUT_MS = 60_000;
+const POLL_MS = 50;
+const PROBE_TIMEOUT_MS = 1_000;
+const INFO = 30;
+const WARN = 40;
+
+interface Options {
+  readonly nodeCount: number;
+  readonly dataDir: string;
+  readonly isFresh: boolean;
+  readonly isVerbose: boolean;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+function readKept(dataDir: string): LocalCluster | undefined {
+  try {
+    return parseLocalCluster(readFileSync(join(dataDir, "cluster.json"), "utf8"));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function keep(dataDir: string, cluster: LocalCluster): void {
+  mkdirSync(dataDir, { recursive: true });
+  const path = join(dataDir, "cluster.json");
+  writeFileSync(`${path}.new`, `${JSON.stringify(cluster, null, 2)}\n`);
+  renameSync(`${path}.new`, path);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return pid > 0 && pid !== process.pid && process.kill(pid, 0);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EPERM") return true;
+    return false;
+  }
+}
+
+/** Why the cluster cannot start, in words; undefined when nothing stands against it. */
+async function obstacle(options: Options, nodes: readonly LocalNode[]): Promise<string | undefined> {
+  const kept = readKept(options.dataDir);
+  if (kept !== undefined && isAlive(kept.pid)) {
+    return `a local cluster is running already in ${options.dataDir} (process ${kept.pid}); stop it first`;
+  }
+  if (kept !== undefined && kept.nodeCount !== options.nodeCount && !options.isFresh) {
+    return (
+      `${options.dataDir} holds a cluster of ${kept.nodeCount} nodes, not ${options.nodeCount}: ` +
+      `start it with --nodes ${kept.nodeCount}, or begin anew with --fresh (its data is then deleted)`
+    );
+  }
+  for (const port of nodes.flatMap((node) => [node.httpPort, node.peerPort])) {
+    if (!(await isFree(port))) return `port ${port} on 127.0.0.1 is in use by another program`;
+  }
+  return undefined;
+}
+
+function greeting(nodes: readonly LocalNode[], ring: string): string {
+  const [first, second = first] = nodes;
+  const width = Math.max(...nodes.map((node) => node.name.length));
+  const addresses = nodes.map((node) => `  ${node.name.padEnd(width)}  ${node.clientUrl}   data in ${node.dataDir}`);
+  return [
+    "",
+    `gyre is ready: ${nodes.length} node${nodes.length === 1 ? "" : "s"}, any of them takes any request`,
+    "",
+    ...addresses,
+    "",
+    ring,
+    "",
+    "try it:",
+    `  curl -X PUT ${first?.clientUrl}/v1/kv/demo/hello -d '{"greeting":"hello, ring"}'`,
+    `  curl ${second?.clientUrl}/v1/kv/demo/hello`,
+    "",
+    "Ctrl-C stops the cluster; started again, the data is there.",
+    "",
+  ].join("\n");
+}
+
+/** The running cluster: its processes, and what they report. */
+class LocalRun {
+  readonly processes: readonly NodeProcess[];
+  readonly #options: Options;
+  #isReady = false;
+  #hopeless: string | undefined;
+
+  constructor(io: CliIo, options: Options, nodes: readonly LocalNode[]) {
+    this.#options = options;
+    const width = Math.max(...nodes.map((node) => node.name.length));
+    const tell = (node: LocalNode, text: string): void => io.err(`${node.name.padEnd(width)} │ ${text}\n`);
+    this.processes = nodes.map(
+      (node) =>
+        new NodeProcess(node, {
+          onLine: (from, line) => {
+            const short = shortLine(line);
+            if (this.#isShown(short.level)) tell(from, short.text);
+          },
+          onStart: (from, pid) => {
+            if (this.#isReady) tell(from, `started again, process ${pid}`);
+          },
+          onEnd: (from, how, restartMs) => {
+            if (restartMs === undefined) this.#hopeless = `${from.name} ended with ${how}`;
+            tell(from, `ended: ${how}${restartMs === undefined ? "" : `; starting again in ${restartMs} ms`}`);
+          },
+        }),
+    );
+  }
+
+  /** Starts all and waits; a reason in words when they do not become ready. */
+  async start(isCancelled: () => boolean): Promise<string | undefined> {
+    for (const process of this.processes) process.start();
+    const endsMs = Date.now() + READY_TIMEOUT_MS;
+    for (const { node } of this.processes) {
+      while (!(await isReady(node))) {
+        if (isCancelled()) return "interrupted";
+        if (this.#hopeless !== undefined) return this.#hopeless;
+        if (Date.now() > endsMs) return `${node.name} was not ready within ${READY_TIMEOUT_MS / 1_000} s`;
+        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      }
+    }
+    this.#isReady = true;
+    return undefined;
+  }
+
+  /** Stops all and waits for them. */
+  async stop(signal: NodeJS.Signals): Promise<void> {
+    this.#isReady = false;
+    await Promise.all(this.processes.map((process) => process.stop(signal)));
+  }
+
+  /** Quiet while starting and stopping; then what changed. */
+  #isShown(level: number): boolean {
+    return this.#options.isVerbose || level > WARN || (this.#isReady && level >= INFO) || level === WARN;
+  }
+}
+
+async function isReady(node: LocalNode): Promise<boolean> {
+  const answer = await askNode(fetch, node.clientUrl, { method: "GET", path: "/readyz", timeoutMs: PROBE_TIMEOUT_MS });
+  return answer.kind === "answered" && answer.status === 200;
+}
+
+async function ringOf(node: LocalNode | undefined): Promise<string> {
+  if (node === undefined) return "";
+  const answer = await askNode(fetch, node.clientUrl, {
+    method: "GET",
+    path: "/v1/cluster",
+    timeoutMs: PROBE_TIMEOUT_MS,
+  });
+  return answer.kind === "answered" && answer.status === 200 ? ringSummary(answer.bytes) : "";
+}
+
+async function runCluster(options: Options, io: CliIo): Promise<number> {
+  const nodes = localNodes(options);
+  const reason = await obstacle(options, nodes);
+  if (reason !== undefined) {
+    io.err(`gyre: ${reason}\n`);
+    return EXIT.failed;
+  }
+  if (options.isFresh) for (const node of nodes) rmSync(node.dataDir, { recursive: true, force: true });
+  const kept = { nodeCount: nodes.length, clientUrls: nodes.map((node) => node.clientUrl) };
+  keep(options.dataDir, { ...kept, pid: process.pid });
+  io.err(`starting ${nodes.length} nodes …\n`);
+  const run = new LocalRun(io, options, nodes);
+  let interruptions = 0;
+  let wake = (): void => undefined;
+  const interrupted = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  const release = io.onInterrupt(() => {
+    interruptions += 1;
+    wake();
+    if (interruptions > 1) void run.stop("SIGKILL");
+  });
+  const failure = await run.start(() => interruptions > 0);
+  if (failure === undefined) {
+    io.out(greeting(nodes, await ringOf(nodes[0])));
+    await interrupted;
+  } else if (interruptions === 0) io.err(`gyre: ${failure}\n`);
+  io.err("stopping … (once more to kill)\n");
+  await run.stop("SIGTERM");
+  release();
+  keep(options.dataDir, { ...kept, pid: 0 });
+  io.err("stopped\n");
+  return failure === undefined || interruptions > 0 ? EXIT.ok : EXIT.failed;
+}
+
+/** The command `gyre local`, which `npm start` runs. */
+export const LOCAL_COMMAND: Command = {
+  name: "local",
+  usage: "",
+  summary: "Runs a cluster of several nodes on this machine (npm start).",
+  wordCount: [0, 0],
+  flags: {
+    nodes: { type: "string", value: "COUNT", meaning: `how many nodes, 1 to ${MAX_LOCAL_NODES}; default 3` },
+    fresh: { type: "boolean", meaning: "delete the data first" },
+    "data-dir": { type: "string", value: "PATH", meaning: `where the data is; default ${LOCAL_DATA_DIR}` },
+    verbose: { type: "boolean", meaning: "show every log line of the nodes" },
+  },
+  run: async (line, io) => {
+    const dataDir = line.text("data-dir") ?? LOCAL_DATA_DIR;
+    const nodeCount = line.number("nodes", readKept(dataDir)?.nodeCount ?? 3, 1);
+    if (nodeCount > MAX_LOCAL_NODES) throw new UsageError(`--nodes=${nodeCount}: at most ${MAX_LOCAL_NODES}`);
+    const level = io.env["GYRE_LOG_LEVEL"];
+    const env: Record<string, string> = level === undefined ? {} : { GYRE_LOG_LEVEL: level };
+    return runCluster({ nodeCount, dataDir, env, isFresh: line.isSet("fresh"), isVerbose: line.isSet("verbose") }, io);
+  },
+};
+
+/** Runs the local cluster until it is interrupted; resolves with the exit code. */
+export function runLocal(argv: readonly string[], io: CliIo): Promise<number> {
+  return runCommand(LOCAL_COMMAND, argv, io);
+}

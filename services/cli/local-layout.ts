@@ -1,0 +1,85 @@
+/** The shape of the local cluster: which node has which ports, directory and settings. Pure; one place for all of them. */
+import { join } from "node:path";
+import { MAX_MEMBERS } from "../base/limits.ts";
+
+/** Where the local cluster keeps its data unless told otherwise. */
+export const LOCAL_DATA_DIR: string = ".gyre";
+/** Says how many nodes there are and where; the client commands of this directory read it. */
+export const LOCAL_CLUSTER_FILE: string = join(LOCAL_DATA_DIR, "cluster.json");
+/** The most nodes of a local cluster. */
+export const MAX_LOCAL_NODES: number = Math.min(20, MAX_MEMBERS);
+
+const LOOPBACK = "127.0.0.1";
+const FIRST_HTTP_PORT = 4401;
+const FIRST_PEER_PORT = 4501;
+const REPLICAS = 3;
+
+/** What the local cluster is asked to be. */
+export interface LocalPlan {
+  readonly nodeCount: number;
+  readonly dataDir: string;
+  /** settings for every node beside the layout's own, as environment */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** One node of the local cluster. */
+export interface LocalNode {
+  readonly name: string;
+  readonly clientUrl: string;
+  readonly httpPort: number;
+  readonly peerPort: number;
+  readonly dataDir: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** What is kept about a local cluster between its runs. */
+export interface LocalCluster {
+  readonly nodeCount: number;
+  readonly clientUrls: readonly string[];
+  /** of the process that runs it, 0 when it was stopped */
+  readonly pid: number;
+}
+
+/** The nodes of a plan. Each has a `host` label of its own, so that the replicas of a key lie on three of them. */
+export function localNodes(plan: LocalPlan): readonly LocalNode[] {
+  const numbers = Array.from({ length: plan.nodeCount }, (_, index) => index);
+  const seeds = numbers.map((number) => `${LOOPBACK}:${FIRST_PEER_PORT + number}`).join(",");
+  return numbers.map((number) => {
+    const name = `n${number + 1}`;
+    const httpPort = FIRST_HTTP_PORT + number;
+    const peerPort = FIRST_PEER_PORT + number;
+    const dataDir = join(plan.dataDir, name);
+    return {
+      name,
+      clientUrl: `http://${LOOPBACK}:${httpPort}`,
+      httpPort,
+      peerPort,
+      dataDir,
+      env: {
+        GYRE_NODE_ID: name,
+        GYRE_DATA_DIR: dataDir,
+        GYRE_HTTP: `${LOOPBACK}:${httpPort}`,
+        GYRE_PEER: `${LOOPBACK}:${peerPort}`,
+        GYRE_SEEDS: seeds,
+        GYRE_BOOTSTRAP_EXPECT: String(plan.nodeCount),
+        GYRE_N: String(Math.min(REPLICAS, plan.nodeCount)),
+        GYRE_HOST: `local-${number + 1}`,
+        ...plan.env,
+      },
+    };
+  });
+}
+
+/** The kept file, understood; undefined when it is not one. */
+export function parseLocalCluster(text: string): LocalCluster | undefined {
+  try {
+    const kept = JSON.parse(text) as Partial<LocalCluster> | null;
+    const urls = kept?.clientUrls;
+    const isWhole = Number.isInteger(kept?.nodeCount) && Array.isArray(urls) && urls.length > 0;
+    if (!isWhole || !urls.every((url) => typeof url === "string")) return undefined;
+    return { nodeCount: Number(kept?.nodeCount), clientUrls: urls, pid: kept?.pid ?? 0 };
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

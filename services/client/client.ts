@@ -1,0 +1,240 @@
+/**
+ * The TypeScript client: get, put and delete through any of several nodes, retried by outcome. A read is repeated when a node
+ * cannot be reached or is not able; a write only when it certainly had no effect, for a repeated one could stand beside itself
+ * as a sibling. Must never hide an outcome. Source: API §3.
+ */
+import { askNode, type Fetch, type NodeAnswer, type NodeRequest } from "./http-node.ts";
+
+/** What a client needs to know. */
+export interface ClientOptions {
+  /** `http://host:port`, at least one; the first is tried first, then the others in turn */
+  readonly nodes: readonly string[];
+  /** bound of one attempt, milliseconds; default 5,000 */
+  readonly timeoutMs?: number;
+  /** attempts of one request over all nodes; default 6 */
+  readonly maxAttempts?: number;
+  readonly fetch?: Fetch;
+  /** waits between attempts; tests hand in their own */
+  readonly pause?: (ms: number) => Promise<void>;
+  /** in [0, 1), for jitter */
+  readonly random?: () => number;
+}
+
+/** The knobs and headers of one request. */
+export interface RequestOptions {
+  /** query parameters as in API §3: r, w, pr, pw, sloppy, timeout, explain, blind */
+  readonly query?: Readonly<Record<string, string>>;
+  /** an earlier answer's context */
+  readonly context?: string | undefined;
+}
+
+/** What became of a request, when it is not what was asked for. */
+export interface ClientFailure {
+  readonly kind: "failed";
+  /** HTTP status, 0 when no node answered */
+  readonly status: number;
+  readonly code: string;
+  readonly outcome: "not_applied" | "unknown";
+  readonly isRetryable: boolean;
+  readonly detail: string;
+  /** the node that said so last */
+  readonly node: string;
+  readonly attemptCount: number;
+  /** the problem document, when there was one */
+  readonly problem?: Readonly<Record<string, unknown>>;
+}
+
+/** What a read found. */
+export type ReadResult =
+  | {
+      readonly kind: "found";
+      readonly bytes: Uint8Array;
+      readonly contentType: string;
+      readonly context: string;
+      readonly node: string;
+    }
+  /** concurrent versions: merge them and write with the context */
+  | {
+      readonly kind: "siblings";
+      readonly siblings: readonly unknown[];
+      readonly context: string;
+      readonly node: string;
+    }
+  /** never written, or deleted: then with the context that a re-create follows */
+  | { readonly kind: "absent"; readonly context: string | undefined; readonly node: string }
+  | ClientFailure;
+
+/** What a write did. */
+export type WriteResult =
+  | {
+      readonly kind: "applied";
+      readonly context: string;
+      readonly siblingCount: number;
+      readonly node: string;
+      readonly attemptCount: number;
+      /** the whole answer */
+      readonly answer: Readonly<Record<string, unknown>>;
+    }
+  | ClientFailure;
+
+const BACKOFF_MIN_MS = 25;
+const BACKOFF_MAX_MS = 1_000;
+const DEFAULT_TIMEOUT_MS = 5_000;
+const DEFAULT_ATTEMPTS = 6;
+
+/** The path of a key. */
+export function keyPath(bucket: string, key: string): string {
+  return `/v1/kv/${encodeURIComponent(bucket)}/${encodeURIComponent(key)}`;
+}
+
+/** A pause with full jitter that grows with the attempts, milliseconds. Source: exponential backoff and jitter (Brooker 2015). */
+export function backoffMs(attempt: number, random: () => number): number {
+  const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(attempt, 10));
+  return ceiling * (0.5 + random() / 2);
+}
+
+/** The members of a JSON object, none when the bytes are no such thing. */
+export function parseObject(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    return typeof parsed === "object" && parsed !== null ? (parsed as Record<string, unknown>) : {};
+  } catch (error) {
+    if (error instanceof SyntaxError) return {};
+    throw error;
+  }
+}
+
+/** Puts an answer that is not the one hoped for into words and an outcome. */
+export function failureOf(answer: NodeAnswer, attemptCount: number): ClientFailure {
+  const { node } = answer;
+  if (answer.kind !== "answered") {
+    const outcome = answer.kind === "unsent" ? "not_applied" : "unknown";
+    const detail = `${node} ${answer.kind === "unsent" ? "cannot be reached" : "gave no answer"}: ${answer.reason}`;
+    return { kind: "failed", status: 0, code: "unreachable", outcome, isRetryable: true, detail, node, attemptCount };
+  }
+  const problem = parseObject(answer.bytes);
+  const { code, detail, outcome, retryable } = problem;
+  return {
+    kind: "failed",
+    status: answer.status,
+    code: typeof code === "string" ? code : "unexpected_answer",
+    outcome: outcome === "not_applied" || answer.status < 500 ? "not_applied" : "unknown",
+    isRetryable: retryable === true || answer.status === 503,
+    detail: typeof detail === "string" ? detail : `${node} answered ${answer.status}`,
+    node,
+    attemptCount,
+    problem,
+  };
+}
+
+/** Reads and writes keys through the first of its nodes that can. */
+export class GyreClient {
+  readonly nodes: readonly string[];
+  readonly #timeoutMs: number;
+  readonly #maxAttempts: number;
+  readonly #fetch: Fetch;
+  readonly #pause: (ms: number) => Promise<void>;
+  readonly #random: () => number;
+
+  constructor(options: ClientOptions) {
+    this.nodes = options.nodes.map((node) => node.replace(/\/+$/, ""));
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#maxAttempts = options.maxAttempts ?? DEFAULT_ATTEMPTS;
+    this.#fetch = options.fetch ?? fetch;
+    this.#pause = options.pause ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+    this.#random = options.random ?? Math.random;
+  }
+
+  /** Reads a key as the bytes that were stored. */
+  async get(bucket: string, key: string, options: RequestOptions = {}): Promise<ReadResult> {
+    const sent = {
+      method: "GET" as const,
+      path: pathOf(bucket, key, { ...options.query, raw: "true" }),
+      headers: contextHeader(options),
+    };
+    const { answer, attemptCount } = await this.#ask(sent, true);
+    if (answer.kind !== "answered") return failureOf(answer, attemptCount);
+    const { status, headers, bytes, node } = answer;
+    const context = headers.get("gyre-context") ?? undefined;
+    if (status === 200) {
+      return { kind: "found", bytes, contentType: headers.get("content-type") ?? "", context: context ?? "", node };
+    }
+    if (status === 404 && ["not_found", "deleted"].includes(String(parseObject(bytes)["code"]))) {
+      return { kind: "absent", context, node };
+    }
+    return status === 409 ? this.#siblings(bucket, key, options) : failureOf(answer, attemptCount);
+  }
+
+  /** Writes a value. Give the context of what you read to replace exactly that. */
+  async put(
+    target: { readonly bucket: string; readonly key: string },
+    value: { readonly bytes: Uint8Array; readonly contentType: string },
+    options: RequestOptions = {},
+  ): Promise<WriteResult> {
+    const path = pathOf(target.bucket, target.key, options.query);
+    const headers = { ...contextHeader(options), "content-type": value.contentType };
+    return this.#write({ method: "PUT", path, headers, body: value.bytes });
+  }
+
+  /** Deletes a key: with a context exactly what its reader saw. */
+  async delete(bucket: string, key: string, options: RequestOptions = {}): Promise<WriteResult> {
+    return this.#write({ method: "DELETE", path: pathOf(bucket, key, options.query), headers: contextHeader(options) });
+  }
+
+  /** Any GET that is answered with JSON; the status decides whether it was. */
+  async ask(path: string): Promise<NodeAnswer> {
+    return (await this.#ask({ method: "GET", path }, true)).answer;
+  }
+
+  async #siblings(bucket: string, key: string, options: RequestOptions): Promise<ReadResult> {
+    const path = pathOf(bucket, key, options.query);
+    const { answer, attemptCount } = await this.#ask(
+      { method: "GET", path, headers: { accept: "application/json" } },
+      true,
+    );
+    if (answer.kind !== "answered" || answer.status !== 200) return failureOf(answer, attemptCount);
+    const { siblings, context } = parseObject(answer.bytes);
+    const list: readonly unknown[] = Array.isArray(siblings) ? siblings : [];
+    return { kind: "siblings", siblings: list, context: typeof context === "string" ? context : "", node: answer.node };
+  }
+
+  async #write(request: Omit<NodeRequest, "timeoutMs">): Promise<WriteResult> {
+    const { answer, attemptCount } = await this.#ask(request, false);
+    if (answer.kind !== "answered" || answer.status !== 200) return failureOf(answer, attemptCount);
+    const body = parseObject(answer.bytes);
+    return {
+      kind: "applied",
+      context: answer.headers.get("gyre-context") ?? "",
+      siblingCount: Number(answer.headers.get("gyre-siblings") ?? "1"),
+      node: answer.node,
+      attemptCount,
+      answer: body,
+    };
+  }
+
+  /** Asks one node after the other until one gives an answer that another try would not better. */
+  async #ask(
+    request: Omit<NodeRequest, "timeoutMs">,
+    isRead: boolean,
+  ): Promise<{ readonly answer: NodeAnswer; readonly attemptCount: number }> {
+    for (let attempt = 1; ; attempt += 1) {
+      const node = this.nodes[(attempt - 1) % this.nodes.length] ?? "";
+      const answer = await askNode(this.#fetch, node, { ...request, timeoutMs: this.#timeoutMs });
+      const isFine = answer.kind === "answered" && answer.status < 500;
+      if (isFine || attempt >= this.#maxAttempts) return { answer, attemptCount: attempt };
+      const failure = failureOf(answer, attempt);
+      const isSafe = isRead || failure.outcome === "not_applied";
+      if (!isSafe || !failure.isRetryable) return { answer, attemptCount: attempt };
+      if (attempt % this.nodes.length === 0) await this.#pause(backoffMs(attempt / this.nodes.length, this.#random));
+    }
+  }
+}
+
+function pathOf(bucket: string, key: string, query: Readonly<Record<string, string>> | undefined): string {
+  const text = new URLSearchParams(query).toString();
+  return text === "" ? keyPath(bucket, key) : `${keyPath(bucket, key)}?${text}`;
+}
+
+function contextHeader(options: RequestOptions): Readonly<Record<string, string>> {
+  return options.context === undefined ? {} : { "gyre-context": options.context };
+}

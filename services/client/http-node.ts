@@ -1,0 +1,75 @@
+/**
+ * One HTTP request to one node, with a bound on time. Tells what became of it: answered, never sent, or lost on the way.
+ * Must never retry and never throw for what a network can do.
+ */
+
+/** A request to a node. */
+export interface NodeRequest {
+  readonly method: "GET" | "PUT" | "DELETE" | "POST" | "HEAD";
+  /** from the root, with its query */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  readonly timeoutMs: number;
+}
+
+/** What became of a request at one node. */
+export type NodeAnswer =
+  | {
+      readonly kind: "answered";
+      readonly node: string;
+      readonly status: number;
+      readonly headers: Headers;
+      readonly bytes: Uint8Array;
+    }
+  /** nothing left this machine, or nobody took it: it has had no effect */
+  | { readonly kind: "unsent"; readonly node: string; readonly reason: string }
+  /** it left, and no answer came: whether it had an effect is unknown */
+  | { readonly kind: "lost"; readonly node: string; readonly reason: string };
+
+/** As the built-in `fetch`; tests hand in their own. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** Codes of errors that come before the first byte is sent. */
+const NEVER_SENT: readonly string[] = [
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EADDRNOTAVAIL",
+  "UND_ERR_CONNECT_TIMEOUT",
+];
+
+/** The innermost cause that has a code, as `{ code, message }`. */
+function rootOf(error: unknown): { readonly code: string; readonly message: string } {
+  let code = "";
+  let message = String(error);
+  for (let depth = 0, at: unknown = error; depth < 5 && at instanceof Error; depth += 1, at = at.cause) {
+    message = at.message === "" ? message : at.message;
+    if ("code" in at && typeof at.code === "string") code = at.code;
+    if (at instanceof AggregateError && at.errors.length > 0) return rootOf(at.errors[0]);
+  }
+  return { code, message };
+}
+
+/** Sends the request to `node` (`http://host:port`) and reads the whole answer. */
+export async function askNode(fetchIt: Fetch, node: string, request: NodeRequest): Promise<NodeAnswer> {
+  try {
+    const response = await fetchIt(`${node}${request.path}`, {
+      method: request.method,
+      redirect: "error",
+      signal: AbortSignal.timeout(request.timeoutMs),
+      ...(request.headers === undefined ? {} : { headers: { ...request.headers } }),
+      ...(request.body === undefined ? {} : { body: Buffer.from(request.body) }),
+    });
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    return { kind: "answered", node, status: response.status, headers: response.headers, bytes };
+  } catch (error) {
+    const root = rootOf(error);
+    if (NEVER_SENT.includes(root.code)) return { kind: "unsent", node, reason: root.code };
+    const isTimeout = error instanceof Error && error.name === "TimeoutError";
+    const reason = isTimeout ? `no answer within ${request.timeoutMs} ms` : root.code || root.message;
+    return { kind: "lost", node, reason };
+  }
+}
