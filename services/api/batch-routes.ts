@@ -145,7 +145,7 @@ function chainName(op: BatchOp | Failure | undefined, index: number): string | n
 
 /** The reply's document with its status in it; problem documents have it already. */
 function resultText(reply: Reply): Buffer {
-  const body = reply.body ?? Buffer.from("{}");
+  const body = Buffer.from(reply.body ?? "{}");
   if (reply.headers["content-type"] === "application/problem+json") return body;
   return Buffer.concat([Buffer.from(`{"status":${reply.status},`), body.subarray(1)]);
 }

@@ -17,7 +17,8 @@ export interface Reply {
   readonly status: number;
   /** lower-case names */
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer | undefined;
+  /** text leaves in one write with the headers; bytes are never copied */
+  readonly body: Buffer | string | undefined;
 }
 
 export type Handler = (request: Incoming) => Reply | Promise<Reply>;

@@ -40,7 +40,7 @@ export function healthRoutes(deps: HealthDependencies): readonly Route[] {
 
 /** A text reply. */
 export function textReply(text: string, contentType = "text/plain; charset=utf-8"): Reply {
-  return { status: 200, headers: { "content-type": contentType }, body: Buffer.from(text) };
+  return { status: 200, headers: { "content-type": contentType }, body: text };
 }
 
 function probe(path: string, checks: () => readonly HealthCheck[]): Route {

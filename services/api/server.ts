@@ -183,7 +183,8 @@ class Server implements ApiServer {
   #write(request: Incoming, reply: FastifyReply, answer: Reply): void {
     reply.code(answer.status).headers(answer.headers).header("gyre-request-id", request.id);
     if (this.#closing !== undefined) reply.header("connection", "close");
-    reply.send(answer.body);
+    // A serializer that passes text on keeps the content type as it was set: fastify would add a charset.
+    reply.serializer(asItIs).send(answer.body);
   }
 
   #defectReply(error: unknown, work: WorkClass, request: Incoming): Reply {
@@ -223,6 +224,10 @@ class Server implements ApiServer {
       () => this.#admission.shedCount,
     );
   }
+}
+
+function asItIs(text: string): string {
+  return text;
 }
 
 /** What the request says it will bring; a body of unknown length is taken to be the longest allowed. */

@@ -1,0 +1,248 @@
+/**
+ * A node for tests of the API: the real server over a coordinator that answers at once from memory, or as told. The
+ * context codec is the real one.
+ */
+
+import type {
+  ApiDependencies,
+  BucketChange,
+  BucketDirectory,
+  ClusterHealth,
+  HealthCheck,
+  NodeStatus,
+} from "../../services/api/ports.ts";
+import { type ApiServer, createApiServer } from "../../services/api/server.ts";
+import type { BucketSettings } from "../../services/base/bucket-settings.ts";
+import type { BucketName, NodeId } from "../../services/base/ids.ts";
+import { parseBucketName, parseNodeId } from "../../services/base/ids.ts";
+import { MetricsRegistry } from "../../services/base/metrics.ts";
+import type { Clock, LogFacts } from "../../services/base/ports.ts";
+import type {
+  Coordinator,
+  DeleteRequest,
+  GetAnswer,
+  GetRequest,
+  KeyName,
+  ListAnswer,
+  ListRequest,
+  PutRequest,
+  WriteAnswer,
+} from "../../services/coordinator/contract.ts";
+import { ContextCodec } from "../../services/versioning/context-codec.ts";
+import type { CausalContext, Dot, Sibling } from "../../services/versioning/types.ts";
+
+export const ACTOR: number = 0x0000abcdef01;
+/** 2026-11-20T10:00:00.000Z */
+export const NOON_MICROS: number = 1_795_168_800_000_000;
+
+/** The bucket name; a test that names none fails here. */
+export function bucket(text: string): BucketName {
+  const name = parseBucketName(text);
+  if (name === undefined) throw new Error(`no bucket name: ${text}`);
+  return name;
+}
+
+/** The node id; a test that names none fails here. */
+export function node(text: string): NodeId {
+  const id = parseNodeId(text);
+  if (id === undefined) throw new Error(`no node id: ${text}`);
+  return id;
+}
+
+/** A context that covers the dots. */
+export function seen(...dots: readonly Dot[]): CausalContext {
+  return { vector: [...dots], detached: [] };
+}
+
+/** One sibling of a value. */
+export function sibling(contentType: string, bytes: string | Uint8Array, counter: number = NOON_MICROS): Sibling {
+  return { dot: { actor: ACTOR, counter }, expiresAtMs: 0, contentType, bytes: Buffer.from(bytes) };
+}
+
+/** A read that found these siblings. */
+export function found(...siblings: readonly Sibling[]): GetAnswer {
+  const clock = seen({ actor: ACTOR, counter: Math.max(...siblings.map((one) => one.dot.counter)) });
+  return { kind: "found", set: { clock, siblings }, digest: 0x1234n };
+}
+
+/** Answers from a map, or whatever `answers` says. */
+export class FakeCoordinator implements Coordinator {
+  readonly gets: GetRequest[] = [];
+  readonly puts: PutRequest[] = [];
+  readonly deletes: DeleteRequest[] = [];
+  readonly lists: ListRequest[] = [];
+  readonly answers: {
+    get?: (request: GetRequest) => GetAnswer | Promise<GetAnswer>;
+    put?: (request: PutRequest) => WriteAnswer | Promise<WriteAnswer>;
+    delete?: (request: DeleteRequest) => WriteAnswer | Promise<WriteAnswer>;
+    list?: (request: ListRequest) => ListAnswer | Promise<ListAnswer>;
+  } = {};
+  readonly #held = new Map<string, { readonly contentType: string; readonly bytes: Buffer; readonly dot: Dot } | Dot>();
+  #counter = NOON_MICROS;
+
+  async get(request: GetRequest): Promise<GetAnswer> {
+    this.gets.push(request);
+    if (this.answers.get !== undefined) return this.answers.get(request);
+    const held = this.#held.get(nameText(request.name));
+    if (held === undefined) return { kind: "not_found" };
+    if (!("bytes" in held)) return { kind: "deleted", context: seen(held) };
+    const { contentType, bytes, dot } = held;
+    return {
+      kind: "found",
+      set: { clock: seen(dot), siblings: [{ dot, expiresAtMs: 0, contentType, bytes }] },
+      digest: BigInt(dot.counter),
+    };
+  }
+
+  async put(request: PutRequest): Promise<WriteAnswer> {
+    this.puts.push(request);
+    if (this.answers.put !== undefined) return this.answers.put(request);
+    const dot = this.#nextDot();
+    const { contentType, bytes } = request;
+    this.#held.set(nameText(request.name), { contentType, bytes: Buffer.from(bytes), dot });
+    return applied(dot);
+  }
+
+  async delete(request: DeleteRequest): Promise<WriteAnswer> {
+    this.deletes.push(request);
+    if (this.answers.delete !== undefined) return this.answers.delete(request);
+    const dot = this.#nextDot();
+    this.#held.set(nameText(request.name), dot);
+    return { ...applied(dot), siblingCount: 0 };
+  }
+
+  async list(request: ListRequest): Promise<ListAnswer> {
+    this.lists.push(request);
+    if (this.answers.list !== undefined) return this.answers.list(request);
+    return { kind: "page", keys: [], next: undefined };
+  }
+
+  #nextDot(): Dot {
+    this.#counter += 1_000;
+    return { actor: ACTOR, counter: this.#counter };
+  }
+}
+
+/** A write that W owners made durable. */
+export function applied(dot: Dot): Extract<WriteAnswer, { kind: "applied" }> {
+  const acks = { required: 2, received: 2, owners: 2, fallbacks: 0, durable: 2 };
+  return { kind: "applied", context: seen(dot), dot, siblingCount: 1, acks };
+}
+
+/** Bucket settings in memory. */
+export class FakeBuckets implements BucketDirectory {
+  readonly #own = new Map<BucketName, BucketSettings>();
+  next: BucketChange | undefined;
+
+  defaults(): BucketSettings {
+    return { n: 3, r: 2, w: 2, conflicts: "siblings", blindWrites: "overwrite" };
+  }
+
+  effective(name: BucketName): BucketSettings {
+    return this.#own.get(name) ?? this.defaults();
+  }
+
+  isExplicit(name: BucketName): boolean {
+    return this.#own.has(name);
+  }
+
+  list(): readonly { readonly name: BucketName; readonly settings: BucketSettings }[] {
+    return [...this.#own].map(([name, settings]) => ({ name, settings }));
+  }
+
+  async put(name: BucketName, settings: BucketSettings): Promise<BucketChange> {
+    if (this.next !== undefined) return this.next;
+    this.#own.set(name, settings);
+    return { kind: "changed", settings };
+  }
+
+  async patch(name: BucketName, change: Partial<BucketSettings>): Promise<BucketChange> {
+    return this.put(name, { ...this.effective(name), ...change });
+  }
+
+  async delete(name: BucketName): Promise<BucketChange> {
+    this.#own.delete(name);
+    return { kind: "changed", settings: this.defaults() };
+  }
+}
+
+/** A node that is well until told otherwise. */
+export class FakeStatus implements NodeStatus {
+  ready: readonly HealthCheck[] = [{ name: "storage", isOk: true, reason: "recovered" }];
+  health: ClusterHealth = { verdict: "healthy", reasons: [], partitionsWithoutQuorum: 0 };
+
+  livez(): readonly HealthCheck[] {
+    return [{ name: "loop", isOk: true, reason: "turning" }];
+  }
+
+  readyz(): readonly HealthCheck[] {
+    return this.ready;
+  }
+
+  startupz(): readonly HealthCheck[] {
+    return this.ready;
+  }
+
+  cluster(): ReturnType<NodeStatus["cluster"]> {
+    const member = { node: node("n1"), zone: "z1", host: "h1", weight: 1, liveness: "alive" } as const;
+    const members = [{ ...member, address: "127.0.0.1:4501", slotsHeld: 192 }];
+    return { cluster: "gyre", node: node("n1"), partitions: 64, replicas: 3, ringHash: "00000000000000ff", members };
+  }
+
+  ring(): ReturnType<NodeStatus["ring"]> {
+    return { ringHash: "00000000000000ff", partitions: [{ partition: 0, owners: [node("n1")], fallbacks: [] }] };
+  }
+
+  ringOf(_name: KeyName): ReturnType<NodeStatus["ringOf"]> {
+    return { ringHash: "00000000000000ff", partition: 7, owners: [node("n1")], fallbacks: [] };
+  }
+
+  clusterHealth(): ClusterHealth {
+    return this.health;
+  }
+}
+
+/** One API server and everything behind it. */
+export interface ApiNode {
+  readonly api: ApiServer;
+  readonly coordinator: FakeCoordinator;
+  readonly buckets: FakeBuckets;
+  readonly status: FakeStatus;
+  readonly contexts: ContextCodec;
+  readonly metrics: MetricsRegistry;
+  readonly errors: LogFacts[];
+}
+
+const clock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMicros: () => Math.floor((performance.timeOrigin + performance.now()) * 1_000),
+  setTimer: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+  defer: (run) => void setImmediate(run),
+};
+
+/** A fresh server over fakes, not listening yet. */
+export function apiNode(): ApiNode {
+  const coordinator = new FakeCoordinator();
+  const buckets = new FakeBuckets();
+  const status = new FakeStatus();
+  const contexts = new ContextCodec(Buffer.from("test secret"));
+  const metrics = new MetricsRegistry();
+  const errors: LogFacts[] = [];
+  const ignore = (): void => undefined;
+  const log = { debug: ignore, info: ignore, warn: ignore, error: (facts: LogFacts): void => void errors.push(facts) };
+  const random = {
+    u32: () => 0x1234abcd,
+    float: () => 0.5,
+    bytes: (count: number) => Buffer.alloc(count),
+    fork: () => random,
+  };
+  const deps: ApiDependencies = { coordinator, buckets, status, contexts, clock, random, log, metrics };
+  return { api: createApiServer(deps), coordinator, buckets, status, contexts, metrics, errors };
+}
+
+function nameText(name: KeyName): string {
+  return `${name.bucket}/${Buffer.from(name.key).toString("hex")}`;
+}
