@@ -80,7 +80,7 @@ export class FrameReader {
   }
 
   #startPartial(chunk: Uint8Array, offset: number, sizeBytes: number): void {
-    this.#partial = new Uint8Array(sizeBytes);
+    this.#partial = Buffer.allocUnsafeSlow(sizeBytes);
     this.#partial.set(offset === 0 ? chunk : chunk.subarray(offset));
     this.#gathered = chunk.length - offset;
   }
@@ -96,7 +96,7 @@ export class FrameReader {
     const lengthBytes = this.#checkedLength(view, 0);
     if (typeof lengthBytes === "string") return lengthBytes;
     if (lengthBytes > whole.length) {
-      this.#partial = new Uint8Array(lengthBytes);
+      this.#partial = Buffer.allocUnsafeSlow(lengthBytes);
       this.#partial.set(whole);
       return takenBytes;
     }

@@ -65,7 +65,7 @@ export class FrameWriter {
 
   #newChunk(minimumBytes: number): void {
     this.#finishRun();
-    this.bytes = new Uint8Array(Math.max(CHUNK_BYTES, minimumBytes));
+    this.bytes = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, minimumBytes));
     this.view = new DataView(this.bytes.buffer);
     this.#runStart = 0;
     this.#end = 0;

@@ -9,6 +9,7 @@ export interface KeyOnWire {
   readonly key: Uint8Array;
 }
 
+/** What one node asks of another. */
 export type PeerRequest =
   | { readonly kind: "digest"; readonly key: KeyOnWire }
   | { readonly kind: "fetch"; readonly key: KeyOnWire }
@@ -39,6 +40,7 @@ export type RefusalReason =
   | "unknown_topic"
   | "bad_request";
 
+/** What a node answers. */
 export type PeerReply =
   | { readonly kind: "digest"; readonly slot: number; readonly digest: bigint; readonly isSuspect: boolean }
   | {

@@ -120,11 +120,7 @@ export class PeerRequests {
 
   #store(request: Extract<PeerRequest, { kind: "store" }>, slot: number, reply: Reply): void {
     this.#parts.replica.store(request.key, request).then(
-      (result) => {
-        if (result.kind === "stored") {
-          reply({ kind: "stored", slot, digest: result.digest, isDurable: result.isDurable });
-        } else reply(result.kind === "failed" ? { kind: "failed", detail: result.detail } : refusalOf(result));
-      },
+      (result) => reply(storeReplyOf(result, slot)),
       (error) => this.#fail(request, error, reply),
     );
   }
@@ -152,6 +148,12 @@ export class PeerRequests {
 
 function refusal(reason: RefusalReason, detail: string): PeerReply {
   return { kind: "refused", reason, detail };
+}
+
+function storeReplyOf(result: StoreResult, slot: number): PeerReply {
+  if (result.kind === "refused") return refusalOf(result);
+  if (result.kind === "failed") return { kind: "failed", detail: result.detail };
+  return { kind: "stored", slot, digest: result.digest, isDurable: result.isDurable };
 }
 
 const WIRE_REASONS: ReadonlySet<string> = new Set<RefusalReason>([

@@ -5,7 +5,7 @@
 
 import type { NodeId } from "../base/ids.ts";
 import { MAX_ALL_PEERS_QUEUE_BYTES, MAX_MEMBERS, RECONNECT_MAX_MS } from "../base/limits.ts";
-import type { Clock, Log, Network, Random } from "../base/ports.ts";
+import type { Clock, Log, LogFacts, Network, Random } from "../base/ports.ts";
 import { CallLink } from "./call-link.ts";
 import { type AttemptResult, DialLoop } from "./dial-loop.ts";
 import type { LinkContext } from "./framed-link.ts";
@@ -127,7 +127,7 @@ export class PeerRoster {
     const known = this.#records.get(nodeId);
     if (known !== undefined) return known;
     if (this.#records.size >= MAX_MEMBERS || this.#isStopping) {
-      this.#warn({ event: "peers.too-many", peer: nodeId, address });
+      this.#warn(nodeId, { event: "peers.too-many", peer: nodeId, address });
       return undefined;
     }
     const record = new PeerRecord(nodeId, address, this.account);
@@ -142,11 +142,11 @@ export class PeerRoster {
     try {
       addresses = await this.#ports.network.resolve(seed);
     } catch (error) {
-      this.#warn({ event: "peers.seed-unresolved", seed, error });
+      this.#warn(seed, { event: "peers.seed-unresolved", seed, error });
       return "failed";
     }
     const results = await Promise.all(
-      addresses.map((address) => this.#isSettled(address) || this.#dial(address, "data")),
+      addresses.map(async (address) => this.#isSettled(address) || (await this.#dial(address, "data"))),
     );
     return results.every((isUp) => isUp) ? { againAfterMs: SEED_RECHECK_MS } : "failed";
   }
@@ -252,7 +252,9 @@ export class PeerRoster {
     this.#parts.context.stats.handshakesRefused += 1;
     const { reason, by, peer } = refused;
     if (reason === "self" || reason === "shutting_down") return;
-    this.#warn({ event: "peers.refused", reason, by, address: remote, peer: peer?.nodeId ?? "unknown" });
+    // The port of whoever dials us is another each time: repeats are told apart without it.
+    const about = `${remote.replace(/:\d+$/, "")} ${reason} ${peer?.nodeId ?? ""}`;
+    this.#warn(about, { event: "peers.refused", reason, by, address: remote, peer: peer?.nodeId ?? "unknown" });
   }
 
   #linkUp(facts: Readonly<Record<string, unknown>>): void {
@@ -265,11 +267,9 @@ export class PeerRoster {
     this.#ports.log.info({ event: "peers.link-down", ...facts });
   }
 
-  /** A warning that is not repeated more than once a minute. */
-  #warn(facts: { readonly event: string; readonly address?: string } & Readonly<Record<string, unknown>>): void {
-    const host = String(facts.address ?? facts["seed"] ?? "").replace(/:\d+$/, "");
-    const key = `${facts.event} ${host} ${String(facts["reason"] ?? "")} ${String(facts["peer"] ?? "")}`;
-    const heldBackCount = this.#repeats.pass(key, this.#ports.clock.monotonicMs());
+  /** A warning that is not repeated for the same `about` more than once a minute. */
+  #warn(about: string, facts: LogFacts): void {
+    const heldBackCount = this.#repeats.pass(`${facts.event} ${about}`, this.#ports.clock.monotonicMs());
     if (heldBackCount !== undefined) this.#ports.log.warn({ ...facts, heldBackCount });
   }
 
