@@ -81,6 +81,10 @@ export const MAX_REPLICAS: number = 7;
 export const MAX_CLOCK_SKEW_MICROS: number = 60_000_000;
 /** Counters leased at a time: one minute of wall clock in microseconds. */
 export const COUNTER_LEASE_BLOCK: number = 60_000_000;
+/** Counters leased at a time while ours run ahead of the wall clock, and so grow by one a write, not one a microsecond. */
+export const COUNTER_LEASE_AHEAD: number = 1_000_000;
+/** Operations of one node that wait for another one on the same key. */
+export const MAX_KEY_WAITERS: number = 16_384;
 
 assert.ok(MAX_OBJECT_BYTES + 64 * KIB <= MAX_FRAME_BYTES, "the largest object fits into a frame");
 assert.ok(MAX_FRAME_BYTES <= MAX_PEER_QUEUE_BYTES, "a peer can queue the largest frame");

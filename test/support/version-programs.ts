@@ -114,7 +114,7 @@ class Run {
       case "get": {
         const read = step.from.reduce((pair, from) => this.#merge(pair, this.#node(from).pair), this.#node(0).pair);
         this.#keep(step.session, { context: read.set.clock, ids: read.history.seen });
-        return undefined;
+        break;
       }
       case "put":
       case "delete":
@@ -125,13 +125,11 @@ class Run {
         const message = this.messages[step.message % Math.max(1, this.messages.length)];
         return message === undefined ? undefined : this.#take(this.#node(step.to), message);
       }
-      case "rollback": {
-        const node = this.#node(step.at);
-        for (let i = 0; i <= step.back && node.past.length > 0; i += 1) node.pair = node.past.pop() ?? NOTHING;
-        if (this.#rules.isActorRenewed) node.actor = ++this.#actors;
-        return undefined;
-      }
+      case "rollback":
+        this.#rollback(this.#node(step.at), step.back);
+        break;
     }
+    return undefined;
   }
 
   /** Everybody tells everybody, until nothing changes. */
@@ -189,6 +187,11 @@ class Run {
       if (taken !== undefined) return taken;
     }
     return undefined;
+  }
+
+  #rollback(node: Node, back: number): void {
+    for (let i = 0; i <= back && node.past.length > 0; i += 1) node.pair = node.past.pop() ?? NOTHING;
+    if (this.#rules.isActorRenewed) node.actor = ++this.#actors;
   }
 
   #mint(node: Node): number {

@@ -1,0 +1,78 @@
+/**
+ * Gives the dots of new writes: the trusted actor and the next counter, at once while both are ready. Must never give a
+ * dot of an actor in doubt, nor one above the durable lease.
+ */
+import { greatestCounterOf } from "../versioning/causal-context.ts";
+import { encodedCounterOf, encodedGreatestCounterOf } from "../versioning/object-header.ts";
+import type { CausalContext, Dot } from "../versioning/types.ts";
+import { HybridClock, type HybridClockParts } from "./hybrid-clock.ts";
+import type { ActorStore, LeaseStore } from "./needs.ts";
+import { OwnActor } from "./own-actor.ts";
+
+/** Renewals that one write waits for: each can be overtaken by a new doubt or a jump of the clock, but not for ever. */
+const MAX_ATTEMPTS = 8;
+
+/** What the mint is made of. */
+export interface DotMintParts extends Pick<HybridClockParts, "clock" | "log"> {
+  readonly store: LeaseStore & ActorStore;
+}
+
+/** The clock and the actor of this node's dots, together. */
+export class DotMint {
+  readonly clock: HybridClock;
+  readonly actor: OwnActor;
+
+  constructor(parts: DotMintParts) {
+    this.clock = new HybridClock({ clock: parts.clock, leases: parts.store, log: parts.log });
+    this.actor = new OwnActor(parts.store, parts.log);
+  }
+
+  /** A new dot above `floor`, or undefined when lease or actor must be renewed first: then `mintWhenReady`. */
+  mint(floor: number): Dot | undefined {
+    if (!this.actor.isTrusted) return undefined;
+    const counter = this.clock.mint(floor);
+    return counter === 0 ? undefined : { actor: this.actor.id, counter };
+  }
+
+  /** Renews what must be and mints; undefined when that did not succeed in a few rounds. Rejects as the store does. */
+  async mintWhenReady(floor: number): Promise<Dot | undefined> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      await this.actor.renewed();
+      await this.clock.renewLease(floor);
+      const dot = this.mint(floor);
+      if (dot !== undefined) return dot;
+    }
+    return undefined;
+  }
+
+  /**
+   * Compares what another claims to have seen of our actor with what we hold of the same key. A dot of ours that we do
+   * not hold was lost here: the actor is in doubt from now on.
+   */
+  compare(held: CausalContext, claimed: CausalContext): void {
+    const actor = this.actor.id;
+    const claimedCounter = greatestCounterOf(claimed, actor);
+    const heldCounter = greatestCounterOf(held, actor);
+    if (claimedCounter > heldCounter) {
+      this.actor.doubt(actor, { reason: "unknown_own_dot", claimedCounter, heldCounter });
+    } else if (heldCounter > this.clock.leasedThrough) {
+      this.actor.doubt(actor, { reason: "counter_above_lease", heldCounter, leasedThrough: this.clock.leasedThrough });
+    }
+  }
+
+  /**
+   * The same for an encoded version that is stored as it comes: beside nothing held, any dot of ours was lost here;
+   * made from what is held (`isFromHeld`), only one that was never leased can be new to us.
+   */
+  compareEncoded(object: Uint8Array, isFromHeld: boolean): void {
+    const actor = this.actor.id;
+    const claimedCounter = encodedCounterOf(object, actor);
+    if (isFromHeld ? claimedCounter <= this.clock.leasedThrough : claimedCounter === 0) return;
+    this.actor.doubt(actor, { reason: "unknown_own_dot", claimedCounter, heldCounter: 0 });
+  }
+
+  /** Follows the counters that an encoded version names. */
+  observe(object: Uint8Array): void {
+    this.clock.observe(encodedGreatestCounterOf(object));
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * What the replica wants from others, declared by the one who wants it: which slots this node holds, which buckets let
+ * the last write win, and the part of the storage engine that it uses. Must never hold behaviour.
+ */
+import type { StorageEngine } from "../../storage/engine.ts";
+import type { KeyLocation } from "./contract.ts";
+
+/** The slots that this node holds by its own durable record. */
+export interface SlotHoldings {
+  /** 0 … N − 1, −1 for none */
+  slotOf(partition: number): number;
+}
+
+/** The conflict rule of the bucket that a key belongs to. Asked once an operation: must be cheap. */
+export interface ConflictRules {
+  /** true when the bucket's `conflicts` is `lww` */
+  isLastWriteWins(location: KeyLocation): boolean;
+}
+
+/** Leases of counters, as the storage engine grants them. */
+export type LeaseStore = Pick<StorageEngine, "identity" | "leaseCounters">;
+
+/** Who this store is, and the way to become someone new. */
+export type ActorStore = Pick<StorageEngine, "identity" | "renewActor">;
+
+/** The storage engine as the replica uses it. */
+export type ReplicaStore = Pick<StorageEngine, "digestOf" | "get" | "put" | "isSuspect"> & LeaseStore & ActorStore;

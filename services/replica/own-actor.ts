@@ -1,0 +1,57 @@
+/**
+ * The actor that this node's dots carry, and whether it may still be used. An actor claims to hold all that it ever
+ * minted for a key; once that is in doubt (a peer knows a dot of ours that we do not hold, or a write of ours was sent
+ * but not kept) the next dot must come from a new one. Must never mint under an actor in doubt: its clock would cover
+ * lost writes and make the others drop them. Source: the "local amnesia" family of Riak bugs (research: features §4.3).
+ */
+import type { Log } from "../base/ports.ts";
+import type { ActorStore } from "./needs.ts";
+
+/** Why an actor is in doubt. */
+export type DoubtReason = "unknown_own_dot" | "counter_above_lease" | "announced_but_not_kept";
+
+/** Guards the actor; drawing a new one is one durable write, shared by all who wait for it. */
+export class OwnActor {
+  readonly #store: ActorStore;
+  readonly #log: Log;
+  #isInDoubt = false;
+  #renewal: Promise<void> | undefined;
+
+  constructor(store: ActorStore, log: Log) {
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /** The actor of new dots; only while `isTrusted`. */
+  get id(): number {
+    return this.#store.identity.actor;
+  }
+
+  get isTrusted(): boolean {
+    return !this.#isInDoubt;
+  }
+
+  /** Takes the actor `of` out of use; one that was replaced meanwhile needs no doubt. `facts`: what was met, without keys. */
+  doubt(of: number, facts: { readonly reason: DoubtReason } & Readonly<Record<string, unknown>>): void {
+    if (of !== this.id) return;
+    if (!this.#isInDoubt) this.#log.error({ event: "replica.actor-in-doubt", actor: of, ...facts });
+    this.#isInDoubt = true;
+  }
+
+  /** Resolves when the actor may be used again: at once, or with a new one. Rejects as the store does; may be asked again. */
+  async renewed(): Promise<void> {
+    while (this.#isInDoubt) {
+      this.#renewal ??= this.#renew().finally(() => {
+        this.#renewal = undefined;
+      });
+      await this.#renewal;
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const before = this.id;
+    await this.#store.renewActor();
+    this.#isInDoubt = false;
+    this.#log.info({ event: "replica.actor-renewed", before, actor: this.id });
+  }
+}

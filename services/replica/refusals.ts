@@ -1,0 +1,28 @@
+/** Why the replica did nothing: refusals, and the errors of the store that mean no more than one. Must never hide a bug. */
+import { CorruptRecordError, DiskFullError, StoreClosedError, StoreFailedError } from "../../storage/errors.ts";
+import type { KeyLocation, ReplicaRefusal } from "./contract.ts";
+
+/** True for a refusal, of whatever else a value may be. */
+export function isRefusal(value: unknown): value is ReplicaRefusal {
+  return typeof value === "object" && value !== null && "kind" in value && value.kind === "refused";
+}
+
+/** A refusal for a reason, with the detail in words. */
+export function refused(reason: ReplicaRefusal["reason"], detail: string): ReplicaRefusal {
+  return { kind: "refused", reason, detail };
+}
+
+/** The refusal of a partition of which no slot is held. */
+export function notOwner(location: KeyLocation): ReplicaRefusal {
+  return refused("not_owner", `this node holds no slot of partition ${location.partition}`);
+}
+
+/** The refusal for an error after which the store has kept nothing of what was asked; any other error is thrown on. */
+export function noTraceRefusalOf(error: unknown): ReplicaRefusal {
+  if (error instanceof CorruptRecordError) return refused("corrupt_record", error.message);
+  if (error instanceof DiskFullError) return refused("disk_full", error.message);
+  if (error instanceof StoreClosedError || error instanceof StoreFailedError) {
+    return refused("shutting_down", error.message);
+  }
+  throw error;
+}

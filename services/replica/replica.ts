@@ -1,0 +1,270 @@
+/**
+ * One key on this node: reads what is held, mints a dot, stores; takes finished versions from others and merges them.
+ * Operations on one key follow each other, those on different keys meet in the store's group commit. Must never take a
+ * read error for an absence, never mint under an actor in doubt, never wait for another node.
+ *
+ * The rule behind the doubt: a dot enters the vector because its actor holds everything that it ever minted for the
+ * key. Whoever removes records of this store that its actor may have minted (a delivered hint, a released slot) must
+ * renew the actor before the next mint. Sources: DESIGN §4, §7; Dynamo §4.4.
+ */
+
+import type { PutRequest } from "../../storage/engine.ts";
+import { DiskFullError, StoreFailedError } from "../../storage/errors.ts";
+import { MAX_KEY_WAITERS } from "../base/limits.ts";
+import { greatestCounter } from "../versioning/causal-context.ts";
+import { decodeSet, digestOf, encodeSet } from "../versioning/object-codec.ts";
+import { encodedSiblingCountOf } from "../versioning/object-header.ts";
+import type { Dot } from "../versioning/types.ts";
+import type {
+  KeyLocation,
+  LocalReplica,
+  Minted,
+  ReplicaReadResult,
+  ReplicaRefusal,
+  ReplicaWriteResult,
+  WriteIntent,
+} from "./contract.ts";
+import { DotMint, type DotMintParts } from "./dot-mint.ts";
+import {
+  type EncodedRead,
+  encodedReadOf,
+  type Fetched,
+  flawOf,
+  type HandedVersion,
+  heldOf,
+  readResultOf,
+} from "./held-versions.ts";
+import { KeyMutex } from "./key-mutex.ts";
+import type { ConflictRules, ReplicaStore, SlotHoldings } from "./needs.ts";
+import { isRefusal, noTraceRefusalOf, notOwner, refused } from "./refusals.ts";
+import { floorOf, givenContextOf, mergedOf, mintedOf } from "./write-core.ts";
+
+/** What the replica is made of. */
+export interface ReplicaParts extends DotMintParts {
+  readonly store: ReplicaStore;
+  readonly slots: SlotHoldings;
+  readonly conflicts: ConflictRules;
+  /** the store's puts are durable when they resolve (`durability=fsync`) */
+  readonly isDurable: boolean;
+}
+
+/** What happened since start, for metrics: totals, only growing. */
+export interface ReplicaCounters {
+  writeCount: number;
+  /** handed versions that were stored as they came, without reading */
+  appendedCount: number;
+  mergedCount: number;
+  /** handed versions that brought nothing new */
+  knownCount: number;
+}
+
+/** A write that has its dot, or why it got none. */
+type MadeWrite = ReturnType<typeof mintedOf>;
+
+/** The replica of this node. `close` it before the store, or announced writes may be missing from it. */
+export class Replica implements LocalReplica {
+  readonly counters: ReplicaCounters = { writeCount: 0, appendedCount: 0, mergedCount: 0, knownCount: 0 };
+  readonly #parts: ReplicaParts;
+  readonly #store: ReplicaStore;
+  readonly #mint: DotMint;
+  readonly #mutex: KeyMutex = new KeyMutex(MAX_KEY_WAITERS);
+  #isClosing = false;
+  #isDiskFull = false;
+  #inFlightCount = 0;
+  #onIdle: (() => void)[] = [];
+
+  constructor(parts: ReplicaParts) {
+    this.#parts = parts;
+    this.#store = parts.store;
+    this.#mint = new DotMint(parts);
+  }
+
+  /** Leases counters, so that the first write need not wait. Rejects as the store does. */
+  async prepare(): Promise<void> {
+    await this.#mint.clock.renewLease(0);
+  }
+
+  /** Refuses what comes from now on, and resolves when what was accepted is done. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    if (this.#inFlightCount === 0) return;
+    await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+  }
+
+  slotOf(partition: number): number {
+    return this.#parts.slots.slotOf(partition);
+  }
+
+  isSuspect(partition: number): boolean {
+    return this.#store.isSuspect(partition);
+  }
+
+  digestOf(location: KeyLocation): bigint {
+    return this.#store.digestOf(location);
+  }
+
+  read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult> {
+    const fetched = this.#fetch(location);
+    return fetched instanceof Promise ? fetched.then(readResultOf) : readResultOf(fetched);
+  }
+
+  readEncoded(location: KeyLocation): EncodedRead | Promise<EncodedRead> {
+    const fetched = this.#fetch(location);
+    return fetched instanceof Promise ? fetched.then(encodedReadOf) : encodedReadOf(fetched);
+  }
+
+  /**
+   * See the contract. On a full disk the order turns round: the write is kept first and announced after, so that a
+   * refusal leaves no trace; the first one that meets the full disk has been announced, and costs the actor.
+   */
+  async write(
+    location: KeyLocation,
+    intent: WriteIntent,
+    onMinted: (minted: Minted) => void,
+  ): Promise<ReplicaWriteResult> {
+    const turn = this.#enter(location.hash);
+    if (isRefusal(turn)) return turn;
+    try {
+      if (turn !== "taken") await turn;
+      const making = this.#makeWrite(location, intent);
+      const made = making instanceof Promise ? await making : making;
+      return made.kind === "refused" ? made : await this.#keepMinted(location, made.minted, onMinted);
+    } finally {
+      this.#leave(location.hash);
+    }
+  }
+
+  async store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
+    const flaw = flawOf(version);
+    if (flaw !== undefined) return refused("corrupt_record", flaw);
+    const turn = this.#enter(location.hash);
+    if (isRefusal(turn)) return turn;
+    try {
+      if (turn !== "taken") await turn;
+      return await this.#storeInTurn(location, version);
+    } finally {
+      this.#leave(location.hash);
+    }
+  }
+
+  #makeWrite(location: KeyLocation, intent: WriteIntent): MadeWrite | Promise<MadeWrite> {
+    const fetched = this.#fetch(location);
+    if (fetched instanceof Promise) return fetched.then((later) => this.#makeFrom(location, intent, later));
+    return this.#makeFrom(location, intent, fetched);
+  }
+
+  #makeFrom(location: KeyLocation, intent: WriteIntent, fetched: Fetched): MadeWrite | Promise<MadeWrite> {
+    const held = heldOf(fetched);
+    if (isRefusal(held)) return held;
+    const given = givenContextOf(held, intent);
+    this.#mint.compare(held.set.clock, given);
+    this.#mint.clock.observe(greatestCounter(given));
+    const isLww = this.#parts.conflicts.isLastWriteWins(location);
+    const floor = floorOf(held, { given, isLww });
+    const dot = this.#mint.mint(floor);
+    if (dot !== undefined) return mintedOf(held, { intent, given, dot, isLww });
+    return this.#mintWhenReady(floor).then((later) =>
+      isRefusal(later) ? later : mintedOf(held, { intent, given, dot: later, isLww }),
+    );
+  }
+
+  async #mintWhenReady(floor: number): Promise<Dot | ReplicaRefusal> {
+    try {
+      return (await this.#mint.mintWhenReady(floor)) ?? refused("expired", "no counter could be leased in time");
+    } catch (error) {
+      return noTraceRefusalOf(error);
+    }
+  }
+
+  async #keepMinted(
+    location: KeyLocation,
+    minted: Minted,
+    onMinted: (minted: Minted) => void,
+  ): Promise<ReplicaWriteResult> {
+    this.counters.writeCount += 1;
+    const { object: value, digest } = minted;
+    const isTombstone = minted.siblingCount === 0;
+    if (this.#isDiskFull) {
+      const result = await this.#put({ address: location, value, digest, isTombstone });
+      if (result.kind === "stored") onMinted(minted);
+      return result;
+    }
+    const putting = this.#put({ address: location, value, digest, isTombstone });
+    onMinted(minted);
+    const result = await putting;
+    // Others may hold it now and we do not: another dot of this actor would claim that we do.
+    if (result.kind !== "stored") this.#mint.actor.doubt(minted.dot.actor, { reason: "announced_but_not_kept" });
+    return result;
+  }
+
+  async #storeInTurn(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
+    if (this.slotOf(location.partition) < 0) return notOwner(location);
+    const { object, digest, baseDigest } = version;
+    const current = this.#store.digestOf(location);
+    if (current === digest) return this.#known(digest);
+    this.#mint.observe(object);
+    if (current !== 0n && current !== baseDigest) return this.#mergeInTurn(location, version);
+    this.#mint.compareEncoded(object, current !== 0n);
+    this.counters.appendedCount += 1;
+    return this.#put({ address: location, value: object, digest, isTombstone: encodedSiblingCountOf(object) === 0 });
+  }
+
+  async #mergeInTurn(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
+    const fetched = this.#fetch(location);
+    const held = heldOf(fetched instanceof Promise ? await fetched : fetched);
+    if (isRefusal(held)) return held;
+    const incoming = decodeSet(version.object);
+    if (incoming.kind === "corrupt") return refused("corrupt_record", `the version handed in: ${incoming.reason}`);
+    this.#mint.compare(held.set.clock, incoming.set.clock);
+    const merged = mergedOf(held.set, incoming.set, this.#parts.conflicts.isLastWriteWins(location));
+    const digest = digestOf(merged);
+    if (digest === held.digest) return this.#known(digest);
+    this.counters.mergedCount += 1;
+    const value = digest === version.digest ? version.object : encodeSet(merged);
+    return this.#put({ address: location, value, digest, isTombstone: merged.siblings.length === 0 });
+  }
+
+  async #put(request: PutRequest): Promise<ReplicaWriteResult> {
+    try {
+      await this.#store.put(request);
+    } catch (error) {
+      if (error instanceof StoreFailedError) return { kind: "failed", detail: error.message };
+      if (error instanceof DiskFullError) this.#isDiskFull = true;
+      return noTraceRefusalOf(error);
+    }
+    this.#isDiskFull = false;
+    return { kind: "stored", digest: request.digest, isDurable: this.#parts.isDurable };
+  }
+
+  #known(digest: bigint): ReplicaWriteResult {
+    this.counters.knownCount += 1;
+    return { kind: "stored", digest, isDurable: this.#parts.isDurable };
+  }
+
+  #fetch(location: KeyLocation): Fetched | Promise<Fetched> {
+    if (this.slotOf(location.partition) < 0) return notOwner(location);
+    try {
+      const found = this.#store.get(location);
+      return found instanceof Promise ? found.catch(noTraceRefusalOf) : found;
+    } catch (error) {
+      return noTraceRefusalOf(error);
+    }
+  }
+
+  #enter(hash: bigint): ReplicaRefusal | "taken" | Promise<void> {
+    if (this.#isClosing) return refused("shutting_down", "this node is stopping");
+    const turn = this.#mutex.acquire(hash);
+    if (turn === "full") return refused("expired", "too many operations wait for keys that are being written");
+    this.#inFlightCount += 1;
+    return turn;
+  }
+
+  #leave(hash: bigint): void {
+    this.#mutex.release(hash);
+    this.#inFlightCount -= 1;
+    if (this.#inFlightCount > 0) return;
+    const waiting = this.#onIdle;
+    if (waiting.length > 0) this.#onIdle = [];
+    for (const wake of waiting) wake();
+  }
+}
