@@ -90,8 +90,12 @@ export class QuorumCoordinator implements Coordinator {
       return;
     }
     const { total, owners } = need;
-    const { n } = scope.settings;
-    const read = { scope, request, need: { total, owners, n, atLeast: request.atLeast } };
+    const { n, conflicts } = scope.settings;
+    const read = {
+      scope,
+      request,
+      need: { total, owners, n, atLeast: request.atLeast, isLww: conflicts === "lww" },
+    };
     new ReadOperation(this.#room, read, onAnswer).start();
   }
 

@@ -8,7 +8,7 @@
  */
 import { includes } from "../versioning/causal-context.ts";
 import { digestOf } from "../versioning/object-codec.ts";
-import { merge } from "../versioning/sibling-set.ts";
+import { merge, reduceLww } from "../versioning/sibling-set.ts";
 import type { CausalContext, SiblingSet } from "../versioning/types.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
 import { slotBit, slotCount } from "./quorum-core.ts";
@@ -41,6 +41,8 @@ export interface ReadNeed {
   /** slots of the bucket; others never count */
   readonly n: number;
   readonly atLeast: CausalContext | undefined;
+  /** the bucket lets the last write win: what is merged is reduced as the replicas reduce it, or repair never ends */
+  readonly isLww: boolean;
 }
 
 const PENDING: ReadVerdict = { kind: "pending" };
@@ -124,8 +126,9 @@ export class ReadCore {
     const targets: RepairTarget[] = [];
     if (verdict.kind !== "known" || verdict.set === undefined) return targets;
     for (const voter of this.voters) {
-      const isBehind = voter.digest !== verdict.digest && this.#hasVote(voter) && voter.seat.role === "owner";
-      if (isBehind) targets.push({ node: voter.seat.node, digest: voter.digest ?? 0n });
+      const isOwner = voter.seat.role === "owner" && slotBit(voter.slot, this.#need.n) !== 0;
+      if (isOwner && this.#hasVote(voter) && voter.digest !== verdict.digest)
+        targets.push({ node: voter.seat.node, digest: voter.digest ?? 0n });
     }
     return targets;
   }
@@ -175,38 +178,41 @@ export class ReadCore {
     const tally = newTally();
     for (const voter of this.voters) {
       const bit = slotBit(voter.slot, this.#need.n);
-      if (voter.state === "asked") {
+      const isAsked = voter.state === "asked";
+      if (isAsked) {
         tally.askedCount += 1;
-        tally.open |= bit;
-        if (!voter.isSlow) {
-          tally.awaitedCount += 1;
-          tally.awaited |= bit;
-        }
-      } else if (this.#hasVote(voter)) {
+        if (!voter.isSlow) tally.awaitedCount += 1;
+      }
+      if (this.#hasVote(voter)) {
         addVote(tally, voter, bit);
-      } else if (voter.state === "answered") {
-        // Its version is being fetched from another holder: it gets its vote with it.
+      } else if (isAsked || voter.state === "answered") {
+        // Who has answered without a vote gets it with the object that is fetched from another holder.
         tally.open |= bit;
-        if (!voter.isSuspect) tally.awaited |= bit;
+        if (!voter.isSlow && !voter.isSuspect) tally.awaited |= bit;
       }
     }
     return tally;
   }
 
   #hasVote(voter: ReadVoter): boolean {
-    if (voter.state !== "answered") return false;
+    // What a replica has named stays its version while its object is fetched, and is lost with a failed fetch.
+    if (voter.digest === undefined || voter.state === "failed") return false;
     return voter.set !== undefined || voter.digest === 0n || this.#isObjectHere(voter.digest);
   }
 
   #isObjectHere(digest: bigint | undefined): boolean {
     for (const voter of this.voters) {
-      if (voter.state === "answered" && voter.set !== undefined && voter.digest === digest) return true;
+      if (voter.set !== undefined && voter.digest === digest) return true;
     }
     return false;
   }
 
-  /** Versions that are known by digest only: one holder of each is asked for the object. */
+  /**
+   * Versions that are known by digest only: one holder of each is asked for the object. Not while the first object is
+   * under way: mostly it is the very one that the digests name.
+   */
   #askForMissingObjects(): void {
+    if (this.voters.some(isFirstObjectAwaited)) return;
     for (const voter of this.voters) {
       if (voter.state !== "answered" || this.#hasVote(voter) || this.#isFetching(voter.digest)) continue;
       this.#ask(voter, "object");
@@ -250,12 +256,22 @@ export class ReadCore {
     let set: SiblingSet | undefined;
     let digest = 0n;
     for (const voter of this.voters) {
-      if (voter.state !== "answered" || voter.set === undefined || voter.digest === digest) continue;
-      set = set === undefined ? voter.set : merge(set, voter.set);
-      digest = set === voter.set ? (voter.digest ?? 0n) : digestOf(set);
+      if (voter.set === undefined || voter.digest === digest) continue;
+      if (set === undefined) {
+        set = voter.set;
+        digest = voter.digest ?? 0n;
+        continue;
+      }
+      const merged = merge(set, voter.set);
+      set = this.#need.isLww ? reduceLww(merged) : merged;
+      digest = digestOf(set);
     }
     return { kind: "known", set, digest };
   }
+}
+
+function isFirstObjectAwaited(voter: ReadVoter): boolean {
+  return voter.state === "asked" && voter.question === "object" && voter.digest === undefined && !voter.isSlow;
 }
 
 function isAtLeast(set: SiblingSet | undefined, atLeast: CausalContext | undefined): boolean {

@@ -130,7 +130,7 @@ export class ReadRepair {
       if (target.node === this.#parts.self) this.#storeHere(task.location, version, onEnd);
       else {
         const request = { kind: "store", key: task.location, ...version } as const;
-        this.#parts.peers.call(target.node, request, REPAIR_TIMEOUT_MS, (result) => onEnd(isStored(result)));
+        this.#parts.peers.call(target.node, request, REPAIR_TIMEOUT_MS, (result) => onEnd(hasStored(result)));
       }
     }
   }
@@ -141,13 +141,13 @@ export class ReadRepair {
     onEnd: (isStored: boolean) => void,
   ): void {
     this.#parts.local.store(location, version).then(
-      (result) => onEnd(isStored(result)),
+      (result) => onEnd(hasStored(result)),
       () => onEnd(false),
     );
   }
 }
 
-function isStored(result: CallResult | ReplicaWriteResult): boolean {
+function hasStored(result: CallResult | ReplicaWriteResult): boolean {
   return result.kind === "stored";
 }
 

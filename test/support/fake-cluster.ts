@@ -1,0 +1,225 @@
+/**
+ * Whole coordinators over fake replicas and a fake network: real cores, real hand-overs, real peer handler, virtual
+ * time. Every node owns its slot of every partition, or none. Messages take what the test says, or are lost.
+ */
+import type { BucketSettings } from "../../services/base/bucket-settings.ts";
+import { type BucketName, type NodeId, parseBucketName, parseNodeId } from "../../services/base/ids.ts";
+import type { Log } from "../../services/base/ports.ts";
+import type { GetAnswer, KeyName, Knobs, WriteAnswer } from "../../services/coordinator/contract.ts";
+import { QuorumCoordinator } from "../../services/coordinator/coordinator.ts";
+import type { MissedWrite, RepairTask, ScannedKey } from "../../services/coordinator/needs.ts";
+import type { CallResult, PeerRequest, Peers } from "../../services/peers/messages.ts";
+import { PeerRequests } from "../../services/peers/peer-handler.ts";
+import { locate } from "../../services/placement/partitioner.ts";
+import type { PlacementTable, SlotHolder } from "../../services/placement/types.ts";
+import { ReadRepair } from "../../services/repair/read-repair.ts";
+import { FakeClock } from "./fake-clock.ts";
+import { FakeReplica } from "./fake-replica.ts";
+
+/** How a message between two nodes fares. */
+export interface Fate {
+  /** −1: the request never arrives */
+  readonly thereMs: number;
+  /** −1: the reply never arrives */
+  readonly backMs: number;
+}
+
+/** One node of the fake cluster. */
+export interface FakeNode {
+  readonly id: NodeId;
+  readonly replica: FakeReplica;
+  readonly coordinator: QuorumCoordinator;
+  readonly repair: ReadRepair;
+  readonly requests: PeerRequests;
+  readonly repairs: RepairTask[];
+  readonly missed: MissedWrite[];
+  /** others know that it is away: calls to it are never sent */
+  isAway: boolean;
+}
+
+/** What a test may set. */
+export interface FakeClusterOptions {
+  /** nodes with slots 0 … n − 1 come first; the others hold none */
+  readonly nodeCount?: number;
+  readonly n?: number;
+  readonly settings?: Partial<BucketSettings>;
+  readonly fateOf?: (from: NodeId, to: NodeId, request: PeerRequest) => Fate;
+}
+
+const SILENT: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const PARTITION_COUNT = 64;
+const DEFAULTS: Knobs = { sloppy: true, timeoutMs: 2_000, explain: false };
+
+/** The knobs of a test request. */
+export function knobs(changed: Partial<Knobs> = {}): Knobs {
+  return { ...DEFAULTS, ...changed };
+}
+
+/** A cluster in one process. */
+export class FakeCluster {
+  readonly clock: FakeClock = new FakeClock();
+  readonly nodes: FakeNode[] = [];
+  readonly table: PlacementTable;
+  readonly settings: BucketSettings;
+  /** every call that was sent, in order */
+  readonly sent: { readonly from: NodeId; readonly to: NodeId; readonly request: PeerRequest }[] = [];
+  fateOf: (from: NodeId, to: NodeId, request: PeerRequest) => Fate;
+
+  constructor(options: FakeClusterOptions = {}) {
+    const n = options.n ?? 3;
+    this.settings = { n, r: 2, w: 2, conflicts: "siblings", blindWrites: "overwrite", ...options.settings };
+    this.fateOf = options.fateOf ?? (() => ({ thereMs: 1, backMs: 1 }));
+    const ids = Array.from({ length: options.nodeCount ?? n }, (_, at) => nodeId(`node${at}`));
+    this.table = fakeTable(ids, n);
+    for (const [at, id] of ids.entries()) this.nodes.push(this.#node(id, at < n ? at : -1, at + 1));
+  }
+
+  node(at: number): FakeNode {
+    const node = this.nodes[at];
+    if (node === undefined) throw new Error(`no node ${at}`);
+    return node;
+  }
+
+  name(key = "alice", bucket = "carts"): KeyName {
+    return { bucket: bucketName(bucket), key: Buffer.from(key) };
+  }
+
+  /** PUT through a node; time runs until it answers. */
+  put(at: number, value: string, more: Partial<Parameters<QuorumCoordinator["put"]>[0]> = {}): Promise<WriteAnswer> {
+    const request = { name: this.name(), knobs: knobs(), contentType: "text/plain", bytes: Buffer.from(value) };
+    return this.run(this.node(at).coordinator.put({ ...request, context: undefined, ...more }));
+  }
+
+  /** DELETE through a node; time runs until it answers. */
+  delete(at: number, more: Partial<Parameters<QuorumCoordinator["delete"]>[0]> = {}): Promise<WriteAnswer> {
+    return this.run(
+      this.node(at).coordinator.delete({ name: this.name(), knobs: knobs(), context: undefined, ...more }),
+    );
+  }
+
+  /** GET through a node; time runs until it answers. */
+  get(at: number, more: Partial<Parameters<QuorumCoordinator["get"]>[0]> = {}): Promise<GetAnswer> {
+    return this.run(this.node(at).coordinator.get({ name: this.name(), knobs: knobs(), ...more }));
+  }
+
+  /** Lets time pass, a millisecond at a time, until the promise settles; throws when it does not within 40 s. */
+  async run<T>(promise: Promise<T>): Promise<T> {
+    let isSettled = false;
+    const settled = promise.finally(() => {
+      isSettled = true;
+    });
+    settled.catch(() => undefined);
+    await this.clock.advance(0);
+    for (let ms = 0; !isSettled && ms < 40_000; ms += 1) await this.clock.advance(1);
+    if (!isSettled) throw new Error("an operation never settled");
+    return settled;
+  }
+
+  #node(id: NodeId, slot: number, actor: number): FakeNode {
+    const replica = new FakeReplica(this.clock, actor, slot);
+    const peers = this.#peersOf(id);
+    const repairs: RepairTask[] = [];
+    const missed: MissedWrite[] = [];
+    const repair = new ReadRepair({ self: id, clock: this.clock, peers, local: replica });
+    const coordinator = new QuorumCoordinator({
+      self: id,
+      clock: this.clock,
+      placement: { table: () => this.table },
+      buckets: { settingsOf: () => this.settings },
+      local: replica,
+      peers,
+      scan: { scan: (partition, from, limit) => Promise.resolve(this.#scan(replica, { partition, from, limit })) },
+      repairs: {
+        repair: (task) => {
+          repairs.push(task);
+          repair.repair(task);
+        },
+      },
+      handoff: { missed: (write) => void missed.push(write) },
+    });
+    const requests = new PeerRequests({ replica, log: SILENT });
+    for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
+    return { id, replica, coordinator, repair, requests, repairs, missed, isAway: false };
+  }
+
+  #scan(replica: FakeReplica, run: { readonly partition: number; readonly from: bigint; readonly limit: number }) {
+    const entries: ScannedKey[] = [];
+    for (const [text, set] of replica.held) {
+      const key = Buffer.from(text, "latin1");
+      const zero = key.indexOf(0);
+      const bucket = bucketName(key.subarray(0, zero).toString());
+      const place = locate({ bucket, key: key.subarray(zero + 1) }, PARTITION_COUNT);
+      if (place.partition !== run.partition || place.hash < run.from) continue;
+      entries.push({ hash: place.hash, key, isTombstone: set.siblings.length === 0 });
+    }
+    entries.sort((a, b) => (a.hash < b.hash ? -1 : 1));
+    return { entries: entries.slice(0, run.limit), nextHash: entries[run.limit]?.hash };
+  }
+
+  #peersOf(from: NodeId): Peers {
+    const nodeOf = (id: NodeId): FakeNode | undefined => this.nodes.find((node) => node.id === id);
+    return {
+      isReachable: (id) => nodeOf(id)?.isAway === false,
+      call: (to, request, budgetMs, onResult) => {
+        const target = nodeOf(to);
+        if (target === undefined || target.isAway) {
+          onResult({ kind: "unsent", reason: "no_link" });
+          return;
+        }
+        this.sent.push({ from, to, request });
+        this.#deliver({ from, target, request, budgetMs }, onResult);
+      },
+    };
+  }
+
+  #deliver(
+    call: {
+      readonly from: NodeId;
+      readonly target: FakeNode;
+      readonly request: PeerRequest;
+      readonly budgetMs: number;
+    },
+    onResult: (result: CallResult) => void,
+  ): void {
+    const { thereMs, backMs } = this.fateOf(call.from, call.target.id, call.request);
+    let isOver = false;
+    const end = (result: CallResult): void => {
+      if (isOver) return;
+      isOver = true;
+      onResult(result);
+    };
+    this.clock.setTimer(call.budgetMs, () => end({ kind: "lost", reason: "timeout" }));
+    if (thereMs < 0) return;
+    this.clock.setTimer(thereMs, () => {
+      call.target.requests.handle(call.from, call.request, call.budgetMs - thereMs, (reply) => {
+        if (backMs >= 0) this.clock.setTimer(backMs, () => end(reply));
+      });
+    });
+  }
+}
+
+function fakeTable(ids: readonly NodeId[], n: number): PlacementTable {
+  const owners: readonly SlotHolder[] = ids.slice(0, n).map((node, slot) => ({ node, slot }));
+  return {
+    partitionCount: PARTITION_COUNT,
+    replicaCount: n,
+    ringHash: 0xabcn,
+    members: ids.map((id) => ({ id, zone: `zone-${id}`, host: id, weight: 1 })),
+    ownersOf: () => owners,
+    fallbacksOf: () => ids.slice(n),
+    slotOf: (_partition, node) => owners.find((owner) => owner.node === node)?.slot ?? -1,
+    zoneOf: (node) => `zone-${node}`,
+  };
+}
+
+function nodeId(text: string): NodeId {
+  const id = parseNodeId(text);
+  if (id === undefined) throw new Error(`no node id: ${text}`);
+  return id;
+}
+
+function bucketName(text: string): BucketName {
+  const bucket = parseBucketName(text);
+  if (bucket === undefined) throw new Error(`no bucket name: ${text}`);
+  return bucket;
+}
