@@ -18,7 +18,6 @@ const SHARE: Readonly<Record<WorkClass, number>> = {
 export class Admission {
   #requests = 0;
   #bytes = 0;
-  #shed = 0;
   readonly #maxRequests: number;
   readonly #maxBytes: number;
 
@@ -40,16 +39,10 @@ export class Admission {
     return this.#bytes;
   }
 
-  /** requests refused since the start */
-  get shedCount(): number {
-    return this.#shed;
-  }
-
   /** Takes a request of `bytes` in, or refuses it: then nothing is counted and `leave` must not be called. */
   tryEnter(work: WorkClass, bytes: number): boolean {
     const share = SHARE[work];
     if (this.#requests >= this.#maxRequests * share || this.#bytes + bytes > this.#maxBytes * share) {
-      this.#shed += 1;
       return false;
     }
     this.#requests += 1;

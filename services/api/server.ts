@@ -22,7 +22,7 @@ import type { Incoming, Reply, Route, WorkClass } from "./exchange.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusal, refusalForNow } from "./problem.ts";
 import { type FailureContext, failureReply } from "./reply.ts";
-import { type RouteDurations, recordDuration, routeDurations } from "./request-metrics.ts";
+import { type RouteDurations, recordDuration, routeDurations, shedCounters } from "./request-metrics.ts";
 import { allRoutes } from "./routes.ts";
 import { unmatchedReply } from "./unmatched.ts";
 
@@ -49,6 +49,7 @@ class Server implements ApiServer {
   readonly #app: FastifyInstance;
   readonly #admission = new Admission();
   readonly #unmatched: Counter;
+  readonly #shed: Readonly<Record<WorkClass, Counter>>;
   readonly #idPrefix: string;
   readonly #routes: readonly Route[];
   #lastId = 0;
@@ -59,6 +60,7 @@ class Server implements ApiServer {
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
     const help = "Requests that no route took: unknown paths and methods.";
     this.#unmatched = deps.metrics.counter({ name: "gyre_http_unmatched_requests_total", help });
+    this.#shed = shedCounters(deps.metrics);
     this.#routes = allRoutes(deps, () => this.#closing !== undefined);
     this.#app = this.#build();
     this.inject = this.#app.inject.bind(this.#app);
@@ -152,6 +154,7 @@ class Server implements ApiServer {
     }
     const bytes = announcedBytes(request, route);
     if (!this.#admission.tryEnter(route.work, bytes)) {
+      this.#shed[route.work].add();
       this.#write(request, reply, failureReply(refusalForNow("overloaded", overloadWords(route.work))));
       return false;
     }
@@ -218,10 +221,6 @@ class Server implements ApiServer {
     metrics.gauge(
       { name: "gyre_http_inflight_bytes", help: "Bytes of client requests under way." },
       () => this.#admission.bytes,
-    );
-    metrics.gauge(
-      { name: "gyre_http_shed_requests", help: "Client requests refused as overload since the start." },
-      () => this.#admission.shedCount,
     );
   }
 }

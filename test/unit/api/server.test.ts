@@ -1,0 +1,246 @@
+/** The listener itself: hostile bytes, overload, and a stop that loses nothing and never hangs. */
+import { connect, type Socket } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { answerClientError } from "../../../services/api/client-error.ts";
+import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
+import type { GetAnswer } from "../../../services/coordinator/contract.ts";
+import { type ApiNode, apiNode } from "../../support/api-node.ts";
+
+let here: ApiNode;
+let port: number;
+const sockets: Socket[] = [];
+beforeEach(async () => {
+  here = apiNode();
+  port = Number((await here.api.listen("127.0.0.1:0")).split(":")[1]);
+});
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await here.api.close();
+});
+
+interface Connection {
+  readonly socket: Socket;
+  /** all bytes so far, once they contain `text`; rejects when the connection ends before */
+  until(text: string): Promise<string>;
+  readonly closed: Promise<string>;
+}
+
+function open(): Connection {
+  const socket = connect(port, "127.0.0.1");
+  sockets.push(socket);
+  let received = "";
+  const waiting: { text: string; resolve: (all: string) => void; reject: (error: Error) => void }[] = [];
+  const look = (isEnd: boolean): void => {
+    for (const one of waiting.splice(0)) {
+      if (received.includes(one.text)) one.resolve(received);
+      else if (isEnd) one.reject(new Error(`closed after ${JSON.stringify(received)}`));
+      else waiting.push(one);
+    }
+  };
+  socket.setEncoding("utf8").on("data", (data) => {
+    received += String(data);
+    look(false);
+  });
+  socket.on("error", () => undefined);
+  const closed = new Promise<string>((resolve) => {
+    socket.on("close", () => {
+      look(true);
+      resolve(received);
+    });
+  });
+  const until = (text: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      waiting.push({ text, resolve, reject });
+      look(socket.destroyed);
+    });
+  return { socket, until, closed };
+}
+
+/** A read that waits until it is let go. */
+function held(): { readonly letGo: () => void; readonly asked: Promise<void> } {
+  const release = Promise.withResolvers<GetAnswer>();
+  const asked = Promise.withResolvers<void>();
+  here.coordinator.answers.get = () => {
+    asked.resolve();
+    return release.promise;
+  };
+  return { letGo: () => release.resolve({ kind: "not_found" }), asked: asked.promise };
+}
+
+const GET = "GET /v1/kv/b/k HTTP/1.1\r\nhost: h\r\n\r\n";
+
+describe("bytes that are no request", () => {
+  it.each([
+    ["garbage\r\n\r\n", 400],
+    ["GET /v1/kv/b/k HTTP/1.1\r\nhost: h\r\nx: y\0z\r\n\r\n", 400],
+    [`GET /${"a".repeat(40_000)} HTTP/1.1\r\nhost: h\r\n\r\n`, 431],
+    [`GET / HTTP/1.1\r\nhost: h\r\nx: ${"a".repeat(40_000)}\r\n\r\n`, 431],
+    ["PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400],
+    ["PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ncontent-length: abc\r\n\r\n", 400],
+    ["PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", 400],
+  ])("are answered with a problem document and a closed connection (case %#)", async (bytes, status) => {
+    const { socket, closed } = open();
+    socket.write(bytes);
+    const text = await closed;
+    expect(text.startsWith(`HTTP/1.1 ${status} `)).toBe(true);
+    expect(text).toContain("content-type: application/problem+json");
+    expect(text.toLowerCase()).toContain("gyre-request-id: 1234abcd-");
+    expect(JSON.parse(text.slice(text.indexOf("\r\n\r\n") + 4))).toMatchObject({ status, code: "invalid_request" });
+  });
+
+  it("that stop coming are 408", () => {
+    const written: string[] = [];
+    const socket = {
+      writable: true,
+      destroyed: false,
+      end: (text: string) => written.push(text),
+      destroy: () => undefined,
+    };
+    answerClientError({ code: "ERR_HTTP_REQUEST_TIMEOUT" }, socket, "id-1");
+    expect(written[0]).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
+    expect(JSON.parse(written[0]?.split("\r\n\r\n")[1] ?? "")).toMatchObject({ status: 408, outcome: "not_applied" });
+  });
+
+  it("of a client that is gone are answered by nothing", () => {
+    let isDestroyed = false;
+    const socket = {
+      writable: true,
+      destroyed: false,
+      end: () => expect.fail("wrote"),
+      destroy: () => (isDestroyed = true),
+    };
+    answerClientError({ code: "ECONNRESET" }, socket, "id-1");
+    expect(isDestroyed).toBe(true);
+  });
+
+  it("in headers of 20 KiB are still a request: a context and a long key fit", async () => {
+    const { socket, until } = open();
+    socket.write(`GET /v1/kv/b/${"%41".repeat(1_024)} HTTP/1.1\r\nhost: h\r\nx: ${"a".repeat(20_000)}\r\n\r\n`);
+    expect(await until("not_found")).toContain("404 Not Found");
+  });
+});
+
+describe("overload", () => {
+  it("refuses the request over the limit at once with 503, Retry-After and not_applied, and recovers", async () => {
+    const { letGo } = held();
+    const share = MAX_INFLIGHT_REQUESTS * 0.9375;
+    const waiting = Array.from({ length: share }, () => here.api.inject({ url: "/v1/kv/b/k" }));
+    await expect.poll(() => here.coordinator.gets.length).toBe(share);
+    const shed = await here.api.inject({ url: "/v1/kv/b/k" });
+    expect([shed.statusCode, shed.json().code, shed.json().outcome, shed.json().retryable]).toEqual([
+      503,
+      "overloaded",
+      "not_applied",
+      true,
+    ]);
+    expect(shed.headers["retry-after"]).toBe("1");
+    const write = await here.api.inject({ method: "PUT", url: "/v1/kv/b/k", payload: "x" });
+    expect(write.statusCode).toBe(200);
+    expect((await here.api.inject({ url: "/v1/kv/b" })).statusCode).toBe(503);
+    expect((await here.api.inject({ url: "/readyz" })).statusCode).toBe(200);
+    letGo();
+    await Promise.all(waiting);
+    expect((await here.api.inject({ url: "/v1/kv/b/k" })).statusCode).toBe(404);
+    const { body } = await here.api.inject({ url: "/metrics" });
+    expect(body).toContain('gyre_http_shed_requests_total{class="read"} 1\n');
+    expect(body).toContain('gyre_http_shed_requests_total{class="list"} 1\n');
+  });
+
+  it("counts announced bytes before the body is read", async () => {
+    const announced = open();
+    const head = `PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ncontent-length: 1048576\r\n\r\n`;
+    announced.socket.write(head);
+    const others = Array.from({ length: 63 }, open);
+    for (const { socket } of others) socket.write(head);
+    const inflight = async (): Promise<string | undefined> =>
+      /^gyre_http_inflight_bytes (\d+)$/m.exec((await here.api.inject({ url: "/metrics" })).body)?.[1];
+    await expect.poll(inflight).toBe(String(64 * 1_048_576));
+    const late = open();
+    late.socket.write(head);
+    expect(await late.until("overloaded")).toContain("503 Service Unavailable");
+    for (const { socket } of [announced, ...others]) socket.destroy();
+    await expect.poll(inflight).toBe("0");
+  });
+
+  it("forgets a client that went away before its answer", async () => {
+    const { letGo, asked } = held();
+    const { socket } = open();
+    socket.write(GET);
+    await asked;
+    socket.destroy();
+    const inflight = async (): Promise<string> => (await here.api.inject({ url: "/metrics" })).body;
+    await expect.poll(inflight).toContain('status="aborted"');
+    // The scrape itself is the one request under way.
+    expect(await inflight()).toContain("gyre_http_inflight_requests 1\n");
+    letGo();
+  });
+});
+
+describe("a stop", () => {
+  it("finishes what is under way, refuses what comes late, and is over as soon as that is done", async () => {
+    const { letGo, asked } = held();
+    const busy = open();
+    busy.socket.write(GET);
+    await asked;
+    const late = open();
+    late.socket.write("GET /livez HTTP/1.1\r\nhost: h\r\n");
+    await expect.poll(() => late.socket.pending).toBe(false);
+    let isClosed = false;
+    const closing = here.api.close().then(() => (isClosed = true));
+    late.socket.write("\r\n");
+    late.socket.write("GET /v1/kv/b/k HTTP/1.1\r\nhost: h\r\n\r\n");
+    const text = await late.closed;
+    expect(text).toContain("200 OK");
+    expect(text.toLowerCase()).toContain("connection: close");
+    expect(isClosed).toBe(false);
+    letGo();
+    const answer = await busy.closed;
+    expect(answer).toContain("404 Not Found");
+    expect(answer.toLowerCase()).toContain("connection: close");
+    await closing;
+    expect(isClosed).toBe(true);
+  });
+
+  it("answers a late request on a live connection with 503 shutting_down and closes it", async () => {
+    const { letGo, asked } = held();
+    const busy = open();
+    busy.socket.write(GET);
+    await asked;
+    const late = open();
+    late.socket.write("GET /v1/kv/b/k HTTP/1.1\r\nhost: h\r\n");
+    const ready = open();
+    ready.socket.write("GET /readyz HTTP/1.1\r\nhost: h\r\n");
+    // Both have reached the server once another request that was sent after them is answered.
+    const marker = open();
+    marker.socket.write("GET /livez HTTP/1.1\r\nhost: h\r\n\r\n");
+    await marker.until("ok\n");
+    const closing = here.api.close();
+    late.socket.write("\r\n");
+    ready.socket.write("\r\n");
+    expect(await late.closed).toMatch(/503 Service Unavailable[^]*connection: close[^]*"code":"shutting_down"/i);
+    expect(await ready.closed).toMatch(/503 Service Unavailable[^]*"code":"not_ready"[^]*this node is stopping/);
+    letGo();
+    await closing;
+  });
+
+  it("does not wait for idle connections, nor for a second call", async () => {
+    const idle = open();
+    idle.socket.write("GET /livez HTTP/1.1\r\nhost: h\r\n\r\n");
+    await idle.until("ok\n");
+    const [first, second] = [here.api.close(), here.api.close()];
+    expect(first).toBe(second);
+    await first;
+    await idle.closed;
+    await expect(
+      new Promise((resolve, reject) => connect(port, "127.0.0.1", () => resolve(1)).on("error", reject)),
+    ).rejects.toThrow("ECONNREFUSED");
+  });
+});
+
+describe("listening", () => {
+  it("fails with the system's code when the port is taken", async () => {
+    const other = apiNode();
+    await expect(other.api.listen(`127.0.0.1:${port}`)).rejects.toMatchObject({ code: "EADDRINUSE" });
+    await other.api.close();
+  });
+});
