@@ -50,6 +50,7 @@ export class BucketDirectory {
   #share: ShareRecord = () => Promise.resolve(1);
   #lastWrite: Promise<void> = Promise.resolve();
   #encoded: Buffer | undefined;
+  #isUnwritten = false;
 
   /** Throws `BucketRecordsError` when the document is corrupt: an error is not an absence. */
   constructor(parts: BucketDirectoryParts) {
@@ -61,13 +62,14 @@ export class BucketDirectory {
     const read = decodeBucketRecords(bytes);
     if (read.kind === "corrupt") throw new BucketRecordsError(`the document of buckets is corrupt: ${read.reason}`);
     for (const record of read.records) this.#take(record);
+    this.#isUnwritten = false;
   }
 
   /** Takes what the cluster has agreed on: N and the defaults. */
   configure(agreed: { readonly replicaCount: number; readonly defaults: BucketSettings }): void {
     this.#replicaCount = agreed.replicaCount;
     this.#lookup.clear(agreed.defaults);
-    for (const record of this.#records.values()) this.#take(record);
+    for (const record of this.#records.values()) this.#index(record);
   }
 
   /** Who is told of changes; before that nobody is. */
@@ -137,7 +139,8 @@ export class BucketDirectory {
       this.#take(record);
       taken += 1;
     }
-    if (taken > 0) await this.#write();
+    // Also when an earlier write failed: what is answered as known must be durable.
+    if (this.#isUnwritten) await this.#write();
     return taken;
   }
 
@@ -178,17 +181,28 @@ export class BucketDirectory {
     return this.#records.has(name) || this.#records.size < MAX_BUCKETS;
   }
 
+  #index(record: BucketRecord): void {
+    const name = parseBucketName(record.name);
+    if (name === undefined) return;
+    this.#lookup.set(name, record.settings && cappedAt(record.settings, this.#replicaCount));
+  }
+
   #take(record: BucketRecord): void {
     const name = parseBucketName(record.name);
     if (name === undefined) return;
     this.#records.set(name, record);
-    this.#lookup.set(name, record.settings && cappedAt(record.settings, this.#replicaCount));
+    this.#index(record);
     this.#encoded = undefined;
+    this.#isUnwritten = true;
   }
 
   /** One write at a time; each holds everything that was known when it began. */
   #write(): Promise<void> {
-    const write = (): Promise<void> => this.#parts.documents.write(BUCKETS_DOCUMENT, this.encoded());
+    const write = async (): Promise<void> => {
+      const bytes = this.encoded();
+      await this.#parts.documents.write(BUCKETS_DOCUMENT, bytes);
+      if (bytes === this.#encoded) this.#isUnwritten = false;
+    };
     this.#lastWrite = this.#lastWrite.then(write, write);
     return this.#lastWrite;
   }
