@@ -1,0 +1,12 @@
+/** The windows that a node looks out of, all in one hand: production passes adapters, the simulator its own. */
+import type { Disk } from "../../storage/ports.ts";
+import type { Clock, Log, Network, Random } from "../base/ports.ts";
+
+/** Everything of the world that a node may touch. */
+export interface NodeWindows {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly network: Network;
+  readonly disk: Disk;
+  readonly log: Log;
+}
