@@ -1,0 +1,138 @@
+/**
+ * Random schedules of whole coordinators: with R + W > N every read that begins after a write was acknowledged sees it
+ * or something that superseded it; what was `not_applied` is nowhere; every operation ends in its time.
+ */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { GetAnswer, WriteAnswer } from "../../../services/coordinator/contract.ts";
+import { covers } from "../../../services/versioning/causal-context.ts";
+import type { CausalContext, Dot } from "../../../services/versioning/types.ts";
+import { FakeCluster, type Fate, knobs } from "../../support/fake-cluster.ts";
+import type { StoreFault } from "../../support/fake-replica.ts";
+
+const TIMEOUT_MS = 60;
+const FAULTS: readonly (StoreFault | undefined)[] = [
+  undefined,
+  undefined,
+  undefined,
+  "disk_full",
+  "shutting_down",
+  "failed_but_stored",
+  "failed_and_lost",
+];
+
+interface Step {
+  readonly kind: "put" | "delete" | "get" | "fault" | "away";
+  readonly at: number;
+  readonly waitMs: number;
+  readonly isBlind: boolean;
+  readonly fault: StoreFault | undefined;
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constantFrom("put", "put", "put", "delete", "get", "get", "get", "fault", "away"),
+  at: fc.nat(3),
+  waitMs: fc.nat(12),
+  isBlind: fc.boolean(),
+  fault: fc.constantFrom(...FAULTS),
+});
+const fate: fc.Arbitrary<Fate> = fc
+  .record({ thereMs: fc.nat(15), backMs: fc.nat(15), lost: fc.nat(11) })
+  .map(({ thereMs, backMs, lost }) => ({ thereMs: lost === 0 ? -1 : thereMs, backMs: lost === 1 ? -1 : backMs }));
+
+interface Write {
+  readonly value: string;
+  readonly answer: WriteAnswer;
+}
+
+/** What the history has proved; asserted after each answer. */
+class History {
+  readonly writes: Write[] = [];
+  readonly acked: { readonly dot: Dot; readonly value: string }[] = [];
+  context: CausalContext | undefined;
+
+  onWrite(write: Write): void {
+    this.writes.push(write);
+    if (write.answer.kind !== "applied") return;
+    this.acked.push({ dot: write.answer.dot, value: write.value });
+    this.context = write.answer.context;
+  }
+
+  /** `ackedBefore`: how many writes had been acknowledged when the read began. */
+  onRead(answer: GetAnswer, ackedBefore: number): void {
+    if (answer.kind === "failed") return;
+    const known = answer.kind === "found" ? answer.set.clock : answer.kind === "deleted" ? answer.context : undefined;
+    if (known !== undefined) this.context = known;
+    for (const acked of this.acked.slice(0, ackedBefore)) {
+      const isSeen = known !== undefined && covers(known, acked.dot);
+      expect(isSeen, `a read misses the acknowledged ${acked.value}`).toBe(true);
+    }
+  }
+}
+
+async function play(cluster: FakeCluster, steps: readonly Step[], history: History): Promise<void> {
+  const running: Promise<void>[] = [];
+  for (const [order, what] of steps.entries()) {
+    await cluster.clock.advance(what.waitMs);
+    const node = cluster.node(what.at);
+    const startMs = cluster.clock.monotonicMs();
+    const ended = (): void => expect(cluster.clock.monotonicMs() - startMs).toBeLessThanOrEqual(TIMEOUT_MS + 10);
+    const common = { name: cluster.name(), knobs: knobs({ timeoutMs: TIMEOUT_MS }) };
+    if (what.kind === "fault") node.replica.storeFault = what.fault;
+    if (what.kind === "away") node.isAway = !node.isAway;
+    if (what.kind === "get") {
+      const ackedBefore = history.acked.length;
+      const onAnswer = (answer: GetAnswer): void => {
+        ended();
+        history.onRead(answer, ackedBefore);
+      };
+      running.push(node.coordinator.get(common).then(onAnswer));
+    }
+    const context = what.isBlind ? undefined : history.context;
+    const value = `v${order}`;
+    const onWritten = (answer: WriteAnswer): void => {
+      ended();
+      history.onWrite({ value, answer });
+    };
+    if (what.kind === "delete") running.push(node.coordinator.delete({ ...common, context }).then(onWritten));
+    if (what.kind === "put") {
+      const put = { ...common, context, contentType: "text/plain", bytes: Buffer.from(value) };
+      running.push(node.coordinator.put(put).then(onWritten));
+    }
+  }
+  const all = Promise.all(running);
+  await cluster.run(all);
+}
+
+describe("with R + W > N", () => {
+  test(
+    "a read sees every write acknowledged before it began; what was not applied is nowhere",
+    { timeout: 60_000 },
+    () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.array(step, { minLength: 4, maxLength: 24 }),
+          fc.infiniteStream(fate),
+          fc.constantFrom({ r: 2, w: 2 }, { r: 1, w: 3 }, { r: 3, w: 1 }),
+          async (steps, fates, quorum) => {
+            const cluster = new FakeCluster({ nodeCount: 4, settings: quorum });
+            cluster.fateOf = () => fates.next().value ?? { thereMs: 1, backMs: 1 };
+            const history = new History();
+            await play(cluster, steps, history);
+            await cluster.clock.advance(10_000);
+            const stored = new Set(
+              cluster.nodes.flatMap((node) =>
+                node.replica.everStored.flatMap((set) =>
+                  set.siblings.map((sibling) => Buffer.from(sibling.bytes).toString()),
+                ),
+              ),
+            );
+            for (const { value, answer } of history.writes) {
+              if (answer.kind === "failed" && answer.outcome === "not_applied") expect(stored).not.toContain(value);
+            }
+          },
+        ),
+        { numRuns: 300 },
+      ),
+  );
+});

@@ -1,0 +1,124 @@
+/** Read repair: after the answer, bounded, one task per key, everywhere it is lacking. */
+import { describe, expect, test } from "vitest";
+import { type NodeId, parseNodeId } from "../../../services/base/ids.ts";
+import { MAX_QUEUED_REPAIRS, MAX_RUNNING_REPAIRS } from "../../../services/base/limits.ts";
+import type { CallResult, PeerRequest } from "../../../services/peers/messages.ts";
+import { ReadRepair } from "../../../services/repair/read-repair.ts";
+import { contextOf } from "../../../services/versioning/causal-context.ts";
+import { decodeSet, digestOf } from "../../../services/versioning/object-codec.ts";
+import { merge } from "../../../services/versioning/sibling-set.ts";
+import type { SiblingSet } from "../../../services/versioning/types.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { FakeReplica } from "../../support/fake-replica.ts";
+
+function node(name: string): NodeId {
+  const id = parseNodeId(name);
+  if (id === undefined) throw new Error(name);
+  return id;
+}
+const [SELF, B, C] = [node("self"), node("b"), node("c")];
+
+function version(actor: number): SiblingSet {
+  const dot = { actor, counter: 10 };
+  return {
+    clock: contextOf([dot], []),
+    siblings: [{ dot, expiresAtMs: 0, contentType: "text/plain", bytes: Buffer.from(`${actor}`) }],
+  };
+}
+
+function room() {
+  const clock = new FakeClock();
+  const replica = new FakeReplica(clock, 1, 0);
+  const calls: { to: NodeId; request: PeerRequest; end: (result: CallResult) => void }[] = [];
+  const peers = {
+    isReachable: () => true,
+    call: (to: NodeId, request: PeerRequest, _budgetMs: number, end: (result: CallResult) => void) => {
+      calls.push({ to, request, end });
+    },
+  };
+  return { clock, replica, calls, repair: new ReadRepair({ self: SELF, clock, peers, local: replica }) };
+}
+
+function task(key: string, set: SiblingSet, targets: readonly NodeId[]) {
+  const location = { partition: 0, hash: 1n, key: Buffer.from(`carts\0${key}`) };
+  return { location, set, digest: digestOf(set), targets: targets.map((to) => ({ node: to, digest: 5n })) };
+}
+
+const STORED: CallResult = { kind: "stored", slot: 1, digest: 1n, isDurable: true };
+
+describe("read repair", () => {
+  test("sends the merged version with what the replica held, and never in the turn of the read", async () => {
+    const { clock, calls, repair } = room();
+    const set = version(3);
+    repair.repair(task("a", set, [B, C]));
+    expect(calls).toEqual([]);
+    await clock.advance(0);
+    expect(calls.map((call) => call.to)).toEqual([B, C]);
+    const request = calls[0]?.request;
+    if (request?.kind !== "store") throw new Error("no store");
+    expect([request.baseDigest, request.digest]).toEqual([5n, digestOf(set)]);
+    const decoded = decodeSet(request.object);
+    expect(decoded.kind === "set" && digestOf(decoded.set)).toBe(digestOf(set));
+    for (const call of calls) call.end(STORED);
+    expect(repair.counts()).toMatchObject({ repairedCount: 2, failedCount: 0, runningNow: 0 });
+  });
+
+  test("repairs this node itself through its replica", async () => {
+    const { clock, replica, repair } = room();
+    repair.repair(task("a", version(3), [SELF]));
+    await clock.advance(1);
+    expect(replica.held.size).toBe(1);
+    expect(repair.counts().repairedCount).toBe(1);
+  });
+
+  test("counts what refuses or is lost, and goes on", async () => {
+    const { clock, calls, repair } = room();
+    repair.repair(task("a", version(3), [B, C]));
+    await clock.advance(0);
+    calls[0]?.end({ kind: "refused", reason: "disk_full", detail: "" });
+    calls[1]?.end({ kind: "lost", reason: "timeout" });
+    expect(repair.counts()).toMatchObject({ repairedCount: 0, failedCount: 2, runningNow: 0 });
+  });
+
+  test("keeps one task per key: findings about the same key are joined", async () => {
+    const { clock, calls, repair } = room();
+    for (let at = 0; at < MAX_RUNNING_REPAIRS; at += 1) repair.repair(task(`busy${at}`, version(3), [B]));
+    await clock.advance(0);
+    repair.repair(task("a", version(3), [B]));
+    repair.repair(task("a", version(4), [C]));
+    expect(repair.counts().queuedNow).toBe(1);
+    calls[0]?.end(STORED);
+    await clock.advance(0);
+    const last = calls.slice(MAX_RUNNING_REPAIRS);
+    expect(last.map((call) => call.to)).toEqual([B, C]);
+    const both = digestOf(merge(version(3), version(4)));
+    expect(last.map((call) => (call.request.kind === "store" ? call.request.digest : 0n))).toEqual([both, both]);
+  });
+
+  test("runs few at a time, forgets the oldest when its queue is full, and says how many", async () => {
+    const { clock, calls, repair } = room();
+    for (let at = 0; at < MAX_RUNNING_REPAIRS; at += 1) repair.repair(task(`busy${at}`, version(3), [B]));
+    await clock.advance(0);
+    for (let at = 0; at < MAX_QUEUED_REPAIRS + 3; at += 1) repair.repair(task(`k${at}`, version(3), [B]));
+    await clock.advance(0);
+    expect(repair.counts()).toMatchObject({
+      queuedNow: MAX_QUEUED_REPAIRS,
+      runningNow: MAX_RUNNING_REPAIRS,
+      droppedCount: 3,
+    });
+    expect(calls.length).toBe(MAX_RUNNING_REPAIRS);
+    for (let at = 0; at < calls.length; at += 1) {
+      calls[at]?.end(STORED);
+      await clock.advance(0);
+    }
+    expect(repair.counts()).toMatchObject({ queuedNow: 0, runningNow: 0 });
+    const first = calls[MAX_RUNNING_REPAIRS]?.request;
+    expect(first?.kind === "store" && Buffer.from(first.key.key).toString()).toBe("carts\0k3");
+  });
+
+  test("takes nothing when nobody lacks anything", () => {
+    const { repair } = room();
+    repair.repair(task("a", version(3), []));
+    expect(repair.counts()).toMatchObject({ takenCount: 0, queuedNow: 0 });
+  });
+});
