@@ -6,7 +6,7 @@ import { greatestCounterOf } from "../versioning/causal-context.ts";
 import { encodedCounterOf, encodedGreatestCounterOf } from "../versioning/object-header.ts";
 import type { CausalContext, Dot } from "../versioning/types.ts";
 import { HybridClock, type HybridClockParts } from "./hybrid-clock.ts";
-import type { ActorStore, LeaseStore } from "./needs.ts";
+import type { MintStore } from "./needs.ts";
 import { OwnActor } from "./own-actor.ts";
 
 /** Renewals that one write waits for: each can be overtaken by a new doubt or a jump of the clock, but not for ever. */
@@ -14,17 +14,20 @@ const MAX_ATTEMPTS = 8;
 
 /** What the mint is made of. */
 export interface DotMintParts extends Pick<HybridClockParts, "clock" | "log"> {
-  readonly store: LeaseStore & ActorStore;
+  readonly store: MintStore;
 }
 
 /** The clock and the actor of this node's dots, together. */
 export class DotMint {
   readonly clock: HybridClock;
   readonly actor: OwnActor;
+  /** suspect partitions whose loss cannot concern the present actor: it was drawn after they were found, or for them */
+  readonly #excused: Set<number>;
 
   constructor(parts: DotMintParts) {
     this.clock = new HybridClock({ clock: parts.clock, leases: parts.store, log: parts.log });
     this.actor = new OwnActor(parts.store, parts.log);
+    this.#excused = new Set(parts.store.recovery.isNewActor ? parts.store.suspectPartitions() : []);
   }
 
   /** A new dot above `floor`, or undefined when lease or actor must be renewed first: then `mintWhenReady`. */
@@ -69,6 +72,18 @@ export class DotMint {
     const claimedCounter = encodedCounterOf(object, actor);
     if (isFromHeld ? claimedCounter <= this.clock.leasedThrough : claimedCounter === 0) return;
     this.actor.doubt(actor, { reason: "unknown_own_dot", claimedCounter, heldCounter: 0 });
+  }
+
+  /** Records of the partition may be missing: the actor may have minted what they held. Once for a partition. */
+  noteLoss(partition: number): void {
+    if (this.#excused.has(partition)) return;
+    this.#excused.add(partition);
+    this.actor.doubt(this.actor.id, { reason: "records_lost", partition });
+  }
+
+  /** A record that could not be read is about to be replaced, and with it what is known of our dots in it. */
+  noteReplacement(partition: number): void {
+    this.actor.doubt(this.actor.id, { reason: "records_lost", partition });
   }
 
   /** Follows the counters that an encoded version names. */

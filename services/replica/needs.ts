@@ -23,5 +23,8 @@ export type LeaseStore = Pick<StorageEngine, "identity" | "leaseCounters">;
 /** Who this store is, and the way to become someone new. */
 export type ActorStore = Pick<StorageEngine, "identity" | "renewActor">;
 
+/** What minting needs of the storage engine. */
+export type MintStore = LeaseStore & ActorStore & Pick<StorageEngine, "recovery" | "suspectPartitions">;
+
 /** The storage engine as the replica uses it. */
-export type ReplicaStore = Pick<StorageEngine, "digestOf" | "get" | "put" | "isSuspect"> & LeaseStore & ActorStore;
+export type ReplicaStore = MintStore & Pick<StorageEngine, "digestOf" | "get" | "put" | "isSuspect">;

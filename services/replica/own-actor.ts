@@ -8,23 +8,26 @@ import type { Log } from "../base/ports.ts";
 import type { ActorStore } from "./needs.ts";
 
 /** Why an actor is in doubt. */
-export type DoubtReason = "unknown_own_dot" | "counter_above_lease" | "announced_but_not_kept";
+export type DoubtReason = "unknown_own_dot" | "counter_above_lease" | "announced_but_not_kept" | "records_lost";
 
 /** Guards the actor; drawing a new one is one durable write, shared by all who wait for it. */
 export class OwnActor {
   readonly #store: ActorStore;
   readonly #log: Log;
+  // The store builds its identity anew whenever it is asked: every operation wants the actor, so it is kept here.
+  #id: number;
   #isInDoubt = false;
   #renewal: Promise<void> | undefined;
 
   constructor(store: ActorStore, log: Log) {
     this.#store = store;
     this.#log = log;
+    this.#id = store.identity.actor;
   }
 
   /** The actor of new dots; only while `isTrusted`. */
   get id(): number {
-    return this.#store.identity.actor;
+    return this.#id;
   }
 
   get isTrusted(): boolean {
@@ -33,9 +36,15 @@ export class OwnActor {
 
   /** Takes the actor `of` out of use; one that was replaced meanwhile needs no doubt. `facts`: what was met, without keys. */
   doubt(of: number, facts: { readonly reason: DoubtReason } & Readonly<Record<string, unknown>>): void {
-    if (of !== this.id) return;
+    if (of !== this.#id) return;
     if (!this.#isInDoubt) this.#log.error({ event: "replica.actor-in-doubt", actor: of, ...facts });
     this.#isInDoubt = true;
+  }
+
+  /** Goes on as a new actor without a doubt: for whoever is about to remove what this one may have minted. */
+  async retire(): Promise<void> {
+    this.#isInDoubt = true;
+    await this.renewed();
   }
 
   /** Resolves when the actor may be used again: at once, or with a new one. Rejects as the store does; may be asked again. */
@@ -49,9 +58,10 @@ export class OwnActor {
   }
 
   async #renew(): Promise<void> {
-    const before = this.id;
+    const before = this.#id;
     await this.#store.renewActor();
+    this.#id = this.#store.identity.actor;
     this.#isInDoubt = false;
-    this.#log.info({ event: "replica.actor-renewed", before, actor: this.id });
+    this.#log.info({ event: "replica.actor-renewed", before, actor: this.#id });
   }
 }

@@ -1,5 +1,11 @@
 /** Why the replica did nothing: refusals, and the errors of the store that mean no more than one. Must never hide a bug. */
-import { CorruptRecordError, DiskFullError, StoreClosedError, StoreFailedError } from "../../storage/errors.ts";
+import {
+  CorruptRecordError,
+  DiskFullError,
+  StoreBusyError,
+  StoreClosedError,
+  StoreFailedError,
+} from "../../storage/errors.ts";
 import type { KeyLocation, ReplicaRefusal } from "./contract.ts";
 
 /** True for a refusal, of whatever else a value may be. */
@@ -21,6 +27,7 @@ export function notOwner(location: KeyLocation): ReplicaRefusal {
 export function noTraceRefusalOf(error: unknown): ReplicaRefusal {
   if (error instanceof CorruptRecordError) return refused("corrupt_record", error.message);
   if (error instanceof DiskFullError) return refused("disk_full", error.message);
+  if (error instanceof StoreBusyError) return refused("expired", error.message);
   if (error instanceof StoreClosedError || error instanceof StoreFailedError) {
     return refused("shutting_down", error.message);
   }

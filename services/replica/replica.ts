@@ -4,13 +4,11 @@
  * read error for an absence, never mint under an actor in doubt, never wait for another node.
  *
  * The rule behind the doubt: a dot enters the vector because its actor holds everything that it ever minted for the
- * key. Whoever removes records of this store that its actor may have minted (a delivered hint, a released slot) must
- * renew the actor before the next mint. Sources: DESIGN §4, §7; Dynamo §4.4.
+ * key. Whoever removes records of this store that its actor may have minted (a delivered hint, a released slot) calls
+ * `renewActor` first. Sources: DESIGN §4, §7; Dynamo §4.4.
  */
-
 import type { PutRequest } from "../../storage/engine.ts";
 import { DiskFullError, StoreFailedError } from "../../storage/errors.ts";
-import { MAX_KEY_WAITERS } from "../base/limits.ts";
 import { greatestCounter } from "../versioning/causal-context.ts";
 import { decodeSet, digestOf, encodeSet } from "../versioning/object-codec.ts";
 import { encodedSiblingCountOf } from "../versioning/object-header.ts";
@@ -34,9 +32,9 @@ import {
   heldOf,
   readResultOf,
 } from "./held-versions.ts";
-import { KeyMutex } from "./key-mutex.ts";
 import type { ConflictRules, ReplicaStore, SlotHoldings } from "./needs.ts";
 import { isRefusal, noTraceRefusalOf, notOwner, refused } from "./refusals.ts";
+import { Turns } from "./turns.ts";
 import { floorOf, givenContextOf, mergedOf, mintedOf } from "./write-core.ts";
 
 /** What the replica is made of. */
@@ -67,11 +65,8 @@ export class Replica implements LocalReplica {
   readonly #parts: ReplicaParts;
   readonly #store: ReplicaStore;
   readonly #mint: DotMint;
-  readonly #mutex: KeyMutex = new KeyMutex(MAX_KEY_WAITERS);
-  #isClosing = false;
+  readonly #turns: Turns = new Turns();
   #isDiskFull = false;
-  #inFlightCount = 0;
-  #onIdle: (() => void)[] = [];
 
   constructor(parts: ReplicaParts) {
     this.#parts = parts;
@@ -86,9 +81,15 @@ export class Replica implements LocalReplica {
 
   /** Refuses what comes from now on, and resolves when what was accepted is done. */
   async close(): Promise<void> {
-    this.#isClosing = true;
-    if (this.#inFlightCount === 0) return;
-    await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+    await this.#turns.drain();
+  }
+
+  /**
+   * Goes on as a new actor, durably. For whoever is about to remove records that this actor may have minted; nothing is
+   * minted until it resolves. Never call the store's own `renewActor` beside it. Rejects as the store does.
+   */
+  async renewActor(): Promise<void> {
+    await this.#mint.actor.retire();
   }
 
   slotOf(partition: number): number {
@@ -114,15 +115,16 @@ export class Replica implements LocalReplica {
   }
 
   /**
-   * See the contract. On a full disk the order turns round: the write is kept first and announced after, so that a
-   * refusal leaves no trace; the first one that meets the full disk has been announced, and costs the actor.
+   * See the contract. What the store refuses at once is never announced. On a full disk the order turns round: the
+   * write is kept first and announced after, so that a refusal leaves no trace; only the writes under way when the disk
+   * fills up have been announced (`disk_full`, and others may hold them), and cost the actor.
    */
   async write(
     location: KeyLocation,
     intent: WriteIntent,
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
-    const turn = this.#enter(location.hash);
+    const turn = this.#turns.enter(location.hash);
     if (isRefusal(turn)) return turn;
     try {
       if (turn !== "taken") await turn;
@@ -130,20 +132,20 @@ export class Replica implements LocalReplica {
       const made = making instanceof Promise ? await making : making;
       return made.kind === "refused" ? made : await this.#keepMinted(location, made.minted, onMinted);
     } finally {
-      this.#leave(location.hash);
+      this.#turns.leave(location.hash);
     }
   }
 
   async store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
     const flaw = flawOf(version);
     if (flaw !== undefined) return refused("corrupt_record", flaw);
-    const turn = this.#enter(location.hash);
+    const turn = this.#turns.enter(location.hash);
     if (isRefusal(turn)) return turn;
     try {
       if (turn !== "taken") await turn;
       return await this.#storeInTurn(location, version);
     } finally {
-      this.#leave(location.hash);
+      this.#turns.leave(location.hash);
     }
   }
 
@@ -156,6 +158,7 @@ export class Replica implements LocalReplica {
   #makeFrom(location: KeyLocation, intent: WriteIntent, fetched: Fetched): MadeWrite | Promise<MadeWrite> {
     const held = heldOf(fetched);
     if (isRefusal(held)) return held;
+    if (fetched === undefined && this.isSuspect(location.partition)) this.#mint.noteLoss(location.partition);
     const given = givenContextOf(held, intent);
     this.#mint.compare(held.set.clock, given);
     this.#mint.clock.observe(greatestCounter(given));
@@ -181,20 +184,29 @@ export class Replica implements LocalReplica {
     minted: Minted,
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
-    this.counters.writeCount += 1;
     const { object: value, digest } = minted;
-    const isTombstone = minted.siblingCount === 0;
-    if (this.#isDiskFull) {
-      const result = await this.#put({ address: location, value, digest, isTombstone });
-      if (result.kind === "stored") onMinted(minted);
-      return result;
+    let isRefusedAtOnce = false;
+    let isAnnounced = false;
+    try {
+      const stored = this.#store.put({ address: location, value, digest, isTombstone: minted.siblingCount === 0 });
+      stored.catch(() => {
+        isRefusedAtOnce = true;
+      });
+      // One step, long before the first byte is written: a store that is busy, closed or failed has said so by then.
+      await Promise.resolve();
+      if (!this.#isDiskFull && !isRefusedAtOnce) {
+        isAnnounced = true;
+        onMinted(minted);
+      }
+      await stored;
+    } catch (error) {
+      // Others may hold it now and we do not: another dot of this actor would claim that we do.
+      if (isAnnounced) this.#mint.actor.doubt(minted.dot.actor, { reason: "announced_but_not_kept" });
+      return this.#failureOf(error);
     }
-    const putting = this.#put({ address: location, value, digest, isTombstone });
-    onMinted(minted);
-    const result = await putting;
-    // Others may hold it now and we do not: another dot of this actor would claim that we do.
-    if (result.kind !== "stored") this.#mint.actor.doubt(minted.dot.actor, { reason: "announced_but_not_kept" });
-    return result;
+    if (!isAnnounced) onMinted(minted);
+    this.counters.writeCount += 1;
+    return this.#kept(digest);
   }
 
   async #storeInTurn(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
@@ -204,6 +216,7 @@ export class Replica implements LocalReplica {
     if (current === digest) return this.#known(digest);
     this.#mint.observe(object);
     if (current !== 0n && current !== baseDigest) return this.#mergeInTurn(location, version);
+    if (current === 0n && this.isSuspect(location.partition)) await this.#noteLost(location);
     this.#mint.compareEncoded(object, current !== 0n);
     this.counters.appendedCount += 1;
     return this.#put({ address: location, value: object, digest, isTombstone: encodedSiblingCountOf(object) === 0 });
@@ -228,12 +241,27 @@ export class Replica implements LocalReplica {
     try {
       await this.#store.put(request);
     } catch (error) {
-      if (error instanceof StoreFailedError) return { kind: "failed", detail: error.message };
-      if (error instanceof DiskFullError) this.#isDiskFull = true;
-      return noTraceRefusalOf(error);
+      return this.#failureOf(error);
     }
+    return this.#kept(request.digest);
+  }
+
+  #kept(digest: bigint): ReplicaWriteResult {
     this.#isDiskFull = false;
-    return { kind: "stored", digest: request.digest, isDurable: this.#parts.isDurable };
+    return { kind: "stored", digest, isDurable: this.#parts.isDurable };
+  }
+
+  #failureOf(error: unknown): ReplicaWriteResult {
+    if (error instanceof StoreFailedError) return { kind: "failed", detail: error.message };
+    if (error instanceof DiskFullError) this.#isDiskFull = true;
+    return noTraceRefusalOf(error);
+  }
+
+  /** Nothing is held where records were lost. One that cannot be read any more counts as nothing only here, for repair. */
+  async #noteLost(location: KeyLocation): Promise<void> {
+    this.#mint.noteLoss(location.partition);
+    const fetched = await this.#fetch(location);
+    if (isRefusal(fetched) && fetched.reason === "corrupt_record") this.#mint.noteReplacement(location.partition);
   }
 
   #known(digest: bigint): ReplicaWriteResult {
@@ -249,22 +277,5 @@ export class Replica implements LocalReplica {
     } catch (error) {
       return noTraceRefusalOf(error);
     }
-  }
-
-  #enter(hash: bigint): ReplicaRefusal | "taken" | Promise<void> {
-    if (this.#isClosing) return refused("shutting_down", "this node is stopping");
-    const turn = this.#mutex.acquire(hash);
-    if (turn === "full") return refused("expired", "too many operations wait for keys that are being written");
-    this.#inFlightCount += 1;
-    return turn;
-  }
-
-  #leave(hash: bigint): void {
-    this.#mutex.release(hash);
-    this.#inFlightCount -= 1;
-    if (this.#inFlightCount > 0) return;
-    const waiting = this.#onIdle;
-    if (waiting.length > 0) this.#onIdle = [];
-    for (const wake of waiting) wake();
   }
 }
