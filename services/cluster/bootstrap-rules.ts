@@ -81,7 +81,8 @@ export function settingsObjection(settings: BootstrapSettings, { proposer, confi
 
 function identityObjection({ node }: BootstrapSettings, { config }: Proposal): Objection | undefined {
   const named = config.members.find((member) => member.id === node.id);
-  if (isSameMember(node, named)) return undefined;
+  // Its address is the links' business: a name here and a number there must not keep a cluster from being made.
+  if (named !== undefined && isSameMember({ ...node, address: named.address }, named)) return undefined;
   const detail = `node ${node.id} is ${JSON.stringify(node)}, the proposal says ${JSON.stringify(named ?? "nothing")}`;
   return { reason: "stale_identity", detail };
 }

@@ -203,6 +203,42 @@ describe("bootstrap", () => {
     expect([...cluster.nodes.values()].flatMap((node) => node.views)).toEqual([]);
   });
 
+  it("does not mind that a node calls its address otherwise than its links do", async () => {
+    const cluster = new Cluster();
+    cluster.start("a");
+    const b = cluster.start("b", { node: { ...settingsFor("b", shape).node, address: "localhost:4500" } });
+    cluster.start("c");
+    cluster.link("a", "b", "c");
+    await cluster.clock.advance(1_000);
+    expect(b.views).toHaveLength(1);
+  });
+
+  it("proposes anew when a member comes back with other labels before it has promised", async () => {
+    const cluster = new Cluster();
+    for (const name of ["a", "b", "c"]) cluster.start(name);
+    cluster.links.cut.add("a>c");
+    cluster.link("a", "b", "c");
+    await cluster.clock.advance(500);
+    cluster.stop("c");
+    const moved = { ...settingsFor("c", shape).node, zone: "moved" };
+    cluster.start("c", { node: moved });
+    cluster.links.cut.clear();
+    cluster.link("b", "c");
+    const { id, zone, host, weight, address } = moved;
+    const [bootNonce, clusterName, clusterId] = ["1".repeat(32), "test", undefined];
+    cluster.node("a").bootstrap.peerUp({ nodeId: id, bootNonce, clusterName, clusterId, address, zone, host, weight });
+    cluster.node("c").bootstrap.peerUp({
+      ...settingsFor("a", shape).node,
+      nodeId: nodeId("a"),
+      bootNonce,
+      clusterName,
+      clusterId,
+    });
+    await cluster.clock.advance(2_000);
+    const views = ["a", "b", "c"].flatMap((name) => cluster.node(name).views);
+    expect(views.map((view) => view.members[2]?.zone)).toEqual(["moved", "moved", "moved"]);
+  });
+
   it("takes the three lowest of four; the fourth waits and says why", async () => {
     const cluster = new Cluster();
     for (const name of ["a", "b", "c", "d"]) cluster.start(name);
