@@ -26,6 +26,13 @@ import { type RouteDurations, recordDuration, routeDurations, shedCounters } fro
 import { allRoutes } from "./routes.ts";
 import { unmatchedReply } from "./unmatched.ts";
 
+declare module "fastify" {
+  interface FastifyReply {
+    /** what the request and its answer occupy until the connection has taken the answer; −1: not admitted */
+    heldBytes: number;
+  }
+}
+
 /** The framework's way to try a request without a socket; for tests. */
 export type Inject = FastifyInstance["inject"];
 
@@ -42,6 +49,8 @@ export interface ApiServer {
 export function createApiServer(deps: ApiDependencies): ApiServer {
   return new Server(deps);
 }
+
+const NOT_ADMITTED = -1;
 
 class Server implements ApiServer {
   readonly inject: Inject;
@@ -111,6 +120,7 @@ class Server implements ApiServer {
       frameworkErrors: (error, request, reply) => this.#write(request, reply, this.#errorReply(error, request)),
       clientErrorHandler: (error, socket) => answerClientError(error, socket, this.#nextId()),
     });
+    app.decorateReply("heldBytes", NOT_ADMITTED);
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
     app.setErrorHandler((error: FastifyError, request, reply) =>
@@ -161,8 +171,11 @@ class Server implements ApiServer {
     const { clock } = this.#deps;
     const startedMs = clock.monotonicMs();
     const { raw } = reply;
+    reply.heldBytes = bytes;
     raw.once("close", () => {
-      this.#admission.leave(bytes);
+      this.#admission.leave(reply.heldBytes);
+      // A reply that comes after its client has gone must not be counted in again.
+      reply.heldBytes = NOT_ADMITTED;
       recordDuration(durations, raw.headersSent ? raw.statusCode : 0, (clock.monotonicMs() - startedMs) * 1_000);
     });
     return true;
@@ -186,6 +199,10 @@ class Server implements ApiServer {
   #write(request: Incoming, reply: FastifyReply, answer: Reply): void {
     reply.code(answer.status).headers(answer.headers).header("gyre-request-id", request.id);
     if (this.#closing !== undefined) reply.header("connection", "close");
+    if (reply.heldBytes !== NOT_ADMITTED && answer.body !== undefined) {
+      reply.heldBytes += answer.body.length;
+      this.#admission.grow(answer.body.length);
+    }
     // A serializer that passes text on keeps the content type as it was set: fastify would add a charset.
     reply.serializer(asItIs).send(answer.body);
   }

@@ -211,9 +211,10 @@ export interface ApiNode {
   readonly contexts: ContextCodec;
   readonly metrics: MetricsRegistry;
   readonly errors: LogFacts[];
+  readonly warnings: LogFacts[];
 }
 
-const clock: Clock = {
+const realClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMicros: () => Math.floor((performance.timeOrigin + performance.now()) * 1_000),
   setTimer: (delayMs, run) => {
@@ -224,15 +225,21 @@ const clock: Clock = {
 };
 
 /** A fresh server over fakes, not listening yet. */
-export function apiNode(): ApiNode {
+export function apiNode(clock: Clock = realClock): ApiNode {
   const coordinator = new FakeCoordinator();
   const buckets = new FakeBuckets();
   const status = new FakeStatus();
   const contexts = new ContextCodec(Buffer.from("test secret"));
   const metrics = new MetricsRegistry();
   const errors: LogFacts[] = [];
+  const warnings: LogFacts[] = [];
   const ignore = (): void => undefined;
-  const log = { debug: ignore, info: ignore, warn: ignore, error: (facts: LogFacts): void => void errors.push(facts) };
+  const log = {
+    debug: ignore,
+    info: ignore,
+    warn: (facts: LogFacts): void => void warnings.push(facts),
+    error: (facts: LogFacts): void => void errors.push(facts),
+  };
   const random = {
     u32: () => 0x1234abcd,
     float: () => 0.5,
@@ -240,7 +247,7 @@ export function apiNode(): ApiNode {
     fork: () => random,
   };
   const deps: ApiDependencies = { coordinator, buckets, status, contexts, clock, random, log, metrics };
-  return { api: createApiServer(deps), coordinator, buckets, status, contexts, metrics, errors };
+  return { api: createApiServer(deps), coordinator, buckets, status, contexts, metrics, errors, warnings };
 }
 
 function nameText(name: KeyName): string {

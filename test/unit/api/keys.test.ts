@@ -107,6 +107,10 @@ describe("a key in the path", () => {
     expect(target.kind === "key" && target.keyText).toBe("ключ");
   });
 
+  it.each(["\xff", "a\x80b", "\xc3"])("bytes sent unescaped that are not UTF-8 (case %#) are no key", (segment) => {
+    expect(keyTarget(`/v1/kv/b/${segment}`, "/v1/kv/")).toMatchObject({ kind: "failed", code: "invalid_request" });
+  });
+
   it("a # is refused, never taken for the end of the key", () => {
     expect(keyTarget("/v1/kv/b/a#b", "/v1/kv/")).toMatchObject({ kind: "failed", code: "invalid_request" });
   });

@@ -70,6 +70,14 @@ describe("percent decoding and queries", () => {
     );
   });
 
+  it.each(["%", "%2", "a%", "%zz", "%2g", "%g2", "%-1", "% 2", "%%25", "%2%35"])(
+    "take %j for broken, never for bytes",
+    (text) => {
+      expect(percentDecoded(text)).toBeUndefined();
+      expect(parseQuery(`r=${text}`, ["r"]).kind).toBe("failed");
+    },
+  );
+
   it("never throw on any bytes", () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.nat(255).map((code) => String.fromCharCode(code)) }), (text) => {

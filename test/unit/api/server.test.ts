@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { answerClientError } from "../../../services/api/client-error.ts";
 import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import type { GetAnswer } from "../../../services/coordinator/contract.ts";
-import { type ApiNode, apiNode } from "../../support/api-node.ts";
+import { type ApiNode, apiNode, found, sibling } from "../../support/api-node.ts";
 
 let here: ApiNode;
 let port: number;
@@ -234,6 +234,56 @@ describe("a stop", () => {
     await expect(
       new Promise((resolve, reject) => connect(port, "127.0.0.1", () => resolve(1)).on("error", reject)),
     ).rejects.toThrow("ECONNREFUSED");
+  });
+});
+
+describe("a stop that waits for an answer that never comes", () => {
+  it("cuts the connection after 10 s and says so", async () => {
+    let nowMs = 0;
+    const timers: (() => void)[] = [];
+    const node = apiNode({
+      monotonicMs: () => nowMs,
+      wallMicros: () => 0,
+      setTimer: (_delayMs, run) => {
+        timers.push(run);
+        return { cancel: () => undefined };
+      },
+      defer: (run) => void setImmediate(run),
+    });
+    const asked = Promise.withResolvers<void>();
+    node.coordinator.answers.get = () => {
+      asked.resolve();
+      return new Promise(() => undefined);
+    };
+    port = Number((await node.api.listen("127.0.0.1:0")).split(":")[1]);
+    const stuck = open();
+    stuck.socket.write(GET);
+    await asked.promise;
+    let isClosed = false;
+    const closing = node.api.close().then(() => (isClosed = true));
+    for (; nowMs < 9_999; nowMs += 100) timers.shift()?.();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([isClosed, node.warnings]).toEqual([false, []]);
+    nowMs = 10_000;
+    timers.shift()?.();
+    await closing;
+    expect(await stuck.closed).toBe("");
+    expect(node.warnings).toMatchObject([{ event: "api.drain-timed-out", requestCount: 1 }]);
+  });
+});
+
+describe("answers", () => {
+  it("occupy bytes until the client has taken them", async () => {
+    const big = sibling("text/plain", Buffer.alloc(8 * 1_048_576));
+    here.coordinator.answers.get = () => found(big);
+    const slow = open();
+    slow.socket.pause();
+    slow.socket.write("GET /v1/kv/b/k?raw=true HTTP/1.1\r\nhost: h\r\n\r\n");
+    const inflight = async (): Promise<number> =>
+      Number(/^gyre_http_inflight_bytes (\d+)$/m.exec((await here.api.inject({ url: "/metrics" })).body)?.[1]);
+    await expect.poll(inflight).toBe(8 * 1_048_576);
+    slow.socket.resume();
+    await expect.poll(inflight).toBe(0);
   });
 });
 
