@@ -96,7 +96,8 @@ export interface StorageEngine {
   get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined>;
   /**
    * Resolves when the record is durable (by the engine's durability) and visible. Rejects with DiskFullError (nothing
-   * was kept, ever), StoreFailedError (unknown; the store takes no more writes) or StoreClosedError.
+   * was kept, ever), StoreFailedError (unknown; the store takes no more writes), StoreBusyError (nothing was kept) or
+   * StoreClosedError.
    * Two puts of one key that overlap are ordered by call. Callers serialize read-modify-write themselves.
    */
   put(request: PutRequest): Promise<void>;

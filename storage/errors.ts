@@ -48,3 +48,12 @@ export class StoreUnusableError extends Error {
     this.name = "StoreUnusableError";
   }
 }
+
+/** More writes wait than the store may hold in memory: nothing was kept, try again later. */
+export class StoreBusyError extends Error {
+  readonly code = "STORE_BUSY";
+  constructor() {
+    super("too many writes wait for the disk: nothing was kept");
+    this.name = "StoreBusyError";
+  }
+}

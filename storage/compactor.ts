@@ -1,0 +1,208 @@
+/**
+ * Decides when to compact, keeps the pace, and deals with what goes wrong. One compaction at a time; it yields in
+ * small slices, and rests in between while dead bytes are near their bound, so that writers never wait for it.
+ * Must never run against a store that has failed.
+ */
+
+import {
+  type CompactionParts,
+  type CompactionResult,
+  CompactionStopped,
+  CorruptInputError,
+  compactSegments,
+} from "./compaction.ts";
+import { compactionInputsOf, garbageRatioOf, type SegmentFill } from "./compaction-core.ts";
+import { DiskFullError } from "./errors.ts";
+import { nextTurn } from "./index-loader.ts";
+import { quarantine } from "./quarantine.ts";
+import type { Segment } from "./segment-set.ts";
+import type { StoreHealth } from "./store-health.ts";
+import type { Suspicion } from "./suspicion.ts";
+import { isDiskFull } from "./whole-file.ts";
+
+/** What the compactor works with. */
+export interface CompactorParts extends Omit<CompactionParts, "pace"> {
+  readonly health: StoreHealth;
+  readonly suspicion: Suspicion;
+}
+
+interface BadPlace {
+  readonly partition: number;
+  readonly hash: bigint;
+  readonly offset: number;
+}
+
+/** share of dead bytes that is worth compacting while writers find no space */
+const SHORT_OF_SPACE_RATIO = 0.02;
+/** bytes copied between two looks at the clock */
+const PACE_BYTES = 1024 * 1024;
+
+/** Runs compactions. */
+export class Compactor {
+  readonly #parts: CompactorParts;
+  /** segments with live records that cannot be read: left alone while anything points at those */
+  readonly #spoiled = new Map<number, BadPlace>();
+  #work: Promise<void> | undefined;
+  #isStopped = false;
+  #isShortOfSpace = false;
+  #compactedBytes = 0;
+  #resume: (() => void) | undefined;
+  #roundStartMs = 0;
+  #pacedBytes = 0;
+
+  constructor(parts: CompactorParts) {
+    this.#parts = parts;
+  }
+
+  /** Bytes copied so far. */
+  get compactedBytes(): number {
+    return this.#compactedBytes;
+  }
+
+  /** Looks whether there is something to compact; `isShortOfSpace` makes even little worth it. */
+  wake(isShortOfSpace = false): void {
+    this.#isShortOfSpace ||= isShortOfSpace;
+    if (this.#work !== undefined || this.#isStopped || !this.#parts.settings.isCompactionAutomatic) return;
+    this.#work = this.#run();
+  }
+
+  /** Compacts now whatever the rule with this bound on the share of dead bytes picks, until it picks nothing. */
+  async compactNow(garbageRatio: number): Promise<void> {
+    while (this.#work !== undefined) await this.#work;
+    this.#work = this.#run(garbageRatio);
+    await this.#work;
+  }
+
+  /** Gives up a compaction under way; resolves when it has left. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#resume?.();
+    await this.#work;
+  }
+
+  async #run(garbageRatio?: number): Promise<void> {
+    // not in the same turn as the event that woke it
+    await nextTurn(this.#parts.settings.clock);
+    try {
+      while (await this.#round(garbageRatio ?? this.#tolerated()));
+    } finally {
+      this.#isShortOfSpace = false;
+      this.#work = undefined;
+    }
+  }
+
+  #tolerated(): number {
+    return this.#isShortOfSpace ? SHORT_OF_SPACE_RATIO : this.#parts.settings.garbageRatio;
+  }
+
+  /** One compaction; false when there is nothing (more) to do. */
+  async #round(garbageRatio: number): Promise<boolean> {
+    const { health, settings } = this.#parts;
+    if (this.#isStopped || health.failure !== undefined) return false;
+    const inputs = await this.#pick(garbageRatio);
+    if (inputs.length === 0) return false;
+    this.#roundStartMs = settings.clock.monotonicMs();
+    this.#pacedBytes = 0;
+    try {
+      const pace = (copiedBytes: number): Promise<void> => this.#pace(copiedBytes);
+      const result = await compactSegments({ ...this.#parts, pace }, inputs);
+      this.#tell(result, inputs.length);
+      return true;
+    } catch (error) {
+      return this.#onError(error);
+    }
+  }
+
+  async #pick(garbageRatio: number): Promise<readonly Segment[]> {
+    const { segments, settings } = this.#parts;
+    const rule = { segmentBytes: settings.segmentBytes, garbageRatio, maxInputs: settings.compactionInputs };
+    const inputs = compactionInputsOf(this.#fills(), rule).flatMap((id) => segments.get(id) ?? []);
+    const { freeBytes } = await settings.disk.freeBytes();
+    const affordable: Segment[] = [];
+    let neededBytes = 0;
+    for (const segment of inputs) {
+      // what is copied, its index file, and a margin (reliability notes §3.5)
+      neededBytes += Math.ceil(segment.liveBytes * 1.05) + 64 * segment.liveCount;
+      if (neededBytes <= freeBytes) affordable.push(segment);
+    }
+    return affordable.filter((segment) => segments.get(segment.id) === segment);
+  }
+
+  #fills(): readonly SegmentFill[] {
+    const fills: SegmentFill[] = [];
+    for (const segment of this.#parts.segments.all()) {
+      if (segment.isSealed && !this.#isSpoiled(segment)) fills.push(segment);
+    }
+    return fills;
+  }
+
+  #isSpoiled(segment: Segment): boolean {
+    const bad = this.#spoiled.get(segment.id);
+    if (bad === undefined) return false;
+    const place = { segment: segment.id, offset: bad.offset };
+    if (this.#parts.keyspace.slotAt(bad.partition, bad.hash, place) >= 0) return true;
+    this.#spoiled.delete(segment.id);
+    return false;
+  }
+
+  /** Yields; rests as long as it worked while dead bytes are only just above their bound. */
+  async #pace(copiedBytes: number): Promise<void> {
+    const { clock, garbageRatio } = this.#parts.settings;
+    await nextTurn(clock);
+    if (this.#isStopped || this.#parts.health.failure !== undefined) throw new CompactionStopped();
+    if (copiedBytes - this.#pacedBytes < PACE_BYTES) return;
+    this.#pacedBytes = copiedBytes;
+    const workedMs = clock.monotonicMs() - this.#roundStartMs;
+    const isUrgent = this.#isShortOfSpace || garbageRatioOf(this.#fills()) > garbageRatio * 1.2;
+    if (!isUrgent) await this.#rest(Math.min(workedMs, 50));
+    this.#roundStartMs = clock.monotonicMs();
+    if (this.#isStopped) throw new CompactionStopped();
+  }
+
+  #rest(durationMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#parts.settings.clock.setTimer(durationMs, resolve);
+      this.#resume = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  #tell(result: CompactionResult, inputCount: number): void {
+    this.#compactedBytes += result.copiedBytes;
+    this.#parts.settings.log.info({ event: "storage.compacted", inputCount, ...result });
+  }
+
+  /** Whether another compaction may be tried after this error. */
+  async #onError(error: unknown): Promise<boolean> {
+    const { settings, health } = this.#parts;
+    if (error instanceof CompactionStopped || health.failure !== undefined) return false;
+    if (error instanceof CorruptInputError) {
+      await this.#onCorruptInput(error);
+      return true;
+    }
+    if (error instanceof DiskFullError || isDiskFull(error)) {
+      settings.log.warn({ event: "storage.compaction-without-space" });
+      return false;
+    }
+    health.fail(error);
+    return false;
+  }
+
+  async #onCorruptInput(error: CorruptInputError): Promise<void> {
+    const { settings, keyspace, suspicion, reader, segments } = this.#parts;
+    const { segment, partition, hash, offset, length } = error;
+    settings.log.error({ event: "storage.record-corrupt", segment: segment.id, offset, partition });
+    this.#spoiled.set(segment.id, { partition, hash, offset });
+    keyspace.disown(partition, hash, { segment: segment.id, offset });
+    try {
+      await suspicion.add(partition);
+      if (segments.get(segment.id) === segment) {
+        await quarantine(settings, { segment: segment.id, offset }, await reader.range(segment, offset, length));
+      }
+    } catch (failure) {
+      settings.log.warn({ event: "storage.quarantine-skipped", segment: segment.id, offset, cause: String(failure) });
+    }
+  }
+}

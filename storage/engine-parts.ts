@@ -1,0 +1,147 @@
+/**
+ * Builds the parts of a log engine in the order in which they need each other, and takes them down in the reverse.
+ * Must never leave the lock behind, nor mark a stop clean that was not.
+ */
+import { markCleanStop } from "./clean-stop.ts";
+import { Compactor } from "./compactor.ts";
+import { DocumentStore } from "./document-store.ts";
+import type { RecoveryReport } from "./engine.ts";
+import { bufferOver } from "./format/bytes.ts";
+import { HashJudge } from "./hash-judge.ts";
+import { KeyLookup } from "./key-lookup.ts";
+import type { Keyspace } from "./keyspace.ts";
+import { type LogEngineOptions, type LogSettings, settingsOf } from "./log-options.ts";
+import { LogWriter } from "./log-writer.ts";
+import type { Manifest } from "./manifest.ts";
+import { RecordPublisher } from "./record-publisher.ts";
+import type { RecordReader } from "./record-reader.ts";
+import { type RecoveredStore, recoverStore } from "./recovery.ts";
+import { SegmentPreparer } from "./segment-preparer.ts";
+import { SegmentSealer } from "./segment-sealer.ts";
+import type { SegmentSet } from "./segment-set.ts";
+import { StoreHealth } from "./store-health.ts";
+import { LOCK_PATH } from "./store-paths.ts";
+import { Suspicion } from "./suspicion.ts";
+import { isDiskFull } from "./whole-file.ts";
+import { WriteQueue } from "./write-queue.ts";
+
+/** An open store, in parts. */
+export interface EngineParts {
+  readonly settings: LogSettings;
+  readonly recovery: RecoveryReport;
+  readonly health: StoreHealth;
+  readonly manifest: Manifest;
+  readonly segments: SegmentSet;
+  readonly keyspace: Keyspace;
+  readonly reader: RecordReader;
+  readonly suspicion: Suspicion;
+  readonly documents: DocumentStore;
+  readonly queue: WriteQueue;
+  readonly judge: HashJudge;
+  readonly publisher: RecordPublisher;
+  readonly lookup: KeyLookup;
+  readonly writer: LogWriter;
+  readonly compactor: Compactor;
+  /** Finishes what was accepted, marks the stop clean if it is, releases the lock. */
+  readonly close: () => Promise<void>;
+}
+
+/** Takes the lock, brings the store back, starts its parts. Rejects as `openLogEngine`; then nothing is held. */
+export async function openParts(options: LogEngineOptions): Promise<EngineParts> {
+  const settings = settingsOf(options);
+  const lock = await settings.disk.lock(LOCK_PATH);
+  try {
+    const health = new StoreHealth(settings.log);
+    const store = await recoverStore(settings, health);
+    const documents = new DocumentStore(settings.disk, health);
+    await documents.load();
+    return assemble({ settings, health, store, documents, lock });
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+interface Foundation {
+  readonly settings: LogSettings;
+  readonly health: StoreHealth;
+  readonly store: RecoveredStore;
+  readonly documents: DocumentStore;
+  readonly lock: { release(): Promise<void> };
+}
+
+function assemble(foundation: Foundation): EngineParts {
+  const { settings, health, store, documents } = foundation;
+  const { manifest, segments, keyspace, reader, lastSeq } = store;
+  const suspicion = new Suspicion(manifest);
+  const queue = new WriteQueue(settings.queueBytes);
+  const judge = new HashJudge({ keyspace, reader, queue });
+  const publisher = new RecordPublisher(keyspace, judge);
+  const lookup = new KeyLookup({ keyspace, reader, segments, suspicion, log: settings.log });
+  const preparer = new SegmentPreparer(settings, manifest, segments);
+  const compactor = new Compactor({ settings, manifest, segments, keyspace, reader, preparer, health, suspicion });
+  const sealer = new SegmentSealer({ settings, manifest, segments, health, onSealed: () => compactor.wake() });
+  const publish = publisher.publish.bind(publisher);
+  const onDiskFull = (): void => compactor.wake(true);
+  const writer = new LogWriter(
+    { settings, health, queue, preparer, sealer, publish, onDiskFull },
+    { nextSeq: lastSeq + 1, durableUpTo: lastSeq },
+  );
+  compactor.wake();
+  const running = { ...foundation, writer, compactor, preparer, sealer };
+  const rest = { suspicion, documents, queue, judge, publisher, lookup, writer, compactor };
+  const core = { settings, recovery: store.report, health, manifest, segments, keyspace, reader };
+  return { ...core, ...rest, close: () => closeParts(running) };
+}
+
+interface Running extends Foundation {
+  readonly writer: LogWriter;
+  readonly compactor: Compactor;
+  readonly preparer: SegmentPreparer;
+  readonly sealer: SegmentSealer;
+}
+
+async function closeParts(running: Running): Promise<void> {
+  const { settings, health, store, lock } = running;
+  try {
+    await stopWork(running);
+    await store.manifest.close();
+    if (health.failure === undefined) await markClean(running);
+  } catch (error) {
+    if (isDiskFull(error)) settings.log.warn({ event: "storage.not-marked-clean" });
+    else health.fail(error);
+  } finally {
+    await store.segments.closeAll().catch((error: unknown) => health.fail(error));
+    await lock.release();
+  }
+  settings.log.info({ event: "storage.closed" });
+}
+
+/** Writers first, then what works behind them. */
+async function stopWork(running: Running): Promise<void> {
+  const { writer, compactor, preparer, sealer, documents } = running;
+  await writer.stop();
+  await compactor.stop();
+  const unused = await preparer.drain();
+  if (unused !== undefined) await sealer.discard(unused);
+  await sealer.idle();
+  await documents.idle();
+}
+
+async function markClean(running: Running): Promise<void> {
+  const { settings, store, writer } = running;
+  const { manifest, segments } = store;
+  // one that could not be sealed for lack of space must be scanned by the next start
+  if ([...segments.all()].some((segment) => !segment.isSealed)) return;
+  const { last } = writer;
+  const isLastThere = last.segment !== 0 && segments.get(last.segment) !== undefined;
+  await markCleanStop(settings.disk, {
+    storeId: bufferOver(manifest.storeId).toString("hex"),
+    actor: manifest.state.actor,
+    manifestNumber: manifest.place.number,
+    manifestBytes: manifest.place.sizeBytes,
+    lastSeq: Math.max(last.seq, store.lastSeq),
+    lastSegment: isLastThere ? last.segment : 0,
+    lastOffset: isLastThere ? last.offset : 0,
+  });
+}

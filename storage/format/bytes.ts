@@ -1,0 +1,45 @@
+/**
+ * The small arithmetic of the files: alignment, 48-bit numbers, names. All numbers on disk are little-endian.
+ * Must never know what the numbers mean.
+ */
+
+/** Records start at multiples of this many bytes. */
+export const ALIGNMENT_BYTES = 8;
+
+/** Largest sequence number and counter stored in six bytes: 89 years of 100,000 writes a second. */
+export const MAX_U48: number = 2 ** 48 - 1;
+
+/** The next multiple of 8 at or above `sizeBytes`. */
+export function alignUp(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+}
+
+/** Whether `bytes[from, to)` are all zero; cost linear, at memory speed. */
+export function isZero(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at += ZEROS.length) {
+    const end = Math.min(at + ZEROS.length, to);
+    if (ZEROS.compare(bytes, at, end, 0, end - at) !== 0) return false;
+  }
+  return true;
+}
+
+/** A Buffer over the same memory as any byte array; nothing is copied. */
+export function bufferOver(bytes: Uint8Array): Buffer {
+  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** A number as 16 hex digits, so that names sort by number. */
+export function hexName(value: number): string {
+  return value.toString(16).padStart(16, "0");
+}
+
+/** The number that `hexName` wrote before `suffix`, or undefined when the name has another shape. */
+export function parseHexName(name: string, suffix: string): number | undefined {
+  if (name.length !== 16 + suffix.length || !name.endsWith(suffix)) return undefined;
+  const digits = name.slice(0, 16);
+  if (!/^[0-9a-f]{16}$/.test(digits)) return undefined;
+  const value = Number.parseInt(digits, 16);
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+const ZEROS: Buffer = Buffer.alloc(64 * 1024);

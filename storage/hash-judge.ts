@@ -1,0 +1,97 @@
+/**
+ * Finds out, before a record is written, whether another key with the same 64-bit hash is known: among the writes that
+ * are under way, or on disk. The record then says so for ever, and everything without that mark may be told apart by
+ * hash alone: start-up needs no key, an overwrite only one short read.
+ * Must never assume that equal hashes are equal keys: the hash has no secret, so collisions can be made at will.
+ */
+import type { KeyAddress } from "./engine.ts";
+import { CorruptRecordError } from "./errors.ts";
+import { bufferOver } from "./format/bytes.ts";
+import type { Keyspace, LogPlace } from "./keyspace.ts";
+import type { PendingWrite } from "./pending-write.ts";
+import type { RecordReader, RecordSpot } from "./record-reader.ts";
+import type { WriteQueue } from "./write-queue.ts";
+
+/** Compares keys of one hash. */
+export class HashJudge {
+  readonly #keyspace: Keyspace;
+  readonly #reader: RecordReader;
+  readonly #queue: WriteQueue;
+
+  constructor(parts: { readonly keyspace: Keyspace; readonly reader: RecordReader; readonly queue: WriteQueue }) {
+    this.#keyspace = parts.keyspace;
+    this.#reader = parts.reader;
+    this.#queue = parts.queue;
+  }
+
+  /** Whether another key shares this hash; called before the write is queued. */
+  sharesHash(address: KeyAddress): boolean | Promise<boolean> {
+    const { partition, hash } = address;
+    const key = bufferOver(address.key);
+    for (const write of this.#queue.withHash(partition, hash)) {
+      // one that is still being judged may turn out to share it: then so does this one
+      if (write.sharesHash !== false || !key.equals(write.request.address.key)) return true;
+    }
+    const table = this.#keyspace.table(partition);
+    const slot = table === undefined ? -1 : table.find(hash);
+    if (table === undefined || slot < 0) return false;
+    if (table.findNext(slot, hash) >= 0) return true;
+    const spot = this.#keyspace.spotOf(partition, slot);
+    if (spot === undefined) return false;
+    const found = this.#keyAt(spot, key.length);
+    return found instanceof Promise ? found.then((bytes) => isOtherKey(bytes, key)) : isOtherKey(found, key);
+  }
+
+  /**
+   * Where the entry of exactly this key stands among all of its hash; else where one stands that cannot be read, for
+   * what it held is lost already; undefined when there is neither.
+   */
+  async placeOf(address: KeyAddress): Promise<LogPlace | undefined> {
+    const key = bufferOver(address.key);
+    let unreadable: LogPlace | undefined;
+    for (const spot of this.#keyspace.spotsOf(address.partition, address.hash)) {
+      const place = { segment: spot.segment.id, offset: spot.offset };
+      const found = await this.#keyAt(spot, key.length);
+      if (found === undefined) unreadable ??= place;
+      else if (found.equals(key)) return place;
+    }
+    return unreadable;
+  }
+
+  /** The key that stands there; undefined when it cannot be read. */
+  #keyAt(spot: RecordSpot, expectedLength: number): Buffer | undefined | Promise<Buffer | undefined> {
+    try {
+      const found = this.#reader.key(spot, expectedLength);
+      return found instanceof Promise ? found.catch(undefinedIfCorrupt) : found;
+    } catch (error) {
+      return undefinedIfCorrupt(error);
+    }
+  }
+}
+
+function undefinedIfCorrupt(error: unknown): undefined {
+  if (error instanceof CorruptRecordError) return undefined;
+  throw error;
+}
+
+/** A key that cannot be read counts as the same one: the new record heals its place. */
+function isOtherKey(found: Buffer | undefined, key: Buffer): boolean {
+  return found !== undefined && !found.equals(key);
+}
+
+/** Says in a pending write what was found out. */
+export function recordJudgement(write: PendingWrite, verdict: boolean | Promise<boolean>): void {
+  if (typeof verdict === "boolean") {
+    write.sharesHash = verdict;
+    return;
+  }
+  write.judged = verdict.then(
+    (sharesHash) => {
+      write.sharesHash = sharesHash;
+    },
+    () => {
+      // not known is treated as shared: the keys are then compared when the record is published
+      write.sharesHash = true;
+    },
+  );
+}

@@ -1,0 +1,118 @@
+/**
+ * Finds the record of a key: by hash in RAM, proved by its key on disk. Bytes that cannot be read are an error to this
+ * reader and a fact for everyone: the partition is suspect from then on, and the Merkle tree no longer claims the
+ * version, so that replicas repair it. Must never answer absence for them.
+ */
+import type { KeyAddress, StoredRecord } from "./engine.ts";
+import { CorruptRecordError } from "./errors.ts";
+import { bufferOver } from "./format/bytes.ts";
+import { FLAG_TOMBSTONE, RECORD_HEADER_BYTES, valueOf } from "./format/record.ts";
+import type { Keyspace } from "./keyspace.ts";
+import type { StorageLog } from "./ports.ts";
+import type { ReadRecord, RecordReader, RecordSpot } from "./record-reader.ts";
+import type { SegmentSet } from "./segment-set.ts";
+import type { Suspicion } from "./suspicion.ts";
+
+/** What a lookup works with. */
+export interface LookupParts {
+  readonly keyspace: Keyspace;
+  readonly reader: RecordReader;
+  readonly segments: SegmentSet;
+  readonly suspicion: Suspicion;
+  readonly log: StorageLog;
+}
+
+/** Looks keys up. */
+export class KeyLookup {
+  readonly #parts: LookupParts;
+  #corruptReadCount = 0;
+
+  constructor(parts: LookupParts) {
+    this.#parts = parts;
+  }
+
+  /** Reads that met bytes that fail their checksum. */
+  get corruptReadCount(): number {
+    return this.#corruptReadCount;
+  }
+
+  /** The newest record of the key; at once when its bytes are believed cached. Throws or rejects with CorruptRecordError. */
+  get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined> {
+    const { keyspace, reader } = this.#parts;
+    const { partition, hash } = address;
+    const table = keyspace.table(partition);
+    const slot = table === undefined ? -1 : table.find(hash);
+    if (table === undefined || slot < 0) return undefined;
+    if (table.findNext(slot, hash) >= 0) return this.#getAmong(address);
+    const spot = keyspace.spotOf(partition, slot);
+    if (spot === undefined) throw new Error("the index points at a segment that is gone");
+    try {
+      const read = reader.record(spot);
+      if (!(read instanceof Promise)) return recordIfKey(read, address);
+      return read.then(
+        (record) => recordIfKey(record, address),
+        (error: unknown) => this.#rethrow(error, address, spot),
+      );
+    } catch (error) {
+      return this.#rethrow(error, address, spot);
+    }
+  }
+
+  /** Takes note of a record that cannot be read: see the head of this file. */
+  noteUnreadable(address: { readonly partition: number; readonly hash: bigint }, spot: RecordSpot): void {
+    const { keyspace, suspicion, log } = this.#parts;
+    const { partition, hash } = address;
+    const place = { segment: spot.segment.id, offset: spot.offset };
+    this.#corruptReadCount += 1;
+    log.error({ event: "storage.record-corrupt", ...place, partition });
+    keyspace.disown(partition, hash, place);
+    suspicion.add(partition).catch((error: unknown) => {
+      // believed in RAM all the same; without space it is written down the next time someone asks
+      log.warn({ event: "storage.suspicion-not-durable", partition, cause: String(error) });
+    });
+  }
+
+  #rethrow(error: unknown, address: KeyAddress, spot: RecordSpot): never {
+    if (error instanceof CorruptRecordError) this.noteUnreadable(address, spot);
+    throw error;
+  }
+
+  /** Several keys share the hash: each is read until one matches. */
+  async #getAmong(address: KeyAddress): Promise<StoredRecord | undefined> {
+    const { keyspace, reader, segments } = this.#parts;
+    const spots = keyspace.spotsOf(address.partition, address.hash);
+    for (const spot of spots) segments.pin(spot.segment);
+    let unreadable: unknown;
+    try {
+      for (const spot of spots) {
+        try {
+          const record = recordIfKey(await reader.record(spot), address);
+          if (record !== undefined) return record;
+        } catch (error) {
+          if (!(error instanceof CorruptRecordError)) throw error;
+          this.noteUnreadable(address, spot);
+          unreadable = error;
+        }
+      }
+    } finally {
+      for (const spot of spots) segments.unpin(spot.segment);
+    }
+    // the one that cannot be read may have been this key's
+    if (unreadable !== undefined) throw unreadable;
+    return undefined;
+  }
+}
+
+function recordIfKey(read: ReadRecord, address: KeyAddress): StoredRecord | undefined {
+  const { identity, bytes } = read;
+  const keyEnd = RECORD_HEADER_BYTES + identity.keyLength;
+  const { key } = address;
+  if (identity.keyLength !== key.length || bufferOver(key).compare(bytes, RECORD_HEADER_BYTES, keyEnd) !== 0) {
+    return undefined;
+  }
+  return {
+    value: valueOf(bytes, 0, identity),
+    digest: identity.digest,
+    isTombstone: (identity.flags & FLAG_TOMBSTONE) !== 0,
+  };
+}

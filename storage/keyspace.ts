@@ -1,0 +1,189 @@
+/**
+ * What the store holds, in RAM: the index and the Merkle tree of each partition, and how many bytes of each segment
+ * are still pointed at. The three change together or not at all.
+ * Must never be told of a record that is not durable.
+ */
+import { IndexTable } from "./index-table.ts";
+import { MerkleTree } from "./merkle-tree.ts";
+import type { RecordSpot } from "./record-reader.ts";
+import type { SegmentSet } from "./segment-set.ts";
+
+/** A record as the index knows it. */
+export interface KeyspaceEntry {
+  readonly hash: bigint;
+  readonly digest: bigint;
+  readonly segment: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly isTombstone: boolean;
+}
+
+/** A place in the log. */
+export interface LogPlace {
+  readonly segment: number;
+  readonly offset: number;
+}
+
+/** All partitions. */
+export class Keyspace {
+  readonly #segments: SegmentSet;
+  readonly #partitionBits: number;
+  readonly #tables: (IndexTable | undefined)[];
+  readonly #trees: (MerkleTree | undefined)[];
+  #entryCount = 0;
+  #tombstoneCount = 0;
+
+  constructor(segments: SegmentSet, partitionCount: number) {
+    this.#segments = segments;
+    this.#partitionBits = Math.log2(partitionCount);
+    this.#tables = Array.from({ length: partitionCount }, () => undefined);
+    this.#trees = Array.from({ length: partitionCount }, () => undefined);
+  }
+
+  /** Keys with an entry, tombstones included. */
+  get entryCount(): number {
+    return this.#entryCount;
+  }
+
+  /** Keys whose newest record is a tombstone. */
+  get tombstoneCount(): number {
+    return this.#tombstoneCount;
+  }
+
+  /** Memory of all tables, bytes. */
+  get indexBytes(): number {
+    let total = 0;
+    for (const table of this.#tables) total += table?.bytes ?? 0;
+    return total;
+  }
+
+  /** The index of a partition; undefined while it is empty. */
+  table(partition: number): IndexTable | undefined {
+    return this.#tables[partition];
+  }
+
+  /** The tree of a partition; undefined while it is empty. */
+  tree(partition: number): MerkleTree | undefined {
+    return this.#trees[partition];
+  }
+
+  /** Adds an entry beside any of the same hash. */
+  insert(partition: number, entry: KeyspaceEntry): void {
+    const table = this.#tables[partition] ?? new IndexTable(this.#partitionBits);
+    this.#tables[partition] = table;
+    table.insert(entry);
+    this.#toggle(partition, entry.hash, entry.digest);
+    this.#count(entry.segment, entry.length, 1);
+    this.#entryCount += 1;
+    if (entry.isTombstone) this.#tombstoneCount += 1;
+  }
+
+  /** Puts an entry in the place of one with the same hash. */
+  replace(partition: number, slot: number, entry: KeyspaceEntry): void {
+    const table = this.#tables[partition];
+    if (table === undefined) return;
+    const oldDigest = table.digestAt(slot);
+    if (oldDigest !== entry.digest) {
+      this.#toggle(partition, entry.hash, oldDigest);
+      this.#toggle(partition, entry.hash, entry.digest);
+    }
+    this.#count(table.segmentAt(slot), table.lengthAt(slot), -1);
+    this.#count(entry.segment, entry.length, 1);
+    this.#tombstoneCount += (entry.isTombstone ? 1 : 0) - (table.isTombstoneAt(slot) ? 1 : 0);
+    table.replaceAt(slot, entry);
+  }
+
+  /** Takes an entry out. */
+  remove(partition: number, slot: number): void {
+    const table = this.#tables[partition];
+    if (table === undefined) return;
+    this.#toggle(partition, table.hashAt(slot), table.digestAt(slot));
+    this.#count(table.segmentAt(slot), table.lengthAt(slot), -1);
+    this.#entryCount -= 1;
+    if (table.isTombstoneAt(slot)) this.#tombstoneCount -= 1;
+    table.removeAt(slot);
+  }
+
+  /** The slot whose entry points exactly at this place, or −1. */
+  slotAt(partition: number, hash: bigint, place: LogPlace): number {
+    const table = this.#tables[partition];
+    if (table === undefined) return -1;
+    let slot = table.find(hash);
+    while (slot >= 0) {
+      if (table.segmentAt(slot) === place.segment && table.offsetAt(slot) === place.offset) return slot;
+      slot = table.findNext(slot, hash);
+    }
+    return -1;
+  }
+
+  /** Points an entry at a copy of its record if it still points at `from`: false when a newer record has taken over. */
+  relocate(partition: number, hash: bigint, move: { readonly from: LogPlace; readonly to: LogPlace }): boolean {
+    const table = this.#tables[partition];
+    const slot = this.slotAt(partition, hash, move.from);
+    if (table === undefined || slot < 0) return false;
+    const length = table.lengthAt(slot);
+    this.#count(move.from.segment, length, -1);
+    this.#count(move.to.segment, length, 1);
+    table.replaceAt(slot, {
+      hash,
+      digest: table.digestAt(slot),
+      segment: move.to.segment,
+      offset: move.to.offset,
+      length,
+      isTombstone: table.isTombstoneAt(slot),
+    });
+    return true;
+  }
+
+  /**
+   * Forgets the digest of a record that cannot be read, and keeps its place: the tree then tells replicas that the
+   * version is missing here, while a read still meets the error.
+   */
+  disown(partition: number, hash: bigint, place: LogPlace): void {
+    const table = this.#tables[partition];
+    const slot = this.slotAt(partition, hash, place);
+    if (table === undefined || slot < 0 || table.digestAt(slot) === 0n) return;
+    this.#toggle(partition, hash, table.digestAt(slot));
+    table.replaceAt(slot, {
+      hash,
+      digest: 0n,
+      ...place,
+      length: table.lengthAt(slot),
+      isTombstone: table.isTombstoneAt(slot),
+    });
+  }
+
+  /** Where the entry of a slot stands; undefined only if its segment is gone, which is a bug. */
+  spotOf(partition: number, slot: number): RecordSpot | undefined {
+    const table = this.#tables[partition];
+    const segment = table === undefined ? undefined : this.#segments.get(table.segmentAt(slot));
+    if (table === undefined || segment === undefined) return undefined;
+    return { segment, offset: table.offsetAt(slot), length: table.lengthAt(slot) };
+  }
+
+  /** Where all entries of a hash stand. */
+  spotsOf(partition: number, hash: bigint): RecordSpot[] {
+    const table = this.#tables[partition];
+    const spots: RecordSpot[] = [];
+    if (table === undefined) return spots;
+    for (let slot = table.find(hash); slot >= 0; slot = table.findNext(slot, hash)) {
+      const spot = this.spotOf(partition, slot);
+      if (spot !== undefined) spots.push(spot);
+    }
+    return spots;
+  }
+
+  #toggle(partition: number, hash: bigint, digest: bigint): void {
+    if (digest === 0n) return;
+    const tree = this.#trees[partition] ?? new MerkleTree(this.#partitionBits);
+    this.#trees[partition] = tree;
+    tree.toggle(hash, digest);
+  }
+
+  #count(segmentId: number, length: number, sign: 1 | -1): void {
+    const segment = this.#segments.get(segmentId);
+    if (segment === undefined) return;
+    segment.liveBytes += sign * length;
+    segment.liveCount += sign;
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * The log engine: StorageEngine on one append-only log for all partitions and an index in RAM (Bitcask, Sheehy &
+ * Smith, 2010; DESIGN §5). This file holds what the contract asks for; each part keeps its own promise.
+ * Must never answer a write before it is durable and visible, nor call an unreadable record absent.
+ */
+import assert from "node:assert";
+import type {
+  KeyAddress,
+  PutRequest,
+  RecoveryReport,
+  ScanPage,
+  StorageEngine,
+  StorageStats,
+  StoredRecord,
+  StoreIdentity,
+} from "./engine.ts";
+import { type EngineParts, openParts } from "./engine-parts.ts";
+import { StoreBusyError, StoreClosedError } from "./errors.ts";
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "./format/record.ts";
+import { recordJudgement } from "./hash-judge.ts";
+import type { LogEngineOptions } from "./log-options.ts";
+import { MerkleTree, merkleLeafCount } from "./merkle-tree.ts";
+import { pendingWriteOf } from "./pending-write.ts";
+import { drawActor } from "./recovery.ts";
+import { scanPage } from "./scan.ts";
+import { highWord, splitU64, words } from "./words.ts";
+
+/** The log engine: the contract, and compaction on demand. */
+export interface LogEngine extends StorageEngine {
+  /** Compacts until the share of dead bytes in sealed segments is below `garbageRatio` (0 … 1) or nothing helps. */
+  compact(garbageRatio: number): Promise<void>;
+}
+
+/**
+ * Opens the store in the disk's directory, or makes it. Rejects with StoreUnusableError (the message says what to do)
+ * or `DiskError` (LOCKED: another process has it).
+ */
+export async function openLogEngine(options: LogEngineOptions): Promise<LogEngine> {
+  return new OpenLogEngine(await openParts(options));
+}
+
+class OpenLogEngine implements LogEngine {
+  readonly #parts: EngineParts;
+  readonly #partitionBits: number;
+  readonly #emptyTree: MerkleTree;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+    this.#partitionBits = Math.log2(parts.settings.partitionCount);
+    this.#emptyTree = new MerkleTree(this.#partitionBits);
+  }
+
+  get partitionCount(): number {
+    return this.#parts.settings.partitionCount;
+  }
+
+  get recovery(): RecoveryReport {
+    return this.#parts.recovery;
+  }
+
+  get identity(): StoreIdentity {
+    const { actor, pastActors, leasedThrough } = this.#parts.manifest.state;
+    return { actor, pastActors: [...pastActors], leasedThrough };
+  }
+
+  get failure(): Error | undefined {
+    return this.#parts.health.failure;
+  }
+
+  onFailure(listen: (error: Error) => void): void {
+    this.#parts.health.onFailure(listen);
+  }
+
+  digestOf(address: KeyAddress): bigint {
+    const table = this.#parts.keyspace.table(address.partition);
+    const slot = table === undefined ? -1 : table.find(address.hash);
+    return table === undefined || slot < 0 ? 0n : table.digestAt(slot);
+  }
+
+  get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined> {
+    return this.#parts.lookup.get(address);
+  }
+
+  put(request: PutRequest): Promise<void> {
+    const { health, queue, judge, writer } = this.#parts;
+    if (health.failure !== undefined) return Promise.reject(health.failure);
+    if (this.#closing !== undefined) return Promise.reject(new StoreClosedError());
+    this.#assertRequest(request);
+    return new Promise((resolve, reject) => {
+      const write = pendingWriteOf(request, { resolve, reject });
+      if (!queue.hasRoomFor(write.totalBytes)) {
+        reject(new StoreBusyError());
+        return;
+      }
+      recordJudgement(write, judge.sharesHash(request.address));
+      queue.add(write);
+      writer.wake();
+    });
+  }
+
+  scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
+    assert(Number.isInteger(limit) && limit >= 1, "limit: ≥ 1");
+    const { settings } = this.#parts;
+    const lowest = BigInt(partition) << BigInt(64 - this.#partitionBits);
+    const range = { partition, fromHash: fromHash > lowest ? fromHash : lowest };
+    return scanPage({ ...this.#parts, clock: settings.clock }, range, limit);
+  }
+
+  merkleRoot(partition: number): bigint {
+    return this.#parts.keyspace.tree(partition)?.root() ?? 0n;
+  }
+
+  merkleChildren(partition: number, path: readonly number[]): readonly bigint[] {
+    return (this.#parts.keyspace.tree(partition) ?? this.#emptyTree).children(path);
+  }
+
+  merkleLeaf(partition: number, leaf: number): readonly { readonly hash: bigint; readonly digest: bigint }[] {
+    assert(Number.isInteger(leaf) && leaf >= 0 && leaf < merkleLeafCount, "a leaf is 0 … 255");
+    const pairs: { readonly hash: bigint; readonly digest: bigint }[] = [];
+    const table = this.#parts.keyspace.table(partition);
+    if (table === undefined) return pairs;
+    const { fromHash, toHash } = this.#emptyTree.leafRange(leaf, partition);
+    table.forEachFrom(fromHash, (slot) => {
+      const hash = table.hashAt(slot);
+      if (hash > toHash) return false;
+      const digest = table.digestAt(slot);
+      // 0: the record cannot be read, and the tree does not claim it
+      if (digest !== 0n) pairs.push({ hash, digest });
+      return true;
+    });
+    return pairs;
+  }
+
+  isSuspect(partition: number): boolean {
+    return this.#parts.suspicion.has(partition);
+  }
+
+  suspectPartitions(): readonly number[] {
+    return this.#parts.suspicion.all();
+  }
+
+  async clearSuspect(partition: number): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.suspicion.clear(partition);
+  }
+
+  async leaseCounters(through: number): Promise<void> {
+    this.#assertOpen();
+    assert(Number.isSafeInteger(through) && through >= 0, "through: a safe integer");
+    const { manifest } = this.#parts;
+    if (through > manifest.state.leasedThrough) await manifest.append([{ kind: "lease", through }]);
+  }
+
+  async renewActor(): Promise<void> {
+    this.#assertOpen();
+    const { manifest, settings } = this.#parts;
+    const actor = drawActor(settings.random, [...manifest.state.pastActors, manifest.state.actor]);
+    await manifest.append([{ kind: "actor", actor }]);
+  }
+
+  async writeDocument(name: string, bytes: Uint8Array): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.documents.write(name, bytes);
+  }
+
+  readDocument(name: string): Uint8Array | undefined {
+    return this.#parts.documents.read(name);
+  }
+
+  stats(): StorageStats {
+    const { keyspace, segments, writer, publisher, compactor, lookup } = this.#parts;
+    let liveBytes = 0;
+    let diskBytes = 0;
+    for (const segment of segments.all()) {
+      liveBytes += segment.liveBytes;
+      diskBytes += segment.sizeBytes;
+    }
+    return {
+      keyCount: keyspace.entryCount - keyspace.tombstoneCount,
+      tombstoneCount: keyspace.tombstoneCount,
+      liveBytes,
+      diskBytes,
+      indexBytes: keyspace.indexBytes,
+      segmentCount: segments.size,
+      putCount: publisher.putCount,
+      commitCount: writer.commitCount,
+      compactedBytes: compactor.compactedBytes,
+      corruptReadCount: lookup.corruptReadCount,
+    };
+  }
+
+  async compact(garbageRatio: number): Promise<void> {
+    this.#assertOpen();
+    await this.#parts.compactor.compactNow(garbageRatio);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#parts.close();
+    return this.#closing;
+  }
+
+  #assertOpen(): void {
+    if (this.#parts.health.failure !== undefined) throw this.#parts.health.failure;
+    if (this.#closing !== undefined) throw new StoreClosedError();
+  }
+
+  /** A request that breaks the contract is a bug of the caller, found here before it can spoil the index. */
+  #assertRequest(request: PutRequest): void {
+    const { partition, hash, key } = request.address;
+    assert(key.length >= 1 && key.length <= MAX_KEY_BYTES, "a key has 1 … 2048 bytes");
+    assert(request.value.length <= MAX_VALUE_BYTES, "a value has at most 64 MiB");
+    assert(request.digest !== 0n, "0 is the digest of absence");
+    splitU64(hash);
+    const top = this.#partitionBits === 0 ? 0 : (words[highWord] ?? 0) >>> (32 - this.#partitionBits);
+    assert(top === partition, "the partition is the top bits of the hash");
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * What the log engine is opened with, and every bound it keeps. Each limit can be set, so that tests run with
+ * segments of a few hundred bytes. Must never be changed after the store is open.
+ */
+import assert from "node:assert";
+import { RECORD_HEADER_BYTES } from "./format/record.ts";
+import { SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
+import type { Disk, StorageClock, StorageLog, StorageRandom } from "./ports.ts";
+
+/** A tombstone that compaction would like to drop. */
+export interface TombstoneFacts {
+  readonly partition: number;
+  readonly hash: bigint;
+  readonly digest: bigint;
+}
+
+/** Bounds of the log engine. */
+export interface LogLimits {
+  /** bytes of a segment; a record that needs more gets a segment of its own */
+  readonly segmentBytes: number;
+  /** bytes and records written at once */
+  readonly groupBytes: number;
+  readonly groupRecords: number;
+  /** bytes of writes accepted and not yet durable; beyond, a put is refused with StoreBusyError */
+  readonly queueBytes: number;
+  /** sealed segments whose files are kept open */
+  readonly openSegmentFiles: number;
+  /** reads in the thread pool at a time; one of its (usually four) threads is left to the writer */
+  readonly poolReads: number;
+  /** a store that is idle for this long says on disk what is durable */
+  readonly idleMarkMs: number;
+  /** a synchronous read slower than this came from the device, not from memory */
+  readonly slowReadMs: number;
+  /** share of dead bytes in sealed segments above which compaction runs, 0 … 1 */
+  readonly garbageRatio: number;
+  /** segments compacted together */
+  readonly compactionInputs: number;
+  /** records copied before the event loop gets its turn */
+  readonly compactionSliceRecords: number;
+  /** compaction is started by the engine itself; else only by `compact()` */
+  readonly isCompactionAutomatic: boolean;
+  /** free space that writes must leave to compaction */
+  readonly reserveBytes: number;
+  /** size at which the manifest is written anew */
+  readonly manifestBytes: number;
+  /** segment ids reserved on disk at a time */
+  readonly idBlock: number;
+}
+
+/** What `openLogEngine` takes: the windows, what is fixed for the store, and any limit that differs from the default. */
+export interface LogEngineOptions extends Partial<LogLimits> {
+  readonly disk: Disk;
+  readonly clock: StorageClock;
+  readonly random: StorageRandom;
+  readonly log: StorageLog;
+  /** a power of two, 1 … 65,536; fixed when the store is made */
+  readonly partitionCount: number;
+  /** `fsync`: durable before acknowledged; `os`: acknowledged when the operating system has it */
+  readonly durability: "fsync" | "os";
+  /**
+   * Asked for each tombstone that compaction meets: true when every replica has it and no older version can come
+   * back from elsewhere. The engine itself proves that no older record of the key is left on this disk. Default: never.
+   */
+  readonly mayDropTombstone?: (tombstone: TombstoneFacts) => boolean;
+}
+
+/** The options with every default filled in. */
+export interface LogSettings extends LogLimits {
+  readonly disk: Disk;
+  readonly clock: StorageClock;
+  readonly random: StorageRandom;
+  readonly log: StorageLog;
+  readonly partitionCount: number;
+  readonly durability: "fsync" | "os";
+  readonly mayDropTombstone: (tombstone: TombstoneFacts) => boolean;
+}
+
+const MIB = 1024 * 1024;
+
+/** The limits of a production store. */
+export const defaultLogLimits: LogLimits = {
+  segmentBytes: 64 * MIB,
+  groupBytes: 4 * MIB,
+  groupRecords: 1024,
+  queueBytes: 64 * MIB,
+  openSegmentFiles: 256,
+  poolReads: 3,
+  idleMarkMs: 100,
+  slowReadMs: 0.15,
+  garbageRatio: 0.25,
+  compactionInputs: 8,
+  compactionSliceRecords: 64,
+  isCompactionAutomatic: true,
+  reserveBytes: 128 * MIB,
+  manifestBytes: MIB,
+  idBlock: 16,
+};
+
+/** Fills in the defaults and asserts the relations between the limits. */
+export function settingsOf(options: LogEngineOptions): LogSettings {
+  const settings: LogSettings = { ...defaultLogLimits, mayDropTombstone: () => false, ...options };
+  const { partitionCount } = settings;
+  assert(Number.isInteger(Math.log2(partitionCount)) && partitionCount <= 65_536, "partitionCount: a power of two");
+  assert(
+    settings.segmentBytes >= SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES + 8,
+    "segmentBytes: too small for a record",
+  );
+  assert(settings.segmentBytes % 8 === 0 && settings.segmentBytes <= 2 ** 31, "segmentBytes: a multiple of 8, ≤ 2 GiB");
+  assert(settings.groupBytes >= 1 && settings.groupRecords >= 1 && settings.idBlock >= 1, "group bounds: ≥ 1");
+  assert(settings.openSegmentFiles >= 1 && settings.poolReads >= 1, "open files and pool reads: ≥ 1");
+  assert(settings.compactionInputs >= 1 && settings.compactionSliceRecords >= 1, "compaction bounds: ≥ 1");
+  assert(settings.garbageRatio > 0 && settings.garbageRatio <= 1, "garbageRatio: above 0, up to 1");
+  return settings;
+}

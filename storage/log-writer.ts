@@ -1,0 +1,340 @@
+/**
+ * The one writer of the log. While a group is being written the next one gathers; each group is one write, durable
+ * when it returns. Only then is it published and answered. Source: DESIGN §5; reliability notes §3.4.
+ * Must never write two groups at a time, publish what is not durable, or go on after a failed write.
+ */
+import { DiskFullError } from "./errors.ts";
+import {
+  encodeRecord,
+  FLAG_BATCH_BEGIN,
+  FLAG_BATCH_END,
+  FLAG_META,
+  FLAG_SHARED_HASH,
+  FLAG_TOMBSTONE,
+  RECORD_HEADER_BYTES,
+} from "./format/record.ts";
+import { SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
+import type { LogPlace } from "./keyspace.ts";
+import type { LogSettings } from "./log-options.ts";
+import type { PendingWrite } from "./pending-write.ts";
+import type { SegmentPreparer, WritableSegment } from "./segment-preparer.ts";
+import type { SegmentSealer } from "./segment-sealer.ts";
+import type { StoreHealth } from "./store-health.ts";
+import { isDiskFull, writeFully } from "./whole-file.ts";
+import type { WriteQueue } from "./write-queue.ts";
+
+/** What the writer works with. */
+export interface WriterParts {
+  readonly settings: LogSettings;
+  readonly health: StoreHealth;
+  readonly queue: WriteQueue;
+  readonly preparer: SegmentPreparer;
+  readonly sealer: SegmentSealer;
+  /** makes a durable record visible; a promise only in the rare case that keys must be compared on disk */
+  readonly publish: (write: PendingWrite, segment: number) => void | Promise<void>;
+  /** called when writes are refused for lack of space */
+  readonly onDiskFull: () => void;
+}
+
+interface Active extends WritableSegment {
+  /** where the next group goes */
+  offset: number;
+}
+
+const EMPTY: Buffer = Buffer.alloc(0);
+
+/** The writer loop. */
+export class LogWriter {
+  readonly #parts: WriterParts;
+  #active: Active | undefined;
+  #nextSeq: number;
+  #durableUpTo: number;
+  #buffer: Buffer = Buffer.allocUnsafe(256 * 1024);
+  #isScheduled = false;
+  #isStopped = false;
+  #whenIdle: (() => void)[] = [];
+  #idleTimer: { cancel(): void } | undefined;
+  #lastCommitMs = 0;
+  /** the newest records on disk are not yet proved durable by a later one */
+  #isUnproved = false;
+  #wantsMark = false;
+  #commitCount = 0;
+  #lastPlace: LogPlace = { segment: 0, offset: 0 };
+  #lastSeq = 0;
+
+  constructor(parts: WriterParts, start: { readonly nextSeq: number; readonly durableUpTo: number }) {
+    this.#parts = parts;
+    this.#nextSeq = start.nextSeq;
+    this.#durableUpTo = start.durableUpTo;
+  }
+
+  /** Groups made durable so far. */
+  get commitCount(): number {
+    return this.#commitCount;
+  }
+
+  /** The last seq written since the start, and where its record stands; zeros when there is none. */
+  get last(): LogPlace & { readonly seq: number } {
+    return { seq: this.#lastSeq, ...this.#lastPlace };
+  }
+
+  /** Says that the queue has something to write: puts of one turn of the event loop share a group. */
+  wake(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#parts.settings.clock.defer(() => {
+      this.#run().then(
+        () => this.#rest(),
+        (error: unknown) => {
+          this.#rejectAll(this.#parts.health.fail(error));
+          this.#rest();
+        },
+      );
+    });
+  }
+
+  /** Resolves when everything accepted is answered, then seals the active segment. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#idleTimer?.cancel();
+    while (this.#isScheduled || this.#parts.queue.waitingCount > 0) {
+      this.wake();
+      await new Promise<void>((resolve) => {
+        this.#whenIdle.push(resolve);
+      });
+    }
+    const active = this.#active;
+    this.#active = undefined;
+    if (active === undefined) return;
+    if (this.#parts.health.failure === undefined) await this.#parts.sealer.seal(active, active.offset);
+    else await active.file.close();
+  }
+
+  #rest(): void {
+    this.#isScheduled = false;
+    for (const resume of this.#whenIdle.splice(0)) resume();
+    if (this.#parts.queue.waitingCount > 0) this.wake();
+  }
+
+  /** Writes until nothing waits. */
+  async #run(): Promise<void> {
+    const { queue, health } = this.#parts;
+    let durable: readonly PendingWrite[] = [];
+    for (;;) {
+      if (health.failure !== undefined) this.#rejectAll(health.failure);
+      const group = this.#takeGroup();
+      const isMark = group.length === 0 && queue.waitingCount === 0 && this.#mayMark();
+      const writing = group.length > 0 || isMark ? this.#write(group) : undefined;
+      // published while the next group is on its way to the disk
+      await this.#publish(durable);
+      durable = [];
+      if (writing !== undefined) {
+        if (await writing) durable = group;
+      } else if (!(await this.#clearTheWay())) {
+        return;
+      }
+    }
+  }
+
+  /** What keeps the first waiting write from being written: its judgement, or room. False when nothing waits. */
+  async #clearTheWay(): Promise<boolean> {
+    const head = this.#parts.queue.peek();
+    if (head === undefined) return false;
+    if (head.sharesHash === undefined) await head.judged;
+    else await this.#roll(head.totalBytes);
+    return true;
+  }
+
+  #takeGroup(): PendingWrite[] {
+    const active = this.#active;
+    if (active === undefined || this.#parts.health.failure !== undefined) return [];
+    const { groupRecords, groupBytes } = this.#parts.settings;
+    const roomBytes = active.capacityBytes - active.offset;
+    return this.#parts.queue.take({ records: groupRecords, bytes: groupBytes, roomBytes });
+  }
+
+  #mayMark(): boolean {
+    const active = this.#active;
+    if (!this.#wantsMark || this.#isStopped || active === undefined) return false;
+    if (this.#parts.health.failure !== undefined) return false;
+    this.#wantsMark = false;
+    return this.#isUnproved && active.capacityBytes - active.offset >= RECORD_HEADER_BYTES;
+  }
+
+  /** Writes one group (none: the idle mark). True when it is durable; false when it left no trace and was answered so. */
+  async #write(group: readonly PendingWrite[]): Promise<boolean> {
+    const active = this.#active;
+    if (active === undefined) return false;
+    const firstSeq = this.#nextSeq;
+    const bytes = group.length === 0 ? this.#encodeMark(active) : this.#encodeGroup(active, group);
+    const start = active.offset;
+    try {
+      await writeFully(active.file, bytes, start);
+    } catch (error) {
+      this.#nextSeq = firstSeq;
+      await this.#undo(active, group, error);
+      return false;
+    }
+    active.offset += bytes.length;
+    this.#lastSeq = this.#nextSeq - 1;
+    this.#lastPlace = { segment: active.segment.id, offset: group.at(-1)?.offset ?? start };
+    if (this.#parts.settings.durability === "fsync") this.#durableUpTo = this.#nextSeq - 1;
+    this.#commitCount += 1;
+    active.segment.warmth.warm(start, bytes.length);
+    this.#isUnproved = group.length > 0;
+    if (active.offset > active.capacityBytes / 2) this.#parts.preparer.prepare();
+    this.#armIdleTimer();
+    return true;
+  }
+
+  #encodeGroup(active: Active, group: readonly PendingWrite[]): Buffer {
+    let size = 0;
+    for (const write of group) size += write.totalBytes;
+    const buffer = this.#room(size);
+    const segmentSeed = active.segment.seed;
+    const last = group.length - 1;
+    let at = 0;
+    for (let index = 0; index <= last; index += 1) {
+      const write = group[index];
+      if (write === undefined) continue;
+      const { address, value, digest, isTombstone } = write.request;
+      write.seq = this.#nextSeq;
+      write.offset = active.offset + at;
+      this.#nextSeq += 1;
+      const flags =
+        (isTombstone ? FLAG_TOMBSTONE : 0) |
+        (write.sharesHash === true ? FLAG_SHARED_HASH : 0) |
+        (index === 0 ? FLAG_BATCH_BEGIN : 0) |
+        (index === last ? FLAG_BATCH_END : 0);
+      const durableUpTo = index === 0 ? this.#durableUpTo : 0;
+      const { partition, hash, key } = address;
+      const record = { seq: write.seq, partition, hash, digest, flags, durableUpTo, key, value };
+      at += encodeRecord(record, buffer, at, { segmentSeed, offset: write.offset });
+    }
+    return buffer.subarray(0, size);
+  }
+
+  /** An empty group that says on disk how far everything is durable (reliability notes §3.6). */
+  #encodeMark(active: Active): Buffer {
+    const seq = this.#nextSeq;
+    this.#nextSeq += 1;
+    const record = {
+      seq,
+      partition: 0,
+      hash: 0n,
+      digest: 0n,
+      flags: FLAG_META | FLAG_BATCH_BEGIN | FLAG_BATCH_END,
+      durableUpTo: this.#durableUpTo,
+      key: EMPTY,
+      value: EMPTY,
+    };
+    const place = { segmentSeed: active.segment.seed, offset: active.offset };
+    return this.#buffer.subarray(0, encodeRecord(record, this.#buffer, 0, place));
+  }
+
+  #room(sizeBytes: number): Buffer {
+    if (sizeBytes <= this.#buffer.length) return this.#buffer;
+    // a record larger than a group is rare: its buffer is not kept
+    if (sizeBytes > this.#parts.settings.groupBytes) return Buffer.allocUnsafe(sizeBytes);
+    this.#buffer = Buffer.allocUnsafe(Math.min(this.#parts.settings.groupBytes, 2 * sizeBytes));
+    return this.#buffer;
+  }
+
+  /** No space: cut back to the last whole group, durably, and only then say that nothing was kept. */
+  async #undo(active: Active, group: readonly PendingWrite[], cause: unknown): Promise<void> {
+    const { health, settings } = this.#parts;
+    if (!isDiskFull(cause)) {
+      this.#reject(group, health.fail(cause));
+      return;
+    }
+    try {
+      await active.file.truncate(active.offset);
+      await active.file.fdatasync();
+    } catch (error) {
+      this.#reject(group, health.fail(error));
+      return;
+    }
+    settings.log.warn({ event: "storage.disk-full", segment: active.segment.id });
+    this.#parts.onDiskFull();
+    this.#reject(group, new DiskFullError({ cause }));
+  }
+
+  /** Goes on in the next segment; without space those who wait are refused, and the next put tries again. */
+  async #roll(neededBytes: number): Promise<void> {
+    const { preparer, sealer, settings, health } = this.#parts;
+    try {
+      const next = await preparer.take(neededBytes);
+      const old = this.#active;
+      this.#active = { ...next, offset: SEGMENT_HEADER_BYTES };
+      if (old !== undefined) void sealer.seal(old, old.offset);
+    } catch (error) {
+      if (error instanceof DiskFullError || isDiskFull(error)) {
+        settings.log.warn({ event: "storage.disk-full" });
+        this.#parts.onDiskFull();
+        this.#rejectAll(new DiskFullError({ cause: error }));
+      } else {
+        this.#rejectAll(health.fail(error));
+      }
+    }
+  }
+
+  async #publish(group: readonly PendingWrite[]): Promise<void> {
+    const active = this.#active;
+    if (group.length === 0 || active === undefined) return;
+    const segment = active.segment.id;
+    if (active.segment.minSeq === 0) active.segment.minSeq = group[0]?.seq ?? 0;
+    for (const write of group) {
+      const { address, digest, isTombstone } = write.request;
+      const flags = (isTombstone ? FLAG_TOMBSTONE : 0) | (write.sharesHash === true ? FLAG_SHARED_HASH : 0);
+      const { partition, hash } = address;
+      active.builder.add({
+        seq: write.seq,
+        partition,
+        hash,
+        digest,
+        offset: write.offset,
+        length: write.totalBytes,
+        flags,
+      });
+      const slow = this.#parts.publish(write, segment);
+      if (slow !== undefined) await slow;
+    }
+    this.#parts.queue.settle(group);
+    for (const write of group) write.resolve();
+  }
+
+  #reject(group: readonly PendingWrite[], error: Error): void {
+    this.#parts.queue.settle(group);
+    for (const write of group) write.reject(error);
+  }
+
+  #rejectAll(error: Error): void {
+    this.#reject(this.#parts.queue.takeAll(), error);
+  }
+
+  /** One timer, re-armed only when it fires: a busy store pays nothing for it. */
+  #armIdleTimer(): void {
+    const { clock, idleMarkMs, durability } = this.#parts.settings;
+    this.#lastCommitMs = clock.monotonicMs();
+    if (durability === "os" || !this.#isUnproved || this.#idleTimer !== undefined || this.#isStopped) return;
+    this.#idleTimer = clock.setTimer(idleMarkMs, () => {
+      this.#idleTimer = undefined;
+      this.#onIdleTimer();
+    });
+  }
+
+  #onIdleTimer(): void {
+    if (this.#isStopped || !this.#isUnproved) return;
+    const { clock, idleMarkMs } = this.#parts.settings;
+    const idleMs = clock.monotonicMs() - this.#lastCommitMs;
+    if (idleMs < idleMarkMs) {
+      this.#idleTimer = clock.setTimer(idleMarkMs - idleMs, () => {
+        this.#idleTimer = undefined;
+        this.#onIdleTimer();
+      });
+      return;
+    }
+    this.#wantsMark = true;
+    this.wake();
+  }
+}

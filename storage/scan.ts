@@ -1,0 +1,97 @@
+/**
+ * One page of a partition in hash order: places from RAM, keys from disk, proved. Warm keys are read in small slices,
+ * cold ones through the thread pool. Must never split the keys of one hash over two pages.
+ */
+import type { ScanEntry, ScanPage } from "./engine.ts";
+import { CorruptRecordError } from "./errors.ts";
+import { nextTurn } from "./index-loader.ts";
+import type { KeyLookup } from "./key-lookup.ts";
+import type { Keyspace } from "./keyspace.ts";
+import type { StorageClock } from "./ports.ts";
+import type { RecordReader, RecordSpot } from "./record-reader.ts";
+import type { SegmentSet } from "./segment-set.ts";
+
+/** What a scan works with. */
+export interface ScanParts {
+  readonly keyspace: Keyspace;
+  readonly reader: RecordReader;
+  readonly segments: SegmentSet;
+  readonly lookup: KeyLookup;
+  readonly clock: StorageClock;
+}
+
+interface FoundSlot {
+  readonly spot: RecordSpot;
+  readonly hash: bigint;
+  readonly digest: bigint;
+  readonly isTombstone: boolean;
+}
+
+/** keys read before the event loop gets its turn */
+const SLICE_KEYS = 64;
+/** bytes that most keys do not exceed; longer ones cost a second read */
+const TYPICAL_KEY_BYTES = 128;
+
+/** Up to `limit` keys from `fromHash` on, more only to keep one hash together. A key that cannot be read is left out, and its partition suspect. */
+export async function scanPage(
+  parts: ScanParts,
+  range: { readonly partition: number; readonly fromHash: bigint },
+  limit: number,
+): Promise<ScanPage> {
+  const { found, nextHash } = slotsFrom(parts.keyspace, range, limit);
+  for (const { spot } of found) parts.segments.pin(spot.segment);
+  try {
+    const entries: (ScanEntry | undefined | Promise<ScanEntry | undefined>)[] = [];
+    for (const slot of found) {
+      if (entries.length % SLICE_KEYS === SLICE_KEYS - 1) await nextTurn(parts.clock);
+      entries.push(entryOf(parts, range.partition, slot));
+    }
+    const read = await Promise.all(entries);
+    return { entries: read.filter((entry) => entry !== undefined), nextHash };
+  } finally {
+    for (const { spot } of found) parts.segments.unpin(spot.segment);
+  }
+}
+
+function slotsFrom(
+  keyspace: Keyspace,
+  range: { readonly partition: number; readonly fromHash: bigint },
+  limit: number,
+): { readonly found: readonly FoundSlot[]; readonly nextHash: bigint | undefined } {
+  const { partition, fromHash } = range;
+  const table = keyspace.table(partition);
+  const found: FoundSlot[] = [];
+  let nextHash: bigint | undefined;
+  table?.forEachFrom(fromHash, (slot) => {
+    const hash = table.hashAt(slot);
+    if (found.length >= limit && hash !== found.at(-1)?.hash) {
+      nextHash = hash;
+      return false;
+    }
+    const spot = keyspace.spotOf(partition, slot);
+    if (spot !== undefined)
+      found.push({ spot, hash, digest: table.digestAt(slot), isTombstone: table.isTombstoneAt(slot) });
+    return true;
+  });
+  return { found, nextHash };
+}
+
+function entryOf(
+  parts: ScanParts,
+  partition: number,
+  slot: FoundSlot,
+): ScanEntry | undefined | Promise<ScanEntry | undefined> {
+  const { spot, hash, digest, isTombstone } = slot;
+  const onError = (error: unknown): undefined => {
+    if (!(error instanceof CorruptRecordError)) throw error;
+    parts.lookup.noteUnreadable({ partition, hash }, spot);
+    return undefined;
+  };
+  try {
+    const key = parts.reader.key(spot, TYPICAL_KEY_BYTES);
+    if (key instanceof Promise) return key.then((bytes) => ({ hash, key: bytes, digest, isTombstone }), onError);
+    return { hash, key, digest, isTombstone };
+  } catch (error) {
+    return onError(error);
+  }
+}

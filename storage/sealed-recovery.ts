@@ -1,0 +1,126 @@
+/**
+ * Brings a sealed segment back: by its index file, or by a scan when that is missing or wrong. Everything in it was
+ * durable when it was sealed, so whatever is missing or bad now is a loss. Source: reliability notes §3.6 step 5.
+ * Must never take an index file that fails any check.
+ */
+import { fileSeed } from "./format/checksum.ts";
+import { decodeIndexFile } from "./format/index-file.ts";
+import type { SealedFacts } from "./format/manifest-edit.ts";
+import { IndexBuilder } from "./index-builder.ts";
+import type { IndexRun } from "./index-loader.ts";
+import { DiskError, type DiskFile } from "./ports.ts";
+import { quarantine } from "./quarantine.ts";
+import { joinLoss, lossChangesOf, sealedLossOf } from "./recovery-core.ts";
+import type { RecoveryParts } from "./recovery-findings.ts";
+import { type FoundRecord, isKeyed, readSegment, type ScannedSegment, scanSegment } from "./segment-scan.ts";
+import type { Segment } from "./segment-set.ts";
+import { indexPath, segmentPath } from "./store-paths.ts";
+import { isDiskFull, readWhole } from "./whole-file.ts";
+
+/** The segment's entries; undefined when its file is gone, which is a loss of whatever it held. Throws `DiskError`. */
+export async function recoverSealed(parts: RecoveryParts, sealed: SealedFacts): Promise<IndexRun | undefined> {
+  const { settings, manifest, findings, segments } = parts;
+  findings.highestSeq = Math.max(findings.highestSeq, sealed.maxSeq);
+  const file = await openIfThere(parts, segmentPath(sealed.segment));
+  if (file === undefined) {
+    settings.log.error({ event: "storage.segment-missing", segment: sealed.segment });
+    findings.loss = { kind: "all" };
+    findings.corruptRecordCount += 1;
+    await manifest.append([{ kind: "removed", segment: sealed.segment }, ...lossChangesOf(findings.loss)]);
+    return undefined;
+  }
+  try {
+    const seed = fileSeed(manifest.storeId, "segment", sealed.segment);
+    const segment = segments.add({ id: sealed.segment, seed, sizeBytes: sealed.sizeBytes });
+    segment.isSealed = true;
+    segment.minSeq = sealed.minSeq;
+    segment.maxSeq = sealed.maxSeq;
+    const sizeBytes = await file.size();
+    // cut by a verdict that a crash overtook: the manifest knows the length that counts
+    if (sizeBytes > sealed.sizeBytes) await cut(file, sealed.sizeBytes);
+    const entries = sizeBytes < sealed.sizeBytes ? undefined : await indexEntriesOf(parts, sealed);
+    return { segment, entries: entries ?? (await scanSealed(parts, file, segment)) };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Entries for the index file of these records. */
+export function builderOf(storeId: Uint8Array, segment: number, records: readonly FoundRecord[]): IndexBuilder {
+  const builder = new IndexBuilder(storeId, segment);
+  for (const record of records) {
+    if (!isKeyed(record)) continue;
+    const { seq, partition, hash, digest, flags, totalBytes } = record.identity;
+    builder.add({ seq, partition, hash, digest, offset: record.offset, length: totalBytes, flags });
+  }
+  return builder;
+}
+
+/** Writes an index file if there is room for it. */
+export async function writeIndexIfRoom(parts: RecoveryParts, builder: IndexBuilder, sizeBytes: number): Promise<void> {
+  try {
+    await builder.write(parts.settings.disk, sizeBytes);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+  }
+}
+
+/** Cuts a file to a length, durably. */
+export async function cut(file: DiskFile, sizeBytes: number): Promise<void> {
+  await file.truncate(sizeBytes);
+  await file.fdatasync();
+}
+
+async function openIfThere(parts: RecoveryParts, path: string): Promise<DiskFile | undefined> {
+  try {
+    return await parts.settings.disk.open(path, "read-write");
+  } catch (error) {
+    if (error instanceof DiskError && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function indexEntriesOf(parts: RecoveryParts, sealed: SealedFacts): Promise<Buffer | undefined> {
+  const { settings, manifest } = parts;
+  const path = indexPath(sealed.segment);
+  if (!(await settings.disk.exists(path))) return undefined;
+  const subject = { storeId: manifest.storeId, segment: sealed.segment, segmentBytes: sealed.sizeBytes };
+  const index = decodeIndexFile(await readWhole(settings.disk, path), subject);
+  if (index.kind === "index") return index.entries;
+  settings.log.warn({ event: "storage.index-file-ignored", segment: sealed.segment, reason: index.reason });
+  return undefined;
+}
+
+async function scanSealed(parts: RecoveryParts, file: DiskFile, segment: Segment): Promise<Buffer> {
+  const { findings, manifest } = parts;
+  const scanned = scanSegment(await readSegment(file, segment.sizeBytes), segment.seed);
+  findings.scannedBytes += scanned.bytes.length;
+  const loss = sealedLossOf(scanned, segment.maxSeq);
+  findings.loss = joinLoss(findings.loss, loss);
+  findings.corruptRecordCount += scanned.gaps.length;
+  await quarantineGaps(parts, segment.id, scanned);
+  const builder = builderOf(manifest.storeId, segment.id, scanned.records);
+  if (loss.kind !== "none") await resealAsFound(parts, segment, { builder, sizeBytes: scanned.bytes.length });
+  await writeIndexIfRoom(parts, builder, segment.sizeBytes);
+  return builder.entries;
+}
+
+/** The loss is marked and the segment sealed as it is now, in one edit, so that the next start has nothing new to tell. */
+async function resealAsFound(
+  parts: RecoveryParts,
+  segment: Segment,
+  found: { readonly builder: IndexBuilder; readonly sizeBytes: number },
+): Promise<void> {
+  const { minSeq, maxSeq } = found.builder;
+  const facts = { segment: segment.id, sizeBytes: found.sizeBytes, minSeq, maxSeq };
+  await parts.manifest.append([{ ...facts, kind: "sealed" }, ...lossChangesOf(parts.findings.loss)]);
+  segment.sizeBytes = found.sizeBytes;
+  segment.minSeq = minSeq;
+  segment.maxSeq = maxSeq;
+}
+
+async function quarantineGaps(parts: RecoveryParts, segment: number, scanned: ScannedSegment): Promise<void> {
+  for (const gap of scanned.gaps) {
+    await quarantine(parts.settings, { segment, offset: gap.from }, scanned.bytes.subarray(gap.from, gap.to));
+  }
+}
