@@ -18,12 +18,14 @@ export interface Knobs {
   readonly explain: boolean;
 }
 
+/** A key by its bucket and its own bytes. */
 export interface KeyName {
   readonly bucket: BucketName;
   /** 1 … 1024 bytes */
   readonly key: Uint8Array;
 }
 
+/** A read as a client asks for it. */
 export interface GetRequest {
   readonly name: KeyName;
   readonly knobs: Knobs;
@@ -31,6 +33,7 @@ export interface GetRequest {
   readonly atLeast?: CausalContext;
 }
 
+/** A write of a value as a client asks for it. */
 export interface PutRequest {
   readonly name: KeyName;
   readonly knobs: Knobs;
@@ -42,6 +45,7 @@ export interface PutRequest {
   readonly blind?: "overwrite" | "sibling" | "reject";
 }
 
+/** A removal as a client asks for it. */
 export interface DeleteRequest {
   readonly name: KeyName;
   readonly knobs: Knobs;
@@ -63,6 +67,7 @@ export interface ReplicaReport {
   readonly hint: boolean;
 }
 
+/** What `explain=true` adds to an answer: whom the request met and what they said. */
 export interface Explain {
   readonly partition: number;
   /** 16 hex digits */
@@ -75,6 +80,7 @@ export interface Explain {
   readonly forwardedTo?: NodeId;
 }
 
+/** Stored copies behind a write, counted in distinct slots at the moment of the answer. */
 export interface Acks {
   readonly required: number;
   readonly received: number;
@@ -99,6 +105,7 @@ export interface Failure {
   readonly explain?: Explain;
 }
 
+/** How a read ends. */
 export type GetAnswer =
   /** `set` has one sibling or more */
   | { readonly kind: "found"; readonly set: SiblingSet; readonly digest: bigint; readonly explain?: Explain }
@@ -107,6 +114,7 @@ export type GetAnswer =
   | { readonly kind: "not_found"; readonly explain?: Explain }
   | Failure;
 
+/** How a write ends. */
 export type WriteAnswer =
   | {
       readonly kind: "applied";
@@ -120,6 +128,7 @@ export type WriteAnswer =
     }
   | Failure;
 
+/** A page of a bucket's keys as a client asks for it. */
 export interface ListRequest {
   readonly bucket: BucketName;
   readonly limit: number;
@@ -129,6 +138,7 @@ export interface ListRequest {
   readonly timeoutMs: number;
 }
 
+/** A page of keys in hash order; it may be short, even empty, and still have a `next`. */
 export type ListAnswer =
   | {
       readonly kind: "page";
@@ -137,6 +147,7 @@ export type ListAnswer =
     }
   | Failure;
 
+/** Takes the requests of clients at any node. Every promise settles within its timeout and a few milliseconds. */
 export interface Coordinator {
   get(request: GetRequest): Promise<GetAnswer>;
   put(request: PutRequest): Promise<WriteAnswer>;
