@@ -132,12 +132,18 @@ class OctaveHistogram implements Histogram {
   /** finite buckets, then one for the rest */
   readonly #counts: Float64Array;
   readonly #last: number;
+  readonly #firstEnd: number;
+  readonly #finiteEnd: number;
+  readonly #offset: number;
   #sum = 0;
 
   constructor(shape: HistogramShape) {
     assert.ok(shape.lowest >= 1 && shape.lowest < shape.highest && shape.highest <= 30, `buckets of ${shape.name}`);
     this.#shape = shape;
     this.#last = (shape.highest - shape.lowest) * 2 + 1;
+    this.#firstEnd = 2 ** shape.lowest;
+    this.#finiteEnd = 2 ** shape.highest;
+    this.#offset = shape.lowest * 2 - 1;
     this.#counts = new Float64Array(this.#last + 1);
   }
 
@@ -149,18 +155,14 @@ class OctaveHistogram implements Histogram {
     this.#sum += value;
     // ceil − 1 makes the upper bound inclusive, as `le` says.
     const whole = Math.ceil(value) - 1;
-    const { lowest, highest } = this.#shape;
-    if (whole < 2 ** lowest) this.#bump(0);
-    else if (whole >= 2 ** highest) this.#bump(this.#last);
-    else {
+    let index = this.#last;
+    if (whole < this.#firstEnd) index = 0;
+    else if (whole < this.#finiteEnd) {
       const octave = 31 - Math.clz32(whole);
-      this.#bump((octave - lowest) * 2 + 1 + ((whole >>> (octave - 1)) & 1));
+      index = octave * 2 - this.#offset + ((whole >>> (octave - 1)) & 1);
     }
-  }
-
-  #bump(index: number): void {
-    const before = this.#counts[index];
-    if (before !== undefined) this.#counts[index] = before + 1;
+    // The `?? 0` never happens: index is 0 … last.
+    this.#counts[index] = (this.#counts[index] ?? 0) + 1;
   }
 
   /** Nothing is shown for a series that was never recorded: routes × classes would be mostly zeros. */
