@@ -77,9 +77,10 @@ export interface LocalReplica {
     | ReplicaRefusal
     | Promise<{ readonly kind: "object"; readonly object: Uint8Array | undefined } | ReplicaRefusal>;
   /**
-   * Reads, mints a dot, stores. `onMinted` is called once, synchronously, before the local append is durable, so that
-   * the other owners are asked at the same time; never called when the answer is a refusal before minting.
-   * Writes of one key are serialized.
+   * Reads, mints a dot, stores. `onMinted` is called once, in the turn in which the store took the write and before it
+   * is durable, so that the other owners are asked at the same time; on a full disk, after it is durable. It is never
+   * called when nothing was kept nor will be: such a refusal leaves no trace. A refusal or failure AFTER it means that
+   * this node has no trace of the write while those who were asked may have one. Writes of one key are serialized.
    */
   write(location: KeyLocation, intent: WriteIntent, onMinted: (minted: Minted) => void): Promise<ReplicaWriteResult>;
   /**

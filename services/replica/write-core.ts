@@ -5,7 +5,7 @@
  */
 import { MAX_OBJECT_BYTES, MAX_SIBLINGS } from "../base/limits.ts";
 import { EMPTY_CONTEXT, greatestCounter } from "../versioning/causal-context.ts";
-import { digestOf, encodedSizeOf, encodeSet } from "../versioning/object-codec.ts";
+import { encodedDigestOf, encodedSizeOf, encodeSet } from "../versioning/object-codec.ts";
 import { contextAfterWrite, merge, put, reduceLww, remove } from "../versioning/sibling-set.ts";
 import type { CausalContext, Dot, SiblingSet } from "../versioning/types.ts";
 import type { Minted, ReplicaRefusal, WriteIntent } from "./contract.ts";
@@ -44,10 +44,11 @@ export function mintedOf(
   const after = plan.isLww ? reduceLww(written) : written;
   const refusal = plan.intent.kind === "put" ? limitRefusalOf(held.set, after) : undefined;
   if (refusal !== undefined) return refusal;
+  const object = encodeSet(after);
   const minted: Minted = {
     baseDigest: held.digest,
-    digest: digestOf(after),
-    object: encodeSet(after),
+    digest: encodedDigestOf(object),
+    object,
     dot,
     context: contextAfterWrite({ before: held.set, after, given, dot }),
     siblingCount: after.siblings.length,
