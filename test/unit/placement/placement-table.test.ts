@@ -88,6 +88,30 @@ describe("zones (gossip-ring §B.3)", () => {
     },
   );
 
+  it.each<[readonly number[], number]>([
+    [[1, 1, 1], 1],
+    [[2, 2, 2], 1.02],
+    [[3, 3, 3], 1.02],
+    [[3, 3, 4], 1.02],
+    [[5, 5, 2], 1.05],
+    [[1, 1, 4], 1.02],
+    // Every share shifts when one of four equal zones grows: the one layout above the 1.07 of the research.
+    [[2, 2, 2, 2], 1.11],
+    [[6, 6], 1.05],
+  ])("moves hardly more than the minimum when a member joins one of the zones: %j, at most %f", (zoneSizes, most) => {
+    let moved = 0;
+    for (const seed of SEEDS) {
+      const before = tableOf(membersIn(zoneSizes, seed));
+      const grown = zoneSizes.map((size, zone) => (zone === seed % zoneSizes.length ? size + 1 : size));
+      const after = tableOf(membersIn(grown, seed));
+      const known = new Set(before.members.map((member) => member.id));
+      const newcomer = after.members.find((member) => !known.has(member.id))?.id ?? nodeId("none");
+      moved += copiesMoved(before, after) / (loadsOf(after).get(newcomer) ?? 0) / SEEDS.length;
+    }
+    expect(moved).toBeGreaterThan(0.999);
+    expect(moved).toBeLessThanOrEqual(most + 0.001);
+  });
+
   it.each([
     // A zone holds at most one replica of a partition: two lone members carry a third each, four share the last.
     [
