@@ -13,6 +13,7 @@ export interface Incoming {
   readonly id: string;
 }
 
+/** What a handler answers: all that goes onto the wire but the request id. */
 export interface Reply {
   readonly status: number;
   /** lower-case names */
@@ -21,11 +22,13 @@ export interface Reply {
   readonly body: Buffer | string | undefined;
 }
 
+/** Turns a request into a reply; a rejection is a defect (500). */
 export type Handler = (request: Incoming) => Reply | Promise<Reply>;
 
 /** Which work is shed first under pressure: control last, list first (DESIGN §10). */
 export type WorkClass = "control" | "write" | "read" | "list";
 
+/** One method of one path. */
 export interface Route {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "PATCH" | "DELETE";
   /** the router's pattern; also the route's name in metrics */

@@ -19,6 +19,7 @@ export interface ContextCodec {
     | { readonly kind: "invalid" /** in words */; readonly reason: string };
 }
 
+/** What became of a change of settings. */
 export type BucketChange =
   | { readonly kind: "changed"; readonly settings: BucketSettings }
   /** a rule was broken; `detail` names the field and the rule; nothing changed */
@@ -48,6 +49,7 @@ export interface HealthCheck {
   readonly reason: string;
 }
 
+/** A member as this node sees it. */
 export interface MemberView {
   readonly node: NodeId;
   readonly zone: string;
@@ -71,6 +73,7 @@ export interface ClusterView {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
+/** Who holds a partition, by node. */
 export interface PartitionView {
   readonly partition: number;
   /** in slot order */
@@ -78,11 +81,13 @@ export interface PartitionView {
   readonly fallbacks: readonly NodeId[];
 }
 
+/** Every partition of the ring; 64 … 4,096 of them. */
 export interface RingView {
   readonly ringHash: string;
   readonly partitions: readonly PartitionView[];
 }
 
+/** One verdict on the cluster with its reasons. */
 export interface ClusterHealth {
   readonly verdict: "healthy" | "degraded" | "unavailable";
   /** in words, one per thing that is wrong */
@@ -103,6 +108,7 @@ export interface NodeStatus {
   clusterHealth(level: "one" | "quorum" | "all"): ClusterHealth;
 }
 
+/** All that the API is handed. */
 export interface ApiDependencies {
   readonly coordinator: Coordinator;
   readonly buckets: BucketDirectory;
