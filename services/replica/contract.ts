@@ -10,6 +10,7 @@ export interface KeyLocation {
   readonly key: Uint8Array;
 }
 
+/** What a client wants done to a key, whole and unminted. */
 export type WriteIntent =
   | {
       readonly kind: "put";
@@ -51,16 +52,19 @@ export interface ReplicaRefusal {
   readonly facts?: Readonly<Record<string, unknown>>;
 }
 
+/** What became of a write or a store at this node. */
 export type ReplicaWriteResult =
   | { readonly kind: "stored"; readonly digest: bigint; readonly isDurable: boolean }
   | ReplicaRefusal
   /** the store failed while writing: the write may or may not be there */
   | { readonly kind: "failed"; readonly detail: string };
 
+/** What this node holds of a key, decoded. */
 export type ReplicaReadResult =
   | { readonly kind: "object" /** undefined: nothing here */; readonly set: SiblingSet | undefined }
   | ReplicaRefusal;
 
+/** The replica of this node, as the coordinator and the handler of peers see it. */
 export interface LocalReplica {
   /** The slot this node holds of the partition by its own durable record, −1 for none. */
   slotOf(partition: number): number;

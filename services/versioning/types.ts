@@ -6,6 +6,7 @@
  * Its knowledge is the detached dot (A, 7), which joins the vector once the vector covers it.
  */
 
+/** The name of one write: who minted it, and its count. */
 export interface Dot {
   /** 1 … 2^48 − 1 */
   readonly actor: number;
@@ -22,6 +23,7 @@ export interface CausalContext {
   readonly detached: readonly Dot[];
 }
 
+/** One value with the dot that names it for ever. */
 export interface Sibling {
   readonly dot: Dot;
   /** wall-clock milliseconds after which the value is gone; 0 = never */
