@@ -78,8 +78,11 @@ function change(buckets: BucketDirectory, asked: Change): Reply | Promise<Reply>
 
 function changeReply(buckets: BucketDirectory, bucket: BucketName, result: BucketChange): Reply {
   switch (result.kind) {
-    case "changed":
-      return jsonReply(200, JSON.stringify(document(bucket, result.settings, buckets.isExplicit(bucket))));
+    case "changed": {
+      const shown = document(bucket, result.settings, buckets.isExplicit(bucket));
+      const { memberCount } = result;
+      return jsonReply(200, JSON.stringify(memberCount === undefined ? shown : { ...shown, knownBy: memberCount }));
+    }
     case "invalid":
       return failureReply(refusal("invalid_request", result.detail));
     case "failed":

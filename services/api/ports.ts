@@ -21,7 +21,8 @@ export interface ContextCodec {
 
 /** What became of a change of settings. */
 export type BucketChange =
-  | { readonly kind: "changed"; readonly settings: BucketSettings }
+  /** `memberCount`: members, this one included, that are known to have it */
+  | { readonly kind: "changed"; readonly settings: BucketSettings; readonly memberCount?: number }
   /** a rule was broken; `detail` names the field and the rule; nothing changed */
   | { readonly kind: "invalid"; readonly detail: string }
   /** the change could not be made durable here; it may or may not hold */

@@ -73,6 +73,12 @@ describe("a bucket", () => {
     expect(here.buckets.list()).toHaveLength(0);
   });
 
+  it("tells how many members have a change", async () => {
+    const settings = here.buckets.defaults();
+    here.buckets.next = { kind: "changed", settings, memberCount: 2 };
+    expect((await send("PUT", "/v1/buckets/b", {})).body["knownBy"]).toBe(2);
+  });
+
   it("tells what the directory refused, and that a failed change may hold", async () => {
     here.buckets.next = { kind: "invalid", detail: "n is at most 3 here" };
     expect((await send("PUT", "/v1/buckets/b", { n: 5 })).body).toMatchObject({
