@@ -31,6 +31,9 @@ import { SCAN_TOPIC } from "./scan-message.ts";
 import { TimerWheel } from "./timer-wheel.ts";
 import { type Elsewhere, WriteOperation } from "./write-operation.ts";
 
+/** Time kept back for the answer to a forwarded write to travel. */
+const ANSWER_WAY_MS = 4 * DEADLINE_TICK_MS;
+
 /** The coordinator of one node. */
 export class QuorumCoordinator implements Coordinator {
   /** totals since start, for metrics */
@@ -159,7 +162,9 @@ export class QuorumCoordinator implements Coordinator {
     if (request === undefined)
       return Promise.resolve(new TopicRefusal("bad_request", "a forwarded write is malformed"));
     this.counters.writeCount += 1;
-    const knobs = { ...request.knobs, timeoutMs: Math.min(request.knobs.timeoutMs, budgetMs) };
+    const timeoutMs = Math.min(request.knobs.timeoutMs, budgetMs);
+    // Ends before the other node gives up, so that even an `unknown` arrives with its counts and reasons.
+    const knobs = { ...request.knobs, timeoutMs: timeoutMs - Math.min(timeoutMs / 10, ANSWER_WAY_MS) };
     return new Promise((resolve) => {
       this.#writeHere({ ...request, knobs }, (end) => {
         if (end.kind === "elsewhere") {

@@ -86,7 +86,7 @@ export class BucketList {
       // The next owner is asked only when this one has failed.
       // oxlint-disable-next-line no-await-in-loop
       const found = await (isSelf
-        ? this.#scanHere(table, question, budgetMs)
+        ? this.#tryHere(table, question, budgetMs)
         : this.#ask(seat.node, question, budgetMs));
       if (found === undefined) continue;
       // The run may end before the ring does: then its end is where the next one begins.
@@ -116,6 +116,11 @@ export class BucketList {
       through = next;
     }
     return through;
+  }
+
+  /** A store that cannot be read is no empty one: another owner is asked. */
+  #tryHere(table: PlacementTable, question: ScanQuestion, budgetMs: number): Promise<ScanFound | undefined> {
+    return this.#scanHere(table, question, budgetMs).catch(() => undefined);
   }
 
   #scanHere(table: PlacementTable, question: ScanQuestion, budgetMs: number): Promise<ScanFound | undefined> {

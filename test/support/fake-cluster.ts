@@ -35,6 +35,8 @@ export interface FakeNode {
   readonly missed: MissedWrite[];
   /** others know that it is away: calls to it are never sent */
   isAway: boolean;
+  /** its store cannot be scanned */
+  scanFails: boolean;
 }
 
 /** What a test may set. */
@@ -128,7 +130,7 @@ export class FakeCluster {
       buckets: { settingsOf: () => this.settings },
       local: replica,
       peers,
-      scan: { scan: (partition, from, limit) => Promise.resolve(this.#scan(replica, { partition, from, limit })) },
+      scan: { scan: (partition, from, limit) => this.#scan(id, replica, { partition, from, limit }) },
       repairs: {
         repair: (task) => {
           repairs.push(task);
@@ -139,10 +141,15 @@ export class FakeCluster {
     });
     const requests = new PeerRequests({ replica, log: SILENT });
     for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
-    return { id, replica, coordinator, repair, requests, repairs, missed, isAway: false };
+    return { id, replica, coordinator, repair, requests, repairs, missed, isAway: false, scanFails: false };
   }
 
-  #scan(replica: FakeReplica, run: { readonly partition: number; readonly from: bigint; readonly limit: number }) {
+  async #scan(
+    id: NodeId,
+    replica: FakeReplica,
+    run: { readonly partition: number; readonly from: bigint; readonly limit: number },
+  ): Promise<{ readonly entries: readonly ScannedKey[]; readonly nextHash: bigint | undefined }> {
+    if (this.nodes.some((node) => node.id === id && node.scanFails)) throw new Error("as the test says");
     const entries: ScannedKey[] = [];
     for (const [text, set] of replica.held) {
       const key = Buffer.from(text, "latin1");

@@ -237,6 +237,14 @@ describe("a node that owns nothing", () => {
     expect(cluster.clock.monotonicMs()).toBeLessThanOrEqual(210);
   });
 
+  test("hears an owner's `unknown` with its counts before it gives up itself", async () => {
+    const cluster = new FakeCluster({ nodeCount: 4 });
+    cluster.fateOf = (from) => (from === "node3" ? { thereMs: 1, backMs: 1 } : { thereMs: -1, backMs: -1 });
+    const answer = await cluster.put(3, "a", { knobs: knobs({ timeoutMs: 200 }) });
+    expect(answer).toMatchObject({ code: "quorum_not_met", outcome: "unknown", required: 2, received: 1 });
+    expect(cluster.clock.monotonicMs()).toBeLessThanOrEqual(200);
+  });
+
   test("passes on an owner's refusal as it is", async () => {
     const cluster = new FakeCluster({ nodeCount: 4, settings: { blindWrites: "reject" } });
     expect(await cluster.put(3, "a")).toMatchObject({ code: "context_required", outcome: "not_applied" });

@@ -97,6 +97,13 @@ describe("a listing", () => {
     expect(cluster.clock.monotonicMs()).toBeLessThanOrEqual(210);
   });
 
+  test("asks another owner when this node's store cannot be read", async () => {
+    const cluster = new FakeCluster();
+    const keys = await filled(cluster, 10);
+    cluster.node(0).scanFails = true;
+    expect(await listAll(cluster, 0)).toEqual(keys);
+  });
+
   test("prefers a whole store over one that may have lost keys", async () => {
     const cluster = new FakeCluster();
     const keys = await filled(cluster, 10);
