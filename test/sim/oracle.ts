@@ -120,7 +120,11 @@ export class Oracle {
     for (const write of this.#byKey.get(read.key) ?? []) {
       if (write.outcome !== "applied" || write.kind === "delete" || write.returnedAt >= read.invokedAt) continue;
       if (!this.#survives(write, present, read.returnedAt)) {
-        this.#fail("stale-read", read.key, `${describe(write)} ended before a strict read that returned [${read.saw.join()}]`);
+        this.#fail(
+          "stale-read",
+          read.key,
+          `${describe(write)} ended before a strict read that returned [${read.saw.join()}]`,
+        );
       }
     }
     for (const id of read.saw) {

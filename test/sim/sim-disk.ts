@@ -54,6 +54,8 @@ export class SimDisk implements Disk, SimDiskCalls {
   #lockHolder: string | undefined;
   /** Called at the start of every call. */
   beforeOperation: BeforeOperation | undefined;
+  /** Called in the middle of every call: its effect is in the cache, and not yet durable. */
+  duringOperation: ((n: number, name: DiskOperation, path: string) => void) | undefined;
   /** Told when a "cut" has struck. */
   onCut: (() => void) | undefined;
 
@@ -75,14 +77,18 @@ export class SimDisk implements Disk, SimDiskCalls {
     return this.#faults.add(rule);
   }
 
-  /** Power loss: this disk is dead; the returned one holds what survived. May be asked for several outcomes. */
+  /** Power loss: this disk is dead; the returned one holds what survived. */
   crash(outcome: CrashOutcome): SimDisk {
     this.#isDead = true;
-    const { random } = this.#options;
-    const fileCrash = fileCrashOf(outcome, random);
+    return this.imageAfter(outcome);
+  }
+
+  /** What a power loss at this moment would leave, this disk living on. `chance` decides it; default: the disk's own. */
+  imageAfter(outcome: CrashOutcome, chance: CrashChance = this.#options.random): SimDisk {
+    const fileCrash = fileCrashOf(outcome, chance);
     const disk = new SimDisk(this.#options);
     disk.#names = this.#names.afterCrash(
-      () => nameSurvives(outcome, random),
+      () => nameSurvives(outcome, chance),
       (file) => file.afterCrash(fileCrash),
     );
     return disk;
@@ -98,13 +104,7 @@ export class SimDisk implements Disk, SimDiskCalls {
 
   /** A durable copy of all files as they are now, as a backup would hold them. The disk lives on. */
   copy(): SimDisk {
-    const disk = new SimDisk(this.#options);
-    const fileCrash = fileCrashOf({ pages: "applied", names: "applied" }, this.#options.random);
-    disk.#names = this.#names.afterCrash(
-      () => true,
-      (file) => file.afterCrash(fileCrash),
-    );
-    return disk;
+    return this.imageAfter({ pages: "applied", names: "applied" });
   }
 
   /** Makes `lock` fail as if this live process held it; undefined lets go. */
@@ -115,6 +115,12 @@ export class SimDisk implements Disk, SimDiskCalls {
   /** The paths of all files, sorted. No call is counted. */
   paths(): string[] {
     return [...this.#names.files()].map(([path]) => path).sort();
+  }
+
+  /** Equal for two images that hold the same pages under the same names: what need not be tried twice. */
+  fingerprint(): string {
+    const files = [...this.#names.files()].map(([path, file]) => `${path}:${file.fingerprint()}`);
+    return files.sort().join(";");
   }
 
   /** The bytes of a file as the system sees them. Throws `DiskError` ENOENT. */
@@ -252,6 +258,7 @@ export class SimDisk implements Disk, SimDiskCalls {
       this.#die();
       return new Promise<T>(() => undefined);
     }
+    this.duringOperation?.(this.#operationCount, name, path);
     if (isCut) {
       this.#die();
       return new Promise<T>(() => undefined);

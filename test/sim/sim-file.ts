@@ -168,6 +168,15 @@ export class SimFile {
     return file;
   }
 
+  /** Equal for two files whose durable images hold the same pages; a page written anew counts as another. */
+  fingerprint(): string {
+    let text = `${this.#durableSize}`;
+    for (const index of [...this.#durable.keys()].sort((a, b) => a - b)) {
+      text += `,${index}=${pageNumber(this.#durable.get(index)?.bytes ?? EMPTY_BYTES)}`;
+    }
+    return text;
+  }
+
   /** Changes stored bytes behind everybody's back, durably: rot, misdirected writes, an operator's hand. */
   overwriteDurably(bytes: Uint8Array, position: number): void {
     this.write(bytes, position);
@@ -217,6 +226,20 @@ function cutPage(bytes: Uint8Array, kept: number): Uint8Array {
   const page = new Uint8Array(PAGE_BYTES);
   page.set(bytes.subarray(0, kept));
   return page;
+}
+
+const pageNumbers = new WeakMap<Uint8Array, number>();
+let nextPageNumber = 1;
+
+/** One number per page that was ever stored. */
+function pageNumber(bytes: Uint8Array): number {
+  let known = pageNumbers.get(bytes);
+  if (known === undefined) {
+    known = nextPageNumber;
+    nextPageNumber += 1;
+    pageNumbers.set(bytes, known);
+  }
+  return known;
 }
 
 interface PageChange {

@@ -1,0 +1,28 @@
+/** The simulation finds bugs that are planted at its seams, each within 200 seeds. */
+import { expect, test } from "vitest";
+import { ACKNOWLEDGE_BEFORE_FSYNC, keepActorForEver } from "./sabotage.ts";
+import type { Sabotage } from "./sim-cluster.ts";
+import { simulate } from "./simulate.ts";
+
+const MAX_SEEDS = 200;
+
+async function firstSeedThatFinds(
+  sabotage: () => Sabotage,
+): Promise<{ readonly seed: number; readonly rule: string } | undefined> {
+  for (let seed = 1; seed <= MAX_SEEDS; seed += 1) {
+    const { violations } = await simulate(String(seed), sabotage());
+    const found = violations[0];
+    if (found !== undefined) return { seed, rule: found.rule };
+  }
+  return undefined;
+}
+
+test("a write acknowledged before it is durable is found", { timeout: 180_000 }, async () => {
+  const found = await firstSeedThatFinds(() => ACKNOWLEDGE_BEFORE_FSYNC);
+  expect(found?.rule).toMatch(/acknowledged-write-lost|stale-read|resurrected|divergence/);
+});
+
+test("an actor kept after an unclean stop with lost bytes is found", { timeout: 180_000 }, async () => {
+  const found = await firstSeedThatFinds(keepActorForEver);
+  expect(found?.rule).toMatch(/acknowledged-write-lost|stale-read|resurrected|divergence/);
+});
