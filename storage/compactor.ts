@@ -45,6 +45,7 @@ export class Compactor {
   #work: Promise<void> | undefined;
   #isStopped = false;
   #isShortOfSpace = false;
+  #isHurried = false;
   #compactedBytes = 0;
   #resume: (() => void) | undefined;
   #roundStartMs = 0;
@@ -68,9 +69,12 @@ export class Compactor {
 
   /** Compacts now whatever the rule with this bound on the share of dead bytes picks, until it picks nothing. */
   async compactNow(garbageRatio: number): Promise<void> {
+    this.#isHurried = true;
+    this.#resume?.();
     while (this.#work !== undefined) await this.#work;
     this.#work = this.#run(garbageRatio);
     await this.#work;
+    this.#isHurried = false;
   }
 
   /** Gives up a compaction under way; resolves when it has left. */
@@ -153,7 +157,7 @@ export class Compactor {
     if (copiedBytes - this.#pacedBytes < PACE_BYTES) return;
     this.#pacedBytes = copiedBytes;
     const workedMs = clock.monotonicMs() - this.#roundStartMs;
-    const isUrgent = this.#isShortOfSpace || garbageRatioOf(this.#fills()) > garbageRatio * 1.2;
+    const isUrgent = this.#isShortOfSpace || this.#isHurried || garbageRatioOf(this.#fills()) > garbageRatio * 1.2;
     if (!isUrgent) await this.#rest(Math.min(workedMs, 50));
     this.#roundStartMs = clock.monotonicMs();
     if (this.#isStopped) throw new CompactionStopped();

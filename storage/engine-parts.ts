@@ -75,7 +75,7 @@ function assemble(foundation: Foundation): EngineParts {
   const { manifest, segments, keyspace, reader, lastSeq } = store;
   const suspicion = new Suspicion(manifest);
   const queue = new WriteQueue(settings.queueBytes);
-  const judge = new HashJudge({ keyspace, reader, queue });
+  const judge = new HashJudge({ keyspace, reader, queue, segments });
   const publisher = new RecordPublisher(keyspace, judge);
   const lookup = new KeyLookup({ keyspace, reader, segments, suspicion, log: settings.log });
   const preparer = new SegmentPreparer(settings, manifest, segments);

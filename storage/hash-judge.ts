@@ -10,15 +10,26 @@ import { bufferOver } from "./format/bytes.ts";
 import type { Keyspace, LogPlace } from "./keyspace.ts";
 import type { PendingWrite } from "./pending-write.ts";
 import type { RecordReader, RecordSpot } from "./record-reader.ts";
+import type { SegmentSet } from "./segment-set.ts";
 import type { WriteQueue } from "./write-queue.ts";
+
+/** What a judge works with. */
+export interface JudgeParts {
+  readonly keyspace: Keyspace;
+  readonly reader: RecordReader;
+  readonly queue: WriteQueue;
+  readonly segments: SegmentSet;
+}
 
 /** Compares keys of one hash. */
 export class HashJudge {
   readonly #keyspace: Keyspace;
   readonly #reader: RecordReader;
   readonly #queue: WriteQueue;
+  readonly #segments: SegmentSet;
 
-  constructor(parts: { readonly keyspace: Keyspace; readonly reader: RecordReader; readonly queue: WriteQueue }) {
+  constructor(parts: JudgeParts) {
+    this.#segments = parts.segments;
     this.#keyspace = parts.keyspace;
     this.#reader = parts.reader;
     this.#queue = parts.queue;
@@ -49,11 +60,17 @@ export class HashJudge {
   async placeOf(address: KeyAddress): Promise<LogPlace | undefined> {
     const key = bufferOver(address.key);
     let unreadable: LogPlace | undefined;
-    for (const spot of this.#keyspace.spotsOf(address.partition, address.hash)) {
-      const place = { segment: spot.segment.id, offset: spot.offset };
-      const found = await this.#keyAt(spot, key.length);
-      if (found === undefined) unreadable ??= place;
-      else if (found.equals(key)) return place;
+    const spots = this.#keyspace.spotsOf(address.partition, address.hash);
+    for (const spot of spots) this.#segments.pin(spot.segment);
+    try {
+      for (const spot of spots) {
+        const place = { segment: spot.segment.id, offset: spot.offset };
+        const found = await this.#keyAt(spot, key.length);
+        if (found === undefined) unreadable ??= place;
+        else if (found.equals(key)) return place;
+      }
+    } finally {
+      for (const spot of spots) this.#segments.unpin(spot.segment);
     }
     return unreadable;
   }

@@ -281,26 +281,28 @@ export class LogWriter {
   async #publish(group: readonly PendingWrite[]): Promise<void> {
     const active = this.#active;
     if (group.length === 0 || active === undefined) return;
-    const segment = active.segment.id;
-    if (active.segment.minSeq === 0) active.segment.minSeq = group[0]?.seq ?? 0;
-    for (const write of group) {
-      const { address, digest, isTombstone } = write.request;
-      const flags = (isTombstone ? FLAG_TOMBSTONE : 0) | (write.sharesHash === true ? FLAG_SHARED_HASH : 0);
-      const { partition, hash } = address;
-      active.builder.add({
-        seq: write.seq,
-        partition,
-        hash,
-        digest,
-        offset: write.offset,
-        length: write.totalBytes,
-        flags,
-      });
-      const slow = this.#parts.publish(write, segment);
-      if (slow !== undefined) await slow;
+    try {
+      for (const write of group) {
+        const slow = this.#publishOne(active, write);
+        if (slow !== undefined) await slow;
+      }
+    } catch (error) {
+      // durable, but not visible: only a new start can tell what holds
+      this.#reject(group, this.#parts.health.fail(error));
+      return;
     }
     this.#parts.queue.settle(group);
     for (const write of group) write.resolve();
+  }
+
+  #publishOne(active: Active, write: PendingWrite): void | Promise<void> {
+    const { seq, offset, totalBytes, sharesHash, request } = write;
+    const { address, digest, isTombstone } = request;
+    const { partition, hash } = address;
+    const flags = (isTombstone ? FLAG_TOMBSTONE : 0) | (sharesHash === true ? FLAG_SHARED_HASH : 0);
+    if (active.segment.minSeq === 0) active.segment.minSeq = seq;
+    active.builder.add({ seq, partition, hash, digest, offset, length: totalBytes, flags });
+    return this.#parts.publish(write, active.segment.id);
   }
 
   #reject(group: readonly PendingWrite[], error: Error): void {
