@@ -1,115 +1,18 @@
 /**
- * The process entry: `server` runs one node until a signal or a fatal error; every other command is the client's. Exit codes: 0
- * stopped cleanly, 1 failed, 78 bad configuration. Must never keep running after the store has failed.
+ * The process entry: `server` runs one node, every other command is the client's. Must never hold more than the choice.
+ *
+ * Stripping types costs about a second of processor time at a cold start; Node's compile cache makes it a third of that
+ * from the second start on, and it must be on before anything else is loaded: hence the imports below.
  */
-import { resolve } from "node:path";
-import { StoreUnusableError } from "../storage/errors.ts";
-import { openLogEngine } from "../storage/index.ts";
-import { DiskError } from "../storage/ports.ts";
-import { openNodeDisk } from "./adapters/node-disk.ts";
-import { createPinoLog } from "./adapters/pino-log.ts";
-import { createSystemClock } from "./adapters/system-clock.ts";
-import { createSystemRandom } from "./adapters/system-random.ts";
-import { createUndiciNetwork } from "./adapters/undici-network.ts";
-import { createApiServer } from "./api/server.ts";
-import type { Config } from "./base/config.ts";
-import type { Log } from "./base/ports.ts";
-import { runCli } from "./cli/cli.ts";
-import { EXIT, processIo } from "./cli/io.ts";
-import { readServerCommand } from "./cli/server-command.ts";
-import { OwnRecordError } from "./cluster/own-record-check.ts";
-import { GyreNode } from "./node/node.ts";
-import type { NodeWindows } from "./node/windows.ts";
+import { enableCompileCache } from "node:module";
 
-/** How long load balancers get to look elsewhere before requests are refused; none of them watches loopback. */
-const DRAIN_MS = 0;
-
-const io = processIo();
+enableCompileCache();
+const { processIo } = await import("./cli/io.ts");
 const [command, ...rest] = process.argv.slice(2);
 if (command === "server") {
-  const server = readServerCommand(rest, io);
-  if (server.kind === "exit") process.exitCode = server.code;
-  else await runServer(server.config, server.warnings);
+  const { runServer } = await import("./node/server-process.ts");
+  await runServer(rest, processIo());
 } else {
-  process.exitCode = await runCli(process.argv.slice(2), io);
-}
-
-async function runServer(config: Config, warnings: readonly string[]): Promise<void> {
-  const level = config.logLevel === "trace" ? "debug" : config.logLevel;
-  const log = createPinoLog({ level, isPretty: io.isTerminal, facts: { node: config.nodeId } });
-  for (const warning of warnings) log.warn({ event: "config.warning", warning });
-  process.on("uncaughtException", (error) => die(log, "process.bug", error));
-  process.on("unhandledRejection", (error) => die(log, "process.bug", error));
-  try {
-    await serve(config, log);
-  } catch (error) {
-    log.error({ event: "node.start-failed", reason: reasonOf(error), error: isExpected(error) ? undefined : error });
-    process.exit(error instanceof OwnRecordError ? EXIT.badConfig : EXIT.failed);
-  }
-}
-
-async function serve(config: Config, log: Log): Promise<void> {
-  const clock = createSystemClock();
-  const disk = await openNodeDisk(resolve(config.dataDir));
-  const windows: NodeWindows = { clock, random: createSystemRandom(), network: createUndiciNetwork(), disk, log };
-  const { partitionCount, durability } = config;
-  const node = await GyreNode.start({
-    config,
-    windows,
-    openStore: () => openLogEngine({ ...windows, partitionCount, durability }),
-    onFatal: (error) => die(log, "node.failed", error),
-  });
-  const api = createApiServer({ ...windows, ...apiPartsOf(node) });
-  const address = await api.listen(config.httpAddress);
-  const { mode, recordCount, durationMs } = node.engine.recovery;
-  log.info({
-    event: "node.listening",
-    http: address,
-    peer: config.peerAddress,
-    recovery: mode,
-    recordCount,
-    durationMs,
-  });
-
-  let isStopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
-    if (isStopping) process.exit(EXIT.interrupted);
-    isStopping = true;
-    log.info({ event: "node.stopping", signal });
-    node.announceStop();
-    setTimeout(() => {
-      api
-        .close()
-        .then(() => node.stop())
-        .then(
-          () => {
-            log.info({ event: "node.stopped" });
-            process.exit(EXIT.ok);
-          },
-          (error: unknown) => die(log, "node.stop-failed", error),
-        );
-    }, DRAIN_MS);
-  };
-  process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
-}
-
-function apiPartsOf(node: GyreNode): Pick<GyreNode, "coordinator" | "buckets" | "status" | "contexts" | "metrics"> {
-  const { coordinator, buckets, status, contexts, metrics } = node;
-  return { coordinator, buckets, status, contexts, metrics };
-}
-
-function die(log: Log, event: string, error: unknown): never {
-  log.error({ event, error });
-  process.exit(EXIT.failed);
-}
-
-function isExpected(error: unknown): boolean {
-  return error instanceof OwnRecordError || error instanceof StoreUnusableError || error instanceof DiskError;
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if ("code" in error && error.code === "EADDRINUSE") return `${error.message}: another process has this address`;
-  return error.message;
+  const { runCli } = await import("./cli/cli.ts");
+  process.exitCode = await runCli(process.argv.slice(2), processIo());
 }

@@ -86,6 +86,7 @@ export class GyreNode {
       const membership: Membership = { view: undefined, codec: undefined };
       const rooms = joinRooms(options, engine, membership);
       const node = new GyreNode(options.config, rooms, membership);
+      await rooms.replica.prepare();
       await rooms.links.start();
       rooms.bootstrap.start();
       return node;

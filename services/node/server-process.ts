@@ -1,0 +1,104 @@
+/**
+ * The process of one node: windows from the adapters, the node, the client listener, signals, exit codes: 0 stopped cleanly,
+ * 1 failed, 78 bad configuration. Must never keep running after the store has failed.
+ */
+import { resolve } from "node:path";
+import { StoreUnusableError } from "../../storage/errors.ts";
+import { openLogEngine } from "../../storage/index.ts";
+import { DiskError } from "../../storage/ports.ts";
+import { openNodeDisk } from "../adapters/node-disk.ts";
+import { createPinoLog } from "../adapters/pino-log.ts";
+import { createSystemClock } from "../adapters/system-clock.ts";
+import { createSystemRandom } from "../adapters/system-random.ts";
+import { createUndiciNetwork } from "../adapters/undici-network.ts";
+import { createApiServer } from "../api/server.ts";
+import type { Config } from "../base/config.ts";
+import type { Log } from "../base/ports.ts";
+import { type CliIo, EXIT } from "../cli/io.ts";
+import { readServerCommand } from "../cli/server-command.ts";
+import { OwnRecordError } from "../cluster/own-record-check.ts";
+import { GyreNode } from "./node.ts";
+import type { NodeWindows } from "./windows.ts";
+
+/** `gyre server`: runs a node until a signal or a fatal error; resolves early only when there is nothing to run. */
+export async function runServer(argv: readonly string[], io: CliIo): Promise<void> {
+  const command = readServerCommand(argv, io);
+  if (command.kind === "exit") {
+    process.exitCode = command.code;
+    return;
+  }
+  const { config, warnings } = command;
+  const level = config.logLevel === "trace" ? "debug" : config.logLevel;
+  const log = createPinoLog({ level, isPretty: io.isTerminal, facts: { node: config.nodeId } });
+  for (const warning of warnings) log.warn({ event: "config.warning", warning });
+  process.on("uncaughtException", (error) => die(log, "process.bug", error));
+  process.on("unhandledRejection", (error) => die(log, "process.bug", error));
+  try {
+    await serve(config, log);
+  } catch (error) {
+    log.error({ event: "node.start-failed", reason: reasonOf(error), error: isExpected(error) ? undefined : error });
+    process.exit(error instanceof OwnRecordError ? EXIT.badConfig : EXIT.failed);
+  }
+}
+
+async function serve(config: Config, log: Log): Promise<void> {
+  const clock = createSystemClock();
+  const disk = await openNodeDisk(resolve(config.dataDir));
+  const windows: NodeWindows = { clock, random: createSystemRandom(), network: createUndiciNetwork(), disk, log };
+  const { partitionCount, durability } = config;
+  const node = await GyreNode.start({
+    config,
+    windows,
+    openStore: () => openLogEngine({ ...windows, partitionCount, durability }),
+    onFatal: (error) => die(log, "node.failed", error),
+  });
+  const api = createApiServer({ ...windows, ...apiPartsOf(node) });
+  const address = await api.listen(config.httpAddress);
+  const { mode, recordCount, durationMs } = node.engine.recovery;
+  log.info({
+    event: "node.listening",
+    http: address,
+    peer: config.peerAddress,
+    recovery: mode,
+    recordCount,
+    durationMs,
+  });
+
+  let isStopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (isStopping) process.exit(EXIT.interrupted);
+    isStopping = true;
+    log.info({ event: "node.stopping", signal });
+    node.announceStop();
+    const stopped = api.close().then(() => node.stop());
+    stopped.then(
+      () => {
+        log.info({ event: "node.stopped" });
+        process.exit(EXIT.ok);
+      },
+      (error: unknown) => die(log, "node.stop-failed", error),
+    );
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+}
+
+function apiPartsOf(node: GyreNode): Pick<GyreNode, "coordinator" | "buckets" | "status" | "contexts" | "metrics"> {
+  const { coordinator, buckets, status, contexts, metrics } = node;
+  return { coordinator, buckets, status, contexts, metrics };
+}
+
+function die(log: Log, event: string, error: unknown): never {
+  log.error({ event, error });
+  process.exit(EXIT.failed);
+}
+
+function isExpected(error: unknown): boolean {
+  return error instanceof OwnRecordError || error instanceof StoreUnusableError || error instanceof DiskError;
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if ("code" in error && error.code === "EADDRINUSE") return `${error.message}: another process has this address`;
+  return error.message;
+}
