@@ -51,12 +51,11 @@ export function networkContract(makeHarness: () => NetworkHarness): void {
 
   const settled = async <T>(harness: NetworkHarness, promise: Promise<T>): Promise<T> => {
     let isSettled = false;
-    const done = (): void => {
+    const watched = promise.finally(() => {
       isSettled = true;
-    };
-    promise.then(done, done);
-    await harness.until(() => isSettled);
-    return promise;
+    });
+    await Promise.allSettled([harness.until(() => isSettled), watched]);
+    return watched;
   };
 
   const connect = async (harness: NetworkHarness): Promise<Pair> => {

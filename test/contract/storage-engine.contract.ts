@@ -22,8 +22,12 @@ async function valueIn(engine: StorageEngine, address: KeyAddress): Promise<Buff
   return record === undefined ? undefined : Buffer.from(record.value);
 }
 
-/** The suite; `make` is called before each test and hands out a stand on an empty store. */
-export function storageEngineContract(name: string, make: () => Promise<EngineStand>): void {
+/** The suite; `make` is called before each test and hands out a stand on an empty store. `programs`: how many random ones. */
+export function storageEngineContract(
+  name: string,
+  make: () => Promise<EngineStand>,
+  { programs }: { readonly programs: number } = { programs: 100 },
+): void {
   let stand: EngineStand;
   let engine: StorageEngine;
   const reopen = async (how: "clean" | "unclean"): Promise<StorageEngine> => {
@@ -355,7 +359,7 @@ export function storageEngineContract(name: string, make: () => Promise<EngineSt
     });
   });
 
-  programContract(name, make);
+  programContract(name, make, programs);
 }
 
 function documentIn(engine: StorageEngine, name: string): Buffer | undefined {

@@ -6,6 +6,7 @@ import type { LogEngine } from "../../storage/log-engine.ts";
 import type { SimDisk } from "../sim/sim-disk.ts";
 import { type LogStart, openTiny, simDisk, TINY_GARBAGE } from "../support/log-store.ts";
 import { seededDraws } from "../support/seeded.ts";
+import { HandClock } from "../support/storage-fixtures.ts";
 import { storageEngineContract } from "./storage-engine.contract.ts";
 import type { EngineStand } from "./storage-programs.ts";
 
@@ -40,7 +41,8 @@ async function nodeStand(start: LogStart): Promise<EngineStand> {
   let copies = 0;
   const open = async (): Promise<LogEngine> => {
     nextSeed += 1;
-    return openTiny(await openNodeDisk(directory), { ...start, random: seededDraws(nextSeed) });
+    const clock = new HandClock("turn-done");
+    return openTiny(await openNodeDisk(directory), { ...start, clock, random: seededDraws(nextSeed) });
   };
   let engine = await open();
   return {
@@ -74,4 +76,4 @@ storageEngineContract("log engine, tiny segments", () => simStand({}));
 storageEngineContract("log engine, compacting by itself", () =>
   simStand({ isCompactionAutomatic: true, segmentBytes: 2048 }),
 );
-storageEngineContract("log engine on node:fs", () => nodeStand({ segmentBytes: 64 * 1024 }));
+storageEngineContract("log engine on node:fs", () => nodeStand({ segmentBytes: 64 * 1024 }), { programs: 15 });

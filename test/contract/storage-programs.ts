@@ -115,7 +115,7 @@ class Pair {
 }
 
 /** Random programs; each draws a new store. */
-export function programContract(name: string, make: () => Promise<EngineStand>): void {
+export function programContract(name: string, make: () => Promise<EngineStand>, count: number): void {
   describe(`${name}: any program`, () => {
     test("of puts, deletes, bursts, compactions, restarts and crashes agrees with the model", async () => {
       await fc.assert(
@@ -137,7 +137,7 @@ export function programContract(name: string, make: () => Promise<EngineStand>):
             await pair.stand.dispose();
           }
         }),
-        { numRuns: 120 },
+        { numRuns: count },
       );
     }, 120_000);
   });

@@ -67,10 +67,18 @@ export async function scanAll(engine: StorageEngine, partition: number, limit: n
   return found;
 }
 
-/** A clock that stands until it is moved; deferred work runs at the end of the turn. */
+/**
+ * A clock that stands until it is moved. Deferred work runs once the promises at hand are done: fast and in one order,
+ * but on a real disk it would starve the disk, so there it waits for the turn of the event loop.
+ */
 export class HandClock implements StorageClock {
+  readonly #waitsForTurn: boolean;
   #nowMs = 0;
   #timers: { readonly dueMs: number; readonly run: () => void }[] = [];
+
+  constructor(deferUntil: "promises-done" | "turn-done" = "promises-done") {
+    this.#waitsForTurn = deferUntil === "turn-done";
+  }
 
   monotonicMs(): number {
     return this.#nowMs;
@@ -87,7 +95,8 @@ export class HandClock implements StorageClock {
   }
 
   defer(run: () => void): void {
-    queueMicrotask(run);
+    if (this.#waitsForTurn) setImmediate(run);
+    else queueMicrotask(run);
   }
 
   /** Lets time pass and runs what falls due, in order. */
