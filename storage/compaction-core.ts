@@ -35,10 +35,21 @@ export function compactionInputsOf(fills: readonly SegmentFill[], rule: Compacti
     rotten.sort((a, b) => deadShareOf(b) - deadShareOf(a));
     return upToOneSegment(rotten, rule);
   }
-  const small = fills.filter((fill) => fill.sizeBytes < rule.segmentBytes * SMALL_SHARE);
+  const small = alikeSmallOf(fills.filter((fill) => fill.sizeBytes < rule.segmentBytes * SMALL_SHARE));
   if (small.length < SMALL_SEGMENTS) return [];
-  small.sort((a, b) => a.sizeBytes - b.sizeBytes);
   return upToOneSegment(small, { ...rule, maxInputs: Math.max(SMALL_SEGMENTS, rule.maxInputs) });
+}
+
+/** The smallest first, as long as none outweighs those before it: else each merge would copy the fruit of the last. */
+function alikeSmallOf(small: SegmentFill[]): readonly SegmentFill[] {
+  small.sort((a, b) => a.sizeBytes - b.sizeBytes);
+  let sumBytes = 0;
+  const end = small.findIndex((fill, index) => {
+    const outweighs = index >= 2 && fill.sizeBytes > sumBytes;
+    sumBytes += fill.sizeBytes;
+    return outweighs;
+  });
+  return end < 0 ? small : small.slice(0, end);
 }
 
 /** The share of dead bytes in these segments, 0 … 1. */

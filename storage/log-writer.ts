@@ -140,8 +140,11 @@ export class LogWriter {
   async #clearTheWay(): Promise<boolean> {
     const head = this.#parts.queue.peek();
     if (head === undefined) return false;
+    const active = this.#active;
     if (head.sharesHash === undefined) await head.judged;
-    else await this.#roll(head.totalBytes);
+    else if (active === undefined || active.offset + head.totalBytes > active.capacityBytes) {
+      await this.#roll(head.totalBytes);
+    }
     return true;
   }
 
