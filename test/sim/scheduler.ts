@@ -38,11 +38,13 @@ export class SimProcess {
     if (this.#state === "running") this.#state = "paused";
   }
 
-  /** As SIGCONT: all that fell due meanwhile happens now, in its order. */
+  /** As SIGCONT: all that fell due meanwhile happens now; like Node's loop, first the timers, then what has arrived. */
   resume(): void {
     if (this.#state !== "paused") return;
     this.#state = "running";
-    for (const event of this.#held.splice(0)) {
+    const held = this.#held.splice(0);
+    const inOrder = [...held.filter((event) => event.isTimer), ...held.filter((event) => !event.isTimer)];
+    for (const event of inOrder) {
       // One of them may call off a later one: only the event itself knows when its turn comes.
       this.#scheduler.defer(() => {
         if (!event.isCancelled) event.run();
@@ -70,6 +72,8 @@ export interface SimEvent {
   readonly tie: number;
   readonly sequence: number;
   readonly process: SimProcess | undefined;
+  /** a process's own timer, not something that reaches it */
+  readonly isTimer: boolean;
   readonly run: () => void;
   isCancelled: boolean;
 }
@@ -125,12 +129,31 @@ export class Scheduler {
 
   /** Runs `run` after `delayMs` ≥ 0. */
   after(delayMs: number, run: () => void, process?: SimProcess): SimEvent {
-    return this.#add({ atMs: this.#nowMs + Math.max(0, delayMs), rank: 1, tie: this.#ties.u32(), process, run });
+    return this.#add({
+      atMs: this.#nowMs + Math.max(0, delayMs),
+      rank: 1,
+      tie: this.#ties.u32(),
+      isTimer: false,
+      process,
+      run,
+    });
+  }
+
+  /** The same, as a timer that the process has set. */
+  timer(delayMs: number, run: () => void, process: SimProcess): SimEvent {
+    return this.#add({
+      atMs: this.#nowMs + Math.max(0, delayMs),
+      rank: 1,
+      tie: this.#ties.u32(),
+      isTimer: true,
+      process,
+      run,
+    });
   }
 
   /** Runs `run` when this event is over, before anything else of this instant. */
   defer(run: () => void, process?: SimProcess): SimEvent {
-    return this.#add({ atMs: this.#nowMs, rank: 0, tie: 0, process, run });
+    return this.#add({ atMs: this.#nowMs, rank: 0, tie: 0, isTimer: false, process, run });
   }
 
   /** Runs events until a limit is reached or none is left; rejects with what an event throws. */

@@ -40,7 +40,7 @@ export class SimClock implements Clock {
   }
 
   setTimer(delayMs: number, run: () => void): Timer {
-    const event = this.#scheduler.after(Math.max(SHORTEST_TIMER_MS, delayMs) / this.#rate, run, this.#process);
+    const event = this.#scheduler.timer(Math.max(SHORTEST_TIMER_MS, delayMs) / this.#rate, run, this.#process);
     return {
       cancel: () => {
         event.isCancelled = true;

@@ -92,6 +92,11 @@ export class SimPeers {
     return { id, process, links, logged, changes };
   }
 
+  /** Chance for a test's own use. */
+  randomOf(label: string): SimRandom {
+    return this.#random.fork(label);
+  }
+
   /** Lets virtual time pass. */
   async pass(ms: number): Promise<void> {
     await this.scheduler.run({ untilMs: this.scheduler.nowMs + ms });

@@ -2,6 +2,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeBody, encodeBody } from "../../../services/peers/binary-json.ts";
 
+/** This many arrays, each the only element of the one before, around a 1. */
+const nested = (depth: number): Uint8Array => Uint8Array.of(...new Uint8Array(depth).fill(0x91), 0x01);
+
 const leaf = fc.oneof(
   fc.constant(null),
   fc.boolean(),
@@ -52,7 +55,7 @@ test.each([
   ["an array that claims four billion elements", [0xdd, 0xff, 0xff, 0xff, 0xff, 0x01], "truncated"],
   ["a map that claims four billion entries", [0xdf, 0xff, 0xff, 0xff, 0xff], "truncated"],
   ["a binary that claims four gigabytes", [0xc6, 0xff, 0xff, 0xff, 0xff], "truncated"],
-  ["nesting of 33 arrays", [...new Array<number>(33).fill(0x91), 0x01], "too_deep"],
+  ["nesting of 33 arrays", [...nested(33)], "too_deep"],
   ["an extension type", [0xd4, 0x01, 0x00], "malformed"],
   ["the byte that means nothing", [0xc1], "malformed"],
   ["two values", [0x01, 0x02], "trailing_bytes"],
@@ -62,7 +65,7 @@ test.each([
 });
 
 test("nesting of 32 arrays passes", () => {
-  expect(decodeBody(Uint8Array.from([...new Array<number>(32).fill(0x91), 0x01])).kind).toBe("body");
+  expect(decodeBody(nested(32)).kind).toBe("body");
 });
 
 test("a key that would poison a prototype is corrupt", () => {
@@ -71,6 +74,6 @@ test("a key that would poison a prototype is corrupt", () => {
 });
 
 test("what cannot be carried is the sender's bug and throws there", () => {
-  expect(() => encodeBody({ count: 1n })).toThrow();
-  expect(() => encodeBody(() => 1)).toThrow();
+  expect(() => encodeBody({ count: 1n })).toThrow(/bigint|unsupported/i);
+  expect(() => encodeBody(() => 1)).toThrow(/Unrecognized|function/i);
 });

@@ -66,7 +66,7 @@ class World {
     const near = await this.dial();
     await this.pass(1);
     const far = this.accepted.at(-1);
-    if (typeof near === "string" || far === undefined) throw new Error(String(near));
+    if (typeof near === "string" || far === undefined) throw new Error("no link");
     return { near, far };
   }
 

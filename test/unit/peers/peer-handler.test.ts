@@ -1,0 +1,151 @@
+import { expect, test } from "vitest";
+import type { Log, LogFacts } from "../../../services/base/ports.ts";
+import type { PeerReply, PeerRequest } from "../../../services/peers/messages.ts";
+import { PeerRequests, type ServedReplica, TopicRefusal } from "../../../services/peers/peer-handler.ts";
+import { nodeIdOf } from "../../support/sim-peers.ts";
+
+const KEY = { partition: 3, hash: 5n, key: new TextEncoder().encode("b\0k") };
+const STORE: PeerRequest = { kind: "store", key: KEY, baseDigest: 1n, digest: 2n, object: Uint8Array.of(9) };
+const FROM = nodeIdOf("a");
+
+class World {
+  readonly touched: string[] = [];
+  readonly errors: LogFacts[] = [];
+  readonly requests: PeerRequests;
+
+  constructor(replica: Partial<ServedReplica> = {}) {
+    const touch = (name: string): void => {
+      this.touched.push(name);
+    };
+    const silent = (): void => {};
+    const log: Log = { debug: silent, info: silent, warn: silent, error: (facts) => this.errors.push(facts) };
+    this.requests = new PeerRequests({
+      log,
+      replica: {
+        slotOf: (partition) => (partition === 3 ? 2 : -1),
+        isSuspect: () => true,
+        digestOf: () => {
+          touch("digest");
+          return 77n;
+        },
+        readEncoded: () => {
+          touch("read");
+          return { kind: "object", object: Uint8Array.of(1) };
+        },
+        store: async () => {
+          touch("store");
+          return { kind: "stored", digest: 2n, isDurable: true };
+        },
+        ...replica,
+      },
+    });
+  }
+
+  /** The replies that have come when all promises have settled. */
+  async ask(request: PeerRequest, budgetMs = 100): Promise<readonly PeerReply[]> {
+    const replies: PeerReply[] = [];
+    this.requests.handle(FROM, request, budgetMs, (reply) => replies.push(reply));
+    await new Promise((fulfil) => {
+      setImmediate(fulfil);
+    });
+    return replies;
+  }
+}
+
+test("a digest is answered within the call, with its slot", () => {
+  const replies: PeerReply[] = [];
+  new World().requests.handle(FROM, { kind: "digest", key: KEY }, 100, (reply) => replies.push(reply));
+  expect(replies).toEqual([{ kind: "digest", slot: 2, digest: 77n, isSuspect: true }]);
+});
+
+test("an object and a store are answered with their slot", async () => {
+  const world = new World();
+  expect(await world.ask({ kind: "fetch", key: KEY })).toEqual([
+    { kind: "object", slot: 2, object: Uint8Array.of(1), isSuspect: true },
+  ]);
+  expect(await world.ask(STORE)).toEqual([{ kind: "stored", slot: 2, digest: 2n, isDurable: true }]);
+});
+
+test.each<PeerRequest>([
+  { kind: "digest", key: KEY },
+  { kind: "fetch", key: KEY },
+  STORE,
+  { kind: "ask", topic: "t", body: 1 },
+])("$kind with no time left is refused as expired and touches nothing", async (request) => {
+  const world = new World();
+  world.requests.registerTopic("t", async () => world.touched.push("topic"));
+  expect(await world.ask(request, 0)).toMatchObject([{ kind: "refused", reason: "expired" }]);
+  expect(world.touched).toEqual([]);
+});
+
+test.each<PeerRequest>([
+  { kind: "digest", key: { ...KEY, partition: 4 } },
+  { kind: "fetch", key: { ...KEY, partition: 4 } },
+  { ...STORE, key: { ...KEY, partition: 4 } },
+])("$kind for a partition of which no slot is held is refused and touches nothing", async (request) => {
+  const world = new World();
+  expect(await world.ask(request)).toMatchObject([{ kind: "refused", reason: "not_owner" }]);
+  expect(world.touched).toEqual([]);
+});
+
+test("what the replica refuses or fails at is passed on in its words", async () => {
+  const refusing = new World({
+    readEncoded: async () => ({ kind: "refused", reason: "corrupt_record", detail: "crc" }),
+    store: async () => ({ kind: "refused", reason: "disk_full", detail: "no space" }),
+  });
+  expect(await refusing.ask({ kind: "fetch", key: KEY })).toEqual([
+    { kind: "refused", reason: "corrupt_record", detail: "crc" },
+  ]);
+  expect(await refusing.ask(STORE)).toEqual([{ kind: "refused", reason: "disk_full", detail: "no space" }]);
+  const failing = new World({ store: async () => ({ kind: "failed", detail: "EIO" }) });
+  expect(await failing.ask(STORE)).toEqual([{ kind: "failed", detail: "EIO" }]);
+});
+
+test("errors never escape: the reply is failed, the log has the reason", async () => {
+  const planted = new Error("planted");
+  const world = new World({
+    digestOf: () => {
+      throw planted;
+    },
+    readEncoded: () => Promise.reject(planted),
+    store: () => Promise.reject(planted),
+  });
+  world.requests.registerTopic("t", () => Promise.reject(planted));
+  world.requests.registerTopic("sync", () => {
+    throw planted;
+  });
+  const requests: readonly PeerRequest[] = [
+    { kind: "digest", key: KEY },
+    { kind: "fetch", key: KEY },
+    STORE,
+    { kind: "ask", topic: "t", body: 1 },
+    { kind: "ask", topic: "sync", body: 1 },
+  ];
+  for (const request of requests) {
+    expect(await world.ask(request)).toEqual([{ kind: "failed", detail: "internal error" }]);
+  }
+  expect(world.errors).toHaveLength(requests.length);
+  expect(world.errors[0]).toMatchObject({ event: "peers.request-failed", error: planted });
+});
+
+test("a topic's handler gets sender, body and budget; it answers or refuses", async () => {
+  const world = new World();
+  world.requests.registerTopic("echo", async (from, body, budgetMs) => ({ from, body, budgetMs }));
+  world.requests.registerTopic("busy", async () => new TopicRefusal("overloaded", "later"));
+  expect(await world.ask({ kind: "ask", topic: "echo", body: [1] }, 500)).toEqual([
+    { kind: "answer", body: { from: FROM, body: [1], budgetMs: 500 } },
+  ]);
+  expect(await world.ask({ kind: "ask", topic: "busy", body: 1 })).toEqual([
+    { kind: "refused", reason: "overloaded", detail: "later" },
+  ]);
+  expect(await world.ask({ kind: "ask", topic: "none", body: 1 })).toMatchObject([{ reason: "unknown_topic" }]);
+  expect(() => world.requests.registerTopic("echo", async () => 1)).toThrow(RangeError);
+});
+
+test("a node that is stopping still tells digests, and refuses the rest", async () => {
+  const world = new World();
+  world.requests.stop();
+  expect(await world.ask({ kind: "digest", key: KEY })).toMatchObject([{ kind: "digest" }]);
+  expect(await world.ask(STORE)).toMatchObject([{ reason: "shutting_down" }]);
+  expect(world.touched).toEqual(["digest"]);
+});
