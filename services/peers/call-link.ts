@@ -169,6 +169,7 @@ export class CallLink implements FrameSink {
 
   readonly #sweep = (): void => {
     if (this.#link.isClosed) return;
+    this.#link.settleAccount();
     const nowMs = this.#clock.monotonicMs();
     for (const call of this.#calls.takeExpired(nowMs)) {
       const isSent = call.request === undefined;
