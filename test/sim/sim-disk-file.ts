@@ -9,9 +9,9 @@ import type { SimFile, SyncUnderWay } from "./sim-file.ts";
 /** What an open file asks of its disk. */
 export interface SimDiskCalls {
   readonly isDead: boolean;
-  readonly capacityBytes: number;
   readonly faults: FaultPlan;
-  usedBytes(): number;
+  /** bytes that the file may hold from a position on, by the capacity of the disk */
+  roomFor(file: SimFile, position: number): number;
   run<T>(call: SimDiskCall, effect: () => T, durably?: () => void): Promise<T>;
 }
 
@@ -61,7 +61,7 @@ export class SimDiskFile implements DiskFile {
     const put = (): number => {
       this.#requireWritable();
       const wanted = buffers.reduce((total, buffer) => total + buffer.length, 0);
-      const room = Math.max(0, file.size + disk.capacityBytes - disk.usedBytes() - position);
+      const room = disk.roomFor(file, position);
       const allowed = disk.faults.allowedBytes(path, wanted, () => this.#spoil(buffers, position));
       if (wanted > 0 && room === 0) throw new DiskError("ENOSPC", `no space for ${path}`);
       const limit = Math.min(wanted, allowed, room);

@@ -198,9 +198,9 @@ export class SimDisk implements Disk, SimDiskCalls {
   }
 
   freeBytes(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }> {
-    const totalBytes = this.capacityBytes;
+    const totalBytes = this.#options.capacityBytes ?? 2 ** 40;
     return this.run({ name: "freeBytes", path: "" }, () => ({
-      freeBytes: Math.max(0, totalBytes - this.usedBytes()),
+      freeBytes: Math.max(0, totalBytes - this.#usedBytes()),
       totalBytes,
     }));
   }
@@ -224,12 +224,14 @@ export class SimDisk implements Disk, SimDiskCalls {
     };
   }
 
-  get capacityBytes(): number {
-    return this.#options.capacityBytes ?? 2 ** 40;
+  /** How many bytes the file may hold from a position on, by the capacity of the disk. */
+  roomFor(file: SimFile, position: number): number {
+    const { capacityBytes } = this.#options;
+    if (capacityBytes === undefined) return Number.POSITIVE_INFINITY;
+    return Math.max(0, file.size + capacityBytes - this.#usedBytes() - position);
   }
 
-  /** Sizes of all files together. */
-  usedBytes(): number {
+  #usedBytes(): number {
     let total = 0;
     for (const [, file] of this.#names.files()) total += file.size;
     return total;

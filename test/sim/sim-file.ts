@@ -150,7 +150,7 @@ export class SimFile {
     }
     file.#durableSize = size;
     file.#size = size;
-    file.#cutBeyond(size);
+    if (size !== this.#durableSize || size !== this.#size) file.#cutBeyond(size);
     return file;
   }
 
@@ -222,7 +222,7 @@ export class SimFile {
 /** A page whose bytes from `kept` on are zero. */
 function cutPage(bytes: Uint8Array, kept: number): Uint8Array {
   if (kept <= 0) return EMPTY_BYTES;
-  if (bytes.subarray(kept).every((byte) => byte === 0)) return bytes;
+  if (Buffer.compare(bytes.subarray(kept), EMPTY_BYTES.subarray(kept)) === 0) return bytes;
   const page = new Uint8Array(PAGE_BYTES);
   page.set(bytes.subarray(0, kept));
   return page;
@@ -260,7 +260,7 @@ function mixedPage(change: PageChange): Uint8Array {
     const before = change.before.subarray(at, at + SECTOR_BYTES);
     const after = change.after.subarray(at, at + SECTOR_BYTES);
     if (Buffer.compare(before, after) === 0) continue;
-    const wasEmpty = before.every((byte) => byte === 0);
+    const wasEmpty = Buffer.compare(before, EMPTY_BYTES.subarray(0, SECTOR_BYTES)) === 0;
     const draw = change.chance.u32() % 3;
     if (draw === 1) continue;
     if (change.fate === "garbage" && wasEmpty && draw === 2) page.set(change.chance.bytes(SECTOR_BYTES), at);

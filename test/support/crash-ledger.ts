@@ -3,7 +3,8 @@
  * are under way, which actors were in use, how far counters are leased. Compares a recovered store with it.
  * Must never look into the store's files: it knows only what a client was told.
  */
-import type { KeyAddress, PutRequest, StorageEngine } from "../../storage/engine.ts";
+import type { KeyAddress, PutRequest, StorageEngine, StoredRecord } from "../../storage/engine.ts";
+import { MerkleTree } from "../../storage/merkle-tree.ts";
 import { digestOfWrite, scanAll, TEST_PARTITIONS } from "./storage-fixtures.ts";
 
 /** One write as the client made it; `serial` 0 stands for "absent". */
@@ -38,7 +39,7 @@ export class CrashLedger {
 
   /** A write is about to be made; the function returned notes its outcome. */
   begin(serial: number, request: PutRequest): (outcome: "applied" | "refused" | "unknown") => void {
-    const name = `${request.address.hash}:${Buffer.from(request.address.key).toString("latin1")}`;
+    const name = nameOf(request.address);
     const entry = this.#keys.get(name) ?? { address: request.address, possible: [ABSENT] };
     this.#keys.set(name, entry);
     const write = { serial, request };
@@ -86,7 +87,7 @@ export class CrashLedger {
   static from(expectation: CrashExpectation): CrashLedger {
     const ledger = new CrashLedger();
     for (const { address, possible } of expectation.keys) {
-      const name = `${address.hash}:${Buffer.from(address.key).toString("latin1")}`;
+      const name = nameOf(address);
       ledger.#keys.set(name, { address, possible: [...possible] });
     }
     ledger.#usedActors = [...expectation.usedActors];
@@ -102,18 +103,24 @@ export interface CrashVerdict {
   readonly seen: CrashExpectation;
 }
 
-/** Compares an opened store with what must hold. */
+/** Compares an opened store with what must hold. A tombstone may also be gone: compaction may drop it. */
 export async function judgeRecovery(engine: StorageEngine, expected: CrashExpectation): Promise<CrashVerdict> {
   const problems: string[] = [];
   const keys: KeyLedger[] = [];
   const listed = new Map<string, bigint>();
   for (const { address, possible } of expected.keys) {
-    const found = await foundWrite(engine, address, possible);
-    if (found.problem !== undefined) problems.push(found.problem);
-    keys.push({ address, possible: [found.write] });
-    if (found.write.request !== undefined) listed.set(nameOf(address), found.write.request.digest);
+    const record = await engine.get(address);
+    const write = writeOfRecord(record, possible);
+    if (write === undefined) problems.push(`${nameOf(address)} is ${serialOf(record)}, must be ${serialsOf(possible)}`);
+    else if (record !== undefined && !isWhole(record, write)) {
+      problems.push(`${nameOf(address)} holds write ${write.serial} in part`);
+    }
+    keys.push({ address, possible: [write ?? ABSENT] });
+    if (record !== undefined) listed.set(nameOf(address), record.digest);
   }
   problems.push(...(await listingProblems(engine, listed)), ...identityProblems(engine, expected));
+  if (engine.suspectPartitions().length > 0)
+    problems.push(`suspects ${engine.suspectPartitions().join()} without a loss`);
   const { identity } = engine;
   return {
     problems,
@@ -126,37 +133,33 @@ export async function judgeRecovery(engine: StorageEngine, expected: CrashExpect
   };
 }
 
-async function foundWrite(
-  engine: StorageEngine,
-  address: KeyAddress,
-  possible: readonly LedgerWrite[],
-): Promise<{ readonly write: LedgerWrite; readonly problem: string | undefined }> {
-  const name = Buffer.from(address.key).toString("latin1");
-  const record = await engine.get(address);
-  const allowed = possible.map((write) => write.serial).join(" or ");
-  const write = possible.find((candidate) => candidate.request?.digest === record?.digest);
-  if (write === undefined) {
-    const what = record === undefined ? "absent" : `write ${serialOf(record.digest)}`;
-    return { write: possible[0] ?? ABSENT, problem: `${name} is ${what}, must be ${allowed}` };
-  }
-  const { request } = write;
-  if (request === undefined || record === undefined) return { write, problem: undefined };
-  const isWhole = Buffer.compare(record.value, request.value) === 0 && record.isTombstone === request.isTombstone;
-  return { write, problem: isWhole ? undefined : `${name} holds write ${write.serial} in part` };
+/** The write that a record shows; for an absent one "absent", or the tombstone that was dropped; undefined: none may be shown. */
+function writeOfRecord(record: StoredRecord | undefined, possible: readonly LedgerWrite[]): LedgerWrite | undefined {
+  if (record !== undefined) return possible.find(({ request }) => request?.digest === record.digest);
+  return (
+    possible.find(({ request }) => request === undefined) ??
+    possible.findLast(({ request }) => request?.isTombstone === true)
+  );
+}
+
+function isWhole(record: StoredRecord, { request }: LedgerWrite): boolean {
+  if (request === undefined) return false;
+  return Buffer.compare(record.value, request.value) === 0 && record.isTombstone === request.isTombstone;
 }
 
 async function listingProblems(engine: StorageEngine, listed: ReadonlyMap<string, bigint>): Promise<string[]> {
   const problems: string[] = [];
   let count = 0;
   for (let partition = 0; partition < TEST_PARTITIONS; partition += 1) {
+    const tree = new MerkleTree(Math.log2(TEST_PARTITIONS));
     const scanned = await scanAll(engine, partition, 3);
     count += scanned.length;
     for (const entry of scanned) {
+      tree.toggle(entry.hash, entry.digest);
       if (listed.get(nameOf(entry)) !== entry.digest)
         problems.push(`a scan shows what a get does not: ${nameOf(entry)}`);
     }
-    const leaves = scanned.length === 0 ? 0n : engine.merkleRoot(partition);
-    if (leaves !== engine.merkleRoot(partition)) problems.push(`partition ${partition} is empty, its tree is not`);
+    if (tree.root() !== engine.merkleRoot(partition)) problems.push(`the tree of ${partition} is not that of its keys`);
   }
   if (count !== listed.size) problems.push(`a scan shows ${count} keys, gets show ${listed.size}`);
   return problems;
@@ -182,7 +185,14 @@ function nameOf({ hash, key }: { readonly hash: bigint; readonly key: Uint8Array
   return `${hash}:${Buffer.from(key).toString("latin1")}`;
 }
 
-function serialOf(digest: bigint): string {
-  for (let serial = 0; serial < 1000; serial += 1) if (digestOfWrite(serial) === digest) return String(serial);
-  return `of digest ${digest}`;
+function serialOf(record: StoredRecord | undefined): string {
+  if (record === undefined) return "absent";
+  for (let serial = 0; serial < 1000; serial += 1) {
+    if (digestOfWrite(serial) === record.digest) return `write ${serial}`;
+  }
+  return `of digest ${record.digest}`;
+}
+
+function serialsOf(possible: readonly LedgerWrite[]): string {
+  return possible.map(({ serial }) => (serial === 0 ? "absent" : String(serial))).join(" or ");
 }

@@ -43,10 +43,10 @@ export interface CrashBase {
 
 let nextSeed = 1;
 
-/** Opens with a chance of its own: actors drawn by two starts must differ. */
+/** Opens with a chance of its own (actors drawn by two starts must differ); compaction may drop tombstones. */
 export function openAnew(disk: SimDisk): Promise<LogEngine> {
   nextSeed += 1;
-  return openTiny(disk, { random: seededDraws(nextSeed * 7919) });
+  return openTiny(disk, { random: seededDraws(nextSeed * 7919), mayDropTombstone: () => true });
 }
 
 const OVERWRITTEN = nthAddress(0);

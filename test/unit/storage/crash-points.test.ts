@@ -11,7 +11,7 @@ import type { CrashOutcome } from "../../sim/crash-outcome.ts";
 import { isMutation, type SimDisk } from "../../sim/sim-disk.ts";
 import { PAGE_BYTES } from "../../sim/sim-file.ts";
 import { type CrashExpectation, CrashLedger, judgeRecovery } from "../../support/crash-ledger.ts";
-import { CrashProgram, OUTCOMES, openAnew, problemsOf } from "../../support/crash-sequences.ts";
+import { OUTCOMES, openAnew, problemsOf } from "../../support/crash-sequences.ts";
 import { type LogStart, openTiny, simDisk, TINY_GARBAGE } from "../../support/log-store.ts";
 import { seededDraws } from "../../support/seeded.ts";
 import { HandClock, nthAddress, settle, tombstoneOf, valueOf, writeOf } from "../../support/storage-fixtures.ts";
