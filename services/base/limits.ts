@@ -60,7 +60,7 @@ export const MAX_BATCH_ANSWER_BYTES: number = 32 * MIB;
 
 /** Peer links. */
 export const MAX_FRAME_BYTES: number = 20 * MIB;
-export const MAX_LINK_QUEUE_BYTES: number = 4 * MIB;
+export const MAX_LINK_QUEUE_BYTES: number = 16 * MIB;
 export const MAX_PEER_QUEUE_BYTES: number = 32 * MIB;
 export const MAX_ALL_PEERS_QUEUE_BYTES: number = 128 * MIB;
 export const MAX_CALLS_PER_LINK: number = 16_384;
