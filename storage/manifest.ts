@@ -55,6 +55,12 @@ export async function loadManifest(disk: Disk): Promise<LoadedManifest | undefin
 /** Reads the bytes of a manifest. Throws StoreUnusableError: a bad frame in the middle is rot, only the last may be torn. */
 export function parseManifest(bytes: Buffer, number: number): LoadedManifest {
   const header = decodeManifestHeader(bytes);
+  if (header.kind === "corrupt" && header.reason === "version") {
+    throw new StoreUnusableError(
+      `${manifestPath(number)} was written by a newer version of this program. Start the newer version, or restore a ` +
+        `backup that is older than the upgrade.`,
+    );
+  }
   if (header.kind === "corrupt" || header.number !== number) throw unusable(`${manifestPath(number)} is damaged`);
   const manifestSeed = fileSeed(header.storeId, "manifest", number);
   const state = emptyManifestState();

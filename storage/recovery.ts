@@ -9,12 +9,13 @@ import type { RecoveryReport } from "./engine.ts";
 import { StoreUnusableError } from "./errors.ts";
 import type { CleanFacts } from "./format/clean-marker.ts";
 import type { SealedFacts } from "./format/manifest-edit.ts";
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
 import { type IndexRun, loadRuns } from "./index-loader.ts";
 import { Keyspace } from "./keyspace.ts";
 import type { LogSettings } from "./log-options.ts";
 import { type LoadedManifest, loadManifest, Manifest } from "./manifest.ts";
 import { emptyManifestState } from "./manifest-state.ts";
-import type { StorageRandom } from "./ports.ts";
+import type { Disk, StorageRandom } from "./ports.ts";
 import { RecordReader } from "./record-reader.ts";
 import { lossChangesOf } from "./recovery-core.ts";
 import { emptyFindings, type RecoveryFindings, type RecoveryParts } from "./recovery-findings.ts";
@@ -28,10 +29,11 @@ import {
   parseSegmentName,
   QUARANTINE_DIRECTORY,
   SEGMENTS_DIRECTORY,
+  segmentPath,
   TEMPORARY_SUFFIX,
 } from "./store-paths.ts";
 import { recoverTails } from "./tail-recovery.ts";
-import { unlinkIfThere } from "./whole-file.ts";
+import { readStart, unlinkIfThere } from "./whole-file.ts";
 
 /** A store that is ready to serve. */
 export interface RecoveredStore {
@@ -52,6 +54,7 @@ const SEQ_GAP = 2 ** 20;
 export async function recoverStore(settings: LogSettings, health: StoreHealth): Promise<RecoveredStore> {
   const startedMs = settings.clock.monotonicMs();
   const loaded = await loadManifest(settings.disk);
+  if (loaded !== undefined) await refuseNewerSegments(settings.disk, loaded);
   const clean = loaded === undefined ? undefined : await cleanStopOf(settings.disk, loaded);
   const mode = loaded === undefined ? "fresh" : clean === undefined ? "unclean" : "clean";
   await forgetCleanStop(settings.disk);
@@ -74,6 +77,19 @@ export async function recoverStore(settings: LogSettings, health: StoreHealth): 
   const report: RecoveryReport = { mode, ...counts, isNewActor, durationMs };
   settings.log.info({ event: "storage.opened", ...report });
   return { manifest, segments, keyspace, reader, lastSeq, clean, report };
+}
+
+/** A store that a newer version has written to is not touched. Throws StoreUnusableError before anything is changed. */
+async function refuseNewerSegments(disk: Disk, loaded: LoadedManifest): Promise<void> {
+  for (const segment of loaded.state.segments.keys()) {
+    const header = decodeSegmentHeader(await readStart(disk, segmentPath(segment), SEGMENT_HEADER_BYTES));
+    if (header.kind === "corrupt" && header.reason === "version") {
+      throw new StoreUnusableError(
+        `${segmentPath(segment)} was written by a newer version of this program. Start the newer version, or restore ` +
+          `a backup that is older than the upgrade.`,
+      );
+    }
+  }
 }
 
 /** A random actor that this store has not had. */

@@ -33,6 +33,23 @@ export async function readWhole(disk: Disk, path: string): Promise<Buffer> {
   }
 }
 
+/** The first bytes of a file; fewer when it is shorter, none when it is not there. Throws `DiskError`. */
+export async function readStart(disk: Disk, path: string, count: number): Promise<Buffer> {
+  let file: DiskFile;
+  try {
+    file = await disk.open(path, "read");
+  } catch (error) {
+    if (error instanceof DiskError && error.code === "ENOENT") return Buffer.alloc(0);
+    throw error;
+  }
+  try {
+    const bytes = Buffer.alloc(count);
+    return bytes.subarray(0, await file.read(bytes, 0));
+  } finally {
+    await file.close();
+  }
+}
+
 /**
  * Makes `path` hold exactly these pieces, durably and at once. Throws `DiskError`: on ENOSPC the old content stands and
  * nothing is left behind; on any other, which of the two stands is unknown.
