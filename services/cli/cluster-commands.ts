@@ -35,7 +35,8 @@ function complain(io: CliIo, answer: NodeAnswer): number {
 }
 
 interface Verdict {
-  readonly status: string;
+  /** as the cluster says: healthy, degraded or unavailable; reachable when it says nothing */
+  readonly verdict: string;
   readonly reasons: readonly string[];
 }
 
@@ -43,10 +44,10 @@ function verdictOf(health: NodeAnswer, states: readonly NodeState[]): Verdict {
   const missing = states.filter((state) => !state.isReady);
   const told = health.kind === "answered" ? parseObject(health.bytes) : {};
   const reasons = Array.isArray(told["reasons"]) ? told["reasons"].map(String) : [];
-  const status =
-    typeof told["status"] === "string" ? told["status"] : missing.length < states.length ? "reachable" : "unavailable";
-  const isWorse = status === "healthy" && missing.length > 0;
-  return { status: isWorse ? "degraded" : status, reasons };
+  const isSome = missing.length < states.length;
+  const verdict = typeof told["verdict"] === "string" ? told["verdict"] : isSome ? "reachable" : "unavailable";
+  const isWorse = verdict === "healthy" && missing.length > 0;
+  return { verdict: isWorse ? "degraded" : verdict, reasons };
 }
 
 async function runStatus(line: CommandLine, io: CliIo): Promise<number> {
@@ -57,15 +58,14 @@ async function runStatus(line: CommandLine, io: CliIo): Promise<number> {
     client.ask("/v1/cluster/health"),
     client.ask("/v1/cluster"),
   ]);
-  const verdict = verdictOf(health, states);
-  const isFine =
-    verdict.status === "healthy" || (verdict.status === "reachable" && states.every((state) => state.isReady));
+  const { verdict, reasons } = verdictOf(health, states);
+  const isFine = verdict === "healthy" || (verdict === "reachable" && states.every((state) => state.isReady));
   const summary = cluster.kind === "answered" ? parseCluster(cluster.bytes) : undefined;
   if (line.isSet("json")) {
-    io.out(`${JSON.stringify({ ...verdict, nodes: states, cluster: summary })}\n`);
+    io.out(`${JSON.stringify({ verdict, reasons, nodes: states, cluster: summary })}\n`);
     return isFine ? EXIT.ok : EXIT.failed;
   }
-  io.out(`${verdict.status}${verdict.reasons.map((reason) => `\n  - ${reason}`).join("")}\n\n`);
+  io.out(`${verdict}${reasons.map((reason) => `\n  - ${reason}`).join("")}\n\n`);
   io.out(
     `${columns(
       states.map((state) => [state.node, state.words]),

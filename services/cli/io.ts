@@ -36,8 +36,15 @@ async function readAll(): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** The surroundings of this process. */
+/** Whoever read our words has heard enough (`gyre ring | head`): that is no failure. */
+function endWithReader(error: Error): void {
+  if ("code" in error && error.code === "EPIPE") process.exit(EXIT.ok);
+  throw error;
+}
+
+/** The surroundings of this process; to be taken once. */
 export function processIo(): CliIo {
+  process.stdout.on("error", endWithReader);
   return {
     env: process.env,
     hostname: hostname(),

@@ -16,7 +16,7 @@ import {
   MAX_LOCAL_NODES,
   parseLocalCluster,
 } from "./local-layout.ts";
-import { shortLine } from "./local-log.ts";
+import { type ShortLine, shortLine } from "./local-log.ts";
 import { NodeProcess } from "./node-process.ts";
 import { ringSummary } from "./ring-summary.ts";
 
@@ -122,7 +122,7 @@ class LocalRun {
         new NodeProcess(node, {
           onLine: (from, line) => {
             const short = shortLine(line);
-            if (this.#isShown(short.level)) tell(from, short.text);
+            if (this.#isShown(short)) tell(from, short.text);
           },
           onStart: (from, pid) => {
             if (this.#isReady) tell(from, `started again, process ${pid}`);
@@ -157,9 +157,10 @@ class LocalRun {
     await Promise.all(this.processes.map((process) => process.stop(signal)));
   }
 
-  /** Quiet while starting and stopping; then what changed. */
-  #isShown(level: number): boolean {
-    return this.#options.isVerbose || level > WARN || (this.#isReady && level >= INFO) || level === WARN;
+  /** While starting and stopping only complaints, then what changed; links come and go with the nodes, which is told anyway. */
+  #isShown(line: ShortLine): boolean {
+    if (this.#options.isVerbose || line.level > WARN) return true;
+    return (line.level === WARN || (this.#isReady && line.level >= INFO)) && !line.event.startsWith("peers.");
   }
 }
 

@@ -13,6 +13,7 @@ const MAX_VALUE_CHARS = 160;
 const LEVEL_NAMES: Readonly<Record<number, string>> = { 40: "warn ", 50: "ERROR ", 60: "FATAL " };
 
 function textOf(value: unknown): string {
+  if (typeof value === "number" && !Number.isInteger(value)) return value.toPrecision(4);
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
   return text.length > MAX_VALUE_CHARS ? `${text.slice(0, MAX_VALUE_CHARS)}…` : text;
 }
