@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { MAX_LINK_QUEUE_BYTES } from "../../../services/base/limits.ts";
 import type { CallResult, PeerHandler, PeerReply, PeerRequest } from "../../../services/peers/messages.ts";
 import { ANSWER_ALL, nodeIdOf, SimPeers, storeOf } from "../../support/sim-peers.ts";
 
@@ -228,7 +229,7 @@ describe("calls", () => {
 });
 
 describe("bounds", () => {
-  test("a link with 4 MiB queued takes no more, at once; when it has drained it takes calls again", async () => {
+  test("a link whose queue is full takes no more, at once; when it has drained it takes calls again", async () => {
     const world = new SimPeers("full");
     const { a } = await world.pair();
     world.network.setFaults("a", "b", { bytesPerMs: 20_000 });
@@ -236,17 +237,17 @@ describe("bounds", () => {
     world.scheduler.after(
       0,
       () => {
-        for (let i = 0; i < 20; i += 1) a.links.call(B, storeOf(500_000), 10_000, (result) => results.push(result));
+        for (let i = 0; i < 60; i += 1) a.links.call(B, storeOf(500_000), 10_000, (result) => results.push(result));
       },
       a.process,
     );
     await world.pass(0.01);
     expect(results.length).toBeGreaterThan(5);
     expect(results).toEqual(repeated(results.length, { kind: "unsent", reason: "queue_full" }));
-    expect(a.links.stats().queuedBytes).toBeGreaterThan(3 * 1_024 * 1_024);
+    expect(a.links.stats().queuedBytes).toBeGreaterThan(MAX_LINK_QUEUE_BYTES - 1_024 * 1_024);
     await world.pass(5_000);
     expect(results.filter((result) => result.kind === "stored").length).toBe(
-      20 - results.filter((r) => r.kind === "unsent").length,
+      60 - results.filter((r) => r.kind === "unsent").length,
     );
     expect(a.links.stats().queuedBytes).toBe(0);
     const call = world.call(a, B, storeOf(500_000));
@@ -290,7 +291,7 @@ describe("bounds", () => {
       a.process,
     );
     await world.pass(100);
-    expect(b.links.stats().queuedBytes).toBeLessThan(8 * 1_024 * 1_024);
+    expect(b.links.stats().queuedBytes).toBeLessThan(MAX_LINK_QUEUE_BYTES + 4 * 1_024 * 1_024);
   });
 });
 
