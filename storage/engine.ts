@@ -21,8 +21,15 @@ export interface PutRequest {
   /** version digest of the value, unsigned 64-bit, never 0 */
   readonly digest: bigint;
   readonly isTombstone: boolean;
+  /**
+   * The digest of the record that the caller knows to be THIS key's newest here (from `get`, or a replica's equal
+   * base digest). A hint only: when it agrees with the index, storage need not read the old record's key to tell an
+   * overwrite from another key of the same hash. Never 0.
+   */
+  readonly replaces?: bigint;
 }
 
+/** The newest record of a key. */
 export interface StoredRecord {
   readonly value: Uint8Array;
   readonly digest: bigint;
@@ -37,6 +44,7 @@ export interface ScanEntry {
   readonly isTombstone: boolean;
 }
 
+/** A page of a scan in hash order. */
 export interface ScanPage {
   readonly entries: readonly ScanEntry[];
   /** hash to go on from (inclusive); undefined when the partition is exhausted. All keys of one hash come in one page. */
@@ -65,6 +73,7 @@ export interface RecoveryReport {
   readonly durationMs: number;
 }
 
+/** What the store holds and takes. */
 export interface StorageStats {
   readonly keyCount: number;
   readonly tombstoneCount: number;
@@ -78,6 +87,7 @@ export interface StorageStats {
   readonly corruptReadCount: number;
 }
 
+/** Bytes by key, durably. Implementations: the log engine, and the memory engine that is its model. */
 export interface StorageEngine {
   readonly partitionCount: number;
   readonly recovery: RecoveryReport;

@@ -11,6 +11,7 @@ export interface BenchRequest {
   readonly bytes: Buffer;
 }
 
+/** What to load, from how many connections, for how long. */
 export interface LoadPlan {
   readonly connectionsPerTarget: number;
   readonly targets: readonly { readonly host: string; readonly port: number }[];
@@ -19,6 +20,7 @@ export interface LoadPlan {
   readonly nextRequest: (target: number) => Buffer;
 }
 
+/** What a load measured. */
 export interface LoadResult {
   readonly operationCount: number;
   readonly errorCount: number;

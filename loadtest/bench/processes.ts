@@ -11,6 +11,7 @@ export interface ServerProcess {
   readonly child: ChildProcess;
 }
 
+/** How a server under test is started. */
 export interface ServerCommand {
   readonly name: string;
   readonly command: string;

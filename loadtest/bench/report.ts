@@ -1,6 +1,7 @@
 /** Results of a benchmark as rows and as a table. Must never drop a failed operation from sight: errors have a column. */
 import { type LoadResult, quantileMs } from "./closed-loop.ts";
 
+/** One workload on one system. */
 export interface Measurement {
   readonly system: string;
   readonly workload: string;

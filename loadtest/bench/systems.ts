@@ -8,6 +8,7 @@ import { type ServerProcess, startServer, stopServer, untilReady } from "./proce
 
 const HOST = "127.0.0.1";
 
+/** A system that can be loaded and, where it has them, lose a process. */
 export interface SystemUnderTest {
   readonly name: string;
   readonly targets: readonly { readonly host: string; readonly port: number }[];

@@ -1,5 +1,6 @@
 /** What a bucket can be told: replicas, default quorums, conflict rule. Known on every node. */
 
+/** The settings of a bucket, whole: quorums are at most `n`. */
 export interface BucketSettings {
   /** replicas used, 1 … the cluster's N (slots 0 … n − 1) */
   readonly n: number;

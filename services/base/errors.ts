@@ -1,5 +1,6 @@
 /** The closed list of codes that a client can meet (API §3), and what became of the request. */
 
+/** A stable code for programs; what it means is told by the table in `api/problem.ts`. */
 export type ErrorCode =
   | "invalid_request"
   | "invalid_context"

@@ -8,6 +8,7 @@ export interface Timer {
   cancel(): void;
 }
 
+/** The window on time. */
 export interface Clock {
   /** Milliseconds, with fractions, of a clock that never goes back. For intervals. */
   monotonicMs(): number;
@@ -19,6 +20,7 @@ export interface Clock {
   defer(run: () => void): void;
 }
 
+/** The window on chance. */
 export interface Random {
   /** An integer in [0, 2^32). */
   u32(): number;
@@ -49,12 +51,14 @@ export interface ByteLink {
   close(reason: string): void;
 }
 
+/** An address that accepts links until it is closed. */
 export interface Listener {
   /** The address really bound, `host:port`. */
   readonly address: string;
   close(): Promise<void>;
 }
 
+/** The window on other nodes. */
 export interface Network {
   /** Accepts links on `host:port`. */
   listen(address: string, accept: (link: ByteLink) => void): Promise<Listener>;
@@ -67,6 +71,7 @@ export interface Network {
 /** One event: a stable name (`room.what-happened`) and facts with units in their names. Never values of keys. */
 export type LogFacts = { readonly event: string } & Readonly<Record<string, unknown>>;
 
+/** Where events go; what each level is for. */
 export interface Log {
   debug(facts: LogFacts): void;
   /** state changed */

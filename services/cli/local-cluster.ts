@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { askNode } from "../client/http-node.ts";
-import { type Command, runCommand, UsageError } from "./command.ts";
+import { type Command, UsageError } from "./command.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import {
   LOCAL_DATA_DIR,
@@ -235,8 +235,3 @@ export const LOCAL_COMMAND: Command = {
     return runCluster({ nodeCount, dataDir, env, isFresh: line.isSet("fresh"), isVerbose: line.isSet("verbose") }, io);
   },
 };
-
-/** Runs the local cluster until it is interrupted; resolves with the exit code. */
-export function runLocal(argv: readonly string[], io: CliIo): Promise<number> {
-  return runCommand(LOCAL_COMMAND, argv, io);
-}

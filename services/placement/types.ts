@@ -10,6 +10,7 @@ export interface RingMember {
   readonly weight: number;
 }
 
+/** A node and the slot that it holds of some partition. */
 export interface SlotHolder {
   readonly node: NodeId;
   /** 0 … N − 1 */

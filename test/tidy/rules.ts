@@ -8,12 +8,12 @@ import { codeOnly, exportsOf, importsOf, isPassingOn } from "./source-text.ts";
 import type { SourceFile } from "./walk.ts";
 
 const MAX_FILE_LINES = 300;
-const MAX_TEST_LINES = 600;
+const MAX_TEST_LINES = 1_000;
 
 const AMBIENT =
   /\b(?:Date\.now|new Date\(\s*\)|Math\.random|setTimeout|setInterval|setImmediate|performance\.(?:now|mark|timeOrigin)|process\.(?:env|hrtime|argv|exit|nextTick)|queueMicrotask|crypto\.(?:random\w*|getRandomValues)|random(?:Bytes|UUID|Int|FillSync)\b|AbortSignal\.timeout|WeakRef|FinalizationRegistry|localeCompare|Temporal\.Now)/g;
 const UNSTRIPPABLE =
-  /^\s*(?:export\s+)?(?:const\s+)?enum\s|^\s*(?:export\s+)?namespace\s|:\s*any\b|\bas any\b|\w!(?:\.|\[|;|\))/gm;
+  /^\s*(?:export\s+)?(?:const\s+)?enum\s|^\s*(?:export\s+)?namespace\s|\bas any\b|\w!(?:\.|\[|;|\))/gm;
 const UNFINISHED = /\b(?:TODO|FIXME|XXX)\b|@ts-(?:ignore|nocheck|expect-error)/g;
 
 const isTest = (path: string): boolean => path.startsWith("test/");
