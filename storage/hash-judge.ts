@@ -4,7 +4,7 @@
  * hash alone: start-up needs no key, an overwrite only one short read.
  * Must never assume that equal hashes are equal keys: the hash has no secret, so collisions can be made at will.
  */
-import type { KeyAddress } from "./engine.ts";
+import type { KeyAddress, PutRequest } from "./engine.ts";
 import { CorruptRecordError } from "./errors.ts";
 import { bufferOver } from "./format/bytes.ts";
 import type { Keyspace, LogPlace } from "./keyspace.ts";
@@ -36,8 +36,9 @@ export class HashJudge {
   }
 
   /** Whether another key shares this hash; called before the write is queued. */
-  sharesHash(address: KeyAddress): boolean | Promise<boolean> {
-    const { partition, hash } = address;
+  sharesHash(request: PutRequest): boolean | Promise<boolean> {
+    const { partition, hash } = request.address;
+    const { address } = request;
     const key = bufferOver(address.key);
     for (const write of this.#queue.withHash(partition, hash)) {
       // one that is still being judged may turn out to share it: then so does this one
@@ -47,6 +48,8 @@ export class HashJudge {
     const slot = table === undefined ? -1 : table.find(hash);
     if (table === undefined || slot < 0) return false;
     if (table.findNext(slot, hash) >= 0) return true;
+    // digests of different keys never agree: the caller has read this very record
+    if (request.replaces !== undefined && table.digestAt(slot) === request.replaces) return false;
     const spot = this.#keyspace.spotOf(partition, slot);
     if (spot === undefined) return false;
     const found = this.#keyAt(spot, key.length);

@@ -93,7 +93,7 @@ class OpenLogEngine implements LogEngine {
         reject(new StoreBusyError());
         return;
       }
-      recordJudgement(write, judge.sharesHash(request.address));
+      recordJudgement(write, judge.sharesHash(request));
       queue.add(write);
       writer.wake();
     });

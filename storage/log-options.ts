@@ -79,7 +79,7 @@ const MIB = 1024 * 1024;
 
 /** The limits of a production store. */
 export const defaultLogLimits: LogLimits = {
-  segmentBytes: 64 * MIB,
+  segmentBytes: 32 * MIB,
   groupBytes: 4 * MIB,
   groupRecords: 1024,
   queueBytes: 64 * MIB,
@@ -91,7 +91,7 @@ export const defaultLogLimits: LogLimits = {
   compactionInputs: 8,
   compactionSliceRecords: 64,
   isCompactionAutomatic: true,
-  reserveBytes: 128 * MIB,
+  reserveBytes: 64 * MIB,
   manifestBytes: MIB,
   idBlock: 16,
 };

@@ -33,6 +33,11 @@ export interface Disk {
   /** Makes creations, renames and removals inside the directory durable. "" is the data directory itself. */
   fsyncDirectory(path: string): Promise<void>;
   freeBytes(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
+  /**
+   * A count that grows whenever this process has read from the device rather than from the cache; absent where the
+   * system does not tell. It says whether a slow read was the device or only a busy processor.
+   */
+  deviceReads?(): number;
   /** Takes the exclusive lock of the data directory; throws `DiskError` with code `LOCKED` when a live process holds it. */
   lock(path: string): Promise<{ release(): Promise<void> }>;
 }

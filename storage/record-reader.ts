@@ -7,7 +7,7 @@
 import { CorruptRecordError } from "./errors.ts";
 import { decodeIdentity, decodeRecord, keyOf, RECORD_HEADER_BYTES, type RecordIdentity } from "./format/record.ts";
 import type { LogSettings } from "./log-options.ts";
-import { DiskError, type DiskFile, type StorageClock } from "./ports.ts";
+import { type Disk, DiskError, type DiskFile, type StorageClock } from "./ports.ts";
 import { ReadPool } from "./read-pool.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
 
@@ -37,12 +37,15 @@ export class RecordReader {
   readonly #clock: StorageClock;
   readonly #slowReadMs: number;
   readonly #pool: ReadPool;
+  readonly #disk: Disk;
   #slowCount = 0;
   #syncCount = 0;
+  #deviceReads = 0;
 
   constructor(segments: SegmentSet, settings: LogSettings) {
     this.#segments = segments;
     this.#clock = settings.clock;
+    this.#disk = settings.disk;
     this.#slowReadMs = settings.slowReadMs;
     this.#pool = new ReadPool(settings.poolReads);
   }
@@ -99,6 +102,10 @@ export class RecordReader {
 
   /** One slow read is an accident; a very slow one clears its segment; several clear the belief about all of them. */
   #doubt(segment: Segment, durationMs: number): void {
+    const deviceReads = this.#disk.deviceReads?.();
+    // the processor was busy with something else: the bytes came from memory all the same
+    if (deviceReads !== undefined && deviceReads === this.#deviceReads) return;
+    this.#deviceReads = deviceReads ?? 0;
     this.#slowCount += 1;
     if (durationMs >= VERY_SLOW_READ_MS) segment.warmth.clear();
     if (this.#slowCount < SLOW_LIMIT) return;

@@ -32,6 +32,7 @@ export async function openNodeDisk(root: string): Promise<Disk> {
 
 class NodeDisk implements Disk {
   readonly #root: string;
+  #uncounted = 0;
 
   constructor(root: string) {
     this.#root = root;
@@ -88,6 +89,13 @@ class NodeDisk implements Disk {
   async freeBytes(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }> {
     const space = await attempt("statfs", this.#root, () => fs.promises.statfs(this.#root));
     return { freeBytes: space.bavail * space.bsize, totalBytes: space.blocks * space.bsize };
+  }
+
+  /** `ru_inblock` of getrusage(2): where the system does not count, it stays 0 and every slow read is taken for the device. */
+  deviceReads(): number {
+    const { fsRead } = process.resourceUsage();
+    this.#uncounted += fsRead === 0 ? 1 : 0;
+    return fsRead === 0 ? this.#uncounted : fsRead;
   }
 
   async lock(path: string): Promise<{ release(): Promise<void> }> {
