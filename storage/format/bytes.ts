@@ -42,4 +42,24 @@ export function parseHexName(name: string, suffix: string): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
+/** Writes an unsigned 64-bit value; several times cheaper than Buffer's own, which works on bigints byte by byte. */
+export function writeU64(into: Buffer, value: bigint, at: number): void {
+  scratch64[0] = value;
+  into.writeUInt32LE(scratch32[LOW] ?? 0, at);
+  into.writeUInt32LE(scratch32[HIGH] ?? 0, at + 4);
+}
+
+/** Reads an unsigned 64-bit value. */
+export function readU64(bytes: Buffer, at: number): bigint {
+  scratch32[LOW] = bytes.readUInt32LE(at);
+  scratch32[HIGH] = bytes.readUInt32LE(at + 4);
+  return scratch64[0] ?? 0n;
+}
+
+const scratch64: BigUint64Array<ArrayBuffer> = new BigUint64Array([1n]);
+const scratch32: Uint32Array<ArrayBuffer> = new Uint32Array(scratch64.buffer);
+/** where the halves lie on this machine, whatever its byte order */
+const LOW = scratch32[0] === 1 ? 0 : 1;
+const HIGH = 1 - LOW;
+
 const ZEROS: Buffer = Buffer.alloc(64 * 1024);

@@ -3,6 +3,7 @@
  * trailer that proves them. It can always be rebuilt by scanning; one that fails any check is as good as none.
  * Layout: FORMAT.md §4. Must never be appended to.
  */
+import { readU64, writeU64 } from "./bytes.ts";
 import { checksum, fileSeed } from "./checksum.ts";
 import { FLAG_SHARED_HASH, FLAG_TOMBSTONE } from "./record.ts";
 
@@ -52,8 +53,8 @@ export interface IndexFileCorrupt {
 export function encodeIndexEntry(record: IndexRecord, into: Buffer, at: number): void {
   into.writeUIntLE(record.seq, at, 6);
   into.writeUInt16LE(record.partition, at + 6);
-  into.writeBigUInt64LE(record.hash, at + 8);
-  into.writeBigUInt64LE(record.digest, at + 16);
+  writeU64(into, record.hash, at + 8);
+  writeU64(into, record.digest, at + 16);
   into.writeUInt32LE(record.offset / 8, at + 24);
   // lengths are multiples of 8 below 2^31: the low three bits carry the two flags
   const bits = (record.flags & FLAG_TOMBSTONE ? 1 : 0) | (record.flags & FLAG_SHARED_HASH ? 2 : 0);
@@ -67,8 +68,8 @@ export function entryAt(entries: Buffer, position: number): IndexRecord {
   return {
     seq: entries.readUIntLE(at, 6),
     partition: entries.readUInt16LE(at + 6),
-    hash: entries.readBigUInt64LE(at + 8),
-    digest: entries.readBigUInt64LE(at + 16),
+    hash: readU64(entries, at + 8),
+    digest: readU64(entries, at + 16),
     offset: entries.readUInt32LE(at + 24) * 8,
     length: (lengthBits & ~7) >>> 0,
     flags: (lengthBits & 1 ? FLAG_TOMBSTONE : 0) | (lengthBits & 2 ? FLAG_SHARED_HASH : 0),

@@ -4,7 +4,7 @@
  * reading its value, and a bad value can be stepped over. Layout: FORMAT.md §3.
  * Must never return a record whose checks fail: there is no trusted variant (reliability notes §3.1).
  */
-import { alignUp, isZero, MAX_U48 } from "./bytes.ts";
+import { alignUp, isZero, MAX_U48, readU64, writeU64 } from "./bytes.ts";
 import { checksum, seedAt } from "./checksum.ts";
 
 /** Bytes of a record before its key. */
@@ -94,8 +94,8 @@ export function encodeRecord(record: RecordFields, into: Buffer, at: number, pla
   into.writeUInt16LE(keyLength, at + 14);
   into.writeUIntLE(record.durableUpTo, at + 16, 6);
   into.writeUInt16LE(record.partition, at + 22);
-  into.writeBigUInt64LE(record.hash, at + 24);
-  into.writeBigUInt64LE(record.digest, at + 32);
+  writeU64(into, record.hash, at + 24);
+  writeU64(into, record.digest, at + 32);
   into.writeUInt32LE(record.value.length, at + 40);
   into.writeUInt32LE(record.flags | (RECORD_MARK << 8), at + 44);
   into.writeUInt32LE(checksum(into.subarray(at + 4, valueStart), seed), at);
@@ -136,8 +136,8 @@ export function decodeIdentity(
     kind: "identity",
     seq: bytes.readUIntLE(at + 8, 6),
     partition: bytes.readUInt16LE(at + 22),
-    hash: bytes.readBigUInt64LE(at + 24),
-    digest: bytes.readBigUInt64LE(at + 32),
+    hash: readU64(bytes, at + 24),
+    digest: readU64(bytes, at + 32),
     flags,
     durableUpTo: bytes.readUIntLE(at + 16, 6),
     keyLength,
