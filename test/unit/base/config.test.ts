@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Config, type ConfigResult, readConfig } from "../../../../services/base/config.ts";
-import { ALL_KNOBS, variableOf } from "../../../../services/base/knobs.ts";
-import type { FileText } from "../../../../services/base/setting-sources.ts";
+import { type Config, type ConfigResult, readConfig } from "../../../services/base/config.ts";
+import { ALL_KNOBS, variableOf } from "../../../services/base/knobs.ts";
+import type { FileText } from "../../../services/base/setting-sources.ts";
 
 interface Given {
   readonly argv?: readonly string[];

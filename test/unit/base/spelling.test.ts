@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { closestName, suggestion } from "../../../../services/base/spelling.ts";
+import { closestName, suggestion } from "../../../services/base/spelling.ts";
 
 const NAMES = ["get", "put", "delete", "status", "load", "server"];
 

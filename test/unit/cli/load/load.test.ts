@@ -2,8 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type CliGiven, type CliRun, gyre } from "../../../../support/cli-run.ts";
-import { FakeNodes } from "../../../../support/fake-nodes.ts";
+import { type CliGiven, type CliRun, gyre } from "../../../support/cli-run.ts";
+import { FakeNodes } from "../../../support/fake-nodes.ts";
 
 let nodes: FakeNodes;
 let folder: string;

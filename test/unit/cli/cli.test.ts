@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { gyre } from "../../../support/cli-run.ts";
-import { FakeNodes } from "../../../support/fake-nodes.ts";
+import { gyre } from "../../support/cli-run.ts";
+import { FakeNodes } from "../../support/fake-nodes.ts";
 
 let nodes: FakeNodes;
 beforeAll(async () => {
