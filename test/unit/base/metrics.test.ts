@@ -1,7 +1,7 @@
 /** Counters, gauges and histograms, and the text that a scraper reads. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MetricsRegistry } from "../../../../services/base/metrics.ts";
+import { MetricsRegistry } from "../../../services/base/metrics.ts";
 
 describe("the registry", () => {
   it("renders families with help, type and escaped labels, in the order of their making", () => {
