@@ -51,6 +51,7 @@ export async function loadRuns(runs: readonly IndexRun[], parts: LoaderParts): P
     if (count % SLICE_ENTRIES === 0) await nextTurn(parts.clock);
   }
   for (const { segment, record } of shared) await publishCompared(parts, segment, record);
+  await parts.keyspace.buildTrees(() => nextTurn(parts.clock));
   return count;
 }
 

@@ -32,6 +32,8 @@ export class Keyspace {
   readonly #trees: (MerkleTree | undefined)[];
   #entryCount = 0;
   #tombstoneCount = 0;
+  /** while the store is loaded, most entries are replaced again: the trees are built once, from what remains */
+  #isLoading = true;
 
   constructor(segments: SegmentSet, partitionCount: number) {
     this.#segments = segments;
@@ -65,6 +67,19 @@ export class Keyspace {
   /** The tree of a partition; undefined while it is empty. */
   tree(partition: number): MerkleTree | undefined {
     return this.#trees[partition];
+  }
+
+  /** Ends the loading of a store: builds the tree of one partition after the other, with `pause` in between. */
+  async buildTrees(pause: () => Promise<void>): Promise<void> {
+    this.#isLoading = false;
+    for (const [partition, table] of this.#tables.entries()) {
+      if (table === undefined) continue;
+      table.forEachFrom(0n, (slot) => {
+        this.#toggle(partition, table.hashAt(slot), table.digestAt(slot));
+        return true;
+      });
+      await pause();
+    }
   }
 
   /** Adds an entry beside any of the same hash. */
@@ -174,7 +189,7 @@ export class Keyspace {
   }
 
   #toggle(partition: number, hash: bigint, digest: bigint): void {
-    if (digest === 0n) return;
+    if (digest === 0n || this.#isLoading) return;
     const tree = this.#trees[partition] ?? new MerkleTree(this.#partitionBits);
     this.#trees[partition] = tree;
     tree.toggle(hash, digest);

@@ -86,7 +86,7 @@ export const defaultLogLimits: LogLimits = {
   openSegmentFiles: 256,
   poolReads: 3,
   idleMarkMs: 100,
-  slowReadMs: 0.15,
+  slowReadMs: 0.03,
   garbageRatio: 0.25,
   compactionInputs: 8,
   compactionSliceRecords: 64,
