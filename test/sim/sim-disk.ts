@@ -21,12 +21,15 @@ export interface SimDiskOptions {
   readonly random: CrashChance;
   /** all files together may not outgrow it; default 1 TiB */
   readonly capacityBytes?: number;
-  /** how long each call takes; without it a call is done within its turn of the event loop */
+  /** how long each call takes; without it a call takes a few promise turns */
   readonly latency?: {
     readonly clock: { setTimer(delayMs: number, run: () => void): unknown };
     readonly delayMs: (name: DiskOperation, path: string) => number;
   };
 }
+
+/** promise turns that a call takes when there is no latency */
+const UNTIMED_CALL_TURNS = 6;
 
 const MUTATIONS: ReadonlySet<DiskOperation> = new Set([
   "create",
@@ -273,12 +276,18 @@ export class SimDisk implements Disk, SimDiskCalls {
 
   #later<T>({ name, path }: SimDiskCall, finish: () => Promise<T>): Promise<T> {
     const { latency } = this.#options;
-    if (latency === undefined) return finish();
+    if (latency === undefined) return this.#soon(finish);
     return new Promise<T>((resolve, reject) => {
       latency.clock.setTimer(latency.delayMs(name, path), () => {
         if (!this.#isDead) finish().then(resolve, reject);
       });
     });
+  }
+
+  /** Without a clock a call still takes a while: long enough for whoever does not wait for it to be found out. */
+  async #soon<T>(finish: () => Promise<T>): Promise<T> {
+    for (let turn = 0; turn < UNTIMED_CALL_TURNS; turn += 1) await Promise.resolve();
+    return this.#isDead ? new Promise<T>(() => undefined) : finish();
   }
 
   #die(): void {

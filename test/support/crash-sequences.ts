@@ -98,15 +98,16 @@ export class CrashProgram {
     const engine = this.#engine ?? (await this.#open());
     this.#serial += 1;
     const serial = this.#serial;
-    if (step === "new") return this.ledger.put(engine, serial, writeOf(nthAddress(serial), serial, 60));
-    if (step === "overwrite") return this.ledger.put(engine, serial, writeOf(OVERWRITTEN, serial, 90));
-    if (step === "delete") return this.ledger.put(engine, serial, tombstoneOf(OVERWRITTEN, serial));
-    if (step === "roll") return this.ledger.put(engine, serial, writeOf(nthAddress(1), serial, 800));
+    if (step === "new") await this.ledger.put(engine, serial, writeOf(nthAddress(serial), serial, 60));
+    if (step === "overwrite") await this.ledger.put(engine, serial, writeOf(OVERWRITTEN, serial, 90));
+    if (step === "delete") await this.ledger.put(engine, serial, tombstoneOf(OVERWRITTEN, serial));
+    if (step === "roll") await this.ledger.put(engine, serial, writeOf(nthAddress(1), serial, 800));
     if (step === "compact") await engine.compact(TINY_GARBAGE);
     if (step === "lease") {
       await engine.leaseCounters(serial * 1000);
       this.ledger.lease(serial * 1000);
     }
+    if (this.#isWatching) this.#takePicture("at the answer");
     return undefined;
   }
 
@@ -144,7 +145,8 @@ export class CrashProgram {
   #takePicture(at: string): void {
     // a close that has begun to open again is no longer certain to be taken for clean
     const now = this.ledger.now();
-    const expected: CrashExpectation = now.clean === "surely" && at !== "at the end" ? { ...now, clean: "maybe" } : now;
+    const expected: CrashExpectation =
+      now.clean === "surely" && !at.startsWith("at the") ? { ...now, clean: "maybe" } : now;
     for (const [name, outcome] of Object.entries(OUTCOMES)) {
       this.#caseCount += 1;
       const image = this.#disk.imageAfter(outcome, seededDraws(this.#caseCount));
@@ -155,6 +157,40 @@ export class CrashProgram {
       this.#cases.push({ label: `[${this.#label}] ${at}, ${name}`, disk: image, expected });
     }
   }
+}
+
+/** What a run of many programs has found. */
+export interface CutReport {
+  readonly problems: readonly string[];
+  /** pictures times outcomes */
+  readonly caseCount: number;
+  readonly distinctCount: number;
+}
+
+const THOROUGH_EVERY = 10;
+const ENOUGH_PROBLEMS = 20;
+
+/** All programs of one to three steps that begin with this one, each cut everywhere; gives up after twenty problems. */
+export async function cutEverywhere(base: CrashBase, first: CrashStep): Promise<CutReport> {
+  const problems: string[] = [];
+  let caseCount = 0;
+  let distinctCount = 0;
+  for (const steps of programsFrom(first)) {
+    const program = new CrashProgram(base);
+    await program.run(steps);
+    caseCount += program.caseCount;
+    for (const crash of program.cases) {
+      distinctCount += 1;
+      problems.push(...(await problemsOf(crash, distinctCount % THOROUGH_EVERY === 0)));
+      if (problems.length > ENOUGH_PROBLEMS) return { problems, caseCount, distinctCount };
+    }
+  }
+  return { problems, caseCount, distinctCount };
+}
+
+function programsFrom(first: CrashStep): CrashStep[][] {
+  const two = STEPS.map((second) => [first, second]);
+  return [[first], ...two, ...two.flatMap((program) => STEPS.map((third) => [...program, third]))];
 }
 
 /** Recover, check, lose what the recovery did not make durable, recover again, check that all is as it was seen. */

@@ -402,34 +402,71 @@ describe("compaction", () => {
   });
 
   test("CP-15 a key stays deleted when its tombstone is compacted without the older segment that holds its value", async () => {
-    const made = await new Store({ mayDropTombstone: () => true, compactionInputs: 1 }).open();
-    await made.put(0, 1, 200);
-    await made.put(1, 2, 600);
+    const made = await new Store({ mayDropTombstone: () => true }).open();
+    await made.put(0, 1, 40);
+    await made.put(1, 2, 800);
     await made.delete(0, 3);
-    for (let serial = 4; serial < 10; serial += 1) await made.put(2, serial, 300);
-    for (let round = 0; round < 3; round += 1) {
-      await made.engine.compact(TINY_GARBAGE);
-      expect(["absent", "tombstone"]).toContain(await readOutcome(made.engine, 0));
+    for (let serial = 4; serial < 12; serial += 1) await made.put(2, serial, 200);
+    const [oldest = 0] = segmentIds(made.disk);
+    const tombstoneSegment = recordOf(made.disk, nthAddress(0).key).segment;
+    await made.engine.compact(0.3);
+    await settle();
+    expect(segmentIds(made.disk)).toContain(oldest);
+    expect(segmentIds(made.disk)).not.toContain(tombstoneSegment);
+    const engine = await openAnew(made.disk.imageAfter(DROP));
+    for (const each of [made.engine, engine]) {
+      expect(await readOutcome(each, 0)).toBe("tombstone");
+      expect(await readOutcome(each, 1)).toBe(textOf(2, 800));
+    }
+  });
+
+  test("CP-15 a tombstone whose older values are all gone is dropped, if replicas allow it, and the key stays absent", async () => {
+    for (const mayDrop of [true, false]) {
+      const made = await fragmented({ mayDropTombstone: () => mayDrop });
+      for (const [at, key] of [0, 1, 3, 4, 5, 7, 0, 1].entries()) await made.put(key, 40 + at, 300);
+      for (let round = 0; round < 3; round += 1) await made.engine.compact(0.01);
       const engine = await openAnew(made.disk.imageAfter(DROP));
-      expect(["absent", "tombstone"]).toContain(await readOutcome(engine, 0));
-      expect(await readOutcome(engine, 1)).toBe(textOf(2, 600));
+      expect(await readOutcome(made.engine, 2)).toBe(mayDrop ? "absent" : "tombstone");
+      expect(await readOutcome(engine, 2)).toBe(mayDrop ? "absent" : "tombstone");
     }
   });
 
   test("CP-16, CP-17 deletes and puts that race with compaction win, before and after a crash", async () => {
-    for (let delay = 0; delay < 40; delay += 1) {
+    let raceCount = 0;
+    for (let delay = 0; delay < 2000; delay += 11) {
       const made = await fragmented({ mayDropTombstone: () => true });
-      const compaction = made.engine.compact(TINY_GARBAGE);
+      let isCompacting = true;
+      const compaction = made.engine.compact(TINY_GARBAGE).finally(() => {
+        isCompacting = false;
+      });
       for (let turn = 0; turn < delay; turn += 1) await Promise.resolve();
-      await Promise.all([made.delete(3, 30), made.put(4, 31, 100)]);
+      if (isCompacting) raceCount += 1;
+      await Promise.all([made.delete(3, 30), made.put(4, 31, 100), made.put(5, 32, 100), made.put(0, 33, 100)]);
       const image = made.disk.imageAfter(DROP);
-      expect(["absent", "tombstone"]).toContain(await readOutcome(made.engine, 3));
       await compaction;
       for (const engine of [made.engine, await openAnew(image), await openAnew(made.disk.imageAfter(DROP))]) {
         expect(["absent", "tombstone"]).toContain(await readOutcome(engine, 3));
-        expect(await readOutcome(engine, 4)).toBe(textOf(31, 100));
+        for (const [key, serial] of [
+          [4, 31],
+          [5, 32],
+          [0, 33],
+        ] as const) {
+          expect(await readOutcome(engine, key)).toBe(textOf(serial, 100));
+        }
       }
+      if (!isCompacting && delay > 0 && raceCount * 11 < delay - 200) break;
     }
+    expect(raceCount).toBeGreaterThan(20);
+  });
+
+  test("CP-17 a put after compaction wins over the copy, although its segment was made before the copy's", async () => {
+    const made = await fragmented();
+    await made.engine.compact(TINY_GARBAGE);
+    const newest = Math.max(...segmentIds(made.disk));
+    for (let key = 0; key < 6; key += 1) await made.put(key, 60 + key, 30);
+    expect(recordOf(made.disk, nthAddress(3).key).segment).toBeLessThan(newest);
+    const engine = await openAnew(made.disk.imageAfter(DROP));
+    for (let key = 0; key < 6; key += 1) expect(await readOutcome(engine, key)).toBe(textOf(60 + key, 30));
   });
 });
 
@@ -582,6 +619,22 @@ describe("rot", () => {
         const again = await openTiny(rotten.crash(DROP), { segmentBytes: 8192, random: seededDraws(9) });
         expect(again.isSuspect(nthAddress(key).partition)).toBe(true);
       }
+    }
+  });
+
+  test("CP-23 an idle store proves its last group by a mark, so that rot in it is not taken for a torn tail either", async () => {
+    for (const isIdle of [false, true]) {
+      const clock = new HandClock();
+      const made = await new Store({ clock }).open();
+      await made.put(1, 1, 100);
+      if (isIdle) clock.advance(1000);
+      await settle();
+      const disk = made.disk.crash(DROP);
+      const victim = recordOf(disk, nthAddress(1).key);
+      disk.flipBit(victim.path, { offset: victim.offset + 70, bit: 1 });
+      const engine = await openAnew(disk);
+      expect({ isIdle, isSuspect: engine.isSuspect(nthAddress(1).partition) }).toEqual({ isIdle, isSuspect: isIdle });
+      expect(engine.recovery).toMatchObject({ mode: "unclean", isNewActor: true });
     }
   });
 });
