@@ -627,6 +627,7 @@ describe("rot", () => {
       const clock = new HandClock();
       const made = await new Store({ clock }).open();
       await made.put(1, 1, 100);
+      await settle();
       if (isIdle) clock.advance(1000);
       await settle();
       const disk = made.disk.crash(DROP);
