@@ -79,20 +79,16 @@ export class KeyLookup {
 
   /** Several keys share the hash: each is read until one matches. */
   async #getAmong(address: KeyAddress): Promise<StoredRecord | undefined> {
-    const { keyspace, reader, segments } = this.#parts;
+    const { keyspace, segments } = this.#parts;
     const spots = keyspace.spotsOf(address.partition, address.hash);
     for (const spot of spots) segments.pin(spot.segment);
-    let unreadable: unknown;
+    let unreadable: CorruptRecordError | undefined;
     try {
       for (const spot of spots) {
-        try {
-          const record = recordIfKey(await reader.record(spot), address);
-          if (record !== undefined) return record;
-        } catch (error) {
-          if (!(error instanceof CorruptRecordError)) throw error;
-          this.noteUnreadable(address, spot);
-          unreadable = error;
-        }
+        const read = await this.#readOrError(address, spot);
+        const record = read instanceof CorruptRecordError ? undefined : recordIfKey(read, address);
+        if (record !== undefined) return record;
+        if (read instanceof CorruptRecordError) unreadable = read;
       }
     } finally {
       for (const spot of spots) segments.unpin(spot.segment);
@@ -100,6 +96,17 @@ export class KeyLookup {
     // the one that cannot be read may have been this key's
     if (unreadable !== undefined) throw unreadable;
     return undefined;
+  }
+
+  async #readOrError(address: KeyAddress, spot: RecordSpot): Promise<ReadRecord | CorruptRecordError> {
+    try {
+      const read = await this.#parts.reader.record(spot);
+      return read;
+    } catch (error) {
+      if (!(error instanceof CorruptRecordError)) throw error;
+      this.noteUnreadable(address, spot);
+      return error;
+    }
   }
 }
 

@@ -4,16 +4,10 @@
  * Must never write two groups at a time, publish what is not durable, or go on after a failed write.
  */
 import { DiskFullError } from "./errors.ts";
-import {
-  encodeRecord,
-  FLAG_BATCH_BEGIN,
-  FLAG_BATCH_END,
-  FLAG_META,
-  FLAG_SHARED_HASH,
-  FLAG_TOMBSTONE,
-  RECORD_HEADER_BYTES,
-} from "./format/record.ts";
+import { RECORD_HEADER_BYTES } from "./format/record.ts";
 import { SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
+import { flagsOf, GroupEncoder } from "./group-encoder.ts";
+import { IdleMark } from "./idle-mark.ts";
 import type { LogPlace } from "./keyspace.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { PendingWrite } from "./pending-write.ts";
@@ -41,29 +35,30 @@ interface Active extends WritableSegment {
   offset: number;
 }
 
-const EMPTY: Buffer = Buffer.alloc(0);
-
 /** The writer loop. */
 export class LogWriter {
   readonly #parts: WriterParts;
+  readonly #encoder: GroupEncoder;
+  readonly #idleMark: IdleMark;
   #active: Active | undefined;
   #nextSeq: number;
   #durableUpTo: number;
-  #buffer: Buffer = Buffer.allocUnsafe(256 * 1024);
   #isScheduled = false;
   #isStopped = false;
   #whenIdle: (() => void)[] = [];
-  #idleTimer: { cancel(): void } | undefined;
-  #lastCommitMs = 0;
-  /** the newest records on disk are not yet proved durable by a later one */
-  #isUnproved = false;
   #wantsMark = false;
   #commitCount = 0;
   #lastPlace: LogPlace = { segment: 0, offset: 0 };
   #lastSeq = 0;
 
   constructor(parts: WriterParts, start: { readonly nextSeq: number; readonly durableUpTo: number }) {
+    const { clock, idleMarkMs, groupBytes } = parts.settings;
     this.#parts = parts;
+    this.#encoder = new GroupEncoder(groupBytes);
+    this.#idleMark = new IdleMark(clock, idleMarkMs, () => {
+      this.#wantsMark = true;
+      this.wake();
+    });
     this.#nextSeq = start.nextSeq;
     this.#durableUpTo = start.durableUpTo;
   }
@@ -96,7 +91,7 @@ export class LogWriter {
   /** Resolves when everything accepted is answered, then seals the active segment. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#idleTimer?.cancel();
+    this.#idleMark.stop();
     while (this.#isScheduled || this.#parts.queue.waitingCount > 0) {
       this.wake();
       await new Promise<void>((resolve) => {
@@ -161,7 +156,7 @@ export class LogWriter {
     if (!this.#wantsMark || this.#isStopped || active === undefined) return false;
     if (this.#parts.health.failure !== undefined) return false;
     this.#wantsMark = false;
-    return this.#isUnproved && active.capacityBytes - active.offset >= RECORD_HEADER_BYTES;
+    return this.#idleMark.isUnproved && active.capacityBytes - active.offset >= RECORD_HEADER_BYTES;
   }
 
   /** Writes one group (none: the idle mark). True when it is durable; false when it left no trace and was answered so. */
@@ -169,8 +164,11 @@ export class LogWriter {
     const active = this.#active;
     if (active === undefined) return false;
     const firstSeq = this.#nextSeq;
-    const bytes = group.length === 0 ? this.#encodeMark(active) : this.#encodeGroup(active, group);
     const start = active.offset;
+    const place = { segmentSeed: active.segment.seed, offset: start, firstSeq, durableUpTo: this.#durableUpTo };
+    const isMark = group.length === 0;
+    const bytes = isMark ? this.#encoder.encodeMark(place) : this.#encoder.encode(group, place);
+    this.#nextSeq += Math.max(1, group.length);
     try {
       await writeFully(active.file, bytes, start);
     } catch (error) {
@@ -184,63 +182,10 @@ export class LogWriter {
     if (this.#parts.settings.durability === "fsync") this.#durableUpTo = this.#nextSeq - 1;
     this.#commitCount += 1;
     active.segment.warmth.warm(start, bytes.length);
-    this.#isUnproved = group.length > 0;
+    // in the other mode nothing on disk is known to be durable, and a mark would prove nothing
+    if (this.#parts.settings.durability === "fsync" && !this.#isStopped) this.#idleMark.committed(isMark);
     if (active.offset > active.capacityBytes / 2) this.#parts.preparer.prepare();
-    this.#armIdleTimer();
     return true;
-  }
-
-  #encodeGroup(active: Active, group: readonly PendingWrite[]): Buffer {
-    let size = 0;
-    for (const write of group) size += write.totalBytes;
-    const buffer = this.#room(size);
-    const segmentSeed = active.segment.seed;
-    const last = group.length - 1;
-    let at = 0;
-    for (let index = 0; index <= last; index += 1) {
-      const write = group[index];
-      if (write === undefined) continue;
-      const { address, value, digest, isTombstone } = write.request;
-      write.seq = this.#nextSeq;
-      write.offset = active.offset + at;
-      this.#nextSeq += 1;
-      const flags =
-        (isTombstone ? FLAG_TOMBSTONE : 0) |
-        (write.sharesHash === true ? FLAG_SHARED_HASH : 0) |
-        (index === 0 ? FLAG_BATCH_BEGIN : 0) |
-        (index === last ? FLAG_BATCH_END : 0);
-      const durableUpTo = index === 0 ? this.#durableUpTo : 0;
-      const { partition, hash, key } = address;
-      const record = { seq: write.seq, partition, hash, digest, flags, durableUpTo, key, value };
-      at += encodeRecord(record, buffer, at, { segmentSeed, offset: write.offset });
-    }
-    return buffer.subarray(0, size);
-  }
-
-  /** An empty group that says on disk how far everything is durable (reliability notes §3.6). */
-  #encodeMark(active: Active): Buffer {
-    const seq = this.#nextSeq;
-    this.#nextSeq += 1;
-    const record = {
-      seq,
-      partition: 0,
-      hash: 0n,
-      digest: 0n,
-      flags: FLAG_META | FLAG_BATCH_BEGIN | FLAG_BATCH_END,
-      durableUpTo: this.#durableUpTo,
-      key: EMPTY,
-      value: EMPTY,
-    };
-    const place = { segmentSeed: active.segment.seed, offset: active.offset };
-    return this.#buffer.subarray(0, encodeRecord(record, this.#buffer, 0, place));
-  }
-
-  #room(sizeBytes: number): Buffer {
-    if (sizeBytes <= this.#buffer.length) return this.#buffer;
-    // a record larger than a group is rare: its buffer is not kept
-    if (sizeBytes > this.#parts.settings.groupBytes) return Buffer.allocUnsafe(sizeBytes);
-    this.#buffer = Buffer.allocUnsafe(Math.min(this.#parts.settings.groupBytes, 2 * sizeBytes));
-    return this.#buffer;
   }
 
   /** No space: cut back to the last whole group, durably, and only then say that nothing was kept. */
@@ -299,12 +244,11 @@ export class LogWriter {
   }
 
   #publishOne(active: Active, write: PendingWrite): void | Promise<void> {
-    const { seq, offset, totalBytes, sharesHash, request } = write;
-    const { address, digest, isTombstone } = request;
+    const { seq, offset, totalBytes, request } = write;
+    const { address, digest } = request;
     const { partition, hash } = address;
-    const flags = (isTombstone ? FLAG_TOMBSTONE : 0) | (sharesHash === true ? FLAG_SHARED_HASH : 0);
     if (active.segment.minSeq === 0) active.segment.minSeq = seq;
-    active.builder.add({ seq, partition, hash, digest, offset, length: totalBytes, flags });
+    active.builder.add({ seq, partition, hash, digest, offset, length: totalBytes, flags: flagsOf(write) });
     return this.#parts.publish(write, active.segment.id);
   }
 
@@ -315,31 +259,5 @@ export class LogWriter {
 
   #rejectAll(error: Error): void {
     this.#reject(this.#parts.queue.takeAll(), error);
-  }
-
-  /** One timer, re-armed only when it fires: a busy store pays nothing for it. */
-  #armIdleTimer(): void {
-    const { clock, idleMarkMs, durability } = this.#parts.settings;
-    this.#lastCommitMs = clock.monotonicMs();
-    if (durability === "os" || !this.#isUnproved || this.#idleTimer !== undefined || this.#isStopped) return;
-    this.#idleTimer = clock.setTimer(idleMarkMs, () => {
-      this.#idleTimer = undefined;
-      this.#onIdleTimer();
-    });
-  }
-
-  #onIdleTimer(): void {
-    if (this.#isStopped || !this.#isUnproved) return;
-    const { clock, idleMarkMs } = this.#parts.settings;
-    const idleMs = clock.monotonicMs() - this.#lastCommitMs;
-    if (idleMs < idleMarkMs) {
-      this.#idleTimer = clock.setTimer(idleMarkMs - idleMs, () => {
-        this.#idleTimer = undefined;
-        this.#onIdleTimer();
-      });
-      return;
-    }
-    this.#wantsMark = true;
-    this.wake();
   }
 }

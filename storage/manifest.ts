@@ -185,7 +185,9 @@ export class Manifest {
       this.#sizeBytes += frame.length;
       for (const change of changes) applyChange(this.#state, change, this.partitionCount);
     } catch (error) {
-      return isDiskFull(error) ? await this.#undo(offset, error) : health.fail(error);
+      if (!isDiskFull(error)) return health.fail(error);
+      const outcome = await this.#undo(offset, error);
+      return outcome;
     }
     if (this.#sizeBytes > rotateBytes) await this.#rotateIfThereIsRoom();
     return undefined;

@@ -41,10 +41,10 @@ export async function scanPage(
   const { found, nextHash } = slotsFrom(parts.keyspace, range, limit);
   for (const { spot } of found) parts.segments.pin(spot.segment);
   try {
-    const entries: (ScanEntry | undefined | Promise<ScanEntry | undefined>)[] = [];
+    const entries: Promise<ScanEntry | undefined>[] = [];
     for (const slot of found) {
       if (entries.length % SLICE_KEYS === SLICE_KEYS - 1) await nextTurn(parts.clock);
-      entries.push(entryOf(parts, range.partition, slot));
+      entries.push(Promise.resolve(entryOf(parts, range.partition, slot)));
     }
     const read = await Promise.all(entries);
     return { entries: read.filter((entry) => entry !== undefined), nextHash };
