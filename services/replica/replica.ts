@@ -188,7 +188,8 @@ export class Replica implements LocalReplica {
     let isRefusedAtOnce = false;
     let isAnnounced = false;
     try {
-      const stored = this.#store.put({ address: location, value, digest, isTombstone: minted.siblingCount === 0 });
+      const isTombstone = minted.siblingCount === 0;
+      const stored = this.#store.put(replacing(minted.baseDigest, { address: location, value, digest, isTombstone }));
       stored.catch(() => {
         isRefusedAtOnce = true;
       });
@@ -219,7 +220,8 @@ export class Replica implements LocalReplica {
     if (current === 0n && this.isSuspect(location.partition)) await this.#noteLost(location);
     this.#mint.compareEncoded(object, current !== 0n);
     this.counters.appendedCount += 1;
-    return this.#put({ address: location, value: object, digest, isTombstone: encodedSiblingCountOf(object) === 0 });
+    const isTombstone = encodedSiblingCountOf(object) === 0;
+    return this.#put(replacing(baseDigest, { address: location, value: object, digest, isTombstone }));
   }
 
   async #mergeInTurn(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
@@ -234,7 +236,8 @@ export class Replica implements LocalReplica {
     if (digest === held.digest) return this.#known(digest);
     this.counters.mergedCount += 1;
     const value = digest === version.digest ? version.object : encodeSet(merged);
-    return this.#put({ address: location, value, digest, isTombstone: merged.siblings.length === 0 });
+    const isTombstone = merged.siblings.length === 0;
+    return this.#put(replacing(held.digest, { address: location, value, digest, isTombstone }));
   }
 
   async #put(request: PutRequest): Promise<ReplicaWriteResult> {
@@ -278,4 +281,9 @@ export class Replica implements LocalReplica {
       return noTraceRefusalOf(error);
     }
   }
+}
+
+/** The write, with word of which version of the key it replaces (0n = none): storage then need not read that one's key. */
+function replacing(digest: bigint, request: PutRequest): PutRequest {
+  return digest === 0n ? request : { ...request, replaces: digest };
 }
