@@ -104,8 +104,11 @@ interface Running extends Foundation {
 async function closeParts(running: Running): Promise<void> {
   const { settings, health, store, lock } = running;
   try {
-    await stopWork(running);
-    await store.manifest.close();
+    try {
+      await stopWork(running);
+    } finally {
+      await store.manifest.close();
+    }
     if (health.failure === undefined) await markClean(running);
   } catch (error) {
     if (isDiskFull(error)) settings.log.warn({ event: "storage.not-marked-clean" });

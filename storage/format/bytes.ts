@@ -6,9 +6,6 @@
 /** Records start at multiples of this many bytes. */
 export const ALIGNMENT_BYTES = 8;
 
-/** Largest sequence number and counter stored in six bytes: 89 years of 100,000 writes a second. */
-export const MAX_U48: number = 2 ** 48 - 1;
-
 /** The next multiple of 8 at or above `sizeBytes`. */
 export function alignUp(sizeBytes: number): number {
   return Math.ceil(sizeBytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;

@@ -4,7 +4,7 @@
  * reading its value, and a bad value can be stepped over. Layout: FORMAT.md §3.
  * Must never return a record whose checks fail: there is no trusted variant (reliability notes §3.1).
  */
-import { alignUp, isZero, MAX_U48, readU64, writeU64 } from "./bytes.ts";
+import { alignUp, isZero, readU64, writeU64 } from "./bytes.ts";
 import { checksum, seedAt } from "./checksum.ts";
 
 /** Bytes of a record before its key. */
@@ -176,9 +176,4 @@ export function keyOf(bytes: Buffer, at: number, identity: RecordIdentity): Buff
 export function valueOf(bytes: Buffer, at: number, identity: RecordIdentity): Buffer {
   const start = at + RECORD_HEADER_BYTES + identity.keyLength;
   return bytes.subarray(start, start + identity.valueLength);
-}
-
-/** Whether a sequence number fits its field. */
-export function isSequence(seq: number): boolean {
-  return Number.isInteger(seq) && seq >= 1 && seq <= MAX_U48;
 }
