@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { type Lock, missingPackages } from "../support/complete-lock.ts";
 import { PACKAGE_DOORS, ROOMS } from "./rooms.ts";
 import * as rules from "./rules.ts";
 import { filesOf, ROOT, type SourceFile, sourceFiles } from "./walk.ts";
@@ -56,6 +57,12 @@ describe("the house", () => {
       for (const [name, version] of Object.entries(packageFile()[kind] ?? {}))
         expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
     }
+  });
+
+  test("has a lock file that npm ci takes: it holds the optional packages of every platform", () => {
+    const lock = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as Lock;
+    const names = missingPackages(lock).map((one) => one.name);
+    expect(names, "run node test/support/complete-lock.ts").toEqual([]);
   });
 
   test("names no machine: no absolute paths, no addresses of package registries", () => {
