@@ -9,9 +9,12 @@ import { askNode } from "../client/http-node.ts";
 import { type Command, UsageError } from "./command.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import {
+  FIRST_HTTP_PORT,
+  FIRST_PEER_PORT,
   LOCAL_DATA_DIR,
   type LocalCluster,
   type LocalNode,
+  type LocalPlan,
   localNodes,
   MAX_LOCAL_NODES,
   parseLocalCluster,
@@ -20,18 +23,16 @@ import { type ShortLine, shortLine } from "./local-log.ts";
 import { NodeProcess } from "./node-process.ts";
 import { ringSummary } from "./ring-summary.ts";
 
+const DEFAULT_NODES = 3;
 const READY_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
 const PROBE_TIMEOUT_MS = 1_000;
 const INFO = 30;
 const WARN = 40;
 
-interface Options {
-  readonly nodeCount: number;
-  readonly dataDir: string;
+interface Options extends LocalPlan {
   readonly isFresh: boolean;
   readonly isVerbose: boolean;
-  readonly env: Readonly<Record<string, string>>;
 }
 
 function readKept(dataDir: string): LocalCluster | undefined {
@@ -85,10 +86,13 @@ async function obstacle(options: Options, nodes: readonly LocalNode[]): Promise<
   return undefined;
 }
 
-function greeting(nodes: readonly LocalNode[], ring: string): string {
+function greeting(nodes: readonly LocalNode[], pids: readonly (number | undefined)[], ring: string): string {
   const [first, second = first] = nodes;
   const width = Math.max(...nodes.map((node) => node.name.length));
-  const addresses = nodes.map((node) => `  ${node.name.padEnd(width)}  ${node.clientUrl}   data in ${node.dataDir}`);
+  const addresses = nodes.map((node, at) => {
+    const told = `process ${pids[at] ?? 0}, data in ${node.dataDir}`;
+    return `  ${node.name.padEnd(width)}  ${node.clientUrl}   ${told}`;
+  });
   return [
     "",
     `gyre is ready: ${nodes.length} node${nodes.length === 1 ? "" : "s"}, any of them takes any request`,
@@ -186,7 +190,10 @@ async function runCluster(options: Options, io: CliIo): Promise<number> {
     io.err(`gyre: ${reason}\n`);
     return EXIT.failed;
   }
-  if (options.isFresh) for (const node of nodes) rmSync(node.dataDir, { recursive: true, force: true });
+  if (options.isFresh) {
+    const nodeCount = Math.max(nodes.length, readKept(options.dataDir)?.nodeCount ?? 0);
+    for (const node of localNodes({ ...options, nodeCount })) rmSync(node.dataDir, { recursive: true, force: true });
+  }
   const kept = { nodeCount: nodes.length, clientUrls: nodes.map((node) => node.clientUrl) };
   keep(options.dataDir, { ...kept, pid: process.pid });
   io.err(`starting ${nodes.length} nodes …\n`);
@@ -203,7 +210,8 @@ async function runCluster(options: Options, io: CliIo): Promise<number> {
   });
   const failure = await run.start(() => interruptions > 0);
   if (failure === undefined) {
-    io.out(greeting(nodes, await ringOf(nodes[0])));
+    const pids = run.processes.map((one) => one.pid);
+    io.out(greeting(nodes, pids, await ringOf(nodes[0])));
     await interrupted;
   } else if (interruptions === 0) io.err(`gyre: ${failure}\n`);
   io.err("stopping … (once more to kill)\n");
@@ -221,17 +229,33 @@ export const LOCAL_COMMAND: Command = {
   summary: "Runs a cluster of several nodes on this machine (npm start).",
   wordCount: [0, 0],
   flags: {
-    nodes: { type: "string", value: "COUNT", meaning: `how many nodes, 1 to ${MAX_LOCAL_NODES}; default 3` },
+    nodes: {
+      type: "string",
+      value: "COUNT",
+      meaning: `how many nodes, 1 to ${MAX_LOCAL_NODES}; default ${DEFAULT_NODES}, or as before`,
+    },
     fresh: { type: "boolean", meaning: "delete the data first" },
+    "http-port": {
+      type: "string",
+      value: "PORT",
+      meaning: `client port of the first node; default ${FIRST_HTTP_PORT}`,
+    },
+    "peer-port": { type: "string", value: "PORT", meaning: `peer port of the first node; default ${FIRST_PEER_PORT}` },
     "data-dir": { type: "string", value: "PATH", meaning: `where the data is; default ${LOCAL_DATA_DIR}` },
     verbose: { type: "boolean", meaning: "show every log line of the nodes" },
   },
   run: async (line, io) => {
     const dataDir = line.text("data-dir") ?? LOCAL_DATA_DIR;
-    const nodeCount = line.number("nodes", readKept(dataDir)?.nodeCount ?? 3, 1);
+    const kept = line.isSet("fresh") ? undefined : readKept(dataDir);
+    const nodeCount = line.number("nodes", kept?.nodeCount ?? DEFAULT_NODES, 1);
     if (nodeCount > MAX_LOCAL_NODES) throw new UsageError(`--nodes=${nodeCount}: at most ${MAX_LOCAL_NODES}`);
     const level = io.env["GYRE_LOG_LEVEL"];
     const env: Record<string, string> = level === undefined ? {} : { GYRE_LOG_LEVEL: level };
-    return runCluster({ nodeCount, dataDir, env, isFresh: line.isSet("fresh"), isVerbose: line.isSet("verbose") }, io);
+    const firstHttpPort = line.number("http-port", FIRST_HTTP_PORT, 1);
+    const firstPeerPort = line.number("peer-port", FIRST_PEER_PORT, 1);
+    const plan = { nodeCount, dataDir, env, firstHttpPort, firstPeerPort };
+    const isClash = Math.abs(firstHttpPort - firstPeerPort) < nodeCount;
+    if (isClash) throw new UsageError("--http-port and --peer-port: the ports of the nodes would overlap");
+    return runCluster({ ...plan, isFresh: line.isSet("fresh"), isVerbose: line.isSet("verbose") }, io);
   },
 };

@@ -9,15 +9,20 @@ export const LOCAL_CLUSTER_FILE: string = join(LOCAL_DATA_DIR, "cluster.json");
 /** The most nodes of a local cluster. */
 export const MAX_LOCAL_NODES: number = Math.min(20, MAX_MEMBERS);
 
+/** The client port of the first node; the others follow. */
+export const FIRST_HTTP_PORT: number = 4401;
+/** The peer port of the first node; the others follow. */
+export const FIRST_PEER_PORT: number = 4501;
+
 const LOOPBACK = "127.0.0.1";
-const FIRST_HTTP_PORT = 4401;
-const FIRST_PEER_PORT = 4501;
 const REPLICAS = 3;
 
 /** What the local cluster is asked to be. */
 export interface LocalPlan {
   readonly nodeCount: number;
   readonly dataDir: string;
+  readonly firstHttpPort: number;
+  readonly firstPeerPort: number;
   /** settings for every node beside the layout's own, as environment */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -43,11 +48,11 @@ export interface LocalCluster {
 /** The nodes of a plan. Each has a `host` label of its own, so that the replicas of a key lie on three of them. */
 export function localNodes(plan: LocalPlan): readonly LocalNode[] {
   const numbers = Array.from({ length: plan.nodeCount }, (_, index) => index);
-  const seeds = numbers.map((number) => `${LOOPBACK}:${FIRST_PEER_PORT + number}`).join(",");
+  const seeds = numbers.map((number) => `${LOOPBACK}:${plan.firstPeerPort + number}`).join(",");
   return numbers.map((number) => {
     const name = `n${number + 1}`;
-    const httpPort = FIRST_HTTP_PORT + number;
-    const peerPort = FIRST_PEER_PORT + number;
+    const httpPort = plan.firstHttpPort + number;
+    const peerPort = plan.firstPeerPort + number;
     const dataDir = join(plan.dataDir, name);
     return {
       name,

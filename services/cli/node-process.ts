@@ -38,9 +38,9 @@ export class NodeProcess {
     this.#listener = listener;
   }
 
-  /** True while a process runs. */
-  get isRunning(): boolean {
-    return this.#child !== undefined;
+  /** The process that runs now. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
   }
 
   /** Starts the process. It gets a process group of its own: Ctrl-C reaches it through this class only, and once. */

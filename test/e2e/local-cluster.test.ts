@@ -1,0 +1,102 @@
+/** `npm start`, as a user has it: real processes, on ports that are free. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { pause } from "./cluster.ts";
+import { ask, putJson, tryAsk } from "./http.ts";
+
+const MAIN = join(import.meta.dirname, "../../services/main.ts");
+const READY_WITHIN_MS = 45_000;
+/** Below the range from which the system gives ports to those who ask for any. */
+const firstPort = 12_000 + (process.pid % 1_000) * 20;
+const url = (node: number): string => `http://127.0.0.1:${firstPort + node}`;
+
+interface Running {
+  readonly child: ChildProcess;
+  output: string;
+}
+
+let folder: string;
+const running: Running[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "gyre-local-"));
+});
+afterEach(async () => {
+  await Promise.all(running.splice(0).map(({ child }) => ended(child, "SIGKILL")));
+  await pause(500);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function start(more: readonly string[] = []): Running {
+  const ports = ["--http-port", String(firstPort), "--peer-port", String(firstPort + 10)];
+  const child = spawn(process.execPath, [MAIN, "local", "--data-dir", folder, ...ports, ...more]);
+  const one: Running = { child, output: "" };
+  const take = (chunk: Buffer): void => {
+    one.output += chunk.toString();
+  };
+  child.stdout.on("data", take);
+  child.stderr.on("data", take);
+  running.push(one);
+  return one;
+}
+
+async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+  const code = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  child.kill(signal);
+  return code;
+}
+
+async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const endsMs = performance.now() + READY_WITHIN_MS;
+  const last = running.at(-1);
+  while (!(await isSo())) {
+    const isOver = last?.child.exitCode !== null && what.startsWith("ready");
+    if (performance.now() > endsMs || isOver)
+      throw new Error(`not within ${READY_WITHIN_MS} ms: ${what}\n${last?.output}`);
+    await pause(50);
+  }
+}
+
+test("a local cluster starts, says how to use it, survives kill -9, stops cleanly, and has its data again", {
+  timeout: 180_000,
+}, async () => {
+  const first = start();
+  await until("ready", () => first.output.includes("gyre is ready: 3 nodes"));
+  expect(first.output).toContain(`curl -X PUT ${url(0)}/v1/kv/demo/hello -d '{"greeting":"hello, ring"}'`);
+  expect(first.output).toMatch(/ring [0-9a-f]{16}: 1024 partitions, 3 replicas of each/);
+  expect((await putJson(`${url(0)}/v1/kv/demo/kept`, { is: "kept" })).status).toBe(200);
+
+  const second = start();
+  expect(await new Promise((resolve) => second.child.once("exit", resolve))).toBe(1);
+  expect(second.output).toContain("is running already");
+
+  const victim = Number(/n2 .* process (\d+)/.exec(first.output)?.[1]);
+  expect(victim).toBeGreaterThan(1);
+  process.kill(victim, "SIGKILL");
+  await until("n2 told as ended", () => first.output.includes("ended: SIGKILL; starting again"));
+  await until("n2 back", async () => (await tryAsk(`${url(1)}/readyz`))?.status === 200);
+  expect((await ask(`${url(1)}/v1/kv/demo/kept?raw=true`)).text).toBe('{"is":"kept"}');
+
+  expect(await ended(first.child, "SIGINT")).toBe(0);
+  expect(await tryAsk(`${url(0)}/livez`)).toBeUndefined();
+
+  const other = start(["--nodes", "5"]);
+  expect(await new Promise((resolve) => other.child.once("exit", resolve))).toBe(1);
+  expect(other.output).toContain("holds a cluster of 3 nodes, not 5");
+
+  const again = start();
+  await until("ready again", () => again.output.includes("gyre is ready"));
+  expect((await ask(`${url(2)}/v1/kv/demo/kept?raw=true`)).text).toBe('{"is":"kept"}');
+});
+
+test("the nodes of a local cluster stop when the process that runs them is killed", { timeout: 120_000 }, async () => {
+  const one = start(["--nodes", "1"]);
+  await until("ready", () => one.output.includes("gyre is ready: 1 node,"));
+  await ended(one.child, "SIGKILL");
+  await until("the node gone", async () => (await tryAsk(`${url(0)}/livez`)) === undefined);
+  expect(one.child.signalCode).toBe("SIGKILL");
+});

@@ -1,0 +1,84 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { backoffMs, GyreClient, keyPath } from "../../../services/client/client.ts";
+import { FakeNodes } from "../../support/fake-nodes.ts";
+
+let nodes: FakeNodes;
+let client: GyreClient;
+const pauses: number[] = [];
+beforeEach(async () => {
+  nodes = await FakeNodes.start(2);
+  pauses.length = 0;
+  const pause = async (ms: number): Promise<void> => {
+    pauses.push(ms);
+  };
+  client = new GyreClient({ nodes: nodes.urls, pause, random: () => 0.5, timeoutMs: 2_000 });
+});
+afterEach(() => nodes[Symbol.asyncDispose]());
+
+const AT = { bucket: "b", key: "a/b c" };
+const value = (text: string): { readonly bytes: Uint8Array; readonly contentType: string } => ({
+  bytes: Buffer.from(text),
+  contentType: "application/json",
+});
+
+describe("the client", () => {
+  test("writes, reads and deletes, and hands contexts on", async () => {
+    const written = await client.put(AT, value("1"));
+    expect(written).toMatchObject({ kind: "applied", siblingCount: 1, attemptCount: 1 });
+    const read = await client.get(AT.bucket, AT.key);
+    expect(read).toMatchObject({ kind: "found", contentType: "application/json", context: "c1" });
+    expect(await client.delete(AT.bucket, AT.key, { context: "c1" })).toMatchObject({ kind: "applied" });
+    expect(await client.get(AT.bucket, AT.key)).toMatchObject({ kind: "absent", context: "c2" });
+    expect(await client.get(AT.bucket, "never")).toMatchObject({ kind: "absent", context: undefined });
+  });
+
+  test("shows siblings with the context that resolves them", async () => {
+    nodes.store.set("b/s", { values: [Buffer.from("1"), Buffer.from("2")], context: "both", type: "application/json" });
+    expect(await client.get("b", "s")).toMatchObject({
+      kind: "siblings",
+      siblings: [{ value: 1 }, { value: 2 }],
+      context: "both",
+    });
+  });
+
+  test("repeats what was not applied at the next node, and pauses only after a round of all", async () => {
+    nodes.mishapOf = (turn) => (turn <= 3 ? "not_applied" : "none");
+    expect(await client.put(AT, value("1"))).toMatchObject({ kind: "applied", attemptCount: 4, node: nodes.urls[1] });
+    expect(pauses.length).toBe(1);
+  });
+
+  test.each(["unknown_after", "broken_after", "broken_before"] as const)(
+    "never repeats a write that was %s",
+    async (mishap) => {
+      nodes.mishapOf = () => mishap;
+      expect(await client.put(AT, value("1"))).toMatchObject({ kind: "failed", outcome: "unknown", attemptCount: 1 });
+      expect(nodes.log.length).toBe(1);
+    },
+  );
+
+  test("gives up after its attempts, with the last node's words", async () => {
+    nodes.mishapOf = () => "not_applied";
+    const failed = await client.put(AT, value("1"));
+    expect(failed).toMatchObject({ kind: "failed", code: "quorum_not_met", outcome: "not_applied", attemptCount: 6 });
+  });
+
+  test("goes round a node that is gone, for reads and for writes", async () => {
+    await nodes.end(0);
+    expect(await client.put(AT, value("1"))).toMatchObject({ kind: "applied", attemptCount: 2 });
+    expect(await client.get(AT.bucket, AT.key)).toMatchObject({ kind: "found" });
+  });
+
+  test("does not take an answer of another server for a missing key", async () => {
+    expect(await client.get("..", "x")).toMatchObject({ kind: "failed", status: 404, code: "no_such_route" });
+  });
+});
+
+test("a path carries any key as one segment", () => {
+  expect(keyPath("b", "a/b?c#d%2F ü")).toBe("/v1/kv/b/a%2Fb%3Fc%23d%252F%20%C3%BC");
+});
+
+test("pauses grow, are bounded, and are never the same for all", () => {
+  const ranges = [1, 3, 50].map((attempt) => [backoffMs(attempt, () => 0), backoffMs(attempt, () => 0.999)]);
+  expect(ranges.map(([low = 0, high = 0]) => low < high)).toEqual([true, true, true]);
+  expect(ranges.at(-1)?.[1]).toBeLessThanOrEqual(1_000);
+});
