@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: three gyre nodes and the floor, in one run, loaded by the same closed-loop client; a table of operations
  * per second, processor time per operation and latencies; the ratio to the floor is the result. `-- --peers etcd` adds etcd.
- * Options: `--seconds N` per measurement (default 4), `--rounds N` (default 3), `--connections N` in all (default 48).
+ * Options: `--seconds N` per measurement (default 4), `--rounds N` (default 3), `--warmup N` seconds for each workload and system
+ * (default 10), `--connections N` in all (default 48).
  */
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
@@ -20,11 +21,13 @@ const { values: options } = parseArgs({
     peers: { type: "string", default: "" },
     seconds: { type: "string", default: "4" },
     rounds: { type: "string", default: "3" },
+    warmup: { type: "string", default: "10" },
     connections: { type: "string", default: "48" },
   },
 });
 const durationMs = Number(options.seconds) * 1_000;
 const roundCount = Number(options.rounds);
+const warmUpMs = Number(options.warmup) * 1_000;
 const connectionCount = Number(options.connections);
 
 const frame = '{"data":""}'.length;
@@ -52,7 +55,13 @@ function requestMaker(system: SystemUnderTest, workload: Workload): (target: num
 async function measure(
   system: SystemUnderTest,
   workload: Workload,
-  plan: { readonly label: string; readonly onlyTargets?: readonly number[]; readonly connections?: number },
+  plan: {
+    readonly label: string;
+    readonly onlyTargets?: readonly number[];
+    readonly connections?: number;
+    /** default: as the options say */
+    readonly durationMs?: number;
+  },
 ): Promise<Measurement> {
   const picked = plan.onlyTargets ?? system.targets.map((_, i) => i);
   const makeRequest = requestMaker(system, workload);
@@ -60,7 +69,7 @@ async function measure(
   const result: LoadResult = await runClosedLoop({
     connectionsPerTarget: Math.max(1, Math.floor((plan.connections ?? connectionCount) / picked.length)),
     targets: picked.flatMap((i) => system.targets[i] ?? []),
-    durationMs,
+    durationMs: plan.durationMs ?? durationMs,
     nextRequest: (i) => makeRequest(picked[i] ?? 0),
   });
   const usedMicros = cpuMicros(system.servers()) - before;
@@ -103,6 +112,8 @@ try {
   const workloads: readonly Workload[] = ["PUT", "GET", "50/50"];
   for (const workload of workloads) {
     const bySystem = new Map<string, Measurement[]>();
+    // Compiling hot code costs as much as running it in the first seconds: measured is what a server that has run costs.
+    for (const system of systems) await measure(system, workload, { label: "warm-up", durationMs: warmUpMs });
     for (let round = 0; round < roundCount; round += 1) {
       for (const system of systems) {
         const one = await measure(system, workload, { label: workload });
