@@ -18,6 +18,8 @@ export interface CompactionRule {
   readonly segmentBytes: number;
   /** share of dead bytes in all sealed segments that is tolerated, 0 … 1 */
   readonly garbageRatio: number;
+  /** dead bytes that are tolerated whatever their share: a small store is not worth the copying */
+  readonly garbageBytes: number;
   readonly maxInputs: number;
 }
 
@@ -30,7 +32,7 @@ const SMALL_SHARE = 0.25;
 export function compactionInputsOf(fills: readonly SegmentFill[], rule: CompactionRule): readonly number[] {
   const empty = fills.filter((fill) => fill.liveBytes === 0);
   if (empty.length > 0) return idsOf(empty, rule.maxInputs);
-  if (garbageRatioOf(fills) >= rule.garbageRatio) {
+  if (garbageRatioOf(fills) >= rule.garbageRatio && garbageBytesOf(fills) >= rule.garbageBytes) {
     const rotten = fills.filter((fill) => deadShareOf(fill) > 0 && deadShareOf(fill) >= rule.garbageRatio / 2);
     rotten.sort((a, b) => deadShareOf(b) - deadShareOf(a));
     return upToOneSegment(rotten, rule);
@@ -61,6 +63,10 @@ export function garbageRatioOf(fills: readonly SegmentFill[]): number {
     liveBytes += fill.liveBytes;
   }
   return sizeBytes === 0 ? 0 : 1 - liveBytes / sizeBytes;
+}
+
+function garbageBytesOf(fills: readonly SegmentFill[]): number {
+  return fills.reduce((sum, fill) => sum + recordBytesOf(fill) - fill.liveBytes, 0);
 }
 
 function deadShareOf(fill: SegmentFill): number {

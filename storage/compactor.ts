@@ -119,7 +119,9 @@ export class Compactor {
 
   async #pick(garbageRatio: number): Promise<readonly Segment[]> {
     const { segments, settings } = this.#parts;
-    const rule = { segmentBytes: settings.segmentBytes, garbageRatio, maxInputs: settings.compactionInputs };
+    const { segmentBytes, garbageSegments, compactionInputs: maxInputs } = settings;
+    const garbageBytes = this.#isHurried || this.#isShortOfSpace ? 0 : garbageSegments * segmentBytes;
+    const rule = { segmentBytes, garbageRatio, garbageBytes, maxInputs };
     const inputs = compactionInputsOf(this.#fills(), rule).flatMap((id) => segments.get(id) ?? []);
     const { freeBytes } = await settings.disk.freeBytes();
     const affordable: Segment[] = [];

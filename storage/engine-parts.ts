@@ -42,8 +42,8 @@ export interface EngineParts {
   readonly lookup: KeyLookup;
   readonly writer: LogWriter;
   readonly compactor: Compactor;
-  /** Finishes what was accepted, marks the stop clean if it is, releases the lock. */
-  readonly close: () => Promise<void>;
+  /** Finishes what was accepted, marks the stop clean if it is and may be called so, releases the lock. */
+  readonly close: (mayBeClean: boolean) => Promise<void>;
 }
 
 /** Takes the lock, brings the store back, starts its parts. Rejects as `openLogEngine`; then nothing is held. */
@@ -91,7 +91,7 @@ function assemble(foundation: Foundation): EngineParts {
   const running = { ...foundation, writer, compactor, preparer, sealer };
   const rest = { suspicion, documents, queue, judge, publisher, lookup, writer, compactor };
   const core = { settings, recovery: store.report, health, manifest, segments, keyspace, reader };
-  return { ...core, ...rest, close: () => closeParts(running) };
+  return { ...core, ...rest, close: (mayBeClean) => closeParts(running, mayBeClean) };
 }
 
 interface Running extends Foundation {
@@ -101,7 +101,7 @@ interface Running extends Foundation {
   readonly sealer: SegmentSealer;
 }
 
-async function closeParts(running: Running): Promise<void> {
+async function closeParts(running: Running, mayBeClean: boolean): Promise<void> {
   const { settings, health, store, lock } = running;
   try {
     try {
@@ -109,7 +109,7 @@ async function closeParts(running: Running): Promise<void> {
     } finally {
       await store.manifest.close();
     }
-    if (health.failure === undefined) await markClean(running);
+    if (mayBeClean && health.failure === undefined) await markClean(running);
   } catch (error) {
     if (isDiskFull(error)) settings.log.warn({ event: "storage.not-marked-clean" });
     else health.fail(error);

@@ -140,6 +140,9 @@ export interface StorageEngine {
   /** Set when the store has failed for good (fsync error): the process should end. */
   readonly failure: Error | undefined;
   onFailure(listen: (error: Error) => void): void;
-  /** Finishes accepted writes, writes the clean marker, releases the lock. Idempotent. */
-  close(): Promise<void>;
+  /**
+   * Finishes accepted writes, writes the clean marker, releases the lock. Idempotent: the first call decides.
+   * `isClean` false (default true): no marker, because the caller doubts its actor; the next start draws a new one.
+   */
+  close(options?: { readonly isClean?: boolean }): Promise<void>;
 }

@@ -195,8 +195,8 @@ class OpenLogEngine implements LogEngine {
     await this.#parts.compactor.compactNow(garbageRatio);
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#parts.close();
+  close({ isClean = true }: { readonly isClean?: boolean } = {}): Promise<void> {
+    this.#closing ??= this.#parts.close(isClean);
     return this.#closing;
   }
 

@@ -33,6 +33,8 @@ export interface LogLimits {
   readonly slowReadMs: number;
   /** share of dead bytes in sealed segments above which compaction runs, 0 … 1 */
   readonly garbageRatio: number;
+  /** dead bytes in segments' worth that are tolerated whatever their share, as long as space is not short */
+  readonly garbageSegments: number;
   /** segments compacted together */
   readonly compactionInputs: number;
   /** records copied before the event loop gets its turn */
@@ -88,6 +90,7 @@ export const defaultLogLimits: LogLimits = {
   idleMarkMs: 100,
   slowReadMs: 0.03,
   garbageRatio: 0.25,
+  garbageSegments: 4,
   compactionInputs: 8,
   compactionSliceRecords: 64,
   isCompactionAutomatic: true,
@@ -109,6 +112,7 @@ export function settingsOf(options: LogEngineOptions): LogSettings {
   assert(settings.groupBytes >= 1 && settings.groupRecords >= 1 && settings.idBlock >= 1, "group bounds: ≥ 1");
   assert(settings.openSegmentFiles >= 1 && settings.poolReads >= 1, "open files and pool reads: ≥ 1");
   assert(settings.compactionInputs >= 1 && settings.compactionSliceRecords >= 1, "compaction bounds: ≥ 1");
+  assert(settings.garbageSegments >= 0, "garbageSegments: ≥ 0");
   assert(settings.garbageRatio > 0 && settings.garbageRatio <= 1, "garbageRatio: above 0, up to 1");
   return settings;
 }

@@ -213,9 +213,10 @@ class MemoryEngine implements StorageEngine {
     // memory does not fail
   }
 
-  async close(): Promise<void> {
+  async close({ isClean = true }: { readonly isClean?: boolean } = {}): Promise<void> {
+    if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#image.isClean = true;
+    this.#image.isClean = isClean;
   }
 
   #partition(partition: number): Map<string, MemoryRecord> {

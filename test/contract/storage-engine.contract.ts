@@ -244,6 +244,16 @@ export function storageEngineContract(
       expect(engine.identity.pastActors).toEqual([]);
     });
 
+    test("a stop that its caller doubts is not clean: nothing is lost, and the actor is drawn anew", async () => {
+      const { actor } = engine.identity;
+      await engine.put(writeOf(nthAddress(1), 1));
+      await engine.close({ isClean: false });
+      await reopen("clean");
+      expect(engine.recovery).toMatchObject({ mode: "unclean", isNewActor: true, recordCount: 1 });
+      expect(engine.identity.pastActors).toEqual([actor]);
+      expect(await valueIn(engine, nthAddress(1))).toEqual(Buffer.from(valueOf(1)));
+    });
+
     test("a clean stop keeps the actor; any other start draws a new one and remembers the old", async () => {
       const { actor } = engine.identity;
       await engine.put(writeOf(nthAddress(1), 1));

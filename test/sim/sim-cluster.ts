@@ -23,7 +23,12 @@ import type { NodeDoor } from "./workload.ts";
 const PEER_PORT = 4500;
 const PARTITION_COUNT = 64;
 /** Small, so that segments roll and compaction runs within a short life. */
-const SMALL_STORE: Partial<LogEngineOptions> = { segmentBytes: 8_192, reserveBytes: 0, manifestBytes: 4_096 };
+const SMALL_STORE: Partial<LogEngineOptions> = {
+  segmentBytes: 8_192,
+  garbageSegments: 0,
+  reserveBytes: 0,
+  manifestBytes: 4_096,
+};
 
 /** Mean delays of networks and disks, drawn per life: fast ones for depth, slow ones for overlap. */
 const PACES_MS: readonly number[] = [0.1, 2, 12];

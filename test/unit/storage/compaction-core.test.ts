@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { compactionInputsOf, garbageRatioOf, type SegmentFill } from "../../../storage/compaction-core.ts";
 
-const rule = { segmentBytes: 10_064, garbageRatio: 0.25, maxInputs: 4 };
+const rule = { segmentBytes: 10_064, garbageRatio: 0.25, garbageBytes: 0, maxInputs: 4 };
 const full = (id: number, liveBytes: number): SegmentFill => ({ id, sizeBytes: 10_064, liveBytes });
 
 describe("the inputs of a compaction", () => {
@@ -30,6 +30,12 @@ describe("the inputs of a compaction", () => {
   ];
   test.each(cases)("are %s", (_title, fills, expected) => {
     expect(compactionInputsOf(fills, rule)).toEqual(expected);
+  });
+
+  test("are none while fewer dead bytes than the tolerated ones are there, whatever their share", () => {
+    const fills = [full(1, 1_000), full(2, 1_000)];
+    expect(compactionInputsOf(fills, { ...rule, garbageBytes: 18_001 })).toEqual([]);
+    expect(compactionInputsOf(fills, { ...rule, garbageBytes: 18_000 })).toEqual([1, 2]);
   });
 
   test("end: compacting what is picked, over and over, comes to rest below the bound", () => {

@@ -113,6 +113,17 @@ describe("an idle store", () => {
     await settle();
     expect(metasOf(disk)).toBe(1);
   });
+
+  test("says so as well when it falls idle while the writer answers its last group", async () => {
+    const disk = simDisk();
+    const clock = new HandClock();
+    const engine = await openTiny(disk, { ...roomy, clock });
+    await engine.put(writeOf(nthAddress(1), 1));
+    // the writer has answered, and has not come to rest
+    clock.advance(100);
+    await settle();
+    expect(metasOf(disk)).toBe(1);
+  });
 });
 
 describe("no space", () => {
