@@ -108,7 +108,8 @@ export class LogWriter {
   #rest(): void {
     this.#isScheduled = false;
     for (const resume of this.#whenIdle.splice(0)) resume();
-    if (this.#parts.queue.waitingCount > 0) this.wake();
+    // a mark asked for in the last round was not looked at: `wake` did nothing, for this run still went on
+    if (this.#parts.queue.waitingCount > 0 || this.#isMarkDue()) this.wake();
   }
 
   /** Writes until nothing waits. */
@@ -118,7 +119,7 @@ export class LogWriter {
     for (;;) {
       if (health.failure !== undefined) this.#rejectAll(health.failure);
       const group = this.#takeGroup();
-      const isMark = group.length === 0 && queue.waitingCount === 0 && this.#mayMark();
+      const isMark = group.length === 0 && queue.waitingCount === 0 && this.#takeMark();
       const writing = group.length > 0 || isMark ? this.#write(group) : undefined;
       // published while the next group is on its way to the disk
       await this.#publish(durable);
@@ -151,12 +152,17 @@ export class LogWriter {
     return this.#parts.queue.take({ records: groupRecords, bytes: groupBytes, roomBytes });
   }
 
-  #mayMark(): boolean {
+  #isMarkDue(): boolean {
     const active = this.#active;
     if (!this.#wantsMark || this.#isStopped || active === undefined) return false;
     if (this.#parts.health.failure !== undefined) return false;
-    this.#wantsMark = false;
     return this.#idleMark.isUnproved && active.capacityBytes - active.offset >= RECORD_HEADER_BYTES;
+  }
+
+  #takeMark(): boolean {
+    const isDue = this.#isMarkDue();
+    this.#wantsMark = false;
+    return isDue;
   }
 
   /** Writes one group (none: the idle mark). True when it is durable; false when it left no trace and was answered so. */
