@@ -26,6 +26,7 @@ import { ringSummary } from "./ring-summary.ts";
 const DEFAULT_NODES = 3;
 const READY_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
+const PARENT_POLL_MS = 500;
 const PROBE_TIMEOUT_MS = 1_000;
 const INFO = 30;
 const WARN = 40;
@@ -183,6 +184,20 @@ async function ringOf(node: LocalNode | undefined): Promise<string> {
   return answer.kind === "answered" && answer.status === 200 ? ringSummary(answer.bytes) : "";
 }
 
+/**
+ * Calls `run` once when the parent process has ended. npm hands SIGTERM to the shell that it starts commands in, and that
+ * shell dies without a word to us.
+ */
+function whenParentIsGone(run: () => void): () => void {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    run();
+  }, PARENT_POLL_MS);
+  return () => clearInterval(timer);
+}
+
 async function runCluster(options: Options, io: CliIo): Promise<number> {
   const nodes = localNodes(options);
   const reason = await obstacle(options, nodes);
@@ -203,11 +218,13 @@ async function runCluster(options: Options, io: CliIo): Promise<number> {
   const interrupted = new Promise<void>((resolve) => {
     wake = resolve;
   });
-  const release = io.onInterrupt(() => {
+  const interrupt = (): void => {
     interruptions += 1;
     wake();
     if (interruptions > 1) void run.stop("SIGKILL");
-  });
+  };
+  const release = io.onInterrupt(interrupt);
+  const forget = io.env["npm_lifecycle_event"] === undefined ? release : whenParentIsGone(interrupt);
   const failure = await run.start(() => interruptions > 0);
   if (failure === undefined) {
     const pids = run.processes.map((one) => one.pid);
@@ -217,6 +234,7 @@ async function runCluster(options: Options, io: CliIo): Promise<number> {
   io.err("stopping … (once more to kill)\n");
   await run.stop("SIGTERM");
   release();
+  forget();
   keep(options.dataDir, { ...kept, pid: 0 });
   io.err("stopped\n");
   return failure === undefined || interruptions > 0 ? EXIT.ok : EXIT.failed;

@@ -100,3 +100,17 @@ test("the nodes of a local cluster stop when the process that runs them is kille
   await until("the node gone", async () => (await tryAsk(`${url(0)}/livez`)) === undefined);
   expect(one.child.signalCode).toBe("SIGKILL");
 });
+
+test("a local cluster that npm started stops when npm is ended", { timeout: 120_000 }, async () => {
+  const flags = `--data-dir ${folder} --nodes 1 --http-port ${firstPort} --peer-port ${firstPort + 10}`;
+  // Like npm: a shell in between, which does not hand signals on. The second command keeps it from becoming the first.
+  const shell = spawn("sh", ["-c", `"${process.execPath}" "${MAIN}" local ${flags}; true`], {
+    env: { ...process.env, npm_lifecycle_event: "start" },
+    stdio: "ignore",
+  });
+  running.push({ child: shell, output: "" });
+  await until("the node up", async () => (await tryAsk(`${url(0)}/readyz`))?.status === 200);
+  await ended(shell, "SIGTERM");
+  await until("the node gone", async () => (await tryAsk(`${url(0)}/livez`)) === undefined);
+  expect(shell.signalCode).toBe("SIGTERM");
+});
