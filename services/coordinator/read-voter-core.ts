@@ -35,7 +35,7 @@ export interface Tally {
   /** votes of stores that are whole */
   firm: number;
   firmOwners: number;
-  /** all votes */
+  /** all votes, with those of suspect stores for what they have */
   any: number;
   anyOwners: number;
   /** slots that an answer may still add, however slow */
@@ -74,8 +74,13 @@ export function newTally(): Tally {
   return { firm: 0, firmOwners: 0, any: 0, anyOwners: 0, open: 0, awaited: 0, awaitedCount: 0, askedCount: 0 };
 }
 
-/** Counts a vote for the slot's `bit`. */
+/**
+ * Counts a vote for the slot's `bit`. Absence in a suspect store is none at all: it may be the very write that a quorum
+ * acknowledged. An OLDER version in a suspect store counts with `any`, and so when nobody better is left: a decision for
+ * availability, since refusing it would refuse every read of that store until its repair is done.
+ */
 export function addVote(tally: Tally, voter: ReadVoter, bit: number): void {
+  if (voter.isSuspect && voter.digest === 0n) return;
   tally.any |= bit;
   if (!voter.isSuspect) tally.firm |= bit;
   if (voter.seat.role !== "owner") return;

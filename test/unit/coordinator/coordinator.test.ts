@@ -275,10 +275,23 @@ describe("a read", () => {
     expect(valuesOf(await cluster.get(1))).toEqual(["again"]);
   });
 
+  test("is 503, not an older value, when the owner that had the newer one has lost it", async () => {
+    const cluster = new FakeCluster();
+    await cluster.put(0, "old");
+    await cluster.clock.advance(50);
+    cluster.node(0).isAway = true;
+    expect((await cluster.put(1, "new")).kind).toBe("applied");
+    cluster.node(0).isAway = false;
+    cluster.node(1).replica.held.clear();
+    cluster.node(1).replica.isSuspectStore = true;
+    cluster.node(2).isAway = true;
+    expect(valuesOf(await cluster.get(0))).toEqual(["quorum_not_met"]);
+  });
+
   test("of a key whose owners may have lost it is 503, not 404", async () => {
     const cluster = new FakeCluster();
     for (const at of [0, 1]) cluster.node(at).replica.isSuspectStore = true;
-    expect(await cluster.get(0)).toMatchObject({ code: "quorum_not_met", outcome: "not_applied", received: 1 });
+    expect(await cluster.get(0)).toMatchObject({ code: "quorum_not_met", outcome: "not_applied", received: 0 });
   });
 
   test("repairs after its answer whoever it found behind", async () => {

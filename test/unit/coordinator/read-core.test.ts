@@ -232,6 +232,24 @@ describe("a suspect store", () => {
     expect(setOf(core)).toEqual(OLD);
   });
 
+  test("whose absence is all that is left beside one vote gives no quorum", () => {
+    const core = read();
+    core.onObject(0, { slot: 0, ...WHOLE }, OLD);
+    core.onDigest(1, { slot: 1, ...SUSPECT }, 0n);
+    expect(core.verdict.kind).toBe("pending");
+    core.onFailed(2, "unreachable");
+    expect(core.verdict).toEqual({ kind: "unmet", received: 1 });
+  });
+
+  test("whose absence is known does not keep others from making the quorum", () => {
+    const core = read();
+    core.onObject(0, { slot: 0, ...WHOLE }, OLD);
+    core.onDigest(1, { slot: 1, ...SUSPECT }, 0n);
+    core.onDigest(2, { slot: 2, ...WHOLE }, digestOf(OLD));
+    expect(setOf(core)).toEqual(OLD);
+    expect(core.repairs()).toEqual([{ node: "node1", digest: 0n }]);
+  });
+
   test("does not hide a newer version that a whole store has", () => {
     const core = read();
     core.onObject(0, { slot: 0, ...SUSPECT }, OLD);
