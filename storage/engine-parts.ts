@@ -48,11 +48,12 @@ export interface EngineParts {
 
 /** Takes the lock, brings the store back, starts its parts. Rejects as `openLogEngine`; then nothing is held. */
 export async function openParts(options: LogEngineOptions): Promise<EngineParts> {
-  const settings = settingsOf(options);
-  const lock = await settings.disk.lock(LOCK_PATH);
+  const asked = settingsOf(options);
+  const lock = await asked.disk.lock(LOCK_PATH);
   try {
-    const health = new StoreHealth(settings.log);
-    const store = await recoverStore(settings, health);
+    const health = new StoreHealth(asked.log);
+    const store = await recoverStore(asked, health);
+    const { settings } = store;
     const documents = new DocumentStore(settings.disk, health);
     await documents.load();
     return assemble({ settings, health, store, documents, lock });

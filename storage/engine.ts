@@ -89,6 +89,7 @@ export interface StorageStats {
 
 /** Bytes by key, durably. Implementations: the log engine, and the memory engine that is its model. */
 export interface StorageEngine {
+  /** fixed when the store is made: one that is there keeps its own, whatever it is opened with */
   readonly partitionCount: number;
   readonly recovery: RecoveryReport;
   readonly identity: StoreIdentity;

@@ -55,7 +55,7 @@ export interface LogEngineOptions extends Partial<LogLimits> {
   readonly clock: StorageClock;
   readonly random: StorageRandom;
   readonly log: StorageLog;
-  /** a power of two, 1 … 65,536; fixed when the store is made */
+  /** a power of two, 1 … 65,536, for a store that is made now; one that is there keeps its own */
   readonly partitionCount: number;
   /** `fsync`: durable before acknowledged; `os`: acknowledged when the operating system has it */
   readonly durability: "fsync" | "os";

@@ -31,12 +31,14 @@ export interface MemoryImage {
   identity: StoreIdentity | undefined;
   /** set by `close`, taken away by the next open: without it a start is unclean and draws a new actor */
   isClean: boolean;
+  /** fixed by the first open */
+  partitionCount: number | undefined;
   readonly suspects: Set<number>;
 }
 
 /** What `openMemoryEngine` takes. */
 export interface MemoryEngineOptions {
-  /** a power of two */
+  /** a power of two, for a new image; one that was open before keeps its own */
   readonly partitionCount: number;
   readonly random: StorageRandom;
   /** default: a new, empty one */
@@ -47,7 +49,14 @@ const MAX_DOCUMENT_BYTES = 1024 * 1024;
 
 /** An empty image. */
 export function newMemoryImage(): MemoryImage {
-  return { records: new Map(), documents: new Map(), identity: undefined, isClean: false, suspects: new Set() };
+  return {
+    records: new Map(),
+    documents: new Map(),
+    identity: undefined,
+    isClean: false,
+    partitionCount: undefined,
+    suspects: new Set(),
+  };
 }
 
 /** Opens the memory engine, on what an image holds when one is given. Everything it resolves is "durable" in the image. */
@@ -69,11 +78,12 @@ class MemoryEngine implements StorageEngine {
   #isClosed = false;
 
   constructor(options: MemoryEngineOptions) {
-    this.partitionCount = options.partitionCount;
-    this.#partitionBits = Math.log2(options.partitionCount);
-    assert(Number.isInteger(this.#partitionBits), "partitionCount: a power of two");
     this.#random = options.random;
     this.#image = options.image ?? newMemoryImage();
+    this.partitionCount = this.#image.partitionCount ?? options.partitionCount;
+    this.#image.partitionCount = this.partitionCount;
+    this.#partitionBits = Math.log2(this.partitionCount);
+    assert(Number.isInteger(this.#partitionBits), "partitionCount: a power of two");
     const before = this.#image.identity;
     const mode = before === undefined ? "fresh" : this.#image.isClean ? "clean" : "unclean";
     this.#identity = before ?? { actor: this.#drawActor(), pastActors: [], leasedThrough: 0 };

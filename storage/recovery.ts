@@ -37,6 +37,8 @@ import { readStart, unlinkIfThere } from "./whole-file.ts";
 
 /** A store that is ready to serve. */
 export interface RecoveredStore {
+  /** as asked for, but for what was fixed when the store was made */
+  readonly settings: LogSettings;
   readonly manifest: Manifest;
   readonly segments: SegmentSet;
   readonly keyspace: Keyspace;
@@ -50,10 +52,11 @@ export interface RecoveredStore {
 /** seqs left out after a stop that was not clean: those of writes that left no trace are not used again */
 const SEQ_GAP = 2 ** 20;
 
-/** Brings the store back, or makes it. Throws StoreUnusableError or `DiskError`. */
-export async function recoverStore(settings: LogSettings, health: StoreHealth): Promise<RecoveredStore> {
-  const startedMs = settings.clock.monotonicMs();
-  const loaded = await loadManifest(settings.disk);
+/** Brings the store back, or makes it; one that is there keeps its partition count. Throws StoreUnusableError or `DiskError`. */
+export async function recoverStore(asked: LogSettings, health: StoreHealth): Promise<RecoveredStore> {
+  const startedMs = asked.clock.monotonicMs();
+  const loaded = await loadManifest(asked.disk);
+  const settings = loaded === undefined ? asked : { ...asked, partitionCount: loaded.partitionCount };
   if (loaded !== undefined) await refuseNewerSegments(settings.disk, loaded);
   const clean = loaded === undefined ? undefined : await cleanStopOf(settings.disk, loaded);
   const mode = loaded === undefined ? "fresh" : clean === undefined ? "unclean" : "clean";
@@ -76,7 +79,7 @@ export async function recoverStore(settings: LogSettings, health: StoreHealth): 
   const counts = { recordCount, scannedBytes, truncatedBytes, corruptRecordCount };
   const report: RecoveryReport = { mode, ...counts, isNewActor, durationMs };
   settings.log.info({ event: "storage.opened", ...report });
-  return { manifest, segments, keyspace, reader, lastSeq, clean, report };
+  return { settings, manifest, segments, keyspace, reader, lastSeq, clean, report };
 }
 
 /** A store that a newer version has written to is not touched. Throws StoreUnusableError before anything is changed. */
@@ -123,12 +126,6 @@ async function reopen(
   found: { readonly loaded: LoadedManifest; readonly mode: RecoveryReport["mode"] },
 ): Promise<Manifest> {
   const { loaded, mode } = found;
-  if (loaded.partitionCount !== settings.partitionCount) {
-    throw new StoreUnusableError(
-      `this store was made with ${loaded.partitionCount} partitions, not ${settings.partitionCount}: ` +
-        `the number is fixed when a cluster is made. Start the node with the old number.`,
-    );
-  }
   const { state } = loaded;
   const taken = [...state.pastActors, state.actor];
   const actor = drawActor(settings.random, taken);

@@ -11,7 +11,10 @@ export interface BootstrapSettings {
   readonly clusterName: string;
   /** members to wait for, at least `replicaCount` */
   readonly expect: number;
+  /** Q of the store, which is fixed when the store is made */
   readonly partitionCount: number;
+  /** Q as configured, when it may be another: then it is warned about, and has no effect */
+  readonly configuredPartitionCount?: number;
   readonly replicaCount: number;
   readonly bucketDefaults: BucketSettings;
 }

@@ -1,7 +1,14 @@
 /** Opening a node's record: whose it is, and what of the configuration it overrules. Refuses rather than guesses. */
 import type { Log } from "../base/ports.ts";
 import type { BootstrapSettings } from "./bootstrap-rules.ts";
-import { type Documents, decodeOwnRecord, emptyOwnRecord, OWN_RECORD_DOCUMENT, type OwnRecord } from "./own-record.ts";
+import {
+  type Documents,
+  decodeOwnRecord,
+  emptyOwnRecord,
+  OWN_RECORD_DOCUMENT,
+  type OwnRecord,
+  type Proposal,
+} from "./own-record.ts";
 
 /** Why a record keeps this node from starting. */
 export type OwnRecordErrorCode = "RECORD_CORRUPT" | "OTHER_NODE" | "OTHER_CLUSTER";
@@ -17,10 +24,18 @@ export class OwnRecordError extends Error {
 }
 
 /**
- * The record in the documents, or a fresh one. Throws `OwnRecordError`. A member's Q, N and labels are those of its record:
- * a configuration that says otherwise is warned about and has no effect.
+ * The record in the documents, or a fresh one. Throws `OwnRecordError`. A member's Q, N and labels are those of its record,
+ * anyone's Q is that of its store: a configuration that says otherwise is warned about and has no effect.
  */
 export function openOwnRecord(documents: Documents, settings: BootstrapSettings, log: Log): OwnRecord {
+  const record = checkedRecord(documents, settings);
+  for (const { setting, recorded, configured } of overruledSettings(record, settings)) {
+    log.warn({ event: "cluster.setting-overruled", setting, recorded, configured });
+  }
+  return record;
+}
+
+function checkedRecord(documents: Documents, settings: BootstrapSettings): OwnRecord {
   const read = decodeOwnRecord(documents.read(OWN_RECORD_DOCUMENT));
   if (read.kind === "absent") return emptyOwnRecord(settings.node.id, settings.clusterName);
   if (read.kind === "corrupt") {
@@ -35,30 +50,36 @@ export function openOwnRecord(documents: Documents, settings: BootstrapSettings,
     const message = `the data directory belongs to cluster ${record.clusterName}, this process is configured for ${settings.clusterName}`;
     throw new OwnRecordError("OTHER_CLUSTER", message);
   }
-  for (const { setting, recorded, configured } of overruledSettings(record, settings)) {
-    log.warn({ event: "cluster.setting-overruled", setting, recorded, configured });
-  }
   return record;
 }
 
-/** One thing that the record of a member says otherwise than the configuration. */
+/** One thing that the data directory says otherwise than the configuration. */
 export interface OverruledSetting {
   readonly setting: string;
   readonly recorded: string | number;
   readonly configured: string | number;
 }
 
-/** What the configuration of a member says in vain. */
+/** What the configuration says in vain: Q for a store that is there, the rest for a member. */
 export function overruledSettings(record: OwnRecord, settings: BootstrapSettings): readonly OverruledSetting[] {
-  if (record.stage.kind !== "member") return [];
-  const { config } = record.stage.proposal;
+  const { stage } = record;
+  const configured = settings.configuredPartitionCount ?? settings.partitionCount;
+  const recorded = stage.kind === "member" ? stage.proposal.config.partitionCount : settings.partitionCount;
+  const partitions = { setting: "partitions (Q)", recorded, configured };
+  const compared = [partitions, ...(stage.kind === "member" ? memberSettings(record, stage.proposal, settings) : [])];
+  return compared.filter((one) => one.recorded !== one.configured);
+}
+
+function memberSettings(
+  record: OwnRecord,
+  { config }: Proposal,
+  settings: BootstrapSettings,
+): readonly OverruledSetting[] {
   const node = config.members.find((member) => member.id === record.nodeId);
-  const compared: readonly OverruledSetting[] = [
-    { setting: "partitions (Q)", recorded: config.partitionCount, configured: settings.partitionCount },
+  return [
     { setting: "replicas (N)", recorded: config.replicaCount, configured: settings.replicaCount },
     { setting: "zone", recorded: node?.zone ?? "", configured: settings.node.zone },
     { setting: "host", recorded: node?.host ?? "", configured: settings.node.host },
     { setting: "weight", recorded: node?.weight ?? 0, configured: settings.node.weight },
   ];
-  return compared.filter(({ recorded, configured }) => recorded !== configured);
 }

@@ -221,6 +221,7 @@ function makeBootstrap(
       clusterName: config.cluster,
       expect: config.bootstrapExpect,
       partitionCount: parts.engine.partitionCount,
+      configuredPartitionCount: config.partitionCount,
       replicaCount: config.n,
       bucketDefaults: bucketDefaultsOf(config),
     },

@@ -118,9 +118,21 @@ describe("opening a data directory", () => {
     ]);
   });
 
-  it("warns of nothing before the node is a member", () => {
+  it.each([
+    ["no record", new MemoryDocuments()],
+    ["a promise", documentsWith(prepared)],
+    ["a member", documentsWith(member)],
+  ])("warns of a Q that is not the store's: %s", (_, documents) => {
     const log = new KeptLog();
-    openOwnRecord(documentsWith(prepared), { ...settings, partitionCount: 256 }, log);
+    openOwnRecord(documents, { ...settings, configuredPartitionCount: 256 }, log);
+    expect(log.lines).toEqual([
+      { level: "warn", event: "cluster.setting-overruled", setting: "partitions (Q)", recorded: 64, configured: 256 },
+    ]);
+  });
+
+  it("warns of nothing else before the node is a member", () => {
+    const log = new KeptLog();
+    openOwnRecord(documentsWith(prepared), { ...settings, replicaCount: 2 }, log);
     expect(log.lines).toEqual([]);
   });
 });

@@ -2,10 +2,12 @@
 import { describe, expect, test } from "vitest";
 import { fileSeed } from "../../../storage/format/checksum.ts";
 import { FLAG_META } from "../../../storage/format/record.ts";
+import { newMemoryImage, openMemoryEngine } from "../../../storage/memory-engine.ts";
 import type { Disk, DiskFile } from "../../../storage/ports.ts";
 import { scanSegment } from "../../../storage/segment-scan.ts";
 import type { SimDisk } from "../../sim/sim-disk.ts";
 import { openTiny, simDisk, TINY_GARBAGE } from "../../support/log-store.ts";
+import { seededDraws } from "../../support/seeded.ts";
 import {
   addressOf,
   digestOfWrite,
@@ -123,6 +125,26 @@ describe("an idle store", () => {
     clock.advance(100);
     await settle();
     expect(metasOf(disk)).toBe(1);
+  });
+});
+
+describe("the number of partitions", () => {
+  test("is that with which the store was made, whatever a later start asks for", async () => {
+    const disk = simDisk();
+    const engine = await openTiny(disk, roomy);
+    const { partitionCount } = engine;
+    await engine.put(writeOf(nthAddress(1), 1));
+    await engine.close();
+    const image = newMemoryImage();
+    openMemoryEngine({ partitionCount, random: seededDraws(1), image });
+    const asked = 8 * partitionCount;
+    const model = openMemoryEngine({ partitionCount: asked, random: seededDraws(1), image });
+    const again = await openTiny(disk, { ...roomy, partitionCount: asked });
+    expect([again.partitionCount, model.partitionCount]).toEqual([partitionCount, partitionCount]);
+    expect(again.recovery).toMatchObject({ mode: "clean", isNewActor: false });
+    expect(await again.get(nthAddress(1))).toMatchObject({ digest: digestOfWrite(1) });
+    expect((await again.scan(nthAddress(1).partition, 0n, 10)).entries).toHaveLength(1);
+    await again.put(writeOf(nthAddress(2), 2));
   });
 });
 
