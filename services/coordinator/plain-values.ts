@@ -1,6 +1,6 @@
 /** Reading values that came over a link as plain data: each `parse…` gives the value or undefined, and never throws. */
 import { MAX_CONTEXT_ENTRIES } from "../base/limits.ts";
-import { contextOf } from "../versioning/causal-context.ts";
+import { bounded, contextOf } from "../versioning/causal-context.ts";
 import { MAX_ACTOR, MAX_COUNTER } from "../versioning/dot.ts";
 import type { CausalContext, Dot } from "../versioning/types.ts";
 
@@ -65,9 +65,10 @@ export function parseDot(value: unknown): Dot | undefined {
   return actor <= MAX_ACTOR && counter <= MAX_COUNTER ? { actor, counter } : undefined;
 }
 
-/** A context as `[vector, detached]`, each a list of dots. */
+/** A context as `[vector, detached]`, each a list of dots; no more of it than a token would tell, or than is taken. */
 export function plainContext(context: CausalContext): readonly unknown[] {
-  return [context.vector.map(plainDot), context.detached.map(plainDot)];
+  const { vector, detached } = bounded(context);
+  return [vector.map(plainDot), detached.map(plainDot)];
 }
 
 /** The context in `[vector, detached]`, made canonical; undefined when malformed or beyond MAX_CONTEXT_ENTRIES. */

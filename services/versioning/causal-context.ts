@@ -4,7 +4,8 @@
  * detached dot into a vector entry by itself: that would claim unseen events below it (see types.ts).
  * Source: causal contexts of dotted version vectors (Almeida et al. 2014).
  */
-import { compareByActor, indexOfFirst, isSameDot, orderFlawOf } from "./dot.ts";
+import { MAX_CONTEXT_ENTRIES } from "../base/limits.ts";
+import { compareByActor, compareByAge, indexOfFirst, isSameDot, orderFlawOf } from "./dot.ts";
 import type { CausalContext, Dot, VersionVector } from "./types.ts";
 import { counterOf, includesVector, joinVectors, raise } from "./version-vector.ts";
 
@@ -84,6 +85,22 @@ export function greatestCounterOf(context: CausalContext, actor: number): number
     if (dot.actor === actor && dot.counter > greatest) greatest = dot.counter;
   }
   return greatest;
+}
+
+/**
+ * At most MAX_CONTEXT_ENTRIES of the context, the same one when it has no more: what a client is told, by token or
+ * through a forward. Its oldest detached dots are forgotten first, then the oldest of the vector, and never what covers
+ * `kept`. Claiming less is always safe: it can only leave a value standing. O(entries log entries), beyond the bound.
+ */
+export function bounded(context: CausalContext, kept?: Dot): CausalContext {
+  const { vector, detached } = context;
+  if (vector.length + detached.length <= MAX_CONTEXT_ENTRIES) return context;
+  const newestFirst = (a: Dot, b: Dot): number => compareByAge(b, a);
+  const ranked = [...vector.toSorted(newestFirst), ...detached.toSorted(newestFirst)];
+  const own = kept && ranked.find((entry) => entry.actor === kept.actor && entry.counter >= kept.counter);
+  // A set keeps the order of adding: what covers `kept` goes in first, wherever it ranks.
+  const told = new Set((own === undefined ? ranked : [...new Set([own, ...ranked])]).slice(0, MAX_CONTEXT_ENTRIES));
+  return { vector: vector.filter((entry) => told.has(entry)), detached: detached.filter((dot) => told.has(dot)) };
 }
 
 /** What is not canonical about a clock; undefined when it is as it must be. O(entries²) at worst, with detached dots. */

@@ -12,8 +12,7 @@ import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import type { BucketName } from "../base/ids.ts";
 import { MAX_CONTEXT_ENTRIES, MAX_CONTEXT_TOKEN_CHARS, MAX_KEY_BYTES } from "../base/limits.ts";
-import { clockFlawOf } from "./causal-context.ts";
-import { compareByAge } from "./dot.ts";
+import { bounded, clockFlawOf } from "./causal-context.ts";
 import type { CausalContext, Dot } from "./types.ts";
 import { DOT_BYTES, readDot, readU16, writeDot, writeU16 } from "./wide-integers.ts";
 
@@ -56,8 +55,8 @@ export class ContextCodec {
   }
 
   /**
-   * The token of a context. More than MAX_CONTEXT_ENTRIES entries: only the newest are told, for claiming less is
-   * always safe. Cost: about 2 µs, most of it the tag.
+   * The token of a context. Of more than MAX_CONTEXT_ENTRIES entries only so many are told (`bounded`), for claiming
+   * less is always safe. Cost: about 2 µs, most of it the tag.
    */
   encode(name: ContextName, context: CausalContext): string {
     const told = bounded(context);
@@ -125,12 +124,4 @@ function readContext(bytes: Uint8Array): DecodedContext {
   }
   const context: CausalContext = { vector, detached };
   return clockFlawOf(context) === undefined ? { kind: "context", context } : invalid("not canonical");
-}
-
-function bounded(context: CausalContext): CausalContext {
-  const { vector, detached } = context;
-  if (vector.length + detached.length <= MAX_CONTEXT_ENTRIES) return context;
-  const newestFirst = [...vector, ...detached].sort((a, b) => compareByAge(b, a)).slice(0, MAX_CONTEXT_ENTRIES);
-  const told = new Set(newestFirst);
-  return { vector: vector.filter((entry) => told.has(entry)), detached: detached.filter((dot) => told.has(dot)) };
 }

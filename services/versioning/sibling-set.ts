@@ -5,8 +5,16 @@
  * Source: dotted version vector sets (Almeida et al. 2014), with node-wide counters (DESIGN §4).
  */
 import assert from "node:assert/strict";
-import { MAX_CONTEXT_ENTRIES } from "../base/limits.ts";
-import { addDot, advance, covers, EMPTY_CONTEXT, greatestCounterOf, includes, join } from "./causal-context.ts";
+import {
+  addDot,
+  advance,
+  bounded,
+  covers,
+  EMPTY_CONTEXT,
+  greatestCounterOf,
+  includes,
+  join,
+} from "./causal-context.ts";
 import { compareByAge, isSameDot } from "./dot.ts";
 import type { CausalContext, Dot, Sibling, SiblingSet } from "./types.ts";
 import { counterOf } from "./version-vector.ts";
@@ -86,16 +94,16 @@ export interface DoneWrite {
  * not seen. When nothing but its own write stands, that is the whole clock. Otherwise the dot stays detached, unless
  * the writer had seen all that the minting actor did before (nothing lies between, so the vector claims nothing new).
  * Telling the whole clock always would let the next write replace siblings that nobody read.
- * A context that would exceed MAX_CONTEXT_ENTRIES forgets its oldest detached dots: claiming less is always safe.
+ * It never has more than MAX_CONTEXT_ENTRIES, and always its own dot: what is older is forgotten (see `bounded`).
  */
 export function contextAfterWrite(write: DoneWrite): CausalContext {
   const { before, after, given, dot } = write;
   const standing = after.siblings[0];
   const isAlone = standing === undefined || (after.siblings.length === 1 && isSameDot(standing.dot, dot));
-  if (isAlone) return after.clock;
+  if (isAlone) return bounded(after.clock, dot);
   const seenOfActor = counterOf(given.vector, dot.actor);
-  if (greatestCounterOf(before.clock, dot.actor) <= seenOfActor) return advance(given, dot);
-  return bounded(addDot(given, dot));
+  if (greatestCounterOf(before.clock, dot.actor) <= seenOfActor) return bounded(advance(given, dot), dot);
+  return bounded(addDot(given, dot), dot);
 }
 
 /** True when the set has a sibling of that dot. */
@@ -124,13 +132,4 @@ function isNamedAbove(clock: CausalContext, dot: Dot): boolean {
     clock.vector.some((entry) => compareByAge(entry, dot) > 0) ||
     clock.detached.some((entry) => compareByAge(entry, dot) > 0)
   );
-}
-
-function bounded(context: CausalContext): CausalContext {
-  const excess = context.vector.length + context.detached.length - MAX_CONTEXT_ENTRIES;
-  if (excess <= 0) return context;
-  const newestFirst = [...context.detached].sort((a, b) => compareByAge(b, a));
-  const forgotten = newestFirst[Math.max(0, newestFirst.length - excess)];
-  if (forgotten === undefined) return context;
-  return { vector: context.vector, detached: context.detached.filter((dot) => compareByAge(dot, forgotten) > 0) };
 }

@@ -2,12 +2,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseBucketName, parseNodeId } from "../../../services/base/ids.ts";
+import { MAX_CONTEXT_ENTRIES } from "../../../services/base/limits.ts";
 import type { WriteAnswer } from "../../../services/coordinator/contract.ts";
 import { parseAnswer, plainAnswer } from "../../../services/coordinator/forward-answer.ts";
 import { parseWrite, plainWrite, type WriteRequest } from "../../../services/coordinator/forward-request.ts";
 import { parseFound, parseQuestion, plainFound, plainQuestion } from "../../../services/coordinator/scan-message.ts";
 import { decodeBody, encodeBody } from "../../../services/peers/binary-json.ts";
 import { contextOf } from "../../../services/versioning/causal-context.ts";
+import { ContextCodec } from "../../../services/versioning/context-codec.ts";
 
 const bucket = parseBucketName("carts");
 const node = parseNodeId("node-1");
@@ -19,6 +21,25 @@ function carried(body: unknown): unknown {
   if (decoded.kind !== "body") throw new Error(decoded.reason);
   return decoded.body;
 }
+
+test("an applied write is applied through a forward however many actors its clock names, and as a token would tell it", () => {
+  const many = contextOf(
+    Array.from({ length: MAX_CONTEXT_ENTRIES + 44 }, (_, at) => ({ actor: at + 1, counter: at + 5 })),
+  );
+  const answer: WriteAnswer = {
+    kind: "applied",
+    context: many,
+    dot: { actor: 300, counter: 304 },
+    siblingCount: 1,
+    acks: { required: 2, received: 2, owners: 2, fallbacks: 0, durable: 2 },
+  };
+  const heard = parseAnswer(carried(plainAnswer(answer)));
+  expect(heard).toEqual({ ...answer, context: { vector: many.vector.slice(44), detached: [] } });
+  if (heard?.kind !== "applied") throw new Error("not applied");
+  const codec = new ContextCodec(Buffer.from("secret"));
+  const named = { bucket, key: Buffer.from("k") };
+  expect(codec.encode(named, heard.context)).toBe(codec.encode(named, many));
+});
 
 const dot = fc.record({
   actor: fc.integer({ min: 1, max: 2 ** 48 - 1 }),

@@ -120,6 +120,26 @@ describe("the context returned to a writer", () => {
     expect(covers(context, A1)).toBe(false);
     expect(dotsOf(set)).toHaveLength(2);
   });
+
+  test("never has more entries than allowed, and always its own dot, however many actors wrote the key", () => {
+    const actors = Array.from({ length: MAX_CONTEXT_ENTRIES }, (_, at) => dotOf(at + 10, 100 + at));
+    const seen = contextOf(actors);
+    const many = { clock: contextOf([...actors, dotOf(900, 50)]), siblings: [] };
+    const sizeOf = (context: CausalContext): number => context.vector.length + context.detached.length;
+    // A slow clock: the new dot is older than all that is known.
+    const dot = dotOf(5, 7);
+    const alone = returned(many, many.clock, dot);
+    const besideSeen = returned(merge(many, putAt(EMPTY, B3, EMPTY_CONTEXT)), seen, dot);
+    const besideUnread = returned(merge(many, putAt(EMPTY, A1, EMPTY_CONTEXT)), seen, dotOf(1, 200));
+    for (const context of [alone, besideSeen, besideUnread]) expect(sizeOf(context)).toBe(MAX_CONTEXT_ENTRIES);
+    expect([covers(alone, dot), covers(besideSeen, dot), covers(besideUnread, dotOf(1, 200))]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(covers(besideUnread, A1)).toBe(false);
+    expect(covers(besideSeen, B3)).toBe(false);
+  });
 });
 
 describe("last write wins", () => {
