@@ -1,7 +1,7 @@
 /** Where a request lives: its key's place, its bucket's settings, and the seats that may answer. Must never ask anyone. */
 import type { BucketSettings } from "../base/bucket-settings.ts";
 import type { NodeId } from "../base/ids.ts";
-import type { Clock } from "../base/ports.ts";
+import type { Clock, Log } from "../base/ports.ts";
 import type { Peers } from "../peers/messages.ts";
 import { locate } from "../placement/partitioner.ts";
 import { ownersFor } from "../placement/preference-list.ts";
@@ -31,6 +31,7 @@ export interface CoordinatorParts {
   readonly scan: KeyScan;
   readonly repairs: RepairSink;
   readonly handoff: HandoffSink;
+  readonly log: Log;
 }
 
 /** The parts, and what all requests of one coordinator share. */

@@ -62,7 +62,7 @@ export class WriteOperation implements FanOutListener {
       .write(location, this.#order.intent, (minted) => this.#onMinted(minted))
       .then(
         (result) => this.#onLocal(result),
-        () => this.#onLocal({ kind: "failed", detail: "the store of the coordinating node failed" }),
+        (error: unknown) => this.#onDefect(error),
       );
   }
 
@@ -146,6 +146,22 @@ export class WriteOperation implements FanOutListener {
     }
     if (this.#minted === undefined) this.#core.onSendingOver();
     this.#finishIfDecided();
+  }
+
+  /** The replica threw: a bug. Without a dot nothing was sent nor kept; with one, others may hold the write. */
+  #onDefect(error: unknown): void {
+    this.#room.log.error({
+      event: "coordinator.defect",
+      operation: "write",
+      isMinted: this.#minted !== undefined,
+      error,
+    });
+    if (this.#minted !== undefined || this.#fanOut.isClosed) {
+      this.#onLocal({ kind: "failed", detail: "the store of the coordinating node failed" });
+      return;
+    }
+    this.#fanOut.close();
+    this.#onEnd(refused("internal_error", "The coordinating node met a defect; nothing was written anywhere."));
   }
 
   #finishRefused(refusal: ReplicaRefusal): void {

@@ -157,6 +157,7 @@ function joinRooms(options: NodeOptions, engine: StorageEngine, membership: Memb
     scan: engine,
     repairs,
     handoff: new CountingHandoff(),
+    log,
   });
   const onMember = (view: MemberView): void => {
     becomeMember(view, { membership, links, buckets, secret: config.secret, self: config.nodeId });

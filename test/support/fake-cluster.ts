@@ -15,6 +15,7 @@ import type { PlacementTable, SlotHolder } from "../../services/placement/types.
 import { ReadRepair } from "../../services/repair/read-repair.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { FakeReplica } from "./fake-replica.ts";
+import { EventLog } from "./replica-fixture.ts";
 
 /** How a message between two nodes fares. */
 export interface Fate {
@@ -22,6 +23,8 @@ export interface Fate {
   readonly thereMs: number;
   /** −1: the reply never arrives */
   readonly backMs: number;
+  /** the link breaks after so many milliseconds, instead */
+  readonly breaksMs?: number;
 }
 
 /** One node of the fake cluster. */
@@ -60,6 +63,8 @@ export function knobs(changed: Partial<Knobs> = {}): Knobs {
 /** A cluster in one process. */
 export class FakeCluster {
   readonly clock: FakeClock = new FakeClock();
+  /** what the coordinators logged */
+  readonly log: EventLog = new EventLog();
   readonly nodes: FakeNode[] = [];
   readonly table: PlacementTable;
   readonly settings: BucketSettings;
@@ -138,6 +143,7 @@ export class FakeCluster {
         },
       },
       handoff: { missed: (write) => void missed.push(write) },
+      log: this.log,
     });
     const requests = new PeerRequests({ replica, log: SILENT });
     for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
@@ -188,7 +194,7 @@ export class FakeCluster {
     },
     onResult: (result: CallResult) => void,
   ): void {
-    const { thereMs, backMs } = this.fateOf(call.from, call.target.id, call.request);
+    const { thereMs, backMs, breaksMs } = this.fateOf(call.from, call.target.id, call.request);
     let isOver = false;
     const end = (result: CallResult): void => {
       if (isOver) return;
@@ -196,7 +202,8 @@ export class FakeCluster {
       onResult(result);
     };
     this.clock.setTimer(call.budgetMs, () => end({ kind: "lost", reason: "timeout" }));
-    if (thereMs < 0) return;
+    if (breaksMs !== undefined) this.clock.setTimer(breaksMs, () => end({ kind: "lost", reason: "link_closed" }));
+    if (thereMs < 0 || breaksMs !== undefined) return;
     this.clock.setTimer(thereMs, () => {
       call.target.requests.handle(call.from, call.request, call.budgetMs - thereMs, (reply) => {
         if (backMs >= 0) this.clock.setTimer(backMs, () => end(reply));
