@@ -55,8 +55,7 @@ export class ReadOperation implements FanOutListener {
   onResult(index: number, result: CallResult): void {
     const tookMs = this.#fanOut.tookMs(index);
     const node = this.#core.voters[index]?.seat.node;
-    const isAnswer = result.kind === "digest" || result.kind === "object" || result.kind === "lost";
-    if (node !== undefined && tookMs !== undefined && isAnswer) this.#room.ranking.observe(node, tookMs);
+    if (node !== undefined && tookMs !== undefined && tellsPace(result)) this.#room.ranking.observe(node, tookMs);
     if (this.#fanOut.isClosed) {
       this.#room.counters.lateReplyCount += 1;
       return;
@@ -148,13 +147,26 @@ export class ReadOperation implements FanOutListener {
       this.#core.onDigest(index, this.#selfReply(), local.digestOf(location));
       return;
     }
-    const result = local.read(location);
+    let result: ReplicaReadResult | Promise<ReplicaReadResult> | undefined;
+    try {
+      result = local.read(location);
+    } catch (error) {
+      this.#noteDefect(error);
+    }
     if (result instanceof Promise) {
       result.then(
         (read) => this.#onSelfRead(index, read),
-        () => this.#onSelfRead(index, undefined),
+        (error: unknown) => {
+          this.#noteDefect(error);
+          this.#onSelfRead(index, undefined);
+        },
       );
     } else this.#tellSelf(index, result);
+  }
+
+  /** The replica threw: a bug, or a broken store. Others may still answer the read. */
+  #noteDefect(error: unknown): void {
+    this.#room.log.error({ event: "coordinator.defect", operation: "read", error });
   }
 
   /** A local read that had to wait has ended; undefined: it threw. */
@@ -227,6 +239,12 @@ export class ReadOperation implements FanOutListener {
     if (living.siblings.length === 0) return { kind: "deleted", context: living.clock };
     return { kind: "found", set: living, digest: living === set ? digest : digestOf(living) };
   }
+}
+
+/** True when the time until the result says how fast the replica is: a link that breaks at once is no quick answer. */
+function tellsPace(result: CallResult): boolean {
+  if (result.kind === "lost") return result.reason === "timeout";
+  return result.kind === "digest" || result.kind === "object";
 }
 
 /** The set without siblings whose time is over; the same set when none is. The clock stays: it has seen them. */

@@ -252,7 +252,61 @@ describe("a node that owns nothing", () => {
   });
 });
 
+describe("a replica of this node that throws", () => {
+  const bug = new RangeError("a bug");
+  const defect = { event: "coordinator.defect", error: bug };
+
+  test("before the dot was minted leaves a write not applied, and the error in the log", async () => {
+    const cluster = new FakeCluster();
+    cluster.node(0).replica.write = () => Promise.reject(bug);
+    expect(await cluster.put(0, "a")).toMatchObject({ code: "internal_error", outcome: "not_applied" });
+    expect(cluster.log.facts).toEqual([expect.objectContaining(defect)]);
+    expect(cluster.sent).toEqual([]);
+  });
+
+  test("after the dot was minted leaves it to the others, and the error in the log", async () => {
+    const cluster = new FakeCluster();
+    const { replica } = cluster.node(0);
+    const write = replica.write.bind(replica);
+    replica.write = (location, intent, onMinted) => write(location, intent, onMinted).then(() => Promise.reject(bug));
+    expect(await cluster.put(0, "a")).toMatchObject({ kind: "applied", acks: { received: 2 } });
+    expect(await cluster.put(0, "b", { knobs: knobs({ w: 3 }) })).toMatchObject({ outcome: "unknown" });
+    expect(cluster.log.facts).toEqual([expect.objectContaining(defect), expect.objectContaining(defect)]);
+  });
+
+  test.each([
+    {
+      name: "at once",
+      read: () => {
+        throw bug;
+      },
+    },
+    { name: "later", read: () => Promise.reject(bug) },
+  ])("$name has no vote in a read, which others answer, and the error is in the log", async ({ read }) => {
+    const cluster = new FakeCluster();
+    await cluster.put(0, "a");
+    await cluster.clock.advance(10);
+    cluster.node(0).replica.read = read;
+    expect(valuesOf(await cluster.get(0))).toEqual(["a"]);
+    expect(cluster.log.facts).toEqual([expect.objectContaining(defect)]);
+  });
+});
+
 describe("a read", () => {
+  test("does not take a link that breaks at once for a quick replica", async () => {
+    const cluster = new FakeCluster({ nodeCount: 4 });
+    const slow = { thereMs: 10, backMs: 10 };
+    const quick = { thereMs: 1, backMs: 1 };
+    cluster.fateOf = (_from, to) => (to === "node0" ? slow : quick);
+    const all = { knobs: knobs({ r: "all" }) };
+    await cluster.get(3, all);
+    cluster.fateOf = (_from, to) => (to === "node0" ? { ...slow, breaksMs: 0.1 } : quick);
+    for (let times = 0; times < 40; times += 1) await cluster.get(3, all);
+    cluster.sent.length = 0;
+    await cluster.get(3, { knobs: knobs({ r: 1 }) });
+    expect(cluster.sent[0]?.to).not.toBe("node0");
+  });
+
   test("costs one local read and one digest when replicas agree", async () => {
     const cluster = new FakeCluster();
     await cluster.put(0, "a");
