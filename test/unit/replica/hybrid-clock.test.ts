@@ -85,6 +85,31 @@ describe("a hybrid clock", () => {
     expect(hybrid.mint(0)).toBe(wall.micros);
   });
 
+  test("is back at the wall clock within seconds of a restart, so that its dates beat nobody's later write", async () => {
+    const before = started();
+    await before.hybrid.renewLease(0);
+    const { hybrid, wall } = started(before.leases.identity.leasedThrough);
+    await hybrid.renewLease(0);
+    expect(hybrid.mint(0)).toBeLessThanOrEqual(wall.micros + 5_000_001);
+    wall.micros += 5_100_000;
+    expect(hybrid.mint(0)).toBe(wall.micros);
+  });
+
+  test("never keeps a write waiting while there is one every second, and leases nothing while there is none", async () => {
+    const { hybrid, wall, leases } = started();
+    await hybrid.renewLease(0);
+    for (let second = 0; second < 60; second += 1) {
+      expect(hybrid.mint(0)).toBe(wall.micros);
+      await new Promise((resolve) => setImmediate(resolve));
+      wall.micros += 900_000;
+    }
+    expect(leases.granted.length).toBeLessThanOrEqual(15);
+    wall.micros += 60 * COUNTER_LEASE_BLOCK;
+    const { length } = leases.granted;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(leases.granted).toHaveLength(length);
+  });
+
   test("whose lease cannot be renewed goes on to its end, then gives nothing and says why", async () => {
     const { hybrid, wall, leases, log } = started();
     await hybrid.renewLease(0);
