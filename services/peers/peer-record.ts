@@ -1,7 +1,7 @@
 /** What is known of one other node, and the links to and from it. Must never dial: its loop is told to. */
 
 import type { NodeId } from "../base/ids.ts";
-import { MAX_PEER_QUEUE_BYTES } from "../base/limits.ts";
+import { MAX_PEER_QUEUE_BYTES, MAX_SERVED_BYTES_PER_PEER } from "../base/limits.ts";
 import type { CallLink } from "./call-link.ts";
 import type { DialLoop } from "./dial-loop.ts";
 import type { LinkPurpose, PeerIdentity } from "./identity.ts";
@@ -17,6 +17,8 @@ const MAX_RETIRED_NONCES = 8;
 export class PeerRecord {
   readonly nodeId: NodeId;
   readonly account: QueueAccount;
+  /** bytes of its requests that are being served */
+  readonly served: QueueAccount = new QueueAccount(MAX_SERVED_BYTES_PER_PEER);
   readonly latencies: LatencyEstimator = new LatencyEstimator();
   /** as the latest handshake proved it; undefined while only an address is known */
   identity: PeerIdentity | undefined;
@@ -26,7 +28,7 @@ export class PeerRecord {
   ringHash: bigint | undefined;
   readonly calls: Record<LinkPurpose, CallLink | undefined> = { data: undefined, bulk: undefined };
   readonly loops: Record<LinkPurpose, DialLoop | undefined> = { data: undefined, bulk: undefined };
-  readonly #served: { readonly purpose: LinkPurpose; readonly link: ServeLink }[] = [];
+  readonly #servedLinks: { readonly purpose: LinkPurpose; readonly link: ServeLink }[] = [];
   #retiredNonces: string[] = [];
 
   constructor(nodeId: NodeId, address: string, allPeers: QueueAccount) {
@@ -57,22 +59,22 @@ export class PeerRecord {
 
   /** Keeps a link that the peer opened; the oldest of too many is closed. */
   addServed(purpose: LinkPurpose, link: ServeLink): void {
-    this.#served.push({ purpose, link });
-    const same = this.#served.filter((served) => served.purpose === purpose);
+    this.#servedLinks.push({ purpose, link });
+    const same = this.#servedLinks.filter((served) => served.purpose === purpose);
     if (same.length > MAX_SERVED_PER_PURPOSE) same[0]?.link.close("replaced");
   }
 
   /** Forgets a link that has closed. */
   removeServed(link: ServeLink): void {
-    const at = this.#served.findIndex((served) => served.link === link);
-    if (at >= 0) this.#served.splice(at, 1);
+    const at = this.#servedLinks.findIndex((served) => served.link === link);
+    if (at >= 0) this.#servedLinks.splice(at, 1);
   }
 
   /** Closes the links in both directions. */
   closeAll(reason: string): void {
     this.calls.data?.close(reason);
     this.calls.bulk?.close(reason);
-    for (const { link } of [...this.#served]) link.close(reason);
+    for (const { link } of [...this.#servedLinks]) link.close(reason);
   }
 
   /** Stops dialling, then closes all. */

@@ -228,6 +228,7 @@ export class PeerRoster {
     const serve = new ServeLink(link, this.#parts.context, {
       from: peer.nodeId,
       handler: this.#parts.handler,
+      served: record.served,
       onRingHash: (high, low) => {
         record.ringHash = (BigInt(high) << 32n) | BigInt(low);
       },

@@ -1,4 +1,7 @@
-/** Counts bytes that wait to leave, per peer and over all peers, against bounds. Must never block: a full queue says so. */
+/**
+ * Counts bytes against bounds: those that wait to leave, per peer and over all peers, and those of a peer's requests that
+ * are being served. Must never block: a full account says so.
+ */
 
 /** One account; what is added to it is added to its parent too. */
 export class QueueAccount {

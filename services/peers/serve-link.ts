@@ -1,6 +1,7 @@
 /**
  * The accepting side of a link that stands: decodes requests, hands them to the node's handler, sends the replies of a
- * turn together. Must never let a slow reader grow its queue without bound, nor start work for a link that has closed.
+ * turn together. Must never let a slow reader grow its queue, or requests that wait for our disk grow our memory, without
+ * bound, nor start work for a link that has closed.
  */
 import assert from "node:assert/strict";
 import type { NodeId } from "../base/ids.ts";
@@ -11,6 +12,7 @@ import type { Frame } from "./frame-reader.ts";
 import type { FramedLink, FrameSink, LinkContext } from "./framed-link.ts";
 import type { LinkStats } from "./link-stats.ts";
 import type { PeerHandler, PeerReply, PeerRequest } from "./messages.ts";
+import type { QueueAccount } from "./queue-account.ts";
 import { encodeReply, replySize, type WireReply } from "./reply-codec.ts";
 import { decodeRequest, isRequestKind, type WireRequest } from "./request-codec.ts";
 
@@ -21,6 +23,8 @@ const SILENCE_MS = 4 * LINK_IDLE_PROBE_MS;
 export interface ServeLinkOwner {
   readonly from: NodeId;
   readonly handler: PeerHandler;
+  /** bytes of the peer's requests that are being served, over all its links, this one and closed ones included */
+  readonly served: QueueAccount;
   /** the ring hash that the peer named in its latest request, when it differs from the one before */
   onRingHash(high: number, low: number): void;
   onClose(reason: string): void;
@@ -51,6 +55,11 @@ export class ServeLink implements FrameSink {
     this.#silenceTimer = this.#clock.setTimer(SILENCE_MS, this.#onSilenceDue);
   }
 
+  /** Bytes of replies that have not left. */
+  get queuedBytes(): number {
+    return this.#link.isClosed ? 0 : this.#link.queuedBytes;
+  }
+
   /** Ends the link. Replies of requests under way go nowhere. */
   close(reason: string): void {
     this.#link.close(reason);
@@ -68,7 +77,7 @@ export class ServeLink implements FrameSink {
       this.#ringHashLow = frame.ringHashLow;
       this.#owner.onRingHash(frame.ringHashHigh, frame.ringHashLow);
     }
-    this.#serve(frame.requestId, request, frame.budgetMs);
+    this.#serve(frame, request);
   }
 
   onFlush(): void {
@@ -90,11 +99,17 @@ export class ServeLink implements FrameSink {
     this.#owner.onClose(reason);
   }
 
-  #serve(requestId: number, wire: WireRequest, budgetMs: number): void {
+  #serve(frame: Frame, wire: WireRequest): void {
+    const { requestId, budgetMs } = frame;
     if (wire.kind === "ping") return this.#send(requestId, { kind: "pong" });
     this.#stats.requestsServed += 1;
     if (this.#underWayCount >= MAX_CALLS_PER_LINK) {
       return this.#send(requestId, { kind: "refused", reason: "overloaded", detail: "too many requests on one link" });
+    }
+    const { served } = this.#owner;
+    const sizeBytes = frame.bodyEnd - frame.bodyStart;
+    if (!served.hasRoom(sizeBytes)) {
+      return this.#send(requestId, { kind: "refused", reason: "overloaded", detail: "too many bytes under way" });
     }
     const request = fromWire(wire);
     if (request === undefined) {
@@ -102,10 +117,12 @@ export class ServeLink implements FrameSink {
     }
     let isReplied = false;
     this.#underWayCount += 1;
+    served.add(sizeBytes);
     this.#owner.handler(this.#owner.from, request, budgetMs, (reply) => {
       assert.ok(!isReplied, "a request is answered once");
       isReplied = true;
       this.#underWayCount -= 1;
+      served.add(-sizeBytes);
       this.#send(requestId, toWire(reply));
     });
   }

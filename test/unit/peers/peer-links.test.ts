@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { MAX_LINK_QUEUE_BYTES } from "../../../services/base/limits.ts";
+import { MAX_LINK_QUEUE_BYTES, MAX_SERVED_BYTES_PER_PEER } from "../../../services/base/limits.ts";
 import type { CallResult, PeerHandler, PeerReply, PeerRequest } from "../../../services/peers/messages.ts";
 import { ANSWER_ALL, nodeIdOf, SimPeers, storeOf } from "../../support/sim-peers.ts";
 
@@ -292,6 +292,51 @@ describe("bounds", () => {
     );
     await world.pass(100);
     expect(b.links.stats().queuedBytes).toBeLessThan(MAX_LINK_QUEUE_BYTES + 4 * 1_024 * 1_024);
+  });
+});
+
+describe("what a node serves to one peer", () => {
+  test("is bounded in bytes over all its links; beyond them requests are refused until replies release theirs", async () => {
+    const world = new SimPeers("served-bytes");
+    const held: (() => void)[] = [];
+    const { a } = await world.pair({
+      handler: (_from, request, _budgetMs, reply) => {
+        if (request.kind !== "store") return;
+        held.push(() => reply({ kind: "stored", slot: 1, digest: request.digest, isDurable: true }));
+      },
+    });
+    // opens the bulk link
+    await world.pass(1);
+    a.links.callBulk(B, DIGEST, 1_000, () => {});
+    await world.pass(1_000);
+    const results: CallResult[] = [];
+    const storeBytes = 2 ** 20;
+    const send = (over: "call" | "callBulk", count: number): void => {
+      world.scheduler.after(
+        0,
+        () => {
+          for (let i = 0; i < count; i += 1) {
+            a.links[over](B, storeOf(storeBytes), 30_000, (result) => results.push(result));
+          }
+        },
+        a.process,
+      );
+    };
+    for (let round = 0; round < 10; round += 1) {
+      send("call", 4);
+      send("callBulk", 4);
+      await world.pass(100);
+    }
+    expect(held.length * storeBytes).toBeLessThanOrEqual(MAX_SERVED_BYTES_PER_PEER);
+    expect((held.length + 2) * storeBytes).toBeGreaterThan(MAX_SERVED_BYTES_PER_PEER);
+    expect(results).toEqual(
+      repeated(80 - held.length, { kind: "refused", reason: "overloaded", detail: "too many bytes under way" }),
+    );
+    for (const answer of held.splice(0)) answer();
+    await world.pass(100);
+    send("call", 4);
+    await world.pass(100);
+    expect(held).toHaveLength(4);
   });
 });
 
