@@ -44,7 +44,8 @@ const REPAIR_ROUNDS = 200;
 export async function simulate(seed: string, sabotage: Sabotage = {}): Promise<SimulationReport> {
   using _armed = armTripwires();
   const life = new Life(seed, sabotage);
-  return life.run();
+  // awaited here: the tripwires stay armed until the life is over
+  return await life.run();
 }
 
 class Life {

@@ -73,7 +73,7 @@ export function transplant(
 }
 
 /** Bytes of a segment before its first record. */
-export const FIRST_RECORD_AT: number = SEGMENT_HEADER_BYTES;
+const FIRST_RECORD_AT: number = SEGMENT_HEADER_BYTES;
 
 function idOf(path: string): number {
   return parseSegmentName(path.slice("segments/".length))?.segment ?? Number.NaN;
