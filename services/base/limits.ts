@@ -42,6 +42,8 @@ export const LIST_SCAN_STEP: number = 256;
 
 /** Read repairs waiting and under way at one node; the oldest waiting one is dropped for a new one. */
 export const MAX_QUEUED_REPAIRS: number = 1_024;
+/** Encoded bytes of the read repairs that wait. */
+export const MAX_QUEUED_REPAIR_BYTES: number = 32 * MIB;
 export const MAX_RUNNING_REPAIRS: number = 4;
 export const REPAIR_TIMEOUT_MS: number = 5_000;
 
@@ -94,6 +96,7 @@ export const COUNTER_LEASE_AHEAD: number = 1_000_000;
 export const MAX_KEY_WAITERS: number = 16_384;
 
 assert.ok(MAX_OBJECT_BYTES + 64 * KIB <= MAX_FRAME_BYTES, "the largest object fits into a frame");
+assert.ok(MAX_OBJECT_BYTES <= MAX_QUEUED_REPAIR_BYTES, "the largest object can wait to be repaired");
 assert.ok(MAX_FRAME_BYTES <= MAX_PEER_QUEUE_BYTES, "a peer can queue the largest frame");
 assert.ok(MAX_FRAME_BYTES <= MAX_SERVED_BYTES_PER_PEER, "the largest frame can be served");
 assert.ok(MAX_VALUE_BYTES <= MAX_BATCH_BYTES && MAX_BATCH_BYTES <= MAX_OBJECT_BYTES, "client limits nest");

@@ -38,6 +38,8 @@ export interface RepairTask {
   /** digest of `set` */
   readonly digest: bigint;
   readonly targets: readonly RepairTarget[];
+  /** the bucket lets the last write win: whoever joins it with another finding reduces the outcome */
+  readonly isLww: boolean;
 }
 
 /** Takes repairs that reads have decided. Called after the answer; returns at once and never throws. */

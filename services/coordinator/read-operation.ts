@@ -221,6 +221,7 @@ export class ReadOperation implements FanOutListener {
       set: verdict.set,
       digest: verdict.digest,
       targets,
+      isLww: this.#need.isLww,
     });
   }
 

@@ -5,12 +5,12 @@
  * Source: Dynamo §5.
  */
 import type { NodeId } from "../base/ids.ts";
-import { MAX_QUEUED_REPAIRS, MAX_RUNNING_REPAIRS, REPAIR_TIMEOUT_MS } from "../base/limits.ts";
+import { MAX_QUEUED_REPAIR_BYTES, MAX_QUEUED_REPAIRS, MAX_RUNNING_REPAIRS, REPAIR_TIMEOUT_MS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { CallResult, Peers } from "../peers/messages.ts";
 import type { KeyLocation, LocalReplica, ReplicaWriteResult } from "../replica/contract.ts";
-import { digestOf, encodeSet } from "../versioning/object-codec.ts";
-import { merge } from "../versioning/sibling-set.ts";
+import { digestOf, encodedSizeOf, encodeSet } from "../versioning/object-codec.ts";
+import { merge, reduceLww } from "../versioning/sibling-set.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 
 /** A replica that was behind, and the digest of what it held (0n = nothing). */
@@ -25,11 +25,14 @@ export interface ReadRepairTask {
   readonly set: SiblingSet;
   readonly digest: bigint;
   readonly targets: readonly ReadRepairTarget[];
+  /** the bucket lets the last write win: what is joined is reduced as the replicas reduce it */
+  readonly isLww: boolean;
 }
 
-/** Totals since start, but for the two that say `now`. */
+/** Totals since start, but for those that say `now`. */
 export interface ReadRepairCounts {
   readonly queuedNow: number;
+  readonly queuedBytesNow: number;
   readonly runningNow: number;
   readonly takenCount: number;
   /** targets that store the repaired version now */
@@ -48,11 +51,18 @@ export interface ReadRepairParts {
   readonly local: Pick<LocalReplica, "store">;
 }
 
+interface WaitingTask {
+  readonly task: ReadRepairTask;
+  /** encoded size of what would be sent, with its key */
+  readonly bytes: number;
+}
+
 /** The queue of repairs of one node; satisfies the coordinator's `RepairSink`. */
 export class ReadRepair {
   readonly #parts: ReadRepairParts;
   /** by key, oldest first: one task per key waits */
-  readonly #waiting = new Map<string, ReadRepairTask>();
+  readonly #waiting = new Map<string, WaitingTask>();
+  #waitingBytes = 0;
   #isWoken = false;
   #runningCount = 0;
   #takenCount = 0;
@@ -70,8 +80,11 @@ export class ReadRepair {
     this.#takenCount += 1;
     const name = nameOf(task.location);
     const waiting = this.#waiting.get(name);
-    if (waiting === undefined && this.#waiting.size >= MAX_QUEUED_REPAIRS) this.#dropOldest();
-    this.#waiting.set(name, waiting === undefined ? task : joined(waiting, task));
+    const next = waiting === undefined ? task : joined(waiting.task, task);
+    const bytes = encodedSizeOf(next.set) + task.location.key.length;
+    this.#waitingBytes += bytes - (waiting?.bytes ?? 0);
+    this.#waiting.set(name, { task: next, bytes });
+    while (this.#isOverfull()) this.#dropOldest();
     this.#wake();
   }
 
@@ -79,6 +92,7 @@ export class ReadRepair {
   counts(): ReadRepairCounts {
     return {
       queuedNow: this.#waiting.size,
+      queuedBytesNow: this.#waitingBytes,
       runningNow: this.#runningCount,
       takenCount: this.#takenCount,
       repairedCount: this.#repairedCount,
@@ -97,20 +111,27 @@ export class ReadRepair {
     });
   }
 
+  #isOverfull(): boolean {
+    const { size } = this.#waiting;
+    return size > MAX_QUEUED_REPAIRS || (size > 1 && this.#waitingBytes > MAX_QUEUED_REPAIR_BYTES);
+  }
+
   #dropOldest(): void {
-    for (const name of this.#waiting.keys()) {
-      this.#waiting.delete(name);
-      this.#droppedCount += 1;
-      return;
-    }
+    if (this.#takeOldest() !== undefined) this.#droppedCount += 1;
   }
 
   #startNext(): void {
-    for (const [name, task] of this.#waiting) {
+    const task = this.#takeOldest();
+    if (task !== undefined) this.#run(task);
+  }
+
+  #takeOldest(): ReadRepairTask | undefined {
+    for (const [name, { task, bytes }] of this.#waiting) {
       this.#waiting.delete(name);
-      this.#run(task);
-      return;
+      this.#waitingBytes -= bytes;
+      return task;
     }
+    return undefined;
   }
 
   #run(task: ReadRepairTask): void {
@@ -158,7 +179,8 @@ function nameOf(location: KeyLocation): string {
 
 /** Both findings as one: the merged version, and everyone who lacked either, with what was seen last. */
 function joined(older: ReadRepairTask, newer: ReadRepairTask): ReadRepairTask {
-  const set = older.digest === newer.digest ? newer.set : merge(older.set, newer.set);
+  const merged = older.digest === newer.digest ? newer.set : merge(older.set, newer.set);
+  const set = newer.isLww ? reduceLww(merged) : merged;
   const targets = new Map<NodeId, bigint>();
   for (const task of [older, newer]) for (const target of task.targets) targets.set(target.node, target.digest);
   return {
@@ -166,5 +188,6 @@ function joined(older: ReadRepairTask, newer: ReadRepairTask): ReadRepairTask {
     set,
     digest: digestOf(set),
     targets: [...targets].map(([node, digest]) => ({ node, digest })),
+    isLww: newer.isLww,
   };
 }

@@ -1,12 +1,12 @@
 /** Read repair: after the answer, bounded, one task per key, everywhere it is lacking. */
 import { describe, expect, test } from "vitest";
 import { type NodeId, parseNodeId } from "../../../services/base/ids.ts";
-import { MAX_QUEUED_REPAIRS, MAX_RUNNING_REPAIRS } from "../../../services/base/limits.ts";
+import { MAX_QUEUED_REPAIR_BYTES, MAX_QUEUED_REPAIRS, MAX_RUNNING_REPAIRS } from "../../../services/base/limits.ts";
 import type { CallResult, PeerRequest } from "../../../services/peers/messages.ts";
 import { ReadRepair } from "../../../services/repair/read-repair.ts";
 import { contextOf } from "../../../services/versioning/causal-context.ts";
 import { decodeSet, digestOf } from "../../../services/versioning/object-codec.ts";
-import { merge } from "../../../services/versioning/sibling-set.ts";
+import { merge, reduceLww } from "../../../services/versioning/sibling-set.ts";
 import type { SiblingSet } from "../../../services/versioning/types.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { FakeReplica } from "../../support/fake-replica.ts";
@@ -18,12 +18,9 @@ function node(name: string): NodeId {
 }
 const [SELF, B, C] = [node("self"), node("b"), node("c")];
 
-function version(actor: number): SiblingSet {
+function version(actor: number, bytes: Uint8Array = Buffer.from(`${actor}`)): SiblingSet {
   const dot = { actor, counter: 10 };
-  return {
-    clock: contextOf([dot], []),
-    siblings: [{ dot, expiresAtMs: 0, contentType: "text/plain", bytes: Buffer.from(`${actor}`) }],
-  };
+  return { clock: contextOf([dot], []), siblings: [{ dot, expiresAtMs: 0, contentType: "text/plain", bytes }] };
 }
 
 function room() {
@@ -41,7 +38,8 @@ function room() {
 
 function task(key: string, set: SiblingSet, targets: readonly NodeId[]) {
   const location = { partition: 0, hash: 1n, key: Buffer.from(`carts\0${key}`) };
-  return { location, set, digest: digestOf(set), targets: targets.map((to) => ({ node: to, digest: 5n })) };
+  const lacking = targets.map((to) => ({ node: to, digest: 5n }));
+  return { location, set, digest: digestOf(set), targets: lacking, isLww: false };
 }
 
 const STORED: CallResult = { kind: "stored", slot: 1, digest: 1n, isDurable: true };
@@ -114,6 +112,36 @@ describe("read repair", () => {
     expect(repair.counts()).toMatchObject({ queuedNow: 0, runningNow: 0 });
     const first = calls[MAX_RUNNING_REPAIRS]?.request;
     expect(first?.kind === "store" && Buffer.from(first.key.key).toString()).toBe("carts\0k3");
+  });
+
+  test("joins findings as the replicas merge them: where the last write wins, one version stands", async () => {
+    const { clock, calls, repair } = room();
+    repair.repair({ ...task("a", version(3), [B]), isLww: true });
+    repair.repair({ ...task("a", version(4), [C]), isLww: true });
+    await clock.advance(0);
+    const digest = digestOf(reduceLww(merge(version(3), version(4))));
+    expect(calls.map((call) => (call.request.kind === "store" ? call.request.digest : 0n))).toEqual([digest, digest]);
+  });
+
+  test("keeps few bytes waiting: the oldest are forgotten for new ones, and those that wait no more count no more", async () => {
+    const { clock, calls, repair } = room();
+    for (let at = 0; at < MAX_RUNNING_REPAIRS; at += 1) repair.repair(task(`busy${at}`, version(3), [B]));
+    await clock.advance(0);
+    const large = version(3, new Uint8Array(1_000_000));
+    for (let at = 0; at < 100; at += 1) repair.repair(task(`k${at}`, large, [B]));
+    const { queuedNow, queuedBytesNow, droppedCount } = repair.counts();
+    expect(queuedNow).toBe(Math.floor(MAX_QUEUED_REPAIR_BYTES / 1_000_100));
+    expect(queuedBytesNow).toBeLessThanOrEqual(MAX_QUEUED_REPAIR_BYTES);
+    expect(droppedCount).toBe(100 - queuedNow);
+    repair.repair(task("k99", version(4, new Uint8Array(1_000_000)), [C]));
+    expect(repair.counts().queuedBytesNow).toBeLessThanOrEqual(MAX_QUEUED_REPAIR_BYTES);
+    for (let at = 0; at < calls.length; at += 1) {
+      calls[at]?.end(STORED);
+      await clock.advance(0);
+    }
+    expect(repair.counts()).toMatchObject({ queuedNow: 0, queuedBytesNow: 0 });
+    const last = calls.at(-1)?.request;
+    expect(last?.kind === "store" && Buffer.from(last.key.key).toString()).toBe("carts\0k99");
   });
 
   test("takes nothing when nobody lacks anything", () => {
