@@ -3,10 +3,14 @@
  * thread from it. First come, first served. Must never run a task twice or drop one.
  */
 
+/** slots of those who had their turn that are not worth moving the others for */
+const SMALL_GAP = 1024;
+
 /** At most `limit` tasks at a time. */
 export class ReadPool {
   readonly #limit: number;
-  readonly #waiting: (() => void)[] = [];
+  /** slots before `#head` are empty */
+  readonly #waiting: ((() => void) | undefined)[] = [];
   #head = 0;
   #running = 0;
 
@@ -39,7 +43,12 @@ export class ReadPool {
       this.#running -= 1;
       return;
     }
+    this.#waiting[this.#head] = undefined;
     this.#head += 1;
+    if (this.#head > SMALL_GAP && this.#head * 2 > this.#waiting.length) {
+      this.#waiting.splice(0, this.#head);
+      this.#head = 0;
+    }
     next();
   }
 }

@@ -7,11 +7,14 @@ import type { PendingWrite } from "./pending-write.ts";
 import { lowWord, splitU64, words } from "./words.ts";
 
 const FILTER_SLOTS = 65_536;
+/** slots of taken writes that are not worth moving the others for */
+const SMALL_GAP = 1024;
 
 /** The queue. */
 export class WriteQueue {
   readonly #maxBytes: number;
-  #waiting: PendingWrite[] = [];
+  /** slots before `#head` are empty: what was taken must not be kept alive by those behind it */
+  #waiting: (PendingWrite | undefined)[] = [];
   #head = 0;
   /** taken, not settled; few and short-lived */
   readonly #underWay = new Set<readonly PendingWrite[]>();
@@ -61,19 +64,17 @@ export class WriteQueue {
       if (total > bounds.roomBytes || (total > bounds.bytes && group.length > 0)) break;
       bytes = total;
       group.push(next);
+      this.#waiting[this.#head] = undefined;
       this.#head += 1;
     }
-    if (this.#head === this.#waiting.length) {
-      this.#waiting = [];
-      this.#head = 0;
-    }
+    this.#closeGap();
     if (group.length > 0) this.#underWay.add(group);
     return group;
   }
 
   /** Takes everything that waits, judged or not. */
   takeAll(): PendingWrite[] {
-    const group = this.#waiting.slice(this.#head);
+    const group = this.#waiting.slice(this.#head).filter((write) => write !== undefined);
     this.#waiting = [];
     this.#head = 0;
     if (group.length > 0) this.#underWay.add(group);
@@ -104,6 +105,17 @@ export class WriteQueue {
       if (write !== undefined) look(write);
     }
     return found;
+  }
+
+  /** Amortized constant: at least as many were taken as are moved. */
+  #closeGap(): void {
+    if (this.#head === this.#waiting.length) {
+      this.#waiting.length = 0;
+      this.#head = 0;
+    } else if (this.#head > SMALL_GAP && this.#head * 2 > this.#waiting.length) {
+      this.#waiting.splice(0, this.#head);
+      this.#head = 0;
+    }
   }
 
   #countHash(hash: bigint, change: 1 | -1): void {

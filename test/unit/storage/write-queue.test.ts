@@ -1,0 +1,64 @@
+/** The queue of writes: what it keeps, for how long, and in which order. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test } from "vitest";
+import { type PendingWrite, pendingWriteOf } from "../../../storage/pending-write.ts";
+import { WriteQueue } from "../../../storage/write-queue.ts";
+import { nthAddress, settle, writeOf } from "../../support/storage-fixtures.ts";
+
+const GENEROUS = { records: 1, bytes: 2 ** 30, roomBytes: 2 ** 30 };
+
+function judged(n: number): PendingWrite {
+  const write = pendingWriteOf(writeOf(nthAddress(n), n), { resolve: () => undefined, reject: () => undefined });
+  write.sharesHash = false;
+  return write;
+}
+
+/** Collects garbage for certain: `gc` is not there unless it is asked for. */
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  if (typeof collect !== "function") throw new Error("no gc");
+  collect();
+}
+
+describe("a queue that is never empty", () => {
+  test("does not keep the writes that were taken and settled", async () => {
+    const queue = new WriteQueue(2 ** 30);
+    queue.add(judged(0));
+    const taken: WeakRef<PendingWrite>[] = [];
+    for (let n = 1; n <= 100; n += 1) {
+      queue.add(judged(n));
+      const group = queue.take(GENEROUS);
+      for (const write of group) taken.push(new WeakRef(write));
+      queue.settle(group);
+    }
+    await settle();
+    collectGarbage();
+    expect(taken).toHaveLength(100);
+    // the last may still be held by this frame
+    expect(taken.filter((write) => write.deref() !== undefined).length).toBeLessThan(3);
+    expect(queue.waitingCount).toBe(1);
+  });
+
+  test("gives the writes in the order of their calls, however many passed through it", () => {
+    const queue = new WriteQueue(2 ** 30);
+    const taken: number[] = [];
+    let added = 0;
+    for (let round = 0; round < 50; round += 1) {
+      for (let n = 0; n < 110; n += 1, added += 1) queue.add(judged(added));
+      const group = queue.take({ ...GENEROUS, records: 100 });
+      taken.push(
+        ...group.map((write) => Number(/#(\d+);/.exec(Buffer.from(write.request.value).toString("latin1"))?.[1])),
+      );
+      queue.settle(group);
+    }
+    expect(queue.waitingCount).toBe(500);
+    taken.push(
+      ...queue
+        .takeAll()
+        .map((write) => Number(/#(\d+);/.exec(Buffer.from(write.request.value).toString("latin1"))?.[1])),
+    );
+    expect(taken).toEqual(Array.from({ length: added }, (_, n) => n));
+  });
+});
