@@ -3,7 +3,7 @@
  * of directories) made as they are named. Must never retry a failed fsync, nor turn an error into an empty answer:
  * the only code it swallows is ENOENT where the port says that absence is an answer.
  *
- * Source: open(2), fsync(2); `research/reliability.md` §3.4.
+ * Source: open(2), fsync(2); reliability notes §3.4.
  */
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,6 +1,6 @@
 /**
  * /livez, /readyz, /startupz and /metrics (API §4): for probes and scrapers, always answered, whatever the load. Must
- * never depend on other nodes: a split must not empty the Service (research/ecosystem.md §0, finding 10).
+ * never depend on other nodes: a split must not empty the Service.
  */
 import type { MetricsRegistry } from "../base/metrics.ts";
 import { type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";

@@ -2,7 +2,7 @@
  * The client listener: the one door to fastify. Admits, dispatches to the routes, writes their replies, turns every
  * framework error into a problem document, and stops without hanging. Must never decode a body or a path itself, never
  * answer without Gyre-Request-Id, never log a key or a value.
- * Fastify is tuned by measurement (research/ecosystem.md §0, findings 6 to 8): no logger, no per-request route options,
+ * Fastify is tuned by measurement: no logger, no per-request route options,
  * a raw parser for every type, labels bound at registration.
  */
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";

@@ -1,6 +1,6 @@
 /**
  * Every bound of the house, by name and unit; relations between bounds are asserted at load. Limits of clients never
- * bind repair: data that was once accepted is never dropped for its size (research: Riak's limits on handoff lost data).
+ * bind repair: data that was once accepted is never dropped for its size (Riak's limits on handoff lost data).
  */
 import assert from "node:assert/strict";
 

@@ -2,7 +2,7 @@
  * How nodes that start empty become one cluster, once: a two-phase agreement as a state machine without I/O. It owns
  * mutable state; every output must be made durable (`record`) before anything of it leaves the node.
  *
- * Invariants, in the words of the tests (DESIGN §3; research gossip-ring §C 17):
+ * Invariants, in the words of the tests (DESIGN §3; gossip-ring notes §C 17):
  * B1 A node promises itself to one proposal at a time, durably, before it says so.
  * B2 A proposer commits only when every member of the proposal, itself included, has promised that very attempt; its
  *    own durable record is the commit point. An attempt's cluster id is drawn for it alone.

@@ -4,7 +4,7 @@
  * (c × its fair share). Zones come before caps: when every member of the best kind is full, the one with the most room
  * takes it anyway, so that two replicas never share a zone or host while others exist. (In no measured layout was a cap
  * passed.) Slot by slot over all partitions rather than partition by partition: about 0.3 % less movement at 16 members.
- * Stateless: equal members give equal slots on every node. Source: DESIGN §3; research gossip-ring §B.3.
+ * Stateless: equal members give equal slots on every node. Source: DESIGN §3; gossip-ring notes §B.3.
  */
 import { fairShares } from "./fair-shares.ts";
 import type { RingWalks } from "./ring-walk.ts";

@@ -2,7 +2,7 @@
  * Fair shares: how many slots each member should hold, by weight, given that no zone, host or node may hold more of a
  * partition than the placement rule lets it. Water-filling (everyone gets level × weight, within bounds, and the level
  * rises until all slots are given), from zones to hosts to nodes. Must be the same number on every node: only + − × ÷ on
- * members in sorted order. Source: research gossip-ring §B.3 "Zones".
+ * members in sorted order. Source: gossip-ring notes §B.3 "Zones".
  */
 import type { RingMember } from "./types.ts";
 

@@ -2,7 +2,7 @@
  * RingWalk: in which order the members stand around each partition. The one door to `hashring` 3.2.0, which is used for
  * this order only (md5 ketama); must never be used for anything that a request waits for.
  *
- * What 3.2.0 gets wrong, and how it is kept from mattering (research: gossip-ring §B.2):
+ * What 3.2.0 gets wrong, and how it is kept from mattering (gossip-ring notes §B.2):
  * - A server's point count goes through `floor(1/n · v · n)`, which loses one for n = 7, 14, 28 …; and weights change
  *   everybody's count. Explicit `vnodes` skip that sum, but only when they differ from the 'vnode count' option: it is
  *   set to 0, which no member can have.

@@ -1,7 +1,7 @@
 /**
  * What a power loss does to the part of a simulated disk that was not durable. Must never touch what was.
  *
- * Source: `research/reliability.md` §2.4, §3.8.
+ * Source: reliability notes §2.4, §3.8.
  */
 import type { CrashChance, FileCrash, PageFate } from "./sim-file.ts";
 

@@ -4,7 +4,7 @@
  * say. A crash yields a NEW disk; the old one is dead, and calls on it never return, as in a process that is gone.
  * Must never be gentler than a real disk where the port promises nothing.
  *
- * Source: `research/reliability.md` §2.4; "All File Systems Are Not Created Equal" (OSDI 2014).
+ * Source: reliability notes §2.4; "All File Systems Are Not Created Equal" (OSDI 2014).
  */
 import { type Disk, DiskError, type DiskFile, type OpenMode } from "../../storage/ports.ts";
 import { type CrashOutcome, fileCrashOf, nameSurvives } from "./crash-outcome.ts";

@@ -2,7 +2,7 @@
  * One simulated file as two images: what is durable, and what the page cache shows above it. Pages are 4 KiB and never
  * changed in place once stored, so a crash image shares them. Must never make anything durable but by `endSync`.
  *
- * Source: `research/reliability.md` §2.4; fsync failure after "Can Applications Recover from fsync Failures?" (ATC 2020).
+ * Source: reliability notes §2.4; fsync failure after "Can Applications Recover from fsync Failures?" (ATC 2020).
  */
 
 /** The unit of the page cache, bytes. */

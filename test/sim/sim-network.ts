@@ -3,7 +3,7 @@
  * loss, cuts, splits in one or both directions, clogs, half-open links, slow readers. Nothing happens but what the seed
  * and the control calls say. Must never be gentler than TCP where the port promises nothing.
  *
- * Source: `research/reliability.md` §2.4; FoundationDB's Sim2; TigerBeetle's packet simulator.
+ * Source: reliability notes §2.4; FoundationDB's Sim2; TigerBeetle's packet simulator.
  */
 import type { ByteLink, Listener, Network } from "../../services/base/ports.ts";
 import type { Scheduler, SimProcess } from "./scheduler.ts";

@@ -1,5 +1,5 @@
 /**
- * The crash points of one store, CP-01 … CP-36, CP-40 and CP-41 of `research/reliability.md` §3.8. CP-37 (hint log) is
+ * The crash points of one store, CP-01 … CP-36, CP-40 and CP-41 of the reliability notes §3.8. CP-37 (hint log) is
  * issue 4's; CP-38 and CP-39 (hand-over of data between nodes) are issue 3's.
  */
 import { beforeEach, describe, expect, test } from "vitest";
