@@ -1,7 +1,14 @@
 /**
  * BucketDirectory: the settings of all buckets on this node: durable in the document "buckets", the higher version wins
- * wherever two meet, removed ones kept as records so that they do not come back. Changes are durable here before they are
- * told to anyone. Satisfies by shape what `api`, `coordinator` and `replica` want. Must never touch keys.
+ * wherever two meet, removed ones kept as records so that they do not come back. A change is durable here before it is in
+ * force here, and in force here before anyone is told. Satisfies by shape what `api`, `coordinator` and `replica` want.
+ * Must never touch keys.
+ *
+ * A member that a change has not reached goes on by the old settings until it hears (at once when a link to a member that
+ * knows comes up, else within a second): it coordinates with the old n, r, w and blind rule, and merges by the old
+ * conflict rule. So until `memberCount` is the whole cluster, after a change to `siblings` an unreached member may still
+ * drop the older of two concurrent versions, after one to `lww` it may still show both; with n changed its quorums and
+ * those of the others need not meet. Whoever needs the change to hold everywhere repeats it until all members know it.
  */
 import type { BucketRecord, BucketSettings } from "../base/bucket-settings.ts";
 import { xxh64 } from "../base/hash.ts";
@@ -18,7 +25,7 @@ export type BucketChange =
   | { readonly kind: "changed"; readonly settings: BucketSettings; readonly memberCount: number }
   /** a rule was broken; `detail` names the field and the rule; nothing changed */
   | { readonly kind: "invalid"; readonly detail: string }
-  /** the change could not be made durable here; it may or may not hold */
+  /** the change could not be made durable here: it is not in force; it may come to be at the next start */
   | { readonly kind: "failed"; readonly detail: string };
 
 /** What the directory works with. */
@@ -36,6 +43,9 @@ export const BUCKETS_DOCUMENT = "buckets";
 /** Tells the other members of a durable change; answers how many members have it, this one included. */
 export type ShareRecord = (record: BucketRecord) => Promise<number>;
 
+/** From the settings that hold to those that shall; undefined = the defaults. */
+type SettingsChange = (settings: BucketSettings) => BucketSettings | undefined;
+
 /** The document of buckets cannot be read. */
 export class BucketRecordsError extends Error {
   readonly code = "RECORD_CORRUPT";
@@ -48,9 +58,9 @@ export class BucketDirectory {
   readonly #lookup: BucketLookup;
   #replicaCount: number;
   #share: ShareRecord = () => Promise.resolve(1);
-  #lastWrite: Promise<void> = Promise.resolve();
+  /** settles when the last change or merge so far has ended */
+  #lastTurn: Promise<unknown> = Promise.resolve();
   #encoded: Buffer | undefined;
-  #isUnwritten = false;
 
   /** Throws `BucketRecordsError` when the document is corrupt: an error is not an absence. */
   constructor(parts: BucketDirectoryParts) {
@@ -62,7 +72,6 @@ export class BucketDirectory {
     const read = decodeBucketRecords(bytes);
     if (read.kind === "corrupt") throw new BucketRecordsError(`the document of buckets is corrupt: ${read.reason}`);
     for (const record of read.records) this.#take(record);
-    this.#isUnwritten = false;
   }
 
   /** Takes what the cluster has agreed on: N and the defaults. */
@@ -110,38 +119,26 @@ export class BucketDirectory {
 
   /** Sets all settings of a bucket. */
   async put(bucket: BucketName, settings: BucketSettings): Promise<BucketChange> {
-    const problem = settingsProblem(settings, this.#replicaCount);
-    if (problem !== undefined) return { kind: "invalid", detail: problem };
-    return this.#change(bucket, settings);
+    return this.#change(bucket, () => settings);
   }
 
   /** Changes some settings of a bucket; the others stay as they hold now. */
   async patch(bucket: BucketName, change: Partial<BucketSettings>): Promise<BucketChange> {
-    return this.put(bucket, { ...this.settingsOf(bucket), ...change });
+    return this.#change(bucket, (settings) => ({ ...settings, ...change }));
   }
 
   /** Removes the bucket's own settings; the defaults hold again. Keys stay. */
   async delete(bucket: BucketName): Promise<BucketChange> {
-    if (this.isExplicit(bucket)) return this.#change(bucket, undefined);
-    return { kind: "changed", settings: this.defaults(), memberCount: 1 };
+    return this.#change(bucket, () => undefined);
   }
 
-  /** Takes records of another member; resolves when the newer ones are durable, with their number. */
-  async merge(records: readonly BucketRecord[]): Promise<number> {
-    let taken = 0;
-    for (const record of records) {
-      const name = parseBucketName(record.name);
-      if (name === undefined || !isNewerRecord(record, this.#records.get(name))) continue;
-      if (!this.#hasRoomFor(name)) {
-        this.#parts.log.error({ event: "buckets.too-many", bucketCount: this.#records.size, bucket: name });
-        continue;
-      }
-      this.#take(record);
-      taken += 1;
-    }
-    // Also when an earlier write failed: what is answered as known must be durable.
-    if (this.#isUnwritten) await this.#write();
-    return taken;
+  /** Takes records of another member; resolves when the newer ones are durable and in force, with their number. */
+  merge(records: readonly BucketRecord[]): Promise<number> {
+    return this.#inTurn(async () => {
+      const newer = this.#newerOf(records);
+      if (newer.size > 0) await this.#keep(newer);
+      return newer.size;
+    });
   }
 
   /** All records, removed ones included. */
@@ -160,25 +157,57 @@ export class BucketDirectory {
     return xxh64(this.encoded()).toString(16).padStart(16, "0");
   }
 
-  async #change(name: BucketName, settings: BucketSettings | undefined): Promise<BucketChange> {
-    if (!this.#hasRoomFor(name)) return { kind: "invalid", detail: `a cluster has at most ${MAX_BUCKETS} buckets` };
-    const known = this.#records.get(name)?.version ?? 0;
-    const version = Math.max(known + 1, this.#parts.clock.wallMicros());
+  async #change(name: BucketName, change: SettingsChange): Promise<BucketChange> {
+    const made = await this.#inTurn(() => this.#make(name, change));
+    if (made.kind !== "made") return made;
+    const { record } = made;
+    const memberCount = await this.#share(record);
+    this.#parts.log.info({ event: "buckets.changed", bucket: name, version: record.version, memberCount });
+    return { kind: "changed", settings: record.settings ?? this.defaults(), memberCount };
+  }
+
+  async #make(
+    name: BucketName,
+    change: SettingsChange,
+  ): Promise<BucketChange | { readonly kind: "made"; readonly record: BucketRecord }> {
+    const settings = change(this.settingsOf(name));
+    if (settings === undefined && !this.isExplicit(name)) {
+      return { kind: "changed", settings: this.defaults(), memberCount: 1 };
+    }
+    const problem = settings && settingsProblem(settings, this.#replicaCount);
+    if (problem !== undefined) return { kind: "invalid", detail: problem };
+    const known = this.#records.get(name);
+    if (known === undefined && this.#records.size >= MAX_BUCKETS) {
+      return { kind: "invalid", detail: `a cluster has at most ${MAX_BUCKETS} buckets` };
+    }
+    const version = Math.max((known?.version ?? 0) + 1, this.#parts.clock.wallMicros());
     const record: BucketRecord = { name, version, settings };
-    this.#take(record);
     try {
-      await this.#write();
+      await this.#keep(new Map([[name, record]]));
     } catch (error) {
       this.#parts.log.error({ event: "buckets.write-failed", bucket: name, error });
       return { kind: "failed", detail: "the settings could not be written to disk" };
     }
-    const memberCount = await this.#share(record);
-    this.#parts.log.info({ event: "buckets.changed", bucket: name, version, memberCount });
-    return { kind: "changed", settings: settings ?? this.defaults(), memberCount };
+    return { kind: "made", record };
   }
 
-  #hasRoomFor(name: BucketName): boolean {
-    return this.#records.has(name) || this.#records.size < MAX_BUCKETS;
+  /** Those that this node lacks and has room for. */
+  #newerOf(records: readonly BucketRecord[]): ReadonlyMap<BucketName, BucketRecord> {
+    const newer = new Map<BucketName, BucketRecord>();
+    let bucketCount = this.#records.size;
+    for (const record of records) {
+      const name = parseBucketName(record.name);
+      if (name === undefined) continue;
+      const known = newer.get(name) ?? this.#records.get(name);
+      if (!isNewerRecord(record, known)) continue;
+      if (known === undefined && bucketCount >= MAX_BUCKETS) {
+        this.#parts.log.error({ event: "buckets.too-many", bucketCount, bucket: name });
+        continue;
+      }
+      if (known === undefined) bucketCount += 1;
+      newer.set(name, record);
+    }
+    return newer;
   }
 
   #index(record: BucketRecord): void {
@@ -193,18 +222,21 @@ export class BucketDirectory {
     this.#records.set(name, record);
     this.#index(record);
     this.#encoded = undefined;
-    this.#isUnwritten = true;
   }
 
-  /** One write at a time; each holds everything that was known when it began. */
-  #write(): Promise<void> {
-    const write = async (): Promise<void> => {
-      const bytes = this.encoded();
-      await this.#parts.documents.write(BUCKETS_DOCUMENT, bytes);
-      if (bytes === this.#encoded) this.#isUnwritten = false;
-    };
-    this.#lastWrite = this.#lastWrite.then(write, write);
-    return this.#lastWrite;
+  /** Makes newer records durable, then puts them in force. In a turn only. */
+  async #keep(newer: ReadonlyMap<BucketName, BucketRecord>): Promise<void> {
+    const bytes = encodeBucketRecords(new Map([...this.#records, ...newer]).values());
+    await this.#parts.documents.write(BUCKETS_DOCUMENT, bytes);
+    for (const record of newer.values()) this.#take(record);
+    this.#encoded = bytes;
+  }
+
+  /** One change or merge at a time: each starts from what the one before it has made durable. */
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#lastTurn.then(run, run);
+    this.#lastTurn = turn;
+    return turn;
   }
 }
 

@@ -89,10 +89,38 @@ describe("bucket settings", () => {
     expect(documents.writeCount).toBe(0);
   });
 
-  it("say so when they could not be made durable", async () => {
+  it("say so when they could not be made durable, and are not in force then", async () => {
     const documents = new MemoryDocuments();
     documents.failure = new Error("no space");
-    expect((await directoryOn(documents).put(carts, lww)).kind).toBe("failed");
+    const directory = directoryOn(documents);
+    expect((await directory.put(carts, lww)).kind).toBe("failed");
+    expect(directory.settingsOf(carts)).toBe(defaults);
+    await expect(directory.merge([{ name: "carts", version: 1, settings: lww }])).rejects.toThrow("no space");
+    expect([directory.settingsOf(carts), directory.records()]).toEqual([defaults, []]);
+    documents.failure = undefined;
+    expect((await directory.patch(carts, { w: 1 })).kind).toBe("changed");
+    expect(directoryOn(documents).settingsOf(carts)).toEqual({ ...defaults, w: 1 });
+  });
+
+  it("are in force, and known to others, only once they are durable here", async () => {
+    const documents = new MemoryDocuments();
+    const directory = directoryOn(documents);
+    const changing = directory.put(carts, lww);
+    const merging = directory.merge([{ name: "other", version: 1, settings: lww }]);
+    while (documents.writeCount === 0) {
+      expect(directory.settingsOf(carts)).toBe(defaults);
+      expect(directory.records()).toEqual([]);
+      await Promise.resolve();
+    }
+    await Promise.all([changing, merging]);
+    expect(directory.settingsOf(bucket("other"))).toEqual(lww);
+    expect(directoryOn(documents).digest()).toBe(directory.digest());
+  });
+
+  it("take changes of one bucket one after the other: neither undoes the other", async () => {
+    const directory = directoryOn();
+    await Promise.all([directory.patch(carts, { w: 1 }), directory.patch(carts, { conflicts: "lww" })]);
+    expect(directory.settingsOf(carts)).toEqual({ ...defaults, w: 1, conflicts: "lww" });
   });
 
   it("refuse a corrupt document rather than forget every bucket", () => {
