@@ -22,6 +22,12 @@ export interface LookupParts {
   readonly log: StorageLog;
 }
 
+interface Match {
+  readonly record: StoredRecord;
+  readonly spot: RecordSpot;
+  readonly seq: number;
+}
+
 /** Looks keys up. */
 export class KeyLookup {
   readonly #parts: LookupParts;
@@ -77,25 +83,34 @@ export class KeyLookup {
     throw error;
   }
 
-  /** Several keys share the hash: each is read until one matches. */
+  /**
+   * Several entries have the hash. One that cannot be read may be this key's newest: a readable one only answers when it
+   * is proved to be newer.
+   */
   async #getAmong(address: KeyAddress): Promise<StoredRecord | undefined> {
     const { keyspace, segments } = this.#parts;
     const spots = keyspace.spotsOf(address.partition, address.hash);
     for (const spot of spots) segments.pin(spot.segment);
-    let unreadable: CorruptRecordError | undefined;
     try {
+      let newest: Match | undefined;
+      const unreadable: { readonly spot: RecordSpot; readonly error: CorruptRecordError }[] = [];
       for (const spot of spots) {
         const read = await this.#readOrError(address, spot);
-        const record = read instanceof CorruptRecordError ? undefined : recordIfKey(read, address);
-        if (record !== undefined) return record;
-        if (read instanceof CorruptRecordError) unreadable = read;
+        if (read instanceof CorruptRecordError) {
+          unreadable.push({ spot, error: read });
+          continue;
+        }
+        const record = recordIfKey(read, address);
+        const { seq } = read.identity;
+        if (record !== undefined && (newest === undefined || seq > newest.seq)) newest = { record, spot, seq };
       }
+      for (const { spot, error } of unreadable) {
+        if (newest === undefined || !isProvedOlder(spot, newest)) throw error;
+      }
+      return newest?.record;
     } finally {
       for (const spot of spots) segments.unpin(spot.segment);
     }
-    // the one that cannot be read may have been this key's
-    if (unreadable !== undefined) throw unreadable;
-    return undefined;
   }
 
   async #readOrError(address: KeyAddress, spot: RecordSpot): Promise<ReadRecord | CorruptRecordError> {
@@ -108,6 +123,13 @@ export class KeyLookup {
       return error;
     }
   }
+}
+
+/** Within a segment seqs grow with the offset; a sealed one knows its highest. Anything else proves nothing. */
+function isProvedOlder(unreadable: RecordSpot, match: Match): boolean {
+  const { segment, offset } = unreadable;
+  if (segment === match.spot.segment) return offset < match.spot.offset;
+  return segment.isSealed && segment.maxSeq < match.seq;
 }
 
 function recordIfKey(read: ReadRecord, address: KeyAddress): StoredRecord | undefined {
