@@ -34,11 +34,17 @@ export class OwnActor {
     return !this.#isInDoubt;
   }
 
-  /** Takes the actor `of` out of use; one that was replaced meanwhile needs no doubt. `facts`: what was met, without keys. */
+  /**
+   * Takes the actor `of` out of use; one that was replaced meanwhile needs no doubt. `facts`: what was met, without keys.
+   * The new one is drawn at once, wanted or not: the doubt itself is nowhere but in RAM, and a restart would forget it.
+   */
   doubt(of: number, facts: { readonly reason: DoubtReason } & Readonly<Record<string, unknown>>): void {
     if (of !== this.#id) return;
-    if (!this.#isInDoubt) this.#log.error({ event: "replica.actor-in-doubt", actor: of, ...facts });
+    // In doubt already: a renewal is under way, or has failed and is tried again by the next write and by the stop.
+    if (this.#isInDoubt) return;
     this.#isInDoubt = true;
+    this.#log.error({ event: "replica.actor-in-doubt", actor: of, ...facts });
+    void this.tryRenew();
   }
 
   /** Goes on as a new actor without a doubt: for whoever is about to remove what this one may have minted. */
@@ -55,6 +61,17 @@ export class OwnActor {
       });
       await this.#renewal;
     }
+  }
+
+  /** Like `renewed`, but says whether it may be used instead of rejecting: false = the doubt stands. One attempt. */
+  async tryRenew(): Promise<boolean> {
+    try {
+      await this.renewed();
+    } catch (error) {
+      // Not swallowed: nothing is minted before a later attempt succeeds, and whoever stops the node is told.
+      this.#log.error({ event: "replica.actor-not-renewed", actor: this.#id, error });
+    }
+    return this.isTrusted;
   }
 
   async #renew(): Promise<void> {

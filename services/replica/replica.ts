@@ -79,9 +79,15 @@ export class Replica implements LocalReplica {
     await this.#mint.clock.renewLease(0);
   }
 
-  /** Refuses what comes from now on, and resolves when what was accepted is done. */
-  async close(): Promise<void> {
+  /**
+   * Refuses what comes from now on, and resolves when what was accepted is done and a doubt about the actor is settled.
+   * `isActorTrusted` false: no new actor could be drawn, and the doubt is known nowhere but here. The store must then be
+   * left as after a crash, without its mark of a clean stop, so that its next start draws one. Never rejects.
+   */
+  async close(): Promise<{ readonly isActorTrusted: boolean }> {
     await this.#turns.drain();
+    // Nobody is inside any more who could raise another doubt: one attempt, beside the one that may be under way.
+    return { isActorTrusted: await this.#mint.actor.tryRenew() };
   }
 
   /**

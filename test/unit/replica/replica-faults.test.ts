@@ -11,7 +11,15 @@ import {
   StoreFailedError,
 } from "../../../storage/errors.ts";
 import { newMemoryImage } from "../../../storage/memory-engine.ts";
-import { locationOf, putOf, replicaFixture, type StoreCall, textsAt, writeTo } from "../../support/replica-fixture.ts";
+import {
+  locationOf,
+  putOf,
+  type ReplicaFixture,
+  replicaFixture,
+  type StoreCall,
+  textsAt,
+  writeTo,
+} from "../../support/replica-fixture.ts";
 
 const alice = locationOf("carts", "alice");
 const bob = locationOf("carts", "bob");
@@ -100,9 +108,11 @@ describe("a full disk", () => {
 
   test("that keeps the actor from being renewed refuses writes before they are announced", async () => {
     const node = replicaFixture();
-    node.store.onCall = failingLater("put", new DiskFullError());
+    node.store.onCall = async (call) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (call === "put" || call === "renew") throw new DiskFullError();
+    };
     await writeTo(node, alice, putOf("a"));
-    node.store.onCall = failing("renew", new DiskFullError());
     const result = await node.replica.write(bob, putOf("b"), () => expect.unreachable("announced"));
     expect(result).toMatchObject({ kind: "refused", reason: "disk_full" });
     node.store.onCall = nothing;
@@ -296,7 +306,75 @@ describe("a node that stops", () => {
     await Promise.all([...writes, closing]);
     expect(done.toSorted()).toEqual(["a", "b", "closed"]);
     expect(await textsAt(node, alice)).toEqual(["b"]);
-    await expect(node.replica.close()).resolves.toBeUndefined();
+    await expect(node.replica.close()).resolves.toEqual({ isActorTrusted: true });
+  });
+
+  const later = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const doubts: readonly {
+    readonly name: string;
+    readonly arise: (node: ReplicaFixture) => Promise<void>;
+  }[] = [
+    {
+      name: "a write was announced but not kept on a full disk",
+      arise: async (node) => {
+        node.store.onCall = failingLater("put", new DiskFullError());
+        await writeTo(node, alice, putOf("lost"));
+      },
+    },
+    {
+      name: "another node knew a dot of its own that it does not hold",
+      arise: async (node) => {
+        const { minted } = await writeTo(node, alice, putOf("lost"));
+        node.image.records.clear();
+        await node.replica.store(alice, versionOf(minted));
+      },
+    },
+    {
+      name: "a record was replaced that it could not read any more",
+      arise: async (node) => {
+        const { minted } = await writeTo(replicaFixture({ seed: 2 }), alice, putOf("elsewhere"));
+        await node.replica.prepare();
+        node.image.suspects.add(alice.partition);
+        node.store.onCall = failing("get", new CorruptRecordError({ segment: 1, offset: 2 }));
+        await node.replica.store(alice, versionOf(minted));
+      },
+    },
+  ];
+
+  test.each(doubts)("cleanly comes back as a new actor when $name", async ({ arise }) => {
+    const image = newMemoryImage();
+    const node = replicaFixture({ seed: 1, image });
+    const before = node.store.identity.actor;
+    await arise(node);
+    node.store.onCall = nothing;
+    expect(await node.replica.close()).toEqual({ isActorTrusted: true });
+    await node.store.engine.close();
+    const again = replicaFixture({ seed: 9, image, clock: node.clock });
+    expect(again.store.recovery).toMatchObject({ mode: "clean", isNewActor: false });
+    expect((await writeTo(again, bob, putOf("next"))).minted.dot.actor).not.toBe(before);
+  });
+
+  test.each(doubts)("says that its actor cannot be trusted when none could be drawn after $name", async ({ arise }) => {
+    const node = replicaFixture({ seed: 1 });
+    const renew = node.store.engine.renewActor.bind(node.store.engine);
+    node.store.engine.renewActor = () => Promise.reject(new DiskFullError());
+    await arise(node);
+    await later();
+    expect(await node.replica.close()).toEqual({ isActorTrusted: false });
+    expect(node.log.events).toContain("replica.actor-not-renewed");
+    node.store.engine.renewActor = renew;
+    expect(await node.replica.close()).toEqual({ isActorTrusted: true });
+  });
+
+  test("draws a new actor in the turn of the doubt, whether anything is written after or not", async () => {
+    const node = replicaFixture({ seed: 1 });
+    const before = node.store.identity.actor;
+    const { minted } = await writeTo(node, alice, putOf("lost"));
+    node.image.records.clear();
+    await node.replica.store(alice, versionOf(minted));
+    await later();
+    expect(node.store.identity.actor).not.toBe(before);
+    expect(node.store.identity.pastActors).toEqual([before]);
   });
 
   test("still reads", async () => {
