@@ -89,7 +89,7 @@ function assemble(foundation: Foundation): EngineParts {
     { nextSeq: lastSeq + 1, durableUpTo: lastSeq },
   );
   compactor.wake();
-  const running = { ...foundation, writer, compactor, preparer, sealer };
+  const running = { ...foundation, writer, compactor, preparer, sealer, suspicion };
   const rest = { suspicion, documents, queue, judge, publisher, lookup, writer, compactor };
   const core = { settings, recovery: store.report, health, manifest, segments, keyspace, reader };
   return { ...core, ...rest, close: (mayBeClean) => closeParts(running, mayBeClean) };
@@ -100,6 +100,7 @@ interface Running extends Foundation {
   readonly compactor: Compactor;
   readonly preparer: SegmentPreparer;
   readonly sealer: SegmentSealer;
+  readonly suspicion: Suspicion;
 }
 
 async function closeParts(running: Running, mayBeClean: boolean): Promise<void> {
@@ -123,13 +124,15 @@ async function closeParts(running: Running, mayBeClean: boolean): Promise<void> 
 
 /** Writers first, then what works behind them. */
 async function stopWork(running: Running): Promise<void> {
-  const { writer, compactor, preparer, sealer, documents } = running;
+  const { writer, compactor, preparer, sealer, documents, suspicion, health } = running;
   await writer.stop();
   await compactor.stop();
   const unused = await preparer.drain();
   if (unused !== undefined) await sealer.discard(unused);
   await sealer.idle();
   await documents.idle();
+  // without space for it there is no clean marker either, and the next start looks for itself
+  if (health.failure === undefined) await suspicion.retry();
 }
 
 async function markClean(running: Running): Promise<void> {

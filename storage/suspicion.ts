@@ -9,6 +9,10 @@ import type { Manifest } from "./manifest.ts";
 export class Suspicion {
   readonly #manifest: Manifest;
   readonly #partitions: Set<number>;
+  /** edits under way that say "suspect", and that nothing later takes back */
+  readonly #writing = new Map<number, Promise<void>>();
+  /** partitions that are being cleared, and in which nothing was found since that was asked for */
+  readonly #clearing = new Map<number, object>();
 
   constructor(manifest: Manifest) {
     this.#manifest = manifest;
@@ -25,17 +29,47 @@ export class Suspicion {
     return [...this.#partitions].sort((a, b) => a - b);
   }
 
-  /** Suspects a partition from now on; resolves when that is durable. Rejects as `Manifest.append`. */
-  async add(partition: number): Promise<void> {
-    if (this.#partitions.has(partition)) return;
+  /**
+   * Suspects a partition from now on; resolves when that is durable. Rejects as `Manifest.append`: then it is believed
+   * all the same, and the next call tries again.
+   */
+  add(partition: number): Promise<void> {
     this.#partitions.add(partition);
-    await this.#manifest.append([{ kind: "suspect", partition }]);
+    const underWay = this.#writing.get(partition);
+    if (underWay !== undefined) return underWay;
+    const isTakenBack = this.#clearing.delete(partition);
+    if (!isTakenBack && this.#manifest.state.suspects.has(partition)) return Promise.resolve();
+    const writing = this.#write(partition).finally(() => {
+      if (this.#writing.get(partition) === writing) this.#writing.delete(partition);
+    });
+    this.#writing.set(partition, writing);
+    return writing;
   }
 
-  /** Declares a partition whole again, durably. Rejects as `Manifest.append`. */
+  /**
+   * Declares a partition whole again, durably; it stays suspect when something is found in it meanwhile. Rejects as
+   * `Manifest.append`.
+   */
   async clear(partition: number): Promise<void> {
     if (!this.#partitions.has(partition)) return;
-    await this.#manifest.append([{ kind: "cleared", partition }]);
-    this.#partitions.delete(partition);
+    const asked = {};
+    this.#clearing.set(partition, asked);
+    // an edit that is under way comes before this one, and no longer says what holds
+    this.#writing.delete(partition);
+    try {
+      await this.#manifest.append([{ kind: "cleared", partition }]);
+      if (this.#clearing.get(partition) === asked) this.#partitions.delete(partition);
+    } finally {
+      if (this.#clearing.get(partition) === asked) this.#clearing.delete(partition);
+    }
+  }
+
+  /** Makes durable what could not be when it was found. Rejects as `Manifest.append`. */
+  async retry(): Promise<void> {
+    for (const partition of this.all()) await this.add(partition);
+  }
+
+  async #write(partition: number): Promise<void> {
+    await this.#manifest.append([{ kind: "suspect", partition }]);
   }
 }

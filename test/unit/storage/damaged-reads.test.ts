@@ -1,6 +1,7 @@
 /** Reads that meet bytes that cannot be read: what may be answered, and what must be remembered. */
 import { describe, expect, test } from "vitest";
 import type { LogEngine } from "../../../storage/log-engine.ts";
+import { loadManifest } from "../../../storage/manifest.ts";
 import type { SimDisk } from "../../sim/sim-disk.ts";
 import { openTiny, simDisk } from "../../support/log-store.ts";
 import { addressOf, digestOfWrite, nthAddress, settle, writeOf } from "../../support/storage-fixtures.ts";
@@ -57,5 +58,84 @@ describe("a key that shares its hash", () => {
     // by its seq as well, from another segment
     await again.put(writeOf(b, 5, 50));
     expect(await again.get(b)).toMatchObject({ digest: digestOfWrite(5) });
+  });
+});
+
+describe("the suspicion of a partition", () => {
+  async function damaged(): Promise<{ readonly disk: SimDisk; readonly engine: LogEngine }> {
+    const disk = simDisk();
+    const engine = await openTiny(disk, { ...roomy, manifestBytes: 2 ** 20 });
+    for (let n = 0; n < 8; n += 1) await engine.put(writeOf(nthAddress(n), n, 50));
+    // two keys of partition 0
+    for (const n of [0, 4]) spoil(disk, recordsOfKey(disk, `key-${n}`)[0], 100);
+    return { disk, engine };
+  }
+
+  async function meet(engine: LogEngine, n: number): Promise<void> {
+    await expect(Promise.resolve().then(() => engine.get(nthAddress(n)))).rejects.toMatchObject({
+      code: "CORRUPT_RECORD",
+    });
+    await settle();
+  }
+
+  /** What a start believes that has nothing but the manifest to go by. */
+  async function suspectsOnDisk(disk: SimDisk): Promise<readonly number[]> {
+    return (await loadManifest(disk.copy()))?.state.suspects.values().toArray() ?? [];
+  }
+
+  test("that found no space on disk is written down the next time the damage is met", async () => {
+    const { disk, engine } = await damaged();
+    disk.inject({ on: ["write"], path: "MANIFEST", code: "ENOSPC", times: 1 });
+    await meet(engine, 0);
+    expect(engine.suspectPartitions()).toEqual([0]);
+    expect(await suspectsOnDisk(disk)).toEqual([]);
+    await meet(engine, 0);
+    expect(await suspectsOnDisk(disk)).toEqual([0]);
+    expect(engine.failure).toBeUndefined();
+  });
+
+  test("that found no space on disk is written down when the store is closed", async () => {
+    const { disk, engine } = await damaged();
+    disk.inject({ on: ["write"], path: "MANIFEST", code: "ENOSPC", times: 1 });
+    await meet(engine, 0);
+    await engine.close();
+    const again = await openTiny(disk, roomy);
+    expect(again.recovery.mode).toBe("clean");
+    expect(again.suspectPartitions()).toEqual([0]);
+  });
+
+  test("is written once, however many reads meet the damage at the same time", async () => {
+    const { disk, engine } = await damaged();
+    let writes = 0;
+    disk.beforeOperation = (_n, name, path) => {
+      if (name === "write" && path.startsWith("MANIFEST")) writes += 1;
+      return undefined;
+    };
+    await Promise.all([meet(engine, 0), meet(engine, 0), meet(engine, 4)]);
+    await meet(engine, 4);
+    expect(writes).toBe(1);
+  });
+
+  test("stays when new damage is met while it is being cleared, in RAM and on disk", async () => {
+    const { disk, engine } = await damaged();
+    await meet(engine, 0);
+    const clearing = engine.clearSuspect(0);
+    await meet(engine, 4);
+    await clearing;
+    await settle();
+    expect(engine.suspectPartitions()).toEqual([0]);
+    expect(await suspectsOnDisk(disk)).toEqual([0]);
+    await engine.clearSuspect(0);
+    expect(engine.suspectPartitions()).toEqual([]);
+    expect(await suspectsOnDisk(disk)).toEqual([]);
+  });
+
+  test("stays when clearing it finds no space", async () => {
+    const { disk, engine } = await damaged();
+    await meet(engine, 0);
+    disk.inject({ on: ["write"], path: "MANIFEST", code: "ENOSPC", times: 1 });
+    await expect(engine.clearSuspect(0)).rejects.toMatchObject({ code: "DISK_FULL" });
+    expect(engine.isSuspect(0)).toBe(true);
+    expect(await suspectsOnDisk(disk)).toEqual([0]);
   });
 });
