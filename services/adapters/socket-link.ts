@@ -5,6 +5,9 @@
 import type { Duplex } from "node:stream";
 import type { ByteLink } from "../base/ports.ts";
 
+/** How long a link that was closed with nothing queued waits for the other side's end. */
+const LINGER_MS = 100;
+
 type Listeners = Parameters<ByteLink["listen"]>[0];
 
 /** The link on `socket`; `head` holds bytes that came right behind the upgrade and are delivered first. */
@@ -23,7 +26,13 @@ export function createSocketLink(socket: Duplex, remote: string, head: Uint8Arra
   };
   const close = (reason: string): void => {
     closeReason ??= reason;
-    socket.destroy();
+    if (socket.writableLength > 0 || socket.writableEnded || socket.readableEnded) {
+      socket.destroy();
+      return;
+    }
+    // A socket destroyed before all that came was read is reset, and the reset may overtake what it has sent last.
+    socket.end();
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
   };
 
   socket.on("error", (error: NodeJS.ErrnoException) => {

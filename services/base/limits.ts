@@ -68,6 +68,8 @@ export const MAX_ALL_PEERS_QUEUE_BYTES: number = 128 * MIB;
 export const MAX_CALLS_PER_LINK: number = 16_384;
 /** Requests of one peer that are being served, over all its links. */
 export const MAX_SERVED_BYTES_PER_PEER: number = 64 * MIB;
+/** How long a node that stops waits for its last replies to leave. */
+export const LINK_DRAIN_MS: number = 250;
 export const HANDSHAKE_TIMEOUT_MS: number = 2_000;
 export const DIAL_TIMEOUT_MS: number = 1_000;
 export const RECONNECT_MIN_MS: number = 50;

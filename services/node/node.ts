@@ -2,8 +2,8 @@
  * The composition root: builds the rooms of one node over the windows, joins them, starts them in order and stops them in
  * the opposite one. Production and the simulator start nodes here and nowhere else. Must never decide anything.
  *
- * Start: store (recovers) → links (listen, dial) → bootstrap (a member serves at once). Stop: peers are refused, links
- * close, the store writes its clean marker.
+ * Start: store (recovers) → links (listen, dial) → bootstrap (a member serves at once). Stop: peers are refused, what was
+ * accepted is finished, the last replies leave, links close, the store writes its clean marker.
  */
 import { hash } from "node:crypto";
 import type { StorageEngine } from "../../storage/engine.ts";
@@ -11,6 +11,7 @@ import type { ContextCodec as ContextDoor } from "../api/ports.ts";
 import type { BucketSettings } from "../base/bucket-settings.ts";
 import type { Config } from "../base/config.ts";
 import type { NodeId } from "../base/ids.ts";
+import { LINK_DRAIN_MS } from "../base/limits.ts";
 import { MetricsRegistry } from "../base/metrics.ts";
 import { Bootstrap } from "../cluster/bootstrap.ts";
 import { BucketDirectory } from "../cluster/bucket-directory.ts";
@@ -81,17 +82,18 @@ export class GyreNode {
   /** Builds and starts a node; resolves when its peers can reach it. It serves once `status.readyz()` says so. */
   static async start(options: NodeOptions): Promise<GyreNode> {
     const engine = await options.openStore();
+    let node: GyreNode | undefined;
     try {
       engine.onFailure(options.onFatal);
       const membership: Membership = { view: undefined, codec: undefined };
       const rooms = joinRooms(options, engine, membership);
-      const node = new GyreNode(options.config, rooms, membership);
+      node = new GyreNode(options.config, rooms, membership);
       await rooms.replica.prepare();
       await rooms.links.start();
       rooms.bootstrap.start();
       return node;
     } catch (error) {
-      await engine.close();
+      await (node === undefined ? engine.close() : node.stop());
       throw error;
     }
   }
@@ -121,9 +123,14 @@ export class GyreNode {
     bootstrap.stop();
     exchange.stop();
     requests.stop();
-    await replica.close();
-    await links.stop();
-    await engine.close();
+    // While the actor is in doubt, only an unclean start may use the store: it draws another one.
+    const { isActorTrusted } = await replica.close();
+    try {
+      await links.drain(LINK_DRAIN_MS);
+      await links.stop();
+    } finally {
+      await engine.close({ isClean: isActorTrusted });
+    }
   }
 }
 

@@ -89,6 +89,11 @@ export class CallLink implements FrameSink {
     if (deadlineMs < this.#wakeAtMs) this.#wakeBy(Math.ceil(deadlineMs / SWEEP_GRAIN_MS) * SWEEP_GRAIN_MS);
   }
 
+  /** Bytes of requests that have not left. */
+  get queuedBytes(): number {
+    return this.#link.isClosed ? 0 : this.#link.queuedBytes;
+  }
+
   /** Ends the link and with it every call. */
   close(reason: string): void {
     this.#link.close(reason);

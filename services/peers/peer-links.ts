@@ -12,6 +12,9 @@ import type { CallResult, PeerHandler, PeerRequest, Peers } from "./messages.ts"
 import { type PeerLinksPorts, PeerRoster } from "./peer-roster.ts";
 import { TurnGatherer } from "./turn-gatherer.ts";
 
+/** How often links that drain are looked at. */
+const DRAIN_CHECK_MS = 5;
+
 /** What a node says of itself and where it listens. */
 export interface PeerLinksOptions {
   readonly nodeId: NodeId;
@@ -98,6 +101,21 @@ export class PeerLinks implements Peers {
     this.#address = this.#options.advertisedAddress ?? this.#listener.address;
     this.#roster.start();
     return this.#address;
+  }
+
+  /**
+   * Resolves when all that the links were given has left this process, after `withinMs` at the latest: so the last replies
+   * of a node that stops are not lost with its links.
+   */
+  async drain(withinMs: number): Promise<void> {
+    const { clock } = this.#ports;
+    const untilMs = clock.monotonicMs() + withinMs;
+    await new Promise<void>((resume) => clock.defer(resume));
+    while (this.#hasQueued() && clock.monotonicMs() < untilMs) {
+      await new Promise<void>((resume) => {
+        clock.setTimer(DRAIN_CHECK_MS, resume);
+      });
+    }
   }
 
   /** Stops dialling and listening, closes every link; calls under way get their results first. */
@@ -205,6 +223,11 @@ export class PeerLinks implements Peers {
       knownPeerCount: records.length,
       reachablePeerCount: records.filter((record) => record.isReachable).length,
     };
+  }
+
+  #hasQueued(): boolean {
+    for (const record of this.#roster.records.values()) if (record.queuedBytes > 0) return true;
+    return false;
   }
 
   #self(): PeerIdentity {

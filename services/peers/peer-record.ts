@@ -41,6 +41,12 @@ export class PeerRecord {
     return this.calls.data !== undefined;
   }
 
+  /** Bytes that have not left for this peer as of now; the account is only brought up to date now and then. */
+  get queuedBytes(): number {
+    const calls = (this.calls.data?.queuedBytes ?? 0) + (this.calls.bulk?.queuedBytes ?? 0);
+    return this.#servedLinks.reduce((sum, { link }) => sum + link.queuedBytes, calls);
+  }
+
   /** True when this boot nonce belongs to a process that a newer one has replaced. */
   isRetired(bootNonce: string): boolean {
     return this.#retiredNonces.includes(bootNonce);

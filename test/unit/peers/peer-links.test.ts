@@ -482,6 +482,45 @@ describe("when links break", () => {
     expect(after.result).toEqual({ kind: "unsent", reason: "no_link" });
   });
 
+  test("a node that drains lets its last reply leave, and waits no longer than it was told", async () => {
+    const world = new SimPeers("drain");
+    const object = new Uint8Array(1_024 * 1_024);
+    let answeredCount = 0;
+    const { a, b } = await world.pair({
+      handler: (_from, _request, _budgetMs, reply) => {
+        answeredCount += 1;
+        reply({ kind: "object", slot: 1, object, isSuspect: false });
+      },
+    });
+    const tookMs = async (bytesPerMs: number): Promise<{ readonly waitedMs: number; readonly kind: string }> => {
+      world.network.setFaults("b", "a", { bytesPerMs });
+      let waitedMs = -1;
+      let kind = "none";
+      world.scheduler.after(
+        0,
+        () => a.links.call(B, { kind: "fetch", key: KEY }, 10_000, (result) => (kind = result.kind)),
+        a.process,
+      );
+      const before = answeredCount;
+      await world.until(() => answeredCount > before);
+      const startMs = world.scheduler.nowMs;
+      world.scheduler.after(
+        0,
+        () => void b.links.drain(200).then(() => (waitedMs = world.scheduler.nowMs - startMs)),
+        b.process,
+      );
+      await world.until(() => waitedMs >= 0);
+      await world.pass(50);
+      return { waitedMs, kind };
+    };
+    const fast = await tookMs(20_000);
+    expect(fast.kind).toBe("object");
+    expect(fast.waitedMs).toBeLessThan(100);
+    const slow = await tookMs(1_000);
+    expect(slow.waitedMs).toBeGreaterThanOrEqual(200);
+    expect(slow.waitedMs).toBeLessThan(220);
+  });
+
   test("a removed peer is not dialled again; another cluster's id ends the links to it", async () => {
     const world = new SimPeers("removed");
     const { a, b } = await world.pair({ clusterId: "c1" });
