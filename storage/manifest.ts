@@ -71,6 +71,8 @@ export function parseManifest(bytes: Buffer, number: number): LoadedManifest {
     for (const change of frame.changes) applyChange(state, change, header.partitionCount);
     offset += frame.totalBytes;
   }
+  // CURRENT names a manifest only once its first edit, the whole state, is durable: this one was not torn
+  if (offset === MANIFEST_HEADER_BYTES) throw unusable(`${manifestPath(number)} is damaged in its first edit`);
   for (let later = offset + 8; later < bytes.length; later += 8) {
     if (decodeEdit(bytes, later, { manifestSeed, offset: later }).kind === "edit") {
       throw unusable(`${manifestPath(number)} is damaged at byte ${offset}, before its last edit`);

@@ -3,6 +3,7 @@
  * by its place, so that a leftover of another manifest never passes. Layout: FORMAT.md §5.
  * Must never skip a bad frame: only a torn LAST one may be dropped, which the reader decides, not this codec.
  */
+import assert from "node:assert";
 import { alignUp, isZero } from "./bytes.ts";
 import { checksum, seedAt } from "./checksum.ts";
 
@@ -67,6 +68,7 @@ export function encodeEdit(changes: readonly ManifestChange[], place: EditPlace)
   let bodyBytes = 0;
   for (const change of changes) bodyBytes += SIZES[CODES[change.kind]] ?? 0;
   const bytes = Buffer.alloc(alignUp(EDIT_HEADER_BYTES + bodyBytes));
+  assert(bytes.length <= MAX_EDIT_BYTES, "an edit is never longer than what is read back");
   bytes.writeUInt32LE(bodyBytes, 0);
   let at = EDIT_HEADER_BYTES;
   for (const change of changes) at = encodeChange(change, bytes, at);
