@@ -18,6 +18,7 @@ import type { RecordReader } from "./record-reader.ts";
 import { entriesOf } from "./segment-entries.ts";
 import type { SegmentPreparer } from "./segment-preparer.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
+import type { StoreHealth } from "./store-health.ts";
 import { indexPath, SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
 import { droppableTombstones } from "./tombstone-proof.ts";
 import { unlinkIfThere } from "./whole-file.ts";
@@ -30,6 +31,7 @@ export interface CompactionParts {
   readonly keyspace: Keyspace;
   readonly reader: RecordReader;
   readonly preparer: SegmentPreparer;
+  readonly health: StoreHealth;
   /** resolves when compaction may go on; rejects with CompactionStopped when it is to be given up */
   readonly pace: (copiedBytes: number) => Promise<void>;
 }
@@ -79,23 +81,25 @@ export async function compactSegments(parts: CompactionParts, inputs: readonly S
   const { segments } = parts;
   const writer = new CompactionWriter(parts);
   for (const segment of inputs) segments.pin(segment);
-  let isCommitted = false;
+  let stage: "copying" | "committing" | "committed" = "copying";
   try {
     const runs: IndexRun[] = [];
     for (const segment of inputs) runs.push({ segment, entries: await entriesOf(parts, segment) });
     const dropped = await droppableTombstones(parts, runs);
     await copyLive(parts, { runs, writer, dropped });
     const outputs = await writer.finish();
+    stage = "committing";
     await commit(parts, inputs, outputs);
-    isCommitted = true;
+    stage = "committed";
     for (const output of outputs) await moveIndex(parts, output);
     await dropTombstones(parts, runs, dropped);
     const inputBytes = inputs.reduce((sum, segment) => sum + segment.sizeBytes, 0);
     return { inputBytes, copiedBytes: writer.copiedBytes, droppedTombstones: dropped.size };
   } finally {
     for (const segment of inputs) segments.unpin(segment);
-    if (isCommitted) await removeInputs(parts, inputs);
-    else await writer.discard();
+    if (stage === "committed") await removeInputs(parts, inputs);
+    // a failed write may have left the edit on disk: then the outputs are the only copies that the next start knows
+    else if (stage === "copying" || parts.health.failure === undefined) await writer.discard();
   }
 }
 
