@@ -4,6 +4,7 @@
  * append + fdatasync (DESIGN §5). An all-zero header is the end of the log; files are never recycled.
  * Must never hand out a segment that the manifest does not name.
  */
+import { DiskFullError } from "./errors.ts";
 import { fileSeed } from "./format/checksum.ts";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
 import { IndexBuilder } from "./index-builder.ts";
@@ -12,7 +13,7 @@ import type { Manifest } from "./manifest.ts";
 import { DiskError, type DiskFile } from "./ports.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
 import { SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
-import { unlinkIfThere, writeFully } from "./whole-file.ts";
+import { isDiskFull, unlinkIfThere, writeFully } from "./whole-file.ts";
 
 /** A segment that is open for appending. */
 export interface WritableSegment {
@@ -87,16 +88,32 @@ export class SegmentPreparer {
     await this.#checkSpace(plan);
     const id = await this.#manifest.allocateSegment();
     const { storeId } = this.#manifest;
+    const file = await this.#layDownOrSweep(id, plan);
+    // a copy becomes live by the edit that replaces its inputs, never before
+    if (plan.role === "log") await this.#name(id, file);
+    const segment = this.#segments.add({ id, seed: fileSeed(storeId, "segment", id), sizeBytes: plan.capacityBytes });
+    return { segment, file, builder: new IndexBuilder(storeId, id), capacityBytes: plan.capacityBytes };
+  }
+
+  /** The file, open for appending. No manifest names it yet: what fails here may be swept. */
+  async #layDownOrSweep(id: number, plan: SegmentPlan): Promise<DiskFile> {
     try {
       await this.#layDown(id, plan);
       const mode = plan.role === "log" && this.#settings.durability === "fsync" ? "dsync" : "read-write";
-      const file = await this.#settings.disk.open(segmentPath(id), mode);
-      // a copy becomes live by the edit that replaces its inputs, never before
-      if (plan.role === "log") await this.#manifest.append([{ kind: "added", segment: id }]);
-      const segment = this.#segments.add({ id, seed: fileSeed(storeId, "segment", id), sizeBytes: plan.capacityBytes });
-      return { segment, file, builder: new IndexBuilder(storeId, id), capacityBytes: plan.capacityBytes };
+      return await this.#settings.disk.open(segmentPath(id), mode);
     } catch (error) {
       await this.#sweep(id);
+      throw error;
+    }
+  }
+
+  /** Names the segment in the manifest. An edit that failed for want of space left no trace; any other may stand. */
+  async #name(id: number, file: DiskFile): Promise<void> {
+    try {
+      await this.#manifest.append([{ kind: "added", segment: id }]);
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      if (error instanceof DiskFullError || isDiskFull(error)) await this.#sweep(id);
       throw error;
     }
   }
