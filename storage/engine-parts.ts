@@ -79,7 +79,7 @@ function assemble(foundation: Foundation): EngineParts {
   const judge = new HashJudge({ keyspace, reader, queue, segments });
   const publisher = new RecordPublisher(keyspace, judge);
   const lookup = new KeyLookup({ keyspace, reader, segments, suspicion, log: settings.log });
-  const preparer = new SegmentPreparer(settings, manifest, segments);
+  const preparer = new SegmentPreparer({ settings, manifest, segments, health });
   const compactor = new Compactor({ settings, manifest, segments, keyspace, reader, preparer, health, suspicion });
   const sealer = new SegmentSealer({ settings, manifest, segments, health, onSealed: () => compactor.wake() });
   const publish = publisher.publish.bind(publisher);

@@ -12,6 +12,7 @@ import type { LogSettings } from "./log-options.ts";
 import type { Manifest } from "./manifest.ts";
 import { DiskError, type DiskFile } from "./ports.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
+import type { StoreHealth } from "./store-health.ts";
 import { SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
 import { isDiskFull, unlinkIfThere, writeFully } from "./whole-file.ts";
 
@@ -33,6 +34,14 @@ export interface SegmentPlan {
   readonly reserveBytes: number;
 }
 
+/** What a preparer works with. */
+export interface PreparerParts {
+  readonly settings: LogSettings;
+  readonly manifest: Manifest;
+  readonly segments: SegmentSet;
+  readonly health: StoreHealth;
+}
+
 /** what is zero-filled at a time, so that the writer's own writes find the device free in between */
 const ZERO_FILL_BYTES = 512 * 1024;
 const ZEROS: Buffer = Buffer.alloc(ZERO_FILL_BYTES);
@@ -42,12 +51,14 @@ export class SegmentPreparer {
   readonly #settings: LogSettings;
   readonly #manifest: Manifest;
   readonly #segments: SegmentSet;
+  readonly #health: StoreHealth;
   #next: Promise<WritableSegment> | undefined;
 
-  constructor(settings: LogSettings, manifest: Manifest, segments: SegmentSet) {
-    this.#settings = settings;
-    this.#manifest = manifest;
-    this.#segments = segments;
+  constructor(parts: PreparerParts) {
+    this.#settings = parts.settings;
+    this.#manifest = parts.manifest;
+    this.#segments = parts.segments;
+    this.#health = parts.health;
   }
 
   /** Starts preparing the next segment if none is ready or under way. */
@@ -56,9 +67,11 @@ export class SegmentPreparer {
     const { segmentBytes, reserveBytes } = this.#settings;
     const next = this.create({ role: "log", capacityBytes: segmentBytes, neededBytes: segmentBytes, reserveBytes });
     this.#next = next;
-    // whoever takes it meanwhile hears the error; a later one starts a new attempt, for space may have come back
-    next.catch(() => {
+    // whoever takes it meanwhile hears the error; a later one starts a new attempt, for space may have come back.
+    // Anything else is final, heard or not: a second fsync of what one has failed on would lie
+    next.catch((error: unknown) => {
       if (this.#next === next) this.#next = undefined;
+      if (!(error instanceof DiskFullError || isDiskFull(error))) this.#health.fail(error);
     });
   }
 
