@@ -210,7 +210,8 @@ function problemOf(request: WriteRequest, bucketRule: BlindRule): Failure | unde
 }
 
 function intentOf(request: WriteRequest, bucketRule: BlindRule): WriteIntent {
-  if (request.op === "delete") return { kind: "delete", context: request.context };
+  const budgetMs = request.knobs.timeoutMs;
+  if (request.op === "delete") return { kind: "delete", context: request.context, budgetMs };
   const rule = request.blind ?? bucketRule;
   return {
     kind: "put",
@@ -220,5 +221,6 @@ function intentOf(request: WriteRequest, bucketRule: BlindRule): WriteIntent {
     context: request.context,
     // With a context the rule is never looked at; `sibling` claims nothing, should it be.
     blind: rule === "overwrite" ? "overwrite" : "sibling",
+    budgetMs,
   };
 }

@@ -35,7 +35,13 @@ export interface ServedReplica {
   readEncoded(key: KeyOnWire): EncodedRead | Promise<EncodedRead>;
   store(
     key: KeyOnWire,
-    version: { readonly baseDigest: bigint; readonly digest: bigint; readonly object: Uint8Array },
+    version: {
+      readonly baseDigest: bigint;
+      readonly digest: bigint;
+      readonly object: Uint8Array;
+      /** milliseconds from now: what still waits then must store nothing */
+      readonly budgetMs?: number;
+    },
   ): Promise<StoreResult>;
 }
 
@@ -103,7 +109,7 @@ export class PeerRequests {
     }
     if (this.#isStopping) return reply(refusal("shutting_down", "this node is stopping"));
     if (request.kind === "fetch") return this.#fetch(request, slot, reply);
-    this.#store(request, slot, reply);
+    this.#store(request, { slot, budgetMs }, reply);
   }
 
   #fetch(request: Extract<PeerRequest, { kind: "fetch" }>, slot: number, reply: Reply): void {
@@ -118,8 +124,13 @@ export class PeerRequests {
     else finish(read);
   }
 
-  #store(request: Extract<PeerRequest, { kind: "store" }>, slot: number, reply: Reply): void {
-    this.#parts.replica.store(request.key, request).then(
+  #store(
+    request: Extract<PeerRequest, { kind: "store" }>,
+    { slot, budgetMs }: { readonly slot: number; readonly budgetMs: number },
+    reply: Reply,
+  ): void {
+    const { baseDigest, digest, object } = request;
+    this.#parts.replica.store(request.key, { baseDigest, digest, object, budgetMs }).then(
       (result) => reply(storeReplyOf(result, slot)),
       (error) => this.#fail(request, error, reply),
     );

@@ -8,7 +8,7 @@ import type { NodeId } from "../base/ids.ts";
 import { MAX_QUEUED_REPAIR_BYTES, MAX_QUEUED_REPAIRS, MAX_RUNNING_REPAIRS, REPAIR_TIMEOUT_MS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { CallResult, Peers } from "../peers/messages.ts";
-import type { KeyLocation, LocalReplica, ReplicaWriteResult } from "../replica/contract.ts";
+import type { HandedVersion, KeyLocation, LocalReplica, ReplicaWriteResult } from "../replica/contract.ts";
 import { digestOf, encodedSizeOf, encodeSet } from "../versioning/object-codec.ts";
 import { merge, reduceLww } from "../versioning/sibling-set.ts";
 import type { SiblingSet } from "../versioning/types.ts";
@@ -156,12 +156,8 @@ export class ReadRepair {
     }
   }
 
-  #storeHere(
-    location: KeyLocation,
-    version: { readonly baseDigest: bigint; readonly digest: bigint; readonly object: Uint8Array },
-    onEnd: (isStored: boolean) => void,
-  ): void {
-    this.#parts.local.store(location, version).then(
+  #storeHere(location: KeyLocation, version: HandedVersion, onEnd: (isStored: boolean) => void): void {
+    this.#parts.local.store(location, { ...version, budgetMs: REPAIR_TIMEOUT_MS }).then(
       (result) => onEnd(hasStored(result)),
       () => onEnd(false),
     );

@@ -10,8 +10,25 @@ export interface KeyLocation {
   readonly key: Uint8Array;
 }
 
+/** How long an operation may wait for its turn and for reads before it stores anything. */
+export interface Budgeted {
+  /** milliseconds from the call on; once they are over, nothing is read, minted or stored any more; undefined: no end */
+  readonly budgetMs?: number;
+}
+
+/** A version as another replica hands it in. */
+export interface HandedVersion extends Budgeted {
+  /** digest of what it was made from, 0n = nothing */
+  readonly baseDigest: bigint;
+  readonly digest: bigint;
+  /** an encoded sibling set */
+  readonly object: Uint8Array;
+}
+
 /** What a client wants done to a key, whole and unminted. */
-export type WriteIntent =
+export type WriteIntent = Budgeted & WriteChange;
+
+type WriteChange =
   | {
       readonly kind: "put";
       readonly contentType: string;
@@ -84,15 +101,13 @@ export interface LocalReplica {
    * Reads, mints a dot, stores. `onMinted` is called once, in the turn in which the store took the write and before it
    * is durable, so that the other owners are asked at the same time; on a full disk, after it is durable. It is never
    * called when nothing was kept nor will be: such a refusal leaves no trace. A refusal or failure AFTER it means that
-   * this node has no trace of the write while those who were asked may have one. Writes of one key are serialized.
+   * this node has no trace of the write while those who were asked may have one. Writes of one key are serialized;
+   * whoever waits beyond its budget is refused as `expired`, and has done nothing.
    */
   write(location: KeyLocation, intent: WriteIntent, onMinted: (minted: Minted) => void): Promise<ReplicaWriteResult>;
   /**
    * Takes a finished version from another replica: appended without reading when what is held has `baseDigest` (or
    * nothing is held), merged otherwise. Client limits never apply here.
    */
-  store(
-    location: KeyLocation,
-    version: { readonly baseDigest: bigint; readonly digest: bigint; readonly object: Uint8Array },
-  ): Promise<ReplicaWriteResult>;
+  store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult>;
 }

@@ -1,25 +1,16 @@
 /** What a replica holds of a key, from what the store gave: decoded, or a refusal. Must never take bad bytes for nothing. */
-import type { StoredRecord } from "../../storage/engine.ts";
+import type { PutRequest, StoredRecord } from "../../storage/engine.ts";
 import { decodeSet, encodedDigestOf } from "../versioning/object-codec.ts";
 import { lengthFlawOf } from "../versioning/object-header.ts";
 import { EMPTY } from "../versioning/sibling-set.ts";
 import type { SiblingSet } from "../versioning/types.ts";
-import type { ReplicaReadResult, ReplicaRefusal } from "./contract.ts";
+import type { HandedVersion, ReplicaReadResult, ReplicaRefusal } from "./contract.ts";
 import { isRefusal, refused } from "./refusals.ts";
 
 /** The versions that a replica holds of a key; `digest` 0n = none. */
 export interface HeldVersions {
   readonly set: SiblingSet;
   readonly digest: bigint;
-}
-
-/** A version as another replica hands it in. */
-export interface HandedVersion {
-  /** digest of what it was made from, 0n = nothing */
-  readonly baseDigest: bigint;
-  readonly digest: bigint;
-  /** an encoded sibling set */
-  readonly object: Uint8Array;
 }
 
 /** What the store gave. */
@@ -59,4 +50,9 @@ export function flawOf(version: HandedVersion): string | undefined {
   return encodedDigestOf(version.object) === version.digest
     ? undefined
     : "the version handed in is not what its digest says";
+}
+
+/** The write, with word of which version of the key it replaces (0n = none): storage then need not read that one's key. */
+export function replacing(digest: bigint, request: PutRequest): PutRequest {
+  return digest === 0n ? request : { ...request, replaces: digest };
 }

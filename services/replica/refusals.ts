@@ -18,6 +18,11 @@ export function refused(reason: ReplicaRefusal["reason"], detail: string): Repli
   return { kind: "refused", reason, detail };
 }
 
+/** The refusal of work whose time is up: nothing was done, and nothing will be. */
+export function expired(): ReplicaRefusal {
+  return refused("expired", "the time was up before the key could be written");
+}
+
 /** The refusal of a partition of which no slot is held. */
 export function notOwner(location: KeyLocation): ReplicaRefusal {
   return refused("not_owner", `this node holds no slot of partition ${location.partition}`);

@@ -14,6 +14,8 @@ import { decodeSet, digestOf, encodeSet } from "../versioning/object-codec.ts";
 import { encodedSiblingCountOf } from "../versioning/object-header.ts";
 import type { Dot } from "../versioning/types.ts";
 import type {
+  Budgeted,
+  HandedVersion,
   KeyLocation,
   LocalReplica,
   Minted,
@@ -22,39 +24,21 @@ import type {
   ReplicaWriteResult,
   WriteIntent,
 } from "./contract.ts";
-import { DotMint, type DotMintParts } from "./dot-mint.ts";
+import { DotMint } from "./dot-mint.ts";
 import {
   type EncodedRead,
   encodedReadOf,
   type Fetched,
   flawOf,
-  type HandedVersion,
   heldOf,
   readResultOf,
+  replacing,
 } from "./held-versions.ts";
-import type { ConflictRules, ReplicaStore, SlotHoldings } from "./needs.ts";
-import { isRefusal, noTraceRefusalOf, notOwner, refused } from "./refusals.ts";
+import type { ReplicaStore } from "./needs.ts";
+import type { ReplicaCounters, ReplicaParts } from "./parts.ts";
+import { expired, isRefusal, noTraceRefusalOf, notOwner, refused } from "./refusals.ts";
 import { Turns } from "./turns.ts";
 import { floorOf, givenContextOf, mergedOf, mintedOf } from "./write-core.ts";
-
-/** What the replica is made of. */
-export interface ReplicaParts extends DotMintParts {
-  readonly store: ReplicaStore;
-  readonly slots: SlotHoldings;
-  readonly conflicts: ConflictRules;
-  /** the store's puts are durable when they resolve (`durability=fsync`) */
-  readonly isDurable: boolean;
-}
-
-/** What happened since start, for metrics: totals, only growing. */
-export interface ReplicaCounters {
-  writeCount: number;
-  /** handed versions that were stored as they came, without reading */
-  appendedCount: number;
-  mergedCount: number;
-  /** handed versions that brought nothing new */
-  knownCount: number;
-}
 
 /** A write that has its dot, or why it got none. */
 type MadeWrite = ReturnType<typeof mintedOf>;
@@ -130,13 +114,20 @@ export class Replica implements LocalReplica {
     intent: WriteIntent,
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
+    const endMs = this.#endOf(intent);
     const turn = this.#turns.enter(location.hash);
     if (isRefusal(turn)) return turn;
     try {
-      if (turn !== "taken") await turn;
-      const making = this.#makeWrite(location, intent);
+      if (turn !== "taken") {
+        await turn;
+        if (this.#isOver(endMs)) return expired();
+      }
+      const making = this.#makeWrite(location, intent, endMs);
       const made = making instanceof Promise ? await making : making;
-      return made.kind === "refused" ? made : await this.#keepMinted(location, made.minted, onMinted);
+      if (made.kind === "refused") return made;
+      // A dot that nobody was told of is a gap like any other: it may be dropped.
+      if (making instanceof Promise && this.#isOver(endMs)) return expired();
+      return await this.#keepMinted(location, made.minted, onMinted);
     } finally {
       this.#turns.leave(location.hash);
     }
@@ -145,19 +136,34 @@ export class Replica implements LocalReplica {
   async store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
     const flaw = flawOf(version);
     if (flaw !== undefined) return refused("corrupt_record", flaw);
+    const endMs = this.#endOf(version);
     const turn = this.#turns.enter(location.hash);
     if (isRefusal(turn)) return turn;
     try {
-      if (turn !== "taken") await turn;
-      return await this.#storeInTurn(location, version);
+      if (turn !== "taken") {
+        await turn;
+        if (this.#isOver(endMs)) return expired();
+      }
+      return await this.#storeInTurn(location, version, endMs);
     } finally {
       this.#turns.leave(location.hash);
     }
   }
 
-  #makeWrite(location: KeyLocation, intent: WriteIntent): MadeWrite | Promise<MadeWrite> {
+  /** The monotonic time at which an operation that starts now must not go on. */
+  #endOf({ budgetMs }: Budgeted): number {
+    return budgetMs === undefined ? Number.POSITIVE_INFINITY : this.#parts.clock.monotonicMs() + budgetMs;
+  }
+
+  #isOver(endMs: number): boolean {
+    return this.#parts.clock.monotonicMs() >= endMs;
+  }
+
+  #makeWrite(location: KeyLocation, intent: WriteIntent, endMs: number): MadeWrite | Promise<MadeWrite> {
     const fetched = this.#fetch(location);
-    if (fetched instanceof Promise) return fetched.then((later) => this.#makeFrom(location, intent, later));
+    if (fetched instanceof Promise) {
+      return fetched.then((later) => (this.#isOver(endMs) ? expired() : this.#makeFrom(location, intent, later)));
+    }
     return this.#makeFrom(location, intent, fetched);
   }
 
@@ -216,24 +222,28 @@ export class Replica implements LocalReplica {
     return this.#kept(digest);
   }
 
-  async #storeInTurn(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
+  async #storeInTurn(location: KeyLocation, version: HandedVersion, endMs: number): Promise<ReplicaWriteResult> {
     if (this.slotOf(location.partition) < 0) return notOwner(location);
     const { object, digest, baseDigest } = version;
     const current = this.#store.digestOf(location);
     if (current === digest) return this.#known(digest);
     this.#mint.observe(object);
-    if (current !== 0n && current !== baseDigest) return this.#mergeInTurn(location, version);
-    if (current === 0n && this.isSuspect(location.partition)) await this.#noteLost(location);
+    if (current !== 0n && current !== baseDigest) return this.#mergeInTurn(location, version, endMs);
+    if (current === 0n && this.isSuspect(location.partition)) {
+      await this.#noteLost(location);
+      if (this.#isOver(endMs)) return expired();
+    }
     this.#mint.compareEncoded(object, current !== 0n);
     this.counters.appendedCount += 1;
     const isTombstone = encodedSiblingCountOf(object) === 0;
     return this.#put(replacing(baseDigest, { address: location, value: object, digest, isTombstone }));
   }
 
-  async #mergeInTurn(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
+  async #mergeInTurn(location: KeyLocation, version: HandedVersion, endMs: number): Promise<ReplicaWriteResult> {
     const fetched = this.#fetch(location);
     const held = heldOf(fetched instanceof Promise ? await fetched : fetched);
     if (isRefusal(held)) return held;
+    if (fetched instanceof Promise && this.#isOver(endMs)) return expired();
     const incoming = decodeSet(version.object);
     if (incoming.kind === "corrupt") return refused("corrupt_record", `the version handed in: ${incoming.reason}`);
     this.#mint.compare(held.set.clock, incoming.set.clock);
@@ -287,9 +297,4 @@ export class Replica implements LocalReplica {
       return noTraceRefusalOf(error);
     }
   }
-}
-
-/** The write, with word of which version of the key it replaces (0n = none): storage then need not read that one's key. */
-function replacing(digest: bigint, request: PutRequest): PutRequest {
-  return digest === 0n ? request : { ...request, replaces: digest };
 }

@@ -3,6 +3,7 @@
  * repair are tested against. The real replica over the real store is tested with its own suites.
  */
 import type {
+  HandedVersion,
   KeyLocation,
   LocalReplica,
   Minted,
@@ -38,6 +39,8 @@ export class FakeReplica implements LocalReplica {
   readFault: ReplicaRefusal["reason"] | undefined;
   /** the local append of a write fails after the dot was minted */
   appendFault: StoreFault | undefined;
+  /** milliseconds that each write and store was given, in order */
+  readonly budgets: (number | undefined)[] = [];
   readCount = 0;
   storeCount = 0;
   readonly #clock: FakeClock;
@@ -93,6 +96,7 @@ export class FakeReplica implements LocalReplica {
     intent: WriteIntent,
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
+    this.budgets.push(intent.budgetMs);
     if (this.storeFault !== undefined && !this.storeFault.startsWith("failed")) return this.#refusal(this.storeFault);
     const set = this.held.get(keyText(location)) ?? EMPTY;
     const held = { set, digest: this.digestOf(location) };
@@ -104,11 +108,9 @@ export class FakeReplica implements LocalReplica {
     return this.#append(location, plan.minted.object, this.appendFault ?? this.storeFault);
   }
 
-  store(
-    location: KeyLocation,
-    version: { readonly baseDigest: bigint; readonly digest: bigint; readonly object: Uint8Array },
-  ): Promise<ReplicaWriteResult> {
+  store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
     this.storeCount += 1;
+    this.budgets.push(version.budgetMs);
     return this.#append(location, version.object, this.storeFault);
   }
 

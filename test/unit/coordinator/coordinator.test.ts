@@ -28,6 +28,22 @@ describe("a write", () => {
     expect(cluster.node(0).coordinator.counters).toMatchObject({ writeCount: 1, appliedCount: 1, forwardCount: 0 });
   });
 
+  test("tells every replica how much time is left, its own too", async () => {
+    const cluster = new FakeCluster();
+    await cluster.put(0, "a", { knobs: knobs({ timeoutMs: 300 }) });
+    await cluster.delete(2, { knobs: knobs({ timeoutMs: 200 }) });
+    await cluster.clock.advance(10);
+    expect(cluster.node(0).replica.budgets).toEqual([300, 199]);
+    expect(cluster.node(2).replica.budgets).toEqual([299, 200]);
+  });
+
+  test("is not applied when its replica refuses it for the time it waited", async () => {
+    const cluster = new FakeCluster();
+    cluster.node(0).replica.storeFault = "expired";
+    expect(await cluster.put(0, "a")).toMatchObject({ code: "quorum_not_met", outcome: "not_applied" });
+    expect(cluster.sent).toEqual([]);
+  });
+
   test("reaches all owners in the turn in which its dot is minted", async () => {
     const cluster = new FakeCluster();
     await cluster.put(0, "a");

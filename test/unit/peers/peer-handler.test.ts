@@ -52,6 +52,18 @@ class World {
   }
 }
 
+test("a store is told how much time is left, for it may wait for its key", async () => {
+  const budgets: (number | undefined)[] = [];
+  const world = new World({
+    store: async (_key, version) => {
+      budgets.push(version.budgetMs);
+      return { kind: "stored", digest: version.digest, isDurable: true };
+    },
+  });
+  await world.ask(STORE, 77);
+  expect(budgets).toEqual([77]);
+});
+
 test("a digest is answered within the call, with its slot", () => {
   const replies: PeerReply[] = [];
   new World().requests.handle(FROM, { kind: "digest", key: KEY }, 100, (reply) => replies.push(reply));

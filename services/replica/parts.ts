@@ -1,0 +1,22 @@
+/** What a replica is made of, and what it counts. Must never hold behaviour. */
+import type { DotMintParts } from "./dot-mint.ts";
+import type { ConflictRules, ReplicaStore, SlotHoldings } from "./needs.ts";
+
+/** What the replica is made of. */
+export interface ReplicaParts extends DotMintParts {
+  readonly store: ReplicaStore;
+  readonly slots: SlotHoldings;
+  readonly conflicts: ConflictRules;
+  /** the store's puts are durable when they resolve (`durability=fsync`) */
+  readonly isDurable: boolean;
+}
+
+/** What happened since start, for metrics: totals, only growing. */
+export interface ReplicaCounters {
+  writeCount: number;
+  /** handed versions that were stored as they came, without reading */
+  appendedCount: number;
+  mergedCount: number;
+  /** handed versions that brought nothing new */
+  knownCount: number;
+}

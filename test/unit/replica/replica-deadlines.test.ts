@@ -1,0 +1,74 @@
+/** What a replica does with work that has waited too long: nothing, at any step at which it may have waited. */
+import { describe, expect, test } from "vitest";
+import type { Minted } from "../../../services/replica/contract.ts";
+import {
+  locationOf,
+  putOf,
+  type ReplicaFixture,
+  replicaFixture,
+  type StoreCall,
+  textsAt,
+  writeTo,
+} from "../../support/replica-fixture.ts";
+
+const alice = locationOf("carts", "alice");
+const versionOf = ({ baseDigest, digest, object }: Minted) => ({ baseDigest, digest, object });
+const nothing = (): void => undefined;
+
+describe("work whose time is up", () => {
+  const heldUp = (node: ReplicaFixture, held: StoreCall): { readonly release: () => void } => {
+    const gate = Promise.withResolvers<void>();
+    node.store.onCall = (call) => (call === held ? gate.promise : undefined);
+    return { release: gate.resolve };
+  };
+  const expired = { kind: "refused", reason: "expired" };
+
+  test("when its turn at the key comes touches nothing and mints nothing", async () => {
+    const [node, other] = [replicaFixture({ seed: 1 }), replicaFixture({ seed: 2 })];
+    await node.replica.prepare();
+    const { minted } = await writeTo(other, alice, putOf("elsewhere"));
+    const { release } = heldUp(node, "put");
+    const first = node.replica.write(alice, putOf("1"), nothing);
+    const late = { ...putOf("2"), budgetMs: 100 };
+    const second = node.replica.write(alice, late, () => expect.unreachable("minted"));
+    const third = node.replica.store(alice, { ...versionOf(minted), budgetMs: 100 });
+    const fourth = node.replica.write(alice, { ...putOf("4"), budgetMs: 101 }, nothing);
+    await new Promise((resolve) => setImmediate(resolve));
+    const callsBefore = node.store.calls.length;
+    node.clock.micros += 100_000;
+    release();
+    expect(await first).toMatchObject({ kind: "stored" });
+    expect([await second, await third]).toMatchObject([expired, expired]);
+    expect(await fourth).toMatchObject({ kind: "stored" });
+    expect(node.store.calls.slice(callsBefore)).toEqual(["get", "put"]);
+    expect(await textsAt(node, alice)).toEqual(["4"]);
+  });
+
+  test.each<StoreCall>(["get", "lease"])(
+    "during a slow %s ends before the dot is announced and stored",
+    async (call) => {
+      const node = replicaFixture({ seed: 1 });
+      const { release } = heldUp(node, call);
+      const late = { ...putOf("1"), budgetMs: 100 };
+      const write = node.replica.write(alice, late, () => expect.unreachable("announced"));
+      await new Promise((resolve) => setImmediate(resolve));
+      node.clock.micros += 100_000;
+      release();
+      expect(await write).toMatchObject(expired);
+      expect(node.store.calls).toEqual(call === "get" ? ["get"] : ["get", "lease"]);
+    },
+  );
+
+  test("while a version is read to be merged stores nothing", async () => {
+    const [node, other] = [replicaFixture({ seed: 1 }), replicaFixture({ seed: 2 })];
+    await writeTo(node, alice, putOf("here"));
+    const { minted } = await writeTo(other, alice, putOf("elsewhere"));
+    const { release } = heldUp(node, "get");
+    const store = node.replica.store(alice, { ...versionOf(minted), budgetMs: 100 });
+    await new Promise((resolve) => setImmediate(resolve));
+    node.clock.micros += 100_000;
+    release();
+    expect(await store).toMatchObject(expired);
+    expect(node.store.puts).toHaveLength(1);
+  });
+});
