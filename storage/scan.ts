@@ -40,13 +40,21 @@ export async function scanPage(
 ): Promise<ScanPage> {
   const { found, nextHash } = slotsFrom(parts.keyspace, range, limit);
   for (const { spot } of found) parts.segments.pin(spot.segment);
+  // Kept, not thrown: a promise that rejects while the loop waits for its next turn must find someone listening, and
+  // the segments stay pinned until the last read is done.
+  const failures: unknown[] = [];
+  const keep = (error: unknown): undefined => {
+    failures.push(error);
+  };
   try {
     const entries: Promise<ScanEntry | undefined>[] = [];
     for (const slot of found) {
       if (entries.length % SLICE_KEYS === SLICE_KEYS - 1) await nextTurn(parts.clock);
-      entries.push(Promise.resolve(entryOf(parts, range.partition, slot)));
+      if (failures.length > 0) break;
+      entries.push(entryOf(parts, range.partition, slot).catch(keep));
     }
     const read = await Promise.all(entries);
+    if (failures.length > 0) throw failures[0];
     return { entries: read.filter((entry) => entry !== undefined), nextHash };
   } finally {
     for (const { spot } of found) parts.segments.unpin(spot.segment);
@@ -76,22 +84,16 @@ function slotsFrom(
   return { found, nextHash };
 }
 
-function entryOf(
-  parts: ScanParts,
-  partition: number,
-  slot: FoundSlot,
-): ScanEntry | undefined | Promise<ScanEntry | undefined> {
+/** Rejects for anything but a record that cannot be read. */
+async function entryOf(parts: ScanParts, partition: number, slot: FoundSlot): Promise<ScanEntry | undefined> {
   const { spot, hash, digest, isTombstone } = slot;
-  const onError = (error: unknown): undefined => {
+  try {
+    const found = parts.reader.key(spot, TYPICAL_KEY_BYTES);
+    const key = found instanceof Promise ? await found : found;
+    return { hash, key, digest, isTombstone };
+  } catch (error) {
     if (!(error instanceof CorruptRecordError)) throw error;
     parts.lookup.noteUnreadable({ partition, hash }, spot);
     return undefined;
-  };
-  try {
-    const key = parts.reader.key(spot, TYPICAL_KEY_BYTES);
-    if (key instanceof Promise) return key.then((bytes) => ({ hash, key: bytes, digest, isTombstone }), onError);
-    return { hash, key, digest, isTombstone };
-  } catch (error) {
-    return onError(error);
   }
 }
