@@ -71,10 +71,13 @@ export class Compactor {
   async compactNow(garbageRatio: number): Promise<void> {
     this.#isHurried = true;
     this.#resume?.();
-    while (this.#work !== undefined) await this.#work;
-    this.#work = this.#run(garbageRatio);
-    await this.#work;
-    this.#isHurried = false;
+    try {
+      while (this.#work !== undefined) await this.#work;
+      this.#work = this.#run(garbageRatio);
+      await this.#work;
+    } finally {
+      this.#isHurried = false;
+    }
   }
 
   /** Gives up a compaction under way; resolves when it has left. */
@@ -84,6 +87,7 @@ export class Compactor {
     await this.#work;
   }
 
+  /** Never rejects: nobody waits for one that started by itself. */
   async #run(garbageRatio?: number): Promise<void> {
     // not in the same turn as the event that woke it
     await nextTurn(this.#parts.settings.clock);
@@ -103,11 +107,11 @@ export class Compactor {
   async #round(garbageRatio: number): Promise<boolean> {
     const { health, settings } = this.#parts;
     if (this.#isStopped || health.failure !== undefined) return false;
-    const inputs = await this.#pick(garbageRatio);
-    if (inputs.length === 0) return false;
-    this.#roundStartMs = settings.clock.monotonicMs();
-    this.#pacedBytes = 0;
     try {
+      const inputs = await this.#pick(garbageRatio);
+      if (inputs.length === 0) return false;
+      this.#roundStartMs = settings.clock.monotonicMs();
+      this.#pacedBytes = 0;
       const pace = (copiedBytes: number): Promise<void> => this.#pace(copiedBytes);
       const result = await compactSegments({ ...this.#parts, pace }, inputs);
       this.#tell(result, inputs.length);
