@@ -31,6 +31,13 @@ export function notReady(): Failure {
   });
 }
 
+/** The replica that would coordinate the write has more to do than it can hold. */
+export function overloaded(): Failure {
+  return refused("overloaded", "The owner that takes the write is overloaded; nothing was written. Try again later.", {
+    retryable: true,
+  });
+}
+
 /** A quorum parameter that n replicas cannot meet, or that is no count at all. */
 export function badQuorum(need: Exclude<QuorumNeed, { kind: "need" }>, n: number): Failure {
   const facts = { parameter: need.parameter, value: need.value, n };

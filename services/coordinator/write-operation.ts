@@ -7,7 +7,7 @@ import type { ErrorCode } from "../base/errors.ts";
 import type { CallResult } from "../peers/messages.ts";
 import type { Minted, ReplicaRefusal, ReplicaWriteResult, WriteIntent } from "../replica/contract.ts";
 import type { Failure, Knobs, WriteAnswer } from "./contract.ts";
-import { refused, writeFailure } from "./failures.ts";
+import { overloaded, refused, writeFailure } from "./failures.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
 import { explainOf, writeReports } from "./reports.ts";
 import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
@@ -178,6 +178,9 @@ export class WriteOperation implements FanOutListener {
         return;
       case "object_too_large":
         this.#onEnd(limitFailure("value_too_large", refusal));
+        return;
+      case "overloaded":
+        this.#onEnd(overloaded());
         return;
       case "expired":
         this.#core.onSendingOver();

@@ -64,6 +64,7 @@ export interface ReplicaRefusal {
     | "object_too_large"
     | "corrupt_record"
     | "shutting_down"
+    | "overloaded"
     | "expired";
   readonly detail: string;
   readonly facts?: Readonly<Record<string, unknown>>;

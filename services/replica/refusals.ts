@@ -32,7 +32,7 @@ export function notOwner(location: KeyLocation): ReplicaRefusal {
 export function noTraceRefusalOf(error: unknown): ReplicaRefusal {
   if (error instanceof CorruptRecordError) return refused("corrupt_record", error.message);
   if (error instanceof DiskFullError) return refused("disk_full", error.message);
-  if (error instanceof StoreBusyError) return refused("expired", error.message);
+  if (error instanceof StoreBusyError) return refused("overloaded", error.message);
   if (error instanceof StoreClosedError || error instanceof StoreFailedError) {
     return refused("shutting_down", error.message);
   }

@@ -18,7 +18,7 @@ export class Turns {
   enter(hash: bigint): ReplicaRefusal | "taken" | Promise<void> {
     if (this.#isClosed) return refused("shutting_down", "this node is stopping");
     const turn = this.#mutex.acquire(hash);
-    if (turn === "full") return refused("expired", "too many operations wait for keys that are being written");
+    if (turn === "full") return refused("overloaded", "too many operations wait for keys that are being written");
     this.#insideCount += 1;
     return turn;
   }

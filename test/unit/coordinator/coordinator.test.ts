@@ -37,6 +37,18 @@ describe("a write", () => {
     expect(cluster.node(2).replica.budgets).toEqual([299, 200]);
   });
 
+  test("is refused as overloaded, and applied nowhere, when its replica cannot take it now", async () => {
+    const cluster = new FakeCluster({ nodeCount: 4 });
+    cluster.node(0).replica.storeFault = "overloaded";
+    const overloaded = { code: "overloaded", outcome: "not_applied", retryable: true };
+    expect(await cluster.put(0, "a")).toMatchObject(overloaded);
+    expect(await cluster.delete(0)).toMatchObject(overloaded);
+    expect(cluster.sent).toEqual([]);
+    for (const node of cluster.nodes) node.replica.storeFault = "overloaded";
+    expect(await cluster.put(3, "a")).toMatchObject(overloaded);
+    expect(cluster.nodes.flatMap((node) => node.replica.everStored)).toEqual([]);
+  });
+
   test("is not applied when its replica refuses it for the time it waited", async () => {
     const cluster = new FakeCluster();
     cluster.node(0).replica.storeFault = "expired";

@@ -143,7 +143,7 @@ describe("a store that fails", () => {
   });
 
   test.each([
-    { name: "busy", error: new StoreBusyError(), answer: { kind: "refused", reason: "expired" } },
+    { name: "busy", error: new StoreBusyError(), answer: { kind: "refused", reason: "overloaded" } },
     { name: "closed", error: new StoreClosedError(), answer: { kind: "refused", reason: "shutting_down" } },
     { name: "full", error: new DiskFullError(), answer: { kind: "refused", reason: "disk_full" } },
     { name: "failed", error: new StoreFailedError(), answer: { kind: "failed" } },
