@@ -53,7 +53,10 @@ async function serve(config: Config, log: Log): Promise<void> {
     onFatal: (error) => die(log, "node.failed", error),
   });
   const api = createApiServer({ ...windows, ...apiPartsOf(node) });
-  const address = await api.listen(config.httpAddress);
+  const address = await api.listen(config.httpAddress).catch(async (error: unknown) => {
+    await node.stop();
+    throw error;
+  });
   const { mode, recordCount, durationMs } = node.engine.recovery;
   log.info({
     event: "node.listening",

@@ -1,0 +1,133 @@
+/** What the composition root owes beyond its rooms: the order of a stop, and a start that fails. */
+import { describe, expect, it } from "vitest";
+import { parseBucketName } from "../../../services/base/ids.ts";
+import { GyreNode } from "../../../services/node/node.ts";
+import type { NodeWindows } from "../../../services/node/windows.ts";
+import type { StorageEngine } from "../../../storage/engine.ts";
+import { DiskFullError } from "../../../storage/errors.ts";
+import { type MemoryImage, newMemoryImage, openMemoryEngine } from "../../../storage/memory-engine.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { knobs } from "../../support/fake-cluster.ts";
+import { simDisk } from "../../support/log-store.ts";
+import { seededDraws } from "../../support/seeded.ts";
+import { nodeIdOf } from "../../support/sim-peers.ts";
+import { KeptLog, seededRandom } from "../cluster/cluster-fixtures.ts";
+
+/** One node without peers. */
+class LoneNode {
+  readonly clock: FakeClock = new FakeClock();
+  readonly log: KeptLog = new KeptLog();
+  readonly image: MemoryImage = newMemoryImage();
+  engine: StorageEngine | undefined;
+  listenFailure: Error | undefined;
+
+  start(change: Partial<StorageEngine> = {}): Promise<GyreNode> {
+    return GyreNode.start({
+      config: {
+        nodeId: nodeIdOf("lone"),
+        cluster: "test",
+        dataDir: "",
+        httpAddress: "",
+        peerAddress: "lone:4500",
+        advertiseAddress: "lone:4500",
+        seeds: [],
+        bootstrapExpect: 1,
+        zone: "default",
+        host: "lone",
+        weight: 1,
+        partitionCount: 64,
+        n: 1,
+        r: 1,
+        w: 1,
+        durability: "fsync",
+        secret: undefined,
+        isInsecure: false,
+        logLevel: "info",
+      },
+      windows: this.#windows(),
+      openStore: async () => {
+        const engine = openMemoryEngine({ partitionCount: 64, random: seededDraws(1), image: this.image });
+        this.engine = Object.assign(engine, change);
+        return engine;
+      },
+      onFatal: (error) => {
+        throw error;
+      },
+    });
+  }
+
+  /** The next start, as the store sees it. */
+  nextStart(): StorageEngine["recovery"] {
+    return openMemoryEngine({ partitionCount: 64, random: seededDraws(2), image: this.image }).recovery;
+  }
+
+  #windows(): NodeWindows {
+    const network: NodeWindows["network"] = {
+      listen: async (address) => {
+        if (this.listenFailure !== undefined) throw this.listenFailure;
+        return { address, close: async () => undefined };
+      },
+      dial: () => Promise.reject(new Error("there is nobody")),
+      resolve: async (address) => [address],
+    };
+    return { clock: this.clock, random: seededRandom(1), network, disk: simDisk(), log: this.log };
+  }
+}
+
+const carts = parseBucketName("carts");
+
+async function putOn(node: GyreNode, clock: FakeClock): Promise<string> {
+  if (carts === undefined) throw new Error("carts is a bucket name");
+  const name = { bucket: carts, key: new TextEncoder().encode("alice") };
+  const bytes = new TextEncoder().encode("1");
+  const writing = node.coordinator.put({
+    name,
+    bytes,
+    knobs: knobs(),
+    contentType: "text/plain",
+    context: undefined,
+  });
+  await clock.advance(3_000);
+  return (await writing).kind;
+}
+
+describe("a node that stops", () => {
+  it("leaves a clean store, and no timer", async () => {
+    const lone = new LoneNode();
+    const node = await lone.start();
+    await lone.clock.advance(500);
+    expect(await putOn(node, lone.clock)).toBe("applied");
+    const stopping = node.stop();
+    await lone.clock.advance(500);
+    await stopping;
+    await lone.clock.advance(60_000);
+    expect(lone.clock.plannedCount).toBe(0);
+    expect(lone.nextStart()).toMatchObject({ mode: "clean", isNewActor: false, recordCount: 1 });
+  });
+
+  it("does not call the stop clean while its actor is in doubt: the next start draws another one", async () => {
+    const lone = new LoneNode();
+    const full = (): Promise<void> => Promise.reject(new DiskFullError());
+    const node = await lone.start({ isSuspect: () => true, renewActor: full });
+    await lone.clock.advance(500);
+    expect(await putOn(node, lone.clock)).not.toBe("applied");
+    expect(lone.log.lines.map((line) => line.event)).toContain("replica.actor-in-doubt");
+    const stopping = node.stop();
+    await lone.clock.advance(500);
+    await stopping;
+    expect(lone.nextStart()).toMatchObject({ mode: "unclean", isNewActor: true });
+  });
+});
+
+describe("a node that cannot start", () => {
+  it("stops what it has started, leaves a clean store, and says why", async () => {
+    const lone = new LoneNode();
+    lone.listenFailure = new Error("the address is taken");
+    const starting = lone.start().catch((error: unknown) => error);
+    await lone.clock.advance(500);
+    expect(await starting).toBe(lone.listenFailure);
+    await lone.clock.advance(60_000);
+    expect(lone.clock.plannedCount).toBe(0);
+    expect(lone.nextStart().mode).toBe("clean");
+  });
+});
