@@ -1,5 +1,6 @@
 /** What a replica does with work that has waited too long: nothing, at any step at which it may have waited. */
 import { describe, expect, test } from "vitest";
+import { MAX_KEY_WAITERS } from "../../../services/base/limits.ts";
 import type { Minted } from "../../../services/replica/contract.ts";
 import {
   locationOf,
@@ -58,6 +59,18 @@ describe("work whose time is up", () => {
       expect(node.store.calls).toEqual(call === "get" ? ["get"] : ["get", "lease"]);
     },
   );
+
+  test("is not even begun when too many wait for their keys already: that is refused as overloaded", async () => {
+    const node = replicaFixture({ seed: 1 });
+    await node.replica.prepare();
+    const { release } = heldUp(node, "put");
+    const version = versionOf((await writeTo(replicaFixture({ seed: 2 }), alice, putOf("elsewhere"))).minted);
+    const waiting = Array.from({ length: MAX_KEY_WAITERS + 1 }, () => node.replica.store(alice, version));
+    expect(await node.replica.store(alice, version)).toMatchObject({ kind: "refused", reason: "overloaded" });
+    release();
+    const kinds = new Set((await Promise.all(waiting)).map((result) => result.kind));
+    expect(kinds).toEqual(new Set(["stored"]));
+  });
 
   test("while a version is read to be merged stores nothing", async () => {
     const [node, other] = [replicaFixture({ seed: 1 }), replicaFixture({ seed: 2 })];
