@@ -32,7 +32,8 @@ export function tailVerdictOf(scanned: ScannedSegment, requiredSeq: number): Tai
   for (const gap of scanned.gaps) {
     const lastSeq = seqOf(scanned.records[gap.recordsBefore - 1]);
     const nextSeq = seqOf(scanned.records[gap.recordsBefore]);
-    const isMidLog = nextSeq !== 0 && nextSeq <= requiredSeq;
+    // the next record is known to have been durable, or the last one that is known to have been lies in the gap
+    const isMidLog = nextSeq !== 0 && (nextSeq <= requiredSeq || lastDurable(skipped, lastSeq) < requiredSeq);
     const wasDurable = gap.damaged !== undefined && gap.damaged.seq <= requiredSeq;
     if (isMidLog || wasDurable) {
       skipped.push(gap);

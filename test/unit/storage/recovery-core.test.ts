@@ -124,6 +124,15 @@ describe("a segment of the records 1, 2, 3, 4", () => {
       loss: partitions(2),
     },
     {
+      title: "bad header in the last durable record: skipped, all suspect, and the record behind it is kept",
+      damage: spoilHeader(3),
+      required: 3,
+      kept: 3,
+      skipped: 1,
+      isCut: false,
+      loss: all,
+    },
+    {
       title: "bad record before records that were never durable: a torn group",
       damage: spoilHeader(3),
       required: 2,
