@@ -88,6 +88,7 @@ export async function compactSegments(parts: CompactionParts, inputs: readonly S
     const dropped = await droppableTombstones(parts, runs);
     await copyLive(parts, { runs, writer, dropped });
     const outputs = await writer.finish();
+    if (parts.settings.durability === "os") await syncUnsealed(parts, outputs);
     stage = "committing";
     await commit(parts, inputs, outputs);
     stage = "committed";
@@ -160,6 +161,32 @@ function proved(window: InputWindow, segment: Segment, record: EntryFacts): Retu
 
 function asCorruptInput(error: unknown, segment: Segment, record: EntryFacts): unknown {
   return error instanceof CorruptRecordError ? new CorruptInputError(segment, record, { cause: error }) : error;
+}
+
+/**
+ * A record that was left out because a newer one took its place may be the only durable one of its key: the newer one
+ * becomes durable first. A failed fdatasync is final, as everywhere.
+ */
+async function syncUnsealed(parts: CompactionParts, outputs: readonly CompactionOutput[]): Promise<void> {
+  const { segments, settings, health } = parts;
+  const made = new Set(outputs.map((output) => output.target.segment));
+  const unsealed = [...segments.all()].filter((segment) => !segment.isSealed && !made.has(segment));
+  for (const segment of unsealed) segments.pin(segment);
+  try {
+    for (const segment of unsealed) {
+      if (segments.get(segment.id) !== segment) continue;
+      const file = await settings.disk.open(segmentPath(segment.id), "read-write");
+      try {
+        await file.fdatasync();
+      } catch (error) {
+        throw health.fail(error);
+      } finally {
+        await file.close();
+      }
+    }
+  } finally {
+    for (const segment of unsealed) segments.unpin(segment);
+  }
 }
 
 async function commit(

@@ -115,9 +115,9 @@ async function report(parts: RecoveryParts, tail: JudgedTail): Promise<void> {
   const { findings, settings } = parts;
   const { scanned, verdict, id } = tail;
   findings.loss = joinLoss(findings.loss, verdict.loss);
-  // in this mode acknowledged writes were never more than handed to the operating system
-  const isLazy = scanned.header.kind === "segment" && scanned.header.durability === "os";
-  if (isLazy && scanned.records.length > 0) findings.loss = { kind: "all" };
+  // in this mode acknowledged writes were never more than handed to the operating system, and all of them may be gone
+  const { durability } = scanned.header.kind === "segment" ? scanned.header : settings;
+  if (durability === "os") findings.loss = { kind: "all" };
   findings.corruptRecordCount += verdict.skipped.length;
   findings.truncatedBytes += verdict.cutBytes;
   for (const { identity } of scanned.records) findings.highestSeq = Math.max(findings.highestSeq, identity.seq);
