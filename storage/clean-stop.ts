@@ -1,37 +1,48 @@
 /**
  * Whether the last stop was in order: CLEAN is believed only if every fact in it agrees with what is on disk, for a
- * copied or left-over marker lies (reliability notes §3.7).
+ * copied or left-over marker lies (reliability notes §3.7). One that speaks of this store and does not agree says that
+ * the disk has lost something since.
  * Must never be believed in part.
  */
+import { StoreUnusableError } from "./errors.ts";
 import { bufferOver } from "./format/bytes.ts";
 import { fileSeed } from "./format/checksum.ts";
 import { type CleanFacts, decodeCleanMarker, encodeCleanMarker } from "./format/clean-marker.ts";
 import { decodeIdentity, RECORD_HEADER_BYTES } from "./format/record.ts";
 import type { LoadedManifest } from "./manifest.ts";
 import { type Disk, DiskError } from "./ports.ts";
-import { CLEAN_PATH, segmentPath } from "./store-paths.ts";
-import { readWhole, replaceWhole, unlinkIfThere } from "./whole-file.ts";
+import { CLEAN_PATH, manifestPath, segmentPath } from "./store-paths.ts";
+import { isUnreadable, readWhole, replaceWhole, unlinkIfThere } from "./whole-file.ts";
+
+/** What CLEAN says, judged by the disk. */
+export type CleanStop =
+  | { readonly kind: "none" }
+  /** the store was closed in order, and is not any more what was closed: its index files tell of records that may be gone */
+  | { readonly kind: "contradicted" }
+  | { readonly kind: "clean"; readonly facts: CleanFacts };
 
 /** longest key, and the header before it */
 const IDENTITY_BYTES: number = RECORD_HEADER_BYTES + 2048;
 
-/** The facts of the last clean stop, or undefined when there was none that can be believed. */
-export async function cleanStopOf(disk: Disk, loaded: LoadedManifest): Promise<CleanFacts | undefined> {
-  if (!(await disk.exists(CLEAN_PATH))) return undefined;
-  const marker = decodeCleanMarker(await readWhole(disk, CLEAN_PATH));
-  if (marker.kind === "corrupt") return undefined;
-  const { facts } = marker;
+/** How the store was stopped. Throws StoreUnusableError when its manifest has lost edits since, or `DiskError`. */
+export async function cleanStopOf(disk: Disk, loaded: LoadedManifest): Promise<CleanStop> {
+  const facts = await factsOf(disk);
+  if (facts === undefined || facts.storeId !== bufferOver(loaded.storeId).toString("hex")) return { kind: "none" };
+  if (facts.manifestNumber === loaded.number && facts.manifestBytes > loaded.goodBytes) {
+    throw new StoreUnusableError(
+      `${manifestPath(loaded.number)} is damaged at byte ${loaded.goodBytes}: it was whole when the store was closed. ` +
+        `Restore a backup of the whole directory, or move it aside and start the node empty, so that it is filled ` +
+        `again from its peers.`,
+    );
+  }
   const isThisManifest =
-    facts.storeId === bufferOver(loaded.storeId).toString("hex") &&
     facts.actor === loaded.state.actor &&
     facts.manifestNumber === loaded.number &&
     facts.manifestBytes === loaded.goodBytes &&
     loaded.tornBytes === 0;
-  if (!isThisManifest) return undefined;
-  for (const [segment, sealed] of loaded.state.segments) {
-    if (sealed === undefined || (await sizeOf(disk, segmentPath(segment))) !== sealed.sizeBytes) return undefined;
-  }
-  return (await isLastRecordThere(disk, loaded, facts)) ? facts : undefined;
+  const isWhole =
+    isThisManifest && (await areSegmentsWhole(disk, loaded)) && (await isLastRecordThere(disk, loaded, facts));
+  return isWhole ? { kind: "clean", facts } : { kind: "contradicted" };
 }
 
 /** Writes CLEAN, durably. Throws `DiskError`. */
@@ -39,11 +50,32 @@ export async function markCleanStop(disk: Disk, facts: CleanFacts): Promise<void
   await replaceWhole(disk, CLEAN_PATH, [encodeCleanMarker(facts)]);
 }
 
-/** Removes CLEAN, durably: before the first append, so that it can never speak for a store that went on. */
+/**
+ * Removes CLEAN, durably. It names a manifest by number, so that it cannot speak for a store that went on: this may wait
+ * until nothing can refuse the start any more.
+ */
 export async function forgetCleanStop(disk: Disk): Promise<void> {
   if (!(await disk.exists(CLEAN_PATH))) return;
   await unlinkIfThere(disk, CLEAN_PATH);
   await disk.fsyncDirectory("");
+}
+
+async function factsOf(disk: Disk): Promise<CleanFacts | undefined> {
+  if (!(await disk.exists(CLEAN_PATH))) return undefined;
+  try {
+    const marker = decodeCleanMarker(await readWhole(disk, CLEAN_PATH));
+    return marker.kind === "clean" ? marker.facts : undefined;
+  } catch (error) {
+    if (isUnreadable(error)) return undefined;
+    throw error;
+  }
+}
+
+async function areSegmentsWhole(disk: Disk, loaded: LoadedManifest): Promise<boolean> {
+  for (const [segment, sealed] of loaded.state.segments) {
+    if (sealed === undefined || (await sizeOf(disk, segmentPath(segment))) !== sealed.sizeBytes) return false;
+  }
+  return true;
 }
 
 /** A disk that lied about its last writes shows here: the last record is not where it was. */
@@ -57,6 +89,9 @@ async function isLastRecordThere(disk: Disk, loaded: LoadedManifest, facts: Clea
     const segmentSeed = fileSeed(loaded.storeId, "segment", facts.lastSegment);
     const record = decodeIdentity(bytes.subarray(0, count), 0, { segmentSeed, offset: facts.lastOffset });
     return record.kind === "identity" && record.seq === facts.lastSeq;
+  } catch (error) {
+    if (isUnreadable(error)) return false;
+    throw error;
   } finally {
     await file.close();
   }

@@ -20,6 +20,8 @@ export interface RecoveryParts {
   readonly manifest: Manifest;
   readonly segments: SegmentSet;
   readonly findings: RecoveryFindings;
+  /** false when the disk has lost something that was closed in order: index files may tell of records that are gone */
+  readonly areIndexFilesTrusted: boolean;
 }
 
 /** Nothing found yet. */

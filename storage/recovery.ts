@@ -8,7 +8,7 @@ import { cleanStopOf, forgetCleanStop } from "./clean-stop.ts";
 import type { RecoveryReport } from "./engine.ts";
 import { StoreUnusableError } from "./errors.ts";
 import type { CleanFacts } from "./format/clean-marker.ts";
-import type { SealedFacts } from "./format/manifest-edit.ts";
+import type { ManifestChange, SealedFacts } from "./format/manifest-edit.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
 import { type IndexRun, loadRuns } from "./index-loader.ts";
 import { Keyspace } from "./keyspace.ts";
@@ -58,16 +58,20 @@ export async function recoverStore(asked: LogSettings, health: StoreHealth): Pro
   const loaded = await loadManifest(asked.disk);
   const settings = loaded === undefined ? asked : { ...asked, partitionCount: loaded.partitionCount };
   if (loaded !== undefined) await refuseNewerSegments(settings.disk, loaded);
-  const clean = loaded === undefined ? undefined : await cleanStopOf(settings.disk, loaded);
+  const stop = loaded === undefined ? undefined : await cleanStopOf(settings.disk, loaded);
+  const clean = stop?.kind === "clean" ? stop.facts : undefined;
   const mode = loaded === undefined ? "fresh" : clean === undefined ? "unclean" : "clean";
-  await forgetCleanStop(settings.disk);
   const manifest =
     loaded === undefined ? await makeStore(settings, health) : await reopen(settings, health, { loaded, mode });
+  const areIndexFilesTrusted = stop?.kind !== "contradicted";
+  // a marker that was contradicted is kept until what is gone is known, durably
+  if (areIndexFilesTrusted) await forgetCleanStop(settings.disk);
   const segments = new SegmentSet(settings.disk, settings.openSegmentFiles);
   const findings = emptyFindings();
-  const parts: RecoveryParts = { settings, manifest, segments, findings };
+  const parts: RecoveryParts = { settings, manifest, segments, findings, areIndexFilesTrusted };
   const runs = await recoverSegments(parts);
   const isLossy = await markLoss(parts, mode);
+  if (!areIndexFilesTrusted) await forgetCleanStop(settings.disk);
   const keyspace = new Keyspace(segments, settings.partitionCount);
   const reader = new RecordReader(segments, settings);
   const recordCount = await loadRuns(runs, { keyspace, reader, clock: settings.clock });
@@ -127,10 +131,34 @@ async function reopen(
 ): Promise<Manifest> {
   const { loaded, mode } = found;
   const { state } = loaded;
+  const changes: ManifestChange[] = loaded.tornBytes === 0 ? [] : await keepOrphans(settings, loaded);
   const taken = [...state.pastActors, state.actor];
   const actor = drawActor(settings.random, taken);
   // durable before anything is read: a dot of the old actor may have been lost with the tail
-  return Manifest.open(manifestContext(settings, health), loaded, mode === "clean" ? [] : [{ kind: "actor", actor }]);
+  if (mode !== "clean") changes.push({ kind: "actor", actor });
+  return Manifest.open(manifestContext(settings, health), loaded, changes);
+}
+
+/**
+ * An edit that was torn never counted; one that is rotten did, and what it named may be the only copies. The two cannot be
+ * told apart: segments that no edit names are put in quarantine, before a new manifest makes the torn one forgotten,
+ * and their ids are not used again.
+ */
+async function keepOrphans({ disk, log }: LogSettings, loaded: LoadedManifest): Promise<ManifestChange[]> {
+  let nextSegment = loaded.state.nextSegment;
+  await disk.makeDirectory(QUARANTINE_DIRECTORY);
+  let hasMoved = false;
+  for (const name of await disk.list(SEGMENTS_DIRECTORY)) {
+    const parsed = parseSegmentName(name);
+    if (parsed?.kind !== "log" || loaded.state.segments.has(parsed.segment)) continue;
+    log.warn({ event: "storage.segment-quarantined", segment: parsed.segment });
+    await disk.rename(`${SEGMENTS_DIRECTORY}/${name}`, `${QUARANTINE_DIRECTORY}/${name}`);
+    nextSegment = Math.max(nextSegment, parsed.segment + 1);
+    hasMoved = true;
+  }
+  if (!hasMoved) return [];
+  for (const directory of [QUARANTINE_DIRECTORY, SEGMENTS_DIRECTORY]) await disk.fsyncDirectory(directory);
+  return [{ kind: "ids", nextSegment }];
 }
 
 function manifestContext(

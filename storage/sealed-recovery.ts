@@ -38,7 +38,8 @@ export async function recoverSealed(parts: RecoveryParts, sealed: SealedFacts): 
     const sizeBytes = await file.size();
     // cut by a verdict that a crash overtook: the manifest knows the length that counts
     if (sizeBytes > sealed.sizeBytes) await cut(file, sealed.sizeBytes);
-    const entries = sizeBytes < sealed.sizeBytes ? undefined : await indexEntriesOf(parts, sealed);
+    const mustScan = sizeBytes < sealed.sizeBytes || !parts.areIndexFilesTrusted;
+    const entries = mustScan ? undefined : await indexEntriesOf(parts, sealed);
     return { segment, entries: entries ?? (await scanSealed(parts, file, segment)) };
   } finally {
     await file.close();

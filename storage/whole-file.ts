@@ -10,6 +10,11 @@ export function isDiskFull(error: unknown): boolean {
   return error instanceof DiskError && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }
 
+/** Whether an error says that the device cannot give these bytes back: a retry will not help, others may be intact. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof DiskError && error.code === "EIO";
+}
+
 /** Writes all bytes, however few each call takes. Throws `DiskError`; then any part may have been written. */
 export async function writeFully(file: DiskFile, bytes: Uint8Array, position: number): Promise<void> {
   let written = await file.write([bytes], position);

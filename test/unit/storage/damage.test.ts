@@ -7,9 +7,10 @@ import type { SimDisk } from "../../sim/sim-disk.ts";
 import { type LogStart, openTiny, simDisk, TINY_GARBAGE } from "../../support/log-store.ts";
 import { seededDraws } from "../../support/seeded.ts";
 import { nthAddress, settle, valueOf, writeOf } from "../../support/storage-fixtures.ts";
-import { manifestOf } from "../../support/store-surgery.ts";
+import { manifestOf, recordOf, segmentPaths } from "../../support/store-surgery.ts";
 
 const DROP = { pages: "dropped", names: "dropped" } as const;
+const ROOMY = { segmentBytes: 8192 };
 const ONE_MANIFEST = { manifestBytes: 1e6 };
 const TEN = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
@@ -68,6 +69,45 @@ describe("the manifest", () => {
     const changes = Array.from({ length: MAX_EDIT_BYTES / 9 + 1 }, () => ({ kind: "lease", through: 1 }) as const);
     expect(() => encodeEdit(changes, { manifestSeed: 1, offset: 48 })).toThrow("an edit is never longer");
   });
+
+  test("whose last edit is rotten costs no copy: segments that it named are put in quarantine", async () => {
+    const disk = simDisk();
+    const engine = await worn(disk, ONE_MANIFEST);
+    const before = segmentPaths(disk);
+    await engine.compact(TINY_GARBAGE);
+    await settle();
+    const rotten = disk.crash(DROP);
+    const path = manifestOf(rotten);
+    rotten.flipBit(path, { offset: rotten.peek(path).length - 12, bit: 1 });
+    const made = segmentPaths(rotten).filter((name) => !before.includes(name));
+    expect(made.length).toBeGreaterThan(0);
+    const kept = new Map(made.map((name) => [name.replace("segments", "quarantine"), Buffer.from(rotten.peek(name))]));
+    const again = await open(rotten, ONE_MANIFEST);
+    expect(again.suspectPartitions()).toEqual([0, 1, 2, 3]);
+    await again.put(writeOf(nthAddress(7), 30));
+    for (const [name, bytes] of kept) {
+      expect(Buffer.from(rotten.peek(name)).equals(bytes)).toBe(true);
+      expect(rotten.paths()).not.toContain(name.replace("quarantine", "segments"));
+    }
+  });
+
+  test("that is shorter than it was when the store was closed is refused, and nothing is changed", async () => {
+    const disk = simDisk();
+    const engine = await worn(disk, ONE_MANIFEST);
+    await engine.close();
+    const path = manifestOf(disk);
+    const size = disk.peek(path).length;
+    for (const damage of [
+      (image: SimDisk) => image.flipBit(path, { offset: size - 12, bit: 1 }),
+      (image: SimDisk) => image.resize(path, size - 8),
+    ]) {
+      const rotten = disk.copy();
+      damage(rotten);
+      const before = rotten.fingerprint();
+      await expect(open(rotten, ONE_MANIFEST)).rejects.toMatchObject({ code: "STORE_UNUSABLE" });
+      expect(rotten.fingerprint()).toBe(before);
+    }
+  });
 });
 
 describe("compaction", () => {
@@ -91,4 +131,108 @@ describe("compaction", () => {
     expect(await outcomesOf(again, SIX)).toEqual(NEWEST);
     expect(again.suspectPartitions()).toEqual([]);
   });
+});
+
+describe("in durability `os`", () => {
+  const lazy = { durability: "os" } as const;
+
+  test("a power loss that leaves nothing of the open segment makes everything suspect", async () => {
+    const disk = simDisk();
+    const engine = await open(disk, lazy);
+    await engine.put(writeOf(nthAddress(1), 1, 100));
+    const again = await open(disk.crash(DROP), lazy);
+    expect(await outcomeOf(again, 1)).toBe("absent");
+    expect(again.suspectPartitions()).toEqual([0, 1, 2, 3]);
+  });
+
+  test("compaction removes a durable version only when the newer one is durable as well", async () => {
+    const disk = simDisk();
+    let engine = await open(disk, lazy);
+    for (const n of [1, 2, 3, 4]) await engine.put(writeOf(nthAddress(n), n, 100));
+    await engine.close();
+    engine = await open(disk, lazy);
+    for (const n of [1, 2, 3, 4]) await engine.put(writeOf(nthAddress(n), 10 + n, 100));
+    await engine.compact(TINY_GARBAGE);
+    await settle();
+    const again = await open(disk.crash(DROP), lazy);
+    expect(await outcomesOf(again, [1, 2, 3, 4])).toEqual([11, 12, 13, 14].map((serial) => textOf(serial, 100)));
+  });
+
+  test("a failed fdatasync before the commit of a compaction fails the store", async () => {
+    const disk = simDisk();
+    const engine = await worn(disk, lazy);
+    const active = segmentPaths(disk).slice(-2);
+    for (const path of active) disk.inject({ on: ["fdatasync"], path, code: "EIO" });
+    await engine.compact(TINY_GARBAGE);
+    expect(engine.failure).toMatchObject({ code: "STORE_FAILED" });
+  });
+});
+
+describe("an open segment", () => {
+  test("with a rotten header in the last record known to be durable keeps the intact record behind it", async () => {
+    const disk = simDisk();
+    const engine = await open(disk, ROOMY);
+    for (const n of [1, 2, 3]) await engine.put(writeOf(nthAddress(n), n, 50));
+    const { path, offset } = recordOf(disk, nthAddress(2).key);
+    const rotten = disk.crash(DROP);
+    rotten.flipBit(path, { offset: offset + 9, bit: 0 });
+    const again = await open(rotten, ROOMY);
+    expect(await outcomesOf(again, [1, 2, 3])).toEqual([textOf(1, 50), "absent", textOf(3, 50)]);
+    expect(again.suspectPartitions()).toEqual([0, 1, 2, 3]);
+  });
+});
+
+describe("a clean stop that the disk contradicts", () => {
+  /** A store closed in order whose last segment has then lost its end, while its index file has not. */
+  async function shortened(): Promise<SimDisk> {
+    const disk = simDisk();
+    const engine = await open(disk, ROOMY);
+    for (const n of TEN) await engine.put(writeOf(nthAddress(n), n, 50));
+    await engine.close();
+    const [path = ""] = segmentPaths(disk).slice(-1);
+    disk.poke(path, disk.peek(path).length - 300, new Uint8Array(300));
+    return disk;
+  }
+
+  test("is looked into without index files: what is gone is suspect, and not claimed", async () => {
+    const disk = await shortened();
+    const engine = await open(disk, ROOMY);
+    expect(engine.recovery).toMatchObject({ mode: "unclean", isNewActor: true });
+    expect(engine.suspectPartitions()).toEqual([0, 1, 2, 3]);
+    expect(engine.digestOf(nthAddress(9))).toBe(0n);
+    expect(await outcomesOf(engine, [0, 9])).toEqual([textOf(0, 50), "absent"]);
+    expect(disk.paths()).not.toContain("CLEAN");
+  });
+
+  test("is not forgotten when the start that found it is cut short", async () => {
+    const disk = await shortened();
+    const calls: number[] = [];
+    const probe = disk.copy();
+    probe.duringOperation = (n) => calls.push(n);
+    await open(probe, ROOMY);
+    for (const call of calls) {
+      const image = disk.copy();
+      image.beforeOperation = (n) => (n === call ? "cut" : undefined);
+      const cut = new Promise<void>((resolve) => {
+        image.onCut = resolve;
+      });
+      void open(image, ROOMY).catch(() => undefined);
+      await cut;
+      const engine = await open(image.crash(DROP), ROOMY);
+      expect({ call, suspects: engine.suspectPartitions() }).toEqual({ call, suspects: [0, 1, 2, 3] });
+    }
+  });
+});
+
+test("a start that the disk refuses for lack of space does not make a clean stop unclean", async () => {
+  const disk = simDisk();
+  const engine = await worn(disk);
+  await engine.close();
+  for (const path of ["MANIFEST", "CURRENT"]) {
+    const full = disk.copy();
+    const heal = full.inject({ on: ["write"], path, code: "ENOSPC" });
+    await expect(open(full)).rejects.toMatchObject({ code: "ENOSPC" });
+    heal();
+    expect((await open(full)).recovery).toMatchObject({ mode: "clean", isNewActor: false });
+  }
 });
