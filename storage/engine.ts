@@ -103,6 +103,7 @@ export interface StorageEngine {
   /**
    * The newest durable record, or undefined. Returns at once when the bytes are believed cached, a promise otherwise.
    * Throws (or rejects with) CorruptRecordError when the stored bytes fail their checksum: an error is not an absence.
+   * StoreClosedError from the call of `close` on, of a scan as well.
    */
   get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined>;
   /**

@@ -44,6 +44,9 @@ class OpenLogEngine implements LogEngine {
   readonly #partitionBits: number;
   readonly #emptyTree: MerkleTree;
   #closing: Promise<void> | undefined;
+  /** reads under way through the thread pool: a closing store waits for them, for they may find damage */
+  #readCount = 0;
+  #whenRead: (() => void) | undefined;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -79,7 +82,9 @@ class OpenLogEngine implements LogEngine {
   }
 
   get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined> {
-    return this.#parts.lookup.get(address);
+    if (this.#closing !== undefined) throw new StoreClosedError();
+    const found = this.#parts.lookup.get(address);
+    return found instanceof Promise ? this.#counted(found) : found;
   }
 
   put(request: PutRequest): Promise<void> {
@@ -100,11 +105,12 @@ class OpenLogEngine implements LogEngine {
   }
 
   scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
+    if (this.#closing !== undefined) return Promise.reject(new StoreClosedError());
     assert(Number.isInteger(limit) && limit >= 1, "limit: ≥ 1");
     const { settings } = this.#parts;
     const lowest = BigInt(partition) << BigInt(64 - this.#partitionBits);
     const range = { partition, fromHash: fromHash > lowest ? fromHash : lowest };
-    return scanPage({ ...this.#parts, clock: settings.clock }, range, limit);
+    return this.#counted(scanPage({ ...this.#parts, clock: settings.clock }, range, limit));
   }
 
   merkleRoot(partition: number): bigint {
@@ -196,8 +202,27 @@ class OpenLogEngine implements LogEngine {
   }
 
   close({ isClean = true }: { readonly isClean?: boolean } = {}): Promise<void> {
-    this.#closing ??= this.#parts.close(isClean);
+    this.#closing ??= this.#close(isClean);
     return this.#closing;
+  }
+
+  async #close(isClean: boolean): Promise<void> {
+    if (this.#readCount > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenRead = resolve;
+      });
+    }
+    await this.#parts.close(isClean);
+  }
+
+  #counted<T>(read: Promise<T>): Promise<T> {
+    this.#readCount += 1;
+    const done = (): void => {
+      this.#readCount -= 1;
+      if (this.#readCount === 0) this.#whenRead?.();
+    };
+    read.then(done, done);
+    return read;
   }
 
   #assertOpen(): void {

@@ -112,6 +112,7 @@ class MemoryEngine implements StorageEngine {
   }
 
   get(address: KeyAddress): StoredRecord | undefined {
+    if (this.#isClosed) throw new StoreClosedError();
     const found = this.#partition(address.partition).get(nameOf(address));
     if (found === undefined) return undefined;
     return { value: found.value.slice(), digest: found.digest, isTombstone: found.isTombstone };
@@ -140,6 +141,7 @@ class MemoryEngine implements StorageEngine {
   }
 
   async scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
+    if (this.#isClosed) throw new StoreClosedError();
     assert(limit >= 1, "limit: at least 1");
     const rest = this.#sorted(partition).filter((entry) => entry.hash >= fromHash);
     let end = Math.min(limit, rest.length);

@@ -82,13 +82,7 @@ export class SegmentSet {
   /** Takes a segment out; resolves when no reader holds it any more and its file is closed, so that it may be unlinked. */
   async remove(segment: Segment): Promise<void> {
     this.#segments.delete(segment.id);
-    if (segment.pinCount > 0) {
-      await new Promise<void>((resolve) => {
-        segment.whenFree = resolve;
-      });
-    }
-    if (segment.opening !== undefined) await segment.opening.catch(() => undefined);
-    await this.#close(segment);
+    await this.#closeWhenFree(segment);
   }
 
   /** Keeps a segment's bytes readable until `unpin`. */
@@ -116,9 +110,19 @@ export class SegmentSet {
     return segment.opening;
   }
 
-  /** Closes every file. */
+  /** Closes every file once nobody reads it. Nobody may pin a segment any more. */
   async closeAll(): Promise<void> {
-    for (const segment of this.#segments.values()) await this.#close(segment);
+    for (const segment of this.#segments.values()) await this.#closeWhenFree(segment);
+  }
+
+  async #closeWhenFree(segment: Segment): Promise<void> {
+    if (segment.pinCount > 0) {
+      await new Promise<void>((resolve) => {
+        segment.whenFree = resolve;
+      });
+    }
+    if (segment.opening !== undefined) await segment.opening.catch(() => undefined);
+    await this.#close(segment);
   }
 
   async #open(segment: Segment): Promise<DiskFile> {

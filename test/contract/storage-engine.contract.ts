@@ -340,7 +340,7 @@ export function storageEngineContract(
       expect(await engine.get(nthAddress(99))).toBeUndefined();
     });
 
-    test("is idempotent, and a closed store takes nothing more", async () => {
+    test("is idempotent, and a closed store takes and gives nothing more", async () => {
       await Promise.all([engine.close(), engine.close()]);
       await engine.close();
       for (const attempt of [
@@ -348,6 +348,8 @@ export function storageEngineContract(
         () => engine.leaseCounters(5),
         () => engine.writeDocument("d", new Uint8Array(1)),
         () => engine.renewActor(),
+        async () => engine.get(nthAddress(1)),
+        () => engine.scan(0, 0n, 1),
       ]) {
         await expect(attempt()).rejects.toMatchObject({ code: "STORE_CLOSED" });
       }
