@@ -75,7 +75,7 @@ function assemble(foundation: Foundation): EngineParts {
   const { settings, health, store, documents } = foundation;
   const { manifest, segments, keyspace, reader, lastSeq } = store;
   const suspicion = new Suspicion(manifest);
-  const queue = new WriteQueue(settings.queueBytes);
+  const queue = new WriteQueue({ bytes: settings.queueBytes, records: settings.queueRecords });
   const judge = new HashJudge({ keyspace, reader, queue, segments });
   const publisher = new RecordPublisher(keyspace, judge);
   const lookup = new KeyLookup({ keyspace, reader, segments, suspicion, log: settings.log });

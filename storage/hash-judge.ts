@@ -40,10 +40,9 @@ export class HashJudge {
     const { partition, hash } = request.address;
     const { address } = request;
     const key = bufferOver(address.key);
-    for (const write of this.#queue.withHash(partition, hash)) {
-      // one that is still being judged may turn out to share it: then so does this one
-      if (write.sharesHash !== false || !key.equals(write.request.address.key)) return true;
-    }
+    const newest = this.#queue.newestOf(hash);
+    // one that is still being judged may turn out to share it: then so does this one
+    if (newest !== undefined && (newest.sharesHash !== false || !key.equals(newest.request.address.key))) return true;
     const table = this.#keyspace.table(partition);
     const slot = table === undefined ? -1 : table.find(hash);
     if (table === undefined || slot < 0) return false;

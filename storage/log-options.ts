@@ -21,8 +21,9 @@ export interface LogLimits {
   /** bytes and records written at once */
   readonly groupBytes: number;
   readonly groupRecords: number;
-  /** bytes of writes accepted and not yet durable; beyond, a put is refused with StoreBusyError */
+  /** bytes and number of writes accepted and not yet durable; beyond, a put is refused with StoreBusyError */
   readonly queueBytes: number;
+  readonly queueRecords: number;
   /** sealed segments whose files are kept open */
   readonly openSegmentFiles: number;
   /** reads in the thread pool at a time; one of its (usually four) threads is left to the writer */
@@ -85,6 +86,7 @@ export const defaultLogLimits: LogLimits = {
   groupBytes: 4 * MIB,
   groupRecords: 1024,
   queueBytes: 64 * MIB,
+  queueRecords: 65_536,
   openSegmentFiles: 256,
   poolReads: 3,
   idleMarkMs: 100,
@@ -110,6 +112,7 @@ export function settingsOf(options: LogEngineOptions): LogSettings {
   );
   assert(settings.segmentBytes % 8 === 0 && settings.segmentBytes <= 2 ** 31, "segmentBytes: a multiple of 8, ≤ 2 GiB");
   assert(settings.groupBytes >= 1 && settings.groupRecords >= 1 && settings.idBlock >= 1, "group bounds: ≥ 1");
+  assert(settings.queueBytes >= 1 && settings.queueRecords >= 1, "queue bounds: ≥ 1");
   assert(settings.openSegmentFiles >= 1 && settings.poolReads >= 1, "open files and pool reads: ≥ 1");
   assert(settings.compactionInputs >= 1 && settings.compactionSliceRecords >= 1, "compaction bounds: ≥ 1");
   assert(settings.garbageSegments >= 0, "garbageSegments: ≥ 0");

@@ -16,6 +16,8 @@ export interface PendingWrite {
   sharesHash: boolean | undefined;
   /** resolves when `sharesHash` is known */
   judged: Promise<void> | undefined;
+  /** kept by the queue while this is the newest of its hash: how many of that hash are unsettled */
+  crowd: number;
   /** set when its record is laid out */
   seq: number;
   offset: number;
@@ -33,6 +35,7 @@ export function pendingWriteOf(
     reject: settle.reject,
     sharesHash: undefined,
     judged: undefined,
+    crowd: 0,
     seq: 0,
     offset: 0,
   };

@@ -1,29 +1,35 @@
 /**
  * Writes that are accepted and not yet answered, in the order of their calls: those that wait, and those that are
- * being written. Bounded in bytes. Answers fast whether any of them may have a given hash.
+ * being written. Bounded in bytes and in number. Knows the newest write of each hash, at constant cost.
  * Must never reorder.
  */
 import type { PendingWrite } from "./pending-write.ts";
-import { lowWord, splitU64, words } from "./words.ts";
+import { highWord, lowWord, splitU64, words } from "./words.ts";
 
-const FILTER_SLOTS = 65_536;
 /** slots of taken writes that are not worth moving the others for */
 const SMALL_GAP = 1024;
 
+/** Bounds of all unsettled writes. */
+export interface QueueBounds {
+  readonly bytes: number;
+  readonly records: number;
+}
+
 /** The queue. */
 export class WriteQueue {
-  readonly #maxBytes: number;
+  readonly #bounds: QueueBounds;
   /** slots before `#head` are empty: what was taken must not be kept alive by those behind it */
   #waiting: (PendingWrite | undefined)[] = [];
   #head = 0;
   /** taken, not settled; few and short-lived */
   readonly #underWay = new Set<readonly PendingWrite[]>();
   #bytes = 0;
-  /** how many unsettled writes have a hash with these low 16 bits */
-  readonly #filter = new Uint32Array(FILTER_SLOTS);
+  #count = 0;
+  /** by `bucketOf` the hash: the newest write, which counts the unsettled ones */
+  readonly #newest = new Map<number, PendingWrite>();
 
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  constructor(bounds: QueueBounds) {
+    this.#bounds = bounds;
   }
 
   /** Bytes of all unsettled writes. */
@@ -38,7 +44,8 @@ export class WriteQueue {
 
   /** Whether a write of this size may be added now: an empty queue takes any. */
   hasRoomFor(sizeBytes: number): boolean {
-    return this.#bytes === 0 || this.#bytes + sizeBytes <= this.#maxBytes;
+    const { bytes, records } = this.#bounds;
+    return this.#count === 0 || (this.#count < records && this.#bytes + sizeBytes <= bytes);
   }
 
   /** The write that waits longest. */
@@ -50,7 +57,10 @@ export class WriteQueue {
   add(write: PendingWrite): void {
     this.#waiting.push(write);
     this.#bytes += write.totalBytes;
-    this.#countHash(write.request.address.hash, 1);
+    this.#count += 1;
+    const bucket = bucketOf(write.request.address.hash);
+    write.crowd = (this.#newest.get(bucket)?.crowd ?? 0) + 1;
+    this.#newest.set(bucket, write);
   }
 
   /** Takes judged writes from the front within the bounds; at least one when the first is judged and fits `roomBytes`. */
@@ -86,25 +96,18 @@ export class WriteQueue {
     if (!this.#underWay.delete(group)) return;
     for (const write of group) {
       this.#bytes -= write.totalBytes;
-      this.#countHash(write.request.address.hash, -1);
+      this.#count -= 1;
+      this.#leave(bucketOf(write.request.address.hash));
     }
   }
 
-  /** Unsettled writes of this hash, in order. Cost: constant when there is none, else linear in the queue. */
-  withHash(partition: number, hash: bigint): PendingWrite[] {
-    splitU64(hash);
-    if (this.#filter[(words[lowWord] ?? 0) % FILTER_SLOTS] === 0) return [];
-    const found: PendingWrite[] = [];
-    const look = (write: PendingWrite): void => {
-      const { address } = write.request;
-      if (address.hash === hash && address.partition === partition) found.push(write);
-    };
-    for (const group of this.#underWay) group.forEach(look);
-    for (let at = this.#head; at < this.#waiting.length; at += 1) {
-      const write = this.#waiting[at];
-      if (write !== undefined) look(write);
-    }
-    return found;
+  /**
+   * The newest write of this hash while any of them is unsettled; it may be settled itself. It stands for all: when it
+   * was judged not to share its hash, all before it that were unsettled then have its key. Rarely it has another hash,
+   * and so another key.
+   */
+  newestOf(hash: bigint): PendingWrite | undefined {
+    return this.#newest.get(bucketOf(hash));
   }
 
   /** Amortized constant: at least as many were taken as are moved. */
@@ -118,9 +121,17 @@ export class WriteQueue {
     }
   }
 
-  #countHash(hash: bigint, change: 1 | -1): void {
-    splitU64(hash);
-    const slot = (words[lowWord] ?? 0) % FILTER_SLOTS;
-    this.#filter[slot] = (this.#filter[slot] ?? 0) + change;
+  #leave(bucket: number): void {
+    const newest = this.#newest.get(bucket);
+    if (newest === undefined) return;
+    newest.crowd -= 1;
+    if (newest.crowd === 0) this.#newest.delete(bucket);
   }
+}
+
+/** 53 bits of a hash, all of its bits folded in: a Map of numbers needs no bigint on the heap. */
+function bucketOf(hash: bigint): number {
+  splitU64(hash);
+  const high = words[highWord] ?? 0;
+  return ((high ^ (high >>> 21)) & 0x1f_ffff) * 2 ** 32 + (words[lowWord] ?? 0);
 }

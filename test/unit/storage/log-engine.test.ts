@@ -97,6 +97,16 @@ describe("group commit", () => {
   });
 });
 
+describe("the number of writes that wait", () => {
+  test("is bounded: beyond, a put is refused at once and leaves nothing", async () => {
+    const engine = await openTiny(simDisk(), { ...roomy, queueRecords: 3 });
+    const puts = await Promise.allSettled(Array.from({ length: 5 }, (_, n) => engine.put(writeOf(nthAddress(n), n))));
+    expect(puts.map((put) => put.status)).toEqual(["fulfilled", "fulfilled", "fulfilled", "rejected", "rejected"]);
+    expect(puts[4]).toMatchObject({ reason: { code: "STORE_BUSY" } });
+    await engine.put(writeOf(nthAddress(4), 4));
+  });
+});
+
 describe("an idle store", () => {
   test("says once what is durable, 100 ms after its last commit, and never more", async () => {
     const disk = simDisk();

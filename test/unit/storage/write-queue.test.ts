@@ -4,7 +4,7 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { type PendingWrite, pendingWriteOf } from "../../../storage/pending-write.ts";
 import { WriteQueue } from "../../../storage/write-queue.ts";
-import { nthAddress, settle, writeOf } from "../../support/storage-fixtures.ts";
+import { addressOf, nthAddress, settle, writeOf } from "../../support/storage-fixtures.ts";
 
 const GENEROUS = { records: 1, bytes: 2 ** 30, roomBytes: 2 ** 30 };
 
@@ -24,7 +24,7 @@ function collectGarbage(): void {
 
 describe("a queue that is never empty", () => {
   test("does not keep the writes that were taken and settled", async () => {
-    const queue = new WriteQueue(2 ** 30);
+    const queue = new WriteQueue({ bytes: 2 ** 30, records: 2 ** 20 });
     queue.add(judged(0));
     const taken: WeakRef<PendingWrite>[] = [];
     for (let n = 1; n <= 100; n += 1) {
@@ -42,7 +42,7 @@ describe("a queue that is never empty", () => {
   });
 
   test("gives the writes in the order of their calls, however many passed through it", () => {
-    const queue = new WriteQueue(2 ** 30);
+    const queue = new WriteQueue({ bytes: 2 ** 30, records: 2 ** 20 });
     const taken: number[] = [];
     let added = 0;
     for (let round = 0; round < 50; round += 1) {
@@ -60,5 +60,44 @@ describe("a queue that is never empty", () => {
         .map((write) => Number(/#(\d+);/.exec(Buffer.from(write.request.value).toString("latin1"))?.[1])),
     );
     expect(taken).toEqual(Array.from({ length: added }, (_, n) => n));
+  });
+});
+
+describe("the newest write of a hash", () => {
+  const a = addressOf({ partition: 1, low: 77n, key: "aaaa" });
+  const generous = { bytes: 2 ** 30, records: 2 ** 20 };
+
+  function queued(queue: WriteQueue, address: typeof a, n: number): PendingWrite {
+    const write = pendingWriteOf(writeOf(address, n), { resolve: () => undefined, reject: () => undefined });
+    write.sharesHash = false;
+    queue.add(write);
+    return write;
+  }
+
+  test("is known until the last of that hash is settled, in whatever order they are", () => {
+    const queue = new WriteQueue(generous);
+    expect(queue.newestOf(a.hash)).toBeUndefined();
+    const first = queued(queue, a, 1);
+    const second = queued(queue, a, 2);
+    queued(queue, nthAddress(5), 3);
+    const [one, two] = [queue.take(GENEROUS), queue.take(GENEROUS)];
+    expect([one, two]).toEqual([[first], [second]]);
+    queue.settle(two);
+    expect(queue.newestOf(a.hash)).toBe(second);
+    queue.settle(one);
+    expect(queue.newestOf(a.hash)).toBeUndefined();
+    expect(queue.newestOf(nthAddress(5).hash)).toBeDefined();
+    queue.settle(one);
+    queue.settle(queue.takeAll());
+    expect(queue.newestOf(nthAddress(5).hash)).toBeUndefined();
+    expect(queue.bytes).toBe(0);
+  });
+
+  test("is not mixed up with that of a hash which differs in any one bit", () => {
+    for (let bit = 0n; bit < 64n; bit += 1n) {
+      const queue = new WriteQueue(generous);
+      queued(queue, a, 1);
+      expect(queue.newestOf(a.hash ^ (1n << bit))).toBeUndefined();
+    }
   });
 });
