@@ -1,7 +1,6 @@
 /** Looks into the files of a log store on a simulated disk, and cuts them: for tests of damage only. */
 import { fileSeed } from "../../storage/format/checksum.ts";
 import type { RecordIdentity } from "../../storage/format/record.ts";
-import { SEGMENT_HEADER_BYTES } from "../../storage/format/segment-header.ts";
 import { isKeyed, scanSegment } from "../../storage/segment-scan.ts";
 import { parseSegmentName } from "../../storage/store-paths.ts";
 import type { SimDisk } from "../sim/sim-disk.ts";
@@ -71,9 +70,6 @@ export function transplant(
 ): void {
   to.poke(part.path, part.offset, from.peek(part.path).subarray(part.offset, part.offset + part.length));
 }
-
-/** Bytes of a segment before its first record. */
-const FIRST_RECORD_AT: number = SEGMENT_HEADER_BYTES;
 
 function idOf(path: string): number {
   return parseSegmentName(path.slice("segments/".length))?.segment ?? Number.NaN;
