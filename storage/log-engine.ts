@@ -217,11 +217,11 @@ class OpenLogEngine implements LogEngine {
 
   #counted<T>(read: Promise<T>): Promise<T> {
     this.#readCount += 1;
-    const done = (): void => {
+    const leave = (): void => {
       this.#readCount -= 1;
       if (this.#readCount === 0) this.#whenRead?.();
     };
-    read.then(done, done);
+    read.then(leave, leave);
     return read;
   }
 
