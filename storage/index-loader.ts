@@ -37,8 +37,16 @@ const SLICE_ENTRIES = 20_000;
 /** bytes that a key compared on disk is guessed to have */
 const TYPICAL_KEY_BYTES = 128;
 
-/** Loads all runs; returns how many entries there were. Cost: one index operation an entry. */
-export async function loadRuns(runs: readonly IndexRun[], parts: LoaderParts): Promise<number> {
+/** What loading has met. */
+export interface LoadedRuns {
+  /** entries, those included that newer ones have replaced */
+  readonly recordCount: number;
+  /** partitions where a record cannot be read of which only its key says what it replaces */
+  readonly unreadable: ReadonlySet<number>;
+}
+
+/** Loads all runs. Cost: one index operation an entry. */
+export async function loadRuns(runs: readonly IndexRun[], parts: LoaderParts): Promise<LoadedRuns> {
   const sharedHashes = sharedHashesOf(runs);
   const shared: { readonly segment: Segment; readonly record: IndexRecord }[] = [];
   const merge = new RunMerge(runs);
@@ -50,9 +58,12 @@ export async function loadRuns(runs: readonly IndexRun[], parts: LoaderParts): P
     count += 1;
     if (count % SLICE_ENTRIES === 0) await nextTurn(parts.clock);
   }
-  for (const { segment, record } of shared) await publishCompared(parts, segment, record);
+  const unreadable = new Set<number>();
+  for (const { segment, record } of shared) {
+    if (!(await publishCompared(parts, segment, record))) unreadable.add(record.partition);
+  }
   await parts.keyspace.buildTrees(() => nextTurn(parts.clock));
-  return count;
+  return { recordCount: count, unreadable };
 }
 
 /** Runs merged by seq: yields the place of the next entry. The yielded object is reused. */
@@ -114,21 +125,29 @@ function publish(keyspace: Keyspace, segment: Segment, record: IndexRecord): voi
   else keyspace.replace(record.partition, slot, entry);
 }
 
-async function publishCompared(parts: LoaderParts, segment: Segment, record: IndexRecord): Promise<void> {
+/**
+ * False when the record cannot be read: it may be the newest of any key of its hash. It then stands beside them without
+ * a version, and a lookup that meets it answers for none of them (`key-lookup.ts`).
+ */
+async function publishCompared(parts: LoaderParts, segment: Segment, record: IndexRecord): Promise<boolean> {
   const { keyspace, reader } = parts;
   const { partition, hash, offset, length } = record;
   const key = await keyOrUndefined(reader, { segment, offset, length });
+  if (key === undefined) {
+    keyspace.insert(partition, { ...keyspaceEntryOf(segment, record), digest: 0n });
+    return false;
+  }
   for (const spot of keyspace.spotsOf(partition, hash)) {
     const other = await keyOrUndefined(reader, spot);
-    if (key === undefined || other === undefined || !key.equals(other)) continue;
+    if (other === undefined || !key.equals(other)) continue;
     const slot = keyspace.slotAt(partition, hash, { segment: spot.segment.id, offset: spot.offset });
     keyspace.replace(partition, slot, keyspaceEntryOf(segment, record));
-    return;
+    return true;
   }
   keyspace.insert(partition, keyspaceEntryOf(segment, record));
+  return true;
 }
 
-/** An unreadable key equals none: its record is kept, and whoever reads it meets the error. */
 async function keyOrUndefined(reader: RecordReader, spot: RecordSpot): Promise<Buffer | undefined> {
   try {
     return await reader.key(spot, TYPICAL_KEY_BYTES);

@@ -17,7 +17,7 @@ import { type LoadedManifest, loadManifest, Manifest } from "./manifest.ts";
 import { emptyManifestState } from "./manifest-state.ts";
 import type { Disk, StorageRandom } from "./ports.ts";
 import { RecordReader } from "./record-reader.ts";
-import { lossChangesOf } from "./recovery-core.ts";
+import { joinLoss, lossChangesOf } from "./recovery-core.ts";
 import { emptyFindings, type RecoveryFindings, type RecoveryParts } from "./recovery-findings.ts";
 import { recoverSealed } from "./sealed-recovery.ts";
 import { SegmentSet } from "./segment-set.ts";
@@ -70,11 +70,14 @@ export async function recoverStore(asked: LogSettings, health: StoreHealth): Pro
   const findings = emptyFindings();
   const parts: RecoveryParts = { settings, manifest, segments, findings, areIndexFilesTrusted };
   const runs = await recoverSegments(parts);
-  const isLossy = await markLoss(parts, mode);
-  if (!areIndexFilesTrusted) await forgetCleanStop(settings.disk);
   const keyspace = new Keyspace(segments, settings.partitionCount);
   const reader = new RecordReader(segments, settings);
-  const recordCount = await loadRuns(runs, { keyspace, reader, clock: settings.clock });
+  const { recordCount, unreadable } = await loadRuns(runs, { keyspace, reader, clock: settings.clock });
+  // of those that are suspect already it has been told
+  const partitions = [...unreadable].filter((partition) => !manifest.state.suspects.has(partition));
+  if (partitions.length > 0) findings.loss = joinLoss(findings.loss, { kind: "partitions", partitions });
+  const isLossy = await markLoss(parts, mode);
+  if (!areIndexFilesTrusted) await forgetCleanStop(settings.disk);
   await sweep(parts);
   const lastSeq = clean === undefined ? lastSeqOf(findings, mode) : Math.max(clean.lastSeq, findings.highestSeq);
   const { scannedBytes, truncatedBytes, corruptRecordCount } = findings;

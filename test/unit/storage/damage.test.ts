@@ -6,7 +6,7 @@ import type { LogEngine } from "../../../storage/log-engine.ts";
 import type { SimDisk } from "../../sim/sim-disk.ts";
 import { type LogStart, openTiny, simDisk, TINY_GARBAGE } from "../../support/log-store.ts";
 import { seededDraws } from "../../support/seeded.ts";
-import { nthAddress, settle, valueOf, writeOf } from "../../support/storage-fixtures.ts";
+import { addressOf, nthAddress, settle, valueOf, writeOf } from "../../support/storage-fixtures.ts";
 import { manifestOf, recordOf, segmentPaths } from "../../support/store-surgery.ts";
 
 const DROP = { pages: "dropped", names: "dropped" } as const;
@@ -221,6 +221,28 @@ describe("a clean stop that the disk contradicts", () => {
       const engine = await open(image.crash(DROP), ROOMY);
       expect({ call, suspects: engine.suspectPartitions() }).toEqual({ call, suspects: [0, 1, 2, 3] });
     }
+  });
+});
+
+describe("of keys that share a hash", () => {
+  test("one whose newest record cannot be read is not answered by an older one, and its partition is suspect", async () => {
+    const disk = simDisk();
+    let engine = await open(disk, ROOMY);
+    const [one, other] = ["aaaa", "bbbb"].map((key) => addressOf({ partition: 1, low: 77n, key }));
+    if (one === undefined || other === undefined) throw new Error("two keys");
+    for (const [serial, address] of [one, other, one].entries()) await engine.put(writeOf(address, serial + 1, 50));
+    await engine.put(writeOf(nthAddress(0), 4, 50));
+    await engine.close();
+    const { path, offset } = recordOf(disk, one.key);
+    disk.flipBit(path, { offset: offset + 49, bit: 0 });
+    engine = await open(disk, ROOMY);
+    expect(engine.recovery).toMatchObject({ mode: "clean", isNewActor: true });
+    expect(engine.suspectPartitions()).toEqual([1]);
+    await expect(Promise.resolve().then(() => engine.get(one))).rejects.toMatchObject({ code: "CORRUPT_RECORD" });
+    await engine.close();
+    const again = await open(disk, ROOMY);
+    expect(again.recovery).toMatchObject({ mode: "clean", isNewActor: false });
+    expect(again.suspectPartitions()).toEqual([1]);
   });
 });
 
