@@ -6,7 +6,7 @@
  * Source: open(2), fsync(2); reliability notes §3.4.
  */
 import * as fs from "node:fs";
-import { dirname, join } from "node:path";
+import { resolve as absolute, dirname, join } from "node:path";
 import { type Disk, DiskError, type DiskFile, type OpenMode } from "../../storage/ports.ts";
 import { takeDirectoryLock } from "./directory-lock.ts";
 
@@ -23,10 +23,17 @@ const openFlags: Readonly<Record<OpenMode, number>> = {
 const fileMode = 0o640;
 const directoryMode = 0o750;
 
-/** Opens the disk window on a directory, which is made (with its parents) when it is absent. Throws `DiskError`. */
+/**
+ * Opens the disk window on a directory, which is made (with its parents) when it is absent. Throws `DiskError`, ENOTSUP
+ * where the system has no O_DSYNC: without it a write would be called durable that is not.
+ */
 export async function openNodeDisk(root: string): Promise<Disk> {
-  await attempt("mkdir", root, () => fs.promises.mkdir(root, { recursive: true, mode: directoryMode }));
-  await fsyncPath(dirname(root));
+  if (typeof O_DSYNC !== "number") {
+    throw new DiskError("ENOTSUP", "this system has no O_DSYNC, without which no write can be made durable: use Linux");
+  }
+  await makeDurably(root);
+  // one that was there may have been made by a start that did not live to make it durable
+  await fsyncPath(dirname(absolute(root)));
   return new NodeDisk(root);
 }
 
@@ -68,7 +75,7 @@ class NodeDisk implements Disk {
 
   async makeDirectory(path: string): Promise<void> {
     const full = this.#inside(path);
-    await attempt("mkdir", full, () => fs.promises.mkdir(full, { recursive: true, mode: directoryMode }));
+    await makeDurably(full);
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -172,6 +179,19 @@ class NodeDiskFile implements DiskFile {
   close(): Promise<void> {
     return call<void>("close", this.#path, (done) => fs.close(this.#fd, done));
   }
+}
+
+/** Makes a directory and its absent parents; each new name is durable, from the lowest up. */
+async function makeDurably(path: string): Promise<void> {
+  const full = absolute(path);
+  const first = await attempt("mkdir", full, () => fs.promises.mkdir(full, { recursive: true, mode: directoryMode }));
+  if (first === undefined) return;
+  const top = dirname(absolute(first));
+  let at = full;
+  do {
+    at = dirname(at);
+    await fsyncPath(at);
+  } while (at !== top && at !== dirname(at));
 }
 
 async function fsyncPath(path: string): Promise<void> {

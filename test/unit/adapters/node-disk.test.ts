@@ -1,8 +1,10 @@
 import { spawn } from "node:child_process";
+import fs from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openNodeDisk } from "../../../services/adapters/node-disk.ts";
 import { DiskError } from "../../../storage/ports.ts";
 
@@ -37,6 +39,36 @@ describe("the disk on node:fs", () => {
     expect(await readdir(join(root, "a"))).toEqual(["b"]);
   });
 
+  test("makes every directory that it makes durable, from the lowest name up to the one that was there", async () => {
+    const synced = await directoriesSyncedBy(() => openNodeDisk(join(root, "a", "b", "c")));
+    expect(new Set(synced)).toEqual(new Set([join(root, "a", "b"), join(root, "a"), root]));
+    const disk = await openNodeDisk(join(root, "a", "b", "c"));
+    expect(await directoriesSyncedBy(() => disk.makeDirectory("d/e"))).toEqual([
+      join(root, "a", "b", "c", "d"),
+      join(root, "a", "b", "c"),
+    ]);
+    expect(await directoriesSyncedBy(() => disk.makeDirectory("d/e"))).toEqual([]);
+  });
+
+  test("is refused with words where the system has no O_DSYNC", async () => {
+    vi.resetModules();
+    vi.doMock("node:fs", async (importOriginal) => {
+      const real = await importOriginal<typeof import("node:fs")>();
+      return { ...real, constants: { ...real.constants, O_DSYNC: undefined } };
+    });
+    try {
+      const adapter = await import("../../../services/adapters/node-disk.ts");
+      await expect(adapter.openNodeDisk(join(root, "x"))).rejects.toMatchObject({
+        code: "ENOTSUP",
+        message: expect.stringContaining("O_DSYNC"),
+      });
+      expect(await readdir(root)).toEqual([]);
+    } finally {
+      vi.doUnmock("node:fs");
+      vi.resetModules();
+    }
+  });
+
   test.each(["/etc/passwd", "../outside", "a/../../b"])("refuses the path %s, which leads out", async (path) => {
     const disk = await openNodeDisk(root);
     await expect(disk.open(path, "create")).rejects.toMatchObject({ code: "EINVAL" });
@@ -64,6 +96,24 @@ describe("the disk on node:fs", () => {
     await plain.close();
   });
 });
+
+/** The directories that are fsynced while `run` runs, in order, by a spy on the system's calls. */
+async function directoriesSyncedBy(run: () => Promise<unknown>): Promise<string[]> {
+  const synced: string[] = [];
+  const real = fs.fsync;
+  fs.fsync = Object.assign((fd: number, done: fs.NoParamCallback) => {
+    synced.push(fs.readlinkSync(`/proc/self/fd/${fd}`));
+    real(fd, done);
+  }, real);
+  syncBuiltinESMExports();
+  try {
+    await run();
+  } finally {
+    fs.fsync = real;
+    syncBuiltinESMExports();
+  }
+  return synced;
+}
 
 /** Open flags of this process's descriptors on a file, from /proc. */
 async function flagsOfOpenFiles(path: string): Promise<number[]> {
