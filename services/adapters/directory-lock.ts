@@ -28,7 +28,7 @@ let nextSerial = 1;
 export async function takeDirectoryLock(path: string): Promise<{ release(): Promise<void> }> {
   const own: Claim = {
     pid: process.pid,
-    startTicks: (await startTicksOf(process.pid)) ?? "0",
+    startTicks: await ownStartTicks(),
     boot: await bootOf(),
     serial: nextSerial++,
   };
@@ -81,32 +81,63 @@ async function liveRival(path: string, own: Claim): Promise<Claim | undefined> {
   return rival;
 }
 
+/** Alive unless it is proved dead: two holders are worse than a claim that someone must remove by hand. */
 async function isAlive(claim: Claim, boot: string): Promise<boolean> {
   if (claim.boot !== boot) return false;
+  let isOfAnother = false;
   try {
     process.kill(claim.pid, 0);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ESRCH") return false;
+    if (codeOf(error) === "ESRCH") return false;
+    // it runs, as another user's; /proc may be mounted so that it hides those
+    isOfAnother = true;
   }
-  const startTicks = await startTicksOf(claim.pid);
-  return startTicks === undefined ? claim.startTicks === "0" : startTicks === claim.startTicks;
+  const found = await processAt(claim.pid);
+  switch (found.kind) {
+    case "ended":
+      return false;
+    case "absent":
+      return isOfAnother || claim.startTicks === "0";
+    case "unknown":
+      return true;
+    case "running":
+      return claim.startTicks === "0" || found.startTicks === claim.startTicks;
+  }
 }
 
-/** Field 22 of /proc/<pid>/stat; undefined when there is none, or when the process is only waiting to be reaped. */
-async function startTicksOf(pid: number): Promise<string | undefined> {
+type FoundProcess =
+  | { readonly kind: "running"; readonly startTicks: string }
+  /** waits to be reaped */
+  | { readonly kind: "ended" }
+  /** not in /proc, or there is none */
+  | { readonly kind: "absent" }
+  /** could not be read: nothing is known */
+  | { readonly kind: "unknown" };
+
+/** What /proc/<pid>/stat says: the state is field 3, the start time field 22. */
+async function processAt(pid: number): Promise<FoundProcess> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "latin1");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
-  } catch {
-    return undefined;
+    const [state = "", ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (state === "Z" || state === "X") return { kind: "ended" };
+    const startTicks = fields[18];
+    return startTicks === undefined ? { kind: "unknown" } : { kind: "running", startTicks };
+  } catch (error) {
+    return { kind: codeOf(error) === "ENOENT" ? "absent" : "unknown" };
   }
 }
 
+async function ownStartTicks(): Promise<string> {
+  const own = await processAt(process.pid);
+  return own.kind === "running" ? own.startTicks : "0";
+}
+
+/** "0" where the system does not tell; a boot that cannot be read would make every claim look dead, so it throws. */
 async function bootOf(): Promise<string> {
   try {
     return (await readFile("/proc/sys/kernel/random/boot_id", "latin1")).trim().replaceAll("-", "");
-  } catch {
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
     return "0";
   }
 }
@@ -125,5 +156,9 @@ function parseClaim(path: string, name: string): Claim | undefined {
 }
 
 function ignoreAbsence(error: unknown): void {
-  if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  if (codeOf(error) !== "ENOENT") throw error;
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }
