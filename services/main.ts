@@ -7,6 +7,9 @@
 import { enableCompileCache } from "node:module";
 
 enableCompileCache();
+// Read by the runtime when its pool is first used, which is after this line (tried with Node 26: 8 threads named
+// libuv-worker). Of the usual four, three cold reads, zero-filling and sealing would leave none to the log's writer.
+process.env["UV_THREADPOOL_SIZE"] ??= "8";
 const { processIo } = await import("./cli/io.ts");
 const [command, ...rest] = process.argv.slice(2);
 if (command === "server") {
