@@ -7,11 +7,15 @@
  * B2 A proposer commits only when every member of the proposal, itself included, has promised that very attempt; its
  *    own durable record is the commit point. An attempt's cluster id is drawn for it alone.
  * B3 A promise ends only by a higher attempt of the same proposer or by the proposer's word that it withdrew; both
- *    follow the proposer's durable record that it will never commit that attempt. Attempts are never used twice.
+ *    follow the proposer's durable record that it will never commit that attempt. Attempts are never used twice, and
+ *    count within a lineage, which is named by the first cluster id that a record draws: a proposer that lost its disk
+ *    counts in another, and so ends no promise to what it has forgotten, for it may have committed that.
  * B4 A node takes its slots only out of a promise to the committed proposal; one that has lost its promise takes none.
  * B5 So two committed attempts would need a node that promised both: as any two sets of `expect` nodes share one
  *    (fewer than 2 × expect empty nodes can be started), at most one cluster is ever made, and no slot is held twice.
- * B6 Blocking is the price: a promise to a proposer that never returns is never broken by itself. It is told in words.
+ *    As many nodes more must be shared as may lose their disks: one wiped node of 2 × expect − 2 does no harm.
+ * B6 Blocking is the price: a promise to a proposer that never returns, or returns without its record, is never broken
+ *    by itself. It is told in words.
  * Two proposers at once: the higher id withdraws in favour of the lower. Members are the `expect` lowest ids.
  */
 import type { NodeId } from "../base/ids.ts";
@@ -86,7 +90,6 @@ function reviewOwnProposal(state: BootstrapState, draft: Draft, proposal: Propos
   const members = proposableMembers(state.settings, state.seen);
   if (members === undefined) return;
   const isOutdated =
-    state.attemptFloor >= proposal.attempt ||
     settingsObjection(state.settings, proposal) !== undefined ||
     hasOutdatedMember(state, proposal) ||
     (state.absentTicks >= PATIENCE_TICKS && !areSameMembers(members, proposal.config.members));
@@ -119,11 +122,10 @@ function takeOffer(state: BootstrapState, draft: Draft, from: NodeId, proposal: 
   const { clusterId } = proposal.config;
   if (from !== proposal.proposer) return refused("malformed", "only its proposer offers a proposal");
   if (stage.kind === "prepared") {
-    const { proposer, attempt, config } = stage.proposal;
+    const { proposer, config } = stage.proposal;
     if (config.clusterId === clusterId) return { kind: "promised", clusterId };
-    if (proposer === from && proposal.attempt <= attempt) {
-      return refused("stale_attempt", `node ${state.settings.node.id} has promised attempt ${attempt}`, { attempt });
-    }
+    const kept = proposer === from ? keptPromise(state, draft, stage.proposal, proposal) : undefined;
+    if (kept !== undefined) return kept;
     const isYielding = proposer === state.settings.node.id && from < proposer;
     if (proposer !== from && !isYielding) {
       const isLower = from < proposer && (state.contender === undefined || from < state.contender);
@@ -141,6 +143,27 @@ function takeOffer(state: BootstrapState, draft: Draft, from: NodeId, proposal: 
   return { kind: "promised", clusterId };
 }
 
+/** Why another attempt of the same proposer does not end the promise to this one; undefined when it does. */
+function keptPromise(
+  state: BootstrapState,
+  draft: Draft,
+  promised: Proposal,
+  offered: Proposal,
+): BootstrapReply | undefined {
+  const self = state.settings.node.id;
+  const { proposer, attempt, lineage } = promised;
+  if (offered.lineage === lineage) {
+    if (offered.attempt > attempt) return undefined;
+    return refused("stale_attempt", `node ${self} has promised attempt ${attempt}`, { attempt });
+  }
+  // Its record does not know the attempt that was promised, and cannot say that it is over.
+  const detail =
+    `node ${self} has promised attempt ${attempt} of node ${proposer}, which node ${proposer} no longer knows: was its ` +
+    `data directory lost? If no node is a member yet, empty the data directory of node ${self} too`;
+  complain(state, draft, proposer, detail);
+  return refused("forgotten_attempt", detail, { attempt });
+}
+
 function takeCommit(state: BootstrapState, draft: Draft, from: NodeId, proposal: Proposal): BootstrapReply {
   const { stage } = state.record;
   if (stage.kind === "prepared" && stage.proposal.config.clusterId === proposal.config.clusterId) {
@@ -152,11 +175,7 @@ function takeCommit(state: BootstrapState, draft: Draft, from: NodeId, proposal:
   return refused("not_prepared", detail);
 }
 
-function takeAsk(
-  state: BootstrapState,
-  draft: Draft,
-  ask: { readonly clusterId: string; readonly attempt: number; readonly contender?: NodeId },
-): BootstrapReply {
+function takeAsk(state: BootstrapState, draft: Draft, ask: Extract<BootstrapRequest, { kind: "ask" }>): BootstrapReply {
   const self = state.settings.node.id;
   const { stage } = state.record;
   const isCurrent = stage.kind === "prepared" && stage.proposal.config.clusterId === ask.clusterId;
@@ -165,9 +184,9 @@ function takeAsk(
     giveWay(state, draft, `node ${ask.contender} proposes first`);
     return { kind: "withdrawn", clusterId: ask.clusterId };
   }
-  // Only a proposer that remembers the attempt may say that it is over: one that lost its disk may have committed it.
-  if (isCurrent || ask.attempt > state.record.attempt) return { kind: "pending" };
-  return { kind: "withdrawn", clusterId: ask.clusterId };
+  // Only a record that counted the attempt knows that it is over: one that lost its disk may have committed it.
+  const isEnded = !isCurrent && ask.lineage === state.record.lineage && ask.attempt <= state.record.attempt;
+  return isEnded ? { kind: "withdrawn", clusterId: ask.clusterId } : { kind: "pending" };
 }
 
 function takeReply(
@@ -206,7 +225,6 @@ function takeOfferReply(state: BootstrapState, draft: Draft, from: NodeId, reply
   if (reply.kind !== "refused") return;
   if (reply.reason === "settings_differ") complain(state, draft, from, reply.detail);
   else state.objections.set(from, reply.detail);
-  if (reply.reason === "stale_attempt") state.attemptFloor = Math.max(state.attemptFloor, reply.attempt);
   const isBehind = reply.holder !== undefined && reply.holder < state.settings.node.id;
   if (isBehind) giveWay(state, draft, `node ${reply.holder} proposes first`);
 }

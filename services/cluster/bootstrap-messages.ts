@@ -13,7 +13,13 @@ export type BootstrapRequest =
   /** the proposer: all have promised, take your slots */
   | { readonly kind: "commit"; readonly proposal: Proposal }
   /** a node that has promised: what became of it? `contender` is a lower proposer that wants this promise too */
-  | { readonly kind: "ask"; readonly clusterId: string; readonly attempt: number; readonly contender?: NodeId };
+  | {
+      readonly kind: "ask";
+      readonly clusterId: string;
+      readonly attempt: number;
+      readonly lineage: string;
+      readonly contender?: NodeId;
+    };
 
 /** Why a proposal is not promised. */
 export type BootstrapRefusal =
@@ -22,6 +28,7 @@ export type BootstrapRefusal =
   | "not_lowest"
   | "promised_to_another"
   | "stale_attempt"
+  | "forgotten_attempt"
   | "stale_identity"
   | "cluster_exists"
   | "not_prepared"
@@ -34,7 +41,7 @@ export type BootstrapReply =
       readonly kind: "refused";
       readonly reason: BootstrapRefusal;
       readonly detail: string;
-      /** for `stale_attempt`: the attempt that this node has promised to */
+      /** for `stale_attempt` and `forgotten_attempt`: the attempt that this node has promised to */
       readonly attempt: number;
       /** for `promised_to_another`: to whom */
       readonly holder?: NodeId;
@@ -52,6 +59,7 @@ const REFUSALS: readonly BootstrapRefusal[] = [
   "not_lowest",
   "promised_to_another",
   "stale_attempt",
+  "forgotten_attempt",
   "stale_identity",
   "cluster_exists",
   "not_prepared",
@@ -69,9 +77,11 @@ export function parseBootstrapRequest(body: unknown): BootstrapRequest | undefin
   }
   const clusterId = parseClusterId(fields["clusterId"]);
   const attempt = parseWhole(fields["attempt"]);
-  if (kind !== "ask" || clusterId === undefined || attempt === undefined) return undefined;
+  const lineage = parseClusterId(fields["lineage"]);
+  if (kind !== "ask" || clusterId === undefined || attempt === undefined || lineage === undefined) return undefined;
   const contender = parseOptionalNodeId(fields["contender"]);
-  return contender === undefined ? { kind, clusterId, attempt } : { kind, clusterId, attempt, contender };
+  const ask = { kind, clusterId, attempt, lineage } as const;
+  return contender === undefined ? ask : { ...ask, contender };
 }
 
 /** The reply in the body of an answer, or undefined. */

@@ -43,8 +43,6 @@ export interface BootstrapState {
   readonly objections: Map<NodeId, string>;
   /** the lowest proposer that wanted a promise given to another */
   contender: NodeId | undefined;
-  /** an attempt of this node that others remember, though it does not: its next one must be higher */
-  attemptFloor: number;
   /** ticks during which some proposed member could not be seen */
   absentTicks: number;
   /** ticks to wait before proposing again, after giving way */
@@ -75,7 +73,6 @@ export function startBootstrapState(settings: BootstrapSettings, record: OwnReco
     confirmed: new Set([settings.node.id]),
     objections: new Map(),
     contender: undefined,
-    attemptFloor: 0,
     absentTicks: 0,
     holdTicks: 0,
   };
@@ -89,11 +86,12 @@ export function propose(
   clusterId: string,
 ): void {
   const { settings } = state;
-  const attempt = Math.max(state.record.attempt, state.attemptFloor) + 1;
+  const attempt = state.record.attempt + 1;
+  const lineage = state.record.lineage ?? clusterId;
   const { clusterName, partitionCount, replicaCount, bucketDefaults } = settings;
   const config = { clusterId, clusterName, partitionCount, replicaCount, hashName: HASH_NAME, members, bucketDefaults };
-  const proposal: Proposal = { proposer: settings.node.id, attempt, config };
-  keep(state, draft, { attempt, stage: { kind: "prepared", proposal } });
+  const proposal: Proposal = { proposer: settings.node.id, attempt, lineage, config };
+  keep(state, draft, { attempt, lineage, stage: { kind: "prepared", proposal } });
   state.promised.clear();
   state.promised.add(settings.node.id);
   state.absentTicks = 0;
@@ -120,8 +118,8 @@ export function sendByStage(state: BootstrapState, draft: Draft): void {
   }
 }
 
-function askAbout(state: BootstrapState, { attempt, config }: Proposal): BootstrapRequest {
-  const ask = { kind: "ask", clusterId: config.clusterId, attempt } as const;
+function askAbout(state: BootstrapState, { attempt, lineage, config }: Proposal): BootstrapRequest {
+  const ask = { kind: "ask", clusterId: config.clusterId, attempt, lineage } as const;
   return state.contender === undefined ? ask : { ...ask, contender: state.contender };
 }
 
@@ -159,7 +157,11 @@ export function release(state: BootstrapState, draft: Draft, why: string): void 
 }
 
 /** Changes the record and has it made durable. */
-export function keep(state: BootstrapState, draft: Draft, change: Partial<Pick<OwnRecord, "attempt" | "stage">>): void {
+export function keep(
+  state: BootstrapState,
+  draft: Draft,
+  change: Partial<Pick<OwnRecord, "attempt" | "lineage" | "stage">>,
+): void {
   state.record = { ...state.record, ...change, revision: state.record.revision + 1 };
   draft.record = state.record;
 }

@@ -2,13 +2,13 @@
  * OwnRecord: what this node has durably said about its place in a cluster, in the document "node". The holder's own
  * record is the only proof that it holds a slot (DESIGN §3); nothing is promised or served before it is written.
  *
- * Layout: version byte (1), xxh64 of the rest (8 bytes, big-endian), JSON in UTF-8. A record that fails its check is an
+ * Layout: version byte (2), xxh64 of the rest (8 bytes, big-endian), JSON in UTF-8. A record that fails its check is an
  * error, never an empty record: a node that forgot its promises could help to make a second cluster.
  */
 import { xxh64 } from "../base/hash.ts";
 import { type NodeId, parseNodeId } from "../base/ids.ts";
 import { buildPlacementTable } from "../placement/placement-table.ts";
-import { type ClusterConfig, parseClusterConfig, parseFields, parseWhole } from "./cluster-config.ts";
+import { type ClusterConfig, parseClusterConfig, parseClusterId, parseFields, parseWhole } from "./cluster-config.ts";
 
 /** Small named files, atomically replaced, durable when written: storage's documents, by shape. */
 export interface Documents {
@@ -21,6 +21,8 @@ export interface Proposal {
   readonly proposer: NodeId;
   /** 1, 2, …: of two attempts of one proposer, the higher is the one that it still means */
   readonly attempt: number;
+  /** names the record that counts these attempts: the cluster id of its first one. Another lineage: the proposer lost its disk */
+  readonly lineage: string;
   readonly config: ClusterConfig;
 }
 
@@ -40,6 +42,8 @@ export interface OwnRecord {
   readonly revision: number;
   /** the highest attempt that this node has made as a proposer, 0 = none: never used twice */
   readonly attempt: number;
+  /** the cluster id of the first attempt; undefined before it */
+  readonly lineage: string | undefined;
   readonly stage: BootstrapStage;
 }
 
@@ -52,14 +56,14 @@ export type OwnRecordRead =
 /** Name of the document that holds the record. */
 export const OWN_RECORD_DOCUMENT = "node";
 
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const HEADER_BYTES = 9;
 const SLOT_SYMBOLS = "0123456";
 const NO_SLOT_SYMBOL = ".";
 
 /** The record of a node that has promised nothing yet. */
 export function emptyOwnRecord(nodeId: NodeId, clusterName: string): OwnRecord {
-  return { nodeId, clusterName, revision: 0, attempt: 0, stage: { kind: "empty" } };
+  return { nodeId, clusterName, revision: 0, attempt: 0, lineage: undefined, stage: { kind: "empty" } };
 }
 
 /** The slots that a member takes at bootstrap: slot i of partition p iff it is T(p)[i]. */
@@ -98,9 +102,11 @@ export function parseProposal(value: unknown): Proposal | undefined {
   if (fields === undefined || typeof fields["proposer"] !== "string") return undefined;
   const proposer = parseNodeId(fields["proposer"]);
   const attempt = parseWhole(fields["attempt"]);
+  const lineage = parseClusterId(fields["lineage"]);
   const config = parseClusterConfig(fields["config"]);
   if (proposer === undefined || attempt === undefined || attempt < 1 || config === undefined) return undefined;
-  return config.members.some((member) => member.id === proposer) ? { proposer, attempt, config } : undefined;
+  if (lineage === undefined || !config.members.some((member) => member.id === proposer)) return undefined;
+  return { proposer, attempt, lineage, config };
 }
 
 function parseJson(text: string): unknown {
@@ -118,10 +124,12 @@ function parseOwnRecord(value: unknown): OwnRecord | undefined {
   const { clusterName } = fields;
   const revision = parseWhole(fields["revision"]);
   const attempt = parseWhole(fields["attempt"]);
+  const lineage = parseClusterId(fields["lineage"]);
   const stage = parseStage(fields["stage"]);
   if (nodeId === undefined || typeof clusterName !== "string") return undefined;
   if (revision === undefined || attempt === undefined || stage === undefined) return undefined;
-  return { nodeId, clusterName, revision, attempt, stage };
+  if (attempt > 0 !== (lineage !== undefined)) return undefined;
+  return { nodeId, clusterName, revision, attempt, lineage, stage };
 }
 
 function parseStage(value: unknown): BootstrapStage | undefined {

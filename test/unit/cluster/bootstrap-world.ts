@@ -190,6 +190,13 @@ export class BootstrapWorld {
     for (let other = 0; other < this.nodes.length; other += 1) this.showTo(other, index, false);
   }
 
+  /** The node dies, and its disk with it; what it has sent is still under way. */
+  wipe(index: number): void {
+    const node = this.node(index);
+    this.crash(index);
+    node.document = encodeOwnRecord(emptyOwnRecord(node.settings.node.id, node.settings.clusterName));
+  }
+
   restart(index: number): void {
     const node = this.node(index);
     if (node.state === undefined) node.state = startBootstrapState(node.settings, this.recordOf(node));

@@ -251,6 +251,30 @@ describe("bootstrap", () => {
     expect(cluster.waitingFor("d")).toContain("which was made without this node; joining a running cluster");
   });
 
+  it("never goes on when the proposer lost its disk before the cluster was whole, and says what to do", async () => {
+    const cluster = new Cluster();
+    for (const name of ["a", "b", "c"]) cluster.start(name);
+    cluster.links.cut.add("a>c");
+    cluster.link("a", "b", "c");
+    await cluster.clock.advance(500);
+    cluster.stop("a");
+    cluster.links.cut.clear();
+    cluster.start("a");
+    cluster.link("a", "b", "c");
+    await cluster.clock.advance(5_000);
+    // For all that b knows, a has made that cluster with another member that is away.
+    expect(["a", "b", "c"].flatMap((name) => cluster.node(name).views)).toEqual([]);
+    const words = "node b has promised attempt 1 of node a, which node a no longer knows: was its data directory lost?";
+    expect(cluster.waitingFor("a")).toContain(words);
+    expect(cluster.node("b").log.lines.filter((line) => line.level === "error")).toHaveLength(1);
+    // The way out that the words name.
+    cluster.stop("b");
+    cluster.start("b");
+    cluster.link("a", "b", "c");
+    await cluster.clock.advance(2_000);
+    expect(["a", "b", "c"].map((name) => cluster.node(name).views.length)).toEqual([1, 1, 1]);
+  });
+
   it("gives no slots to a node that lost its data directory between promise and commit", async () => {
     const cluster = new Cluster();
     for (const name of ["a", "b", "c"]) cluster.start(name);

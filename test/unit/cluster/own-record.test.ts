@@ -26,13 +26,14 @@ const config: Proposal["config"] = {
   members,
   bucketDefaults,
 };
-const proposal: Proposal = { proposer: nodeId("a"), attempt: 2, config };
+const proposal: Proposal = { proposer: nodeId("a"), attempt: 2, lineage: "f".repeat(32), config };
 const empty = emptyOwnRecord(nodeId("b"), "test");
 const prepared: OwnRecord = { ...empty, revision: 1, stage: { kind: "prepared", proposal } };
 const member: OwnRecord = {
   ...empty,
   revision: 2,
   attempt: 1,
+  lineage: "e".repeat(32),
   stage: { kind: "member", proposal, slots: firstSlotsOf(config, nodeId("b")) },
 };
 
