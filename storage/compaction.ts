@@ -84,7 +84,7 @@ export async function compactSegments(parts: CompactionParts, inputs: readonly S
   let stage: "copying" | "committing" | "committed" = "copying";
   try {
     const runs: IndexRun[] = [];
-    for (const segment of inputs) runs.push({ segment, entries: await entriesOf(parts, segment) });
+    for (const segment of inputs) runs.push({ segment, entries: await listedEntries(parts, segment) });
     const dropped = await droppableTombstones(parts, runs);
     await copyLive(parts, { runs, writer, dropped });
     const outputs = await writer.finish();
@@ -102,6 +102,26 @@ export async function compactSegments(parts: CompactionParts, inputs: readonly S
     // a failed write may have left the edit on disk: then the outputs are the only copies that the next start knows
     else if (stage === "copying" || parts.health.failure === undefined) await writer.discard();
   }
+}
+
+/** All entries that can be live. Throws CorruptInputError when something live stands where nothing can be listed. */
+async function listedEntries(parts: CompactionParts, segment: Segment): Promise<Buffer> {
+  const { keyspace, settings } = parts;
+  const { entries, unknown } = await entriesOf(parts, segment);
+  // only a segment with no index file, and rot: the one way to what is live in it is through all of the index
+  for (let partition = 0; unknown.length > 0 && partition < settings.partitionCount; partition += 1) {
+    const table = keyspace.table(partition);
+    table?.forEachFrom(0n, (slot) => {
+      const offset = table.offsetAt(slot);
+      const isLost =
+        table.segmentAt(slot) === segment.id && unknown.some(({ from, to }) => offset >= from && offset < to);
+      if (!isLost) return true;
+      const record = { partition, hash: table.hashAt(slot), offset, length: table.lengthAt(slot) };
+      throw new CorruptInputError(segment, record, {});
+    });
+    await nextTurn(settings.clock);
+  }
+  return entries;
 }
 
 interface CopyPlan {

@@ -9,7 +9,12 @@ import type { RecoveryReport } from "./engine.ts";
 import { StoreUnusableError } from "./errors.ts";
 import type { CleanFacts } from "./format/clean-marker.ts";
 import type { ManifestChange, SealedFacts } from "./format/manifest-edit.ts";
-import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
+import {
+  decodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+  type SegmentHeaderCorrupt,
+} from "./format/segment-header.ts";
 import { type IndexRun, loadRuns } from "./index-loader.ts";
 import { Keyspace } from "./keyspace.ts";
 import type { LogSettings } from "./log-options.ts";
@@ -33,7 +38,7 @@ import {
   TEMPORARY_SUFFIX,
 } from "./store-paths.ts";
 import { recoverTails } from "./tail-recovery.ts";
-import { readStart, unlinkIfThere } from "./whole-file.ts";
+import { isUnreadable, readStart, unlinkIfThere } from "./whole-file.ts";
 
 /** A store that is ready to serve. */
 export interface RecoveredStore {
@@ -92,13 +97,23 @@ export async function recoverStore(asked: LogSettings, health: StoreHealth): Pro
 /** A store that a newer version has written to is not touched. Throws StoreUnusableError before anything is changed. */
 async function refuseNewerSegments(disk: Disk, loaded: LoadedManifest): Promise<void> {
   for (const segment of loaded.state.segments.keys()) {
-    const header = decodeSegmentHeader(await readStart(disk, segmentPath(segment), SEGMENT_HEADER_BYTES));
+    const header = await headerOf(disk, segment);
     if (header.kind === "corrupt" && header.reason === "version") {
       throw new StoreUnusableError(
         `${segmentPath(segment)} was written by a newer version of this program. Start the newer version, or restore ` +
           `a backup that is older than the upgrade.`,
       );
     }
+  }
+}
+
+async function headerOf(disk: Disk, segment: number): Promise<SegmentHeader | SegmentHeaderCorrupt> {
+  try {
+    return decodeSegmentHeader(await readStart(disk, segmentPath(segment), SEGMENT_HEADER_BYTES));
+  } catch (error) {
+    // lost, which is for the scan to tell: no reason to refuse
+    if (isUnreadable(error)) return decodeSegmentHeader(Buffer.alloc(0));
+    throw error;
   }
 }
 

@@ -4,18 +4,18 @@
  * Must never take an index file that fails any check.
  */
 import { fileSeed } from "./format/checksum.ts";
-import { decodeIndexFile } from "./format/index-file.ts";
+import { decodeIndexFile, type IndexFile, type IndexFileCorrupt, type IndexSubject } from "./format/index-file.ts";
 import type { SealedFacts } from "./format/manifest-edit.ts";
 import { IndexBuilder } from "./index-builder.ts";
 import type { IndexRun } from "./index-loader.ts";
-import { DiskError, type DiskFile } from "./ports.ts";
+import { type Disk, DiskError, type DiskFile } from "./ports.ts";
 import { quarantine } from "./quarantine.ts";
 import { joinLoss, lossChangesOf, sealedLossOf } from "./recovery-core.ts";
 import type { RecoveryParts } from "./recovery-findings.ts";
 import { type FoundRecord, isKeyed, readSegment, type ScannedSegment, scanSegment } from "./segment-scan.ts";
 import type { Segment } from "./segment-set.ts";
 import { indexPath, segmentPath } from "./store-paths.ts";
-import { isDiskFull, readWhole } from "./whole-file.ts";
+import { isDiskFull, isUnreadable, readWhole } from "./whole-file.ts";
 
 /** The segment's entries; undefined when its file is gone, which is a loss of whatever it held. Throws `DiskError`. */
 export async function recoverSealed(parts: RecoveryParts, sealed: SealedFacts): Promise<IndexRun | undefined> {
@@ -57,6 +57,21 @@ export function builderOf(storeId: Uint8Array, segment: number, records: readonl
   return builder;
 }
 
+/** Reads and proves an index file; one that the device does not give back is as good as none. Throws `DiskError`. */
+export async function readIndexFile(
+  disk: Disk,
+  subject: IndexSubject,
+): Promise<IndexFile | IndexFileCorrupt | { readonly kind: "none" }> {
+  const path = indexPath(subject.segment);
+  if (!(await disk.exists(path))) return { kind: "none" };
+  try {
+    return decodeIndexFile(await readWhole(disk, path), subject);
+  } catch (error) {
+    if (isUnreadable(error)) return { kind: "none" };
+    throw error;
+  }
+}
+
 /** Writes an index file if there is room for it. */
 export async function writeIndexIfRoom(parts: RecoveryParts, builder: IndexBuilder, sizeBytes: number): Promise<void> {
   try {
@@ -83,18 +98,17 @@ async function openIfThere(parts: RecoveryParts, path: string): Promise<DiskFile
 
 async function indexEntriesOf(parts: RecoveryParts, sealed: SealedFacts): Promise<Buffer | undefined> {
   const { settings, manifest } = parts;
-  const path = indexPath(sealed.segment);
-  if (!(await settings.disk.exists(path))) return undefined;
   const subject = { storeId: manifest.storeId, segment: sealed.segment, segmentBytes: sealed.sizeBytes };
-  const index = decodeIndexFile(await readWhole(settings.disk, path), subject);
+  const index = await readIndexFile(settings.disk, subject);
   if (index.kind === "index") return index.entries;
+  if (index.kind === "none") return undefined;
   settings.log.warn({ event: "storage.index-file-ignored", segment: sealed.segment, reason: index.reason });
   return undefined;
 }
 
 async function scanSealed(parts: RecoveryParts, file: DiskFile, segment: Segment): Promise<Buffer> {
   const { findings, manifest } = parts;
-  const scanned = scanSegment(await readSegment(file, segment.sizeBytes), segment.seed);
+  const scanned = scanSegment((await readSegment(file, segment.sizeBytes)).bytes, segment.seed);
   findings.scannedBytes += scanned.bytes.length;
   const loss = sealedLossOf(scanned, segment.maxSeq);
   findings.loss = joinLoss(findings.loss, loss);

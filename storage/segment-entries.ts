@@ -1,15 +1,12 @@
 /**
  * The entries of a sealed segment, while the store is open: from its index file, or by a scan.
- * Must never answer with fewer entries than the segment has records.
+ * Must never answer with fewer entries than the segment has records without saying so.
  */
-import { decodeIndexFile } from "./format/index-file.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { Manifest } from "./manifest.ts";
-import { builderOf } from "./sealed-recovery.ts";
-import { readSegment, scanSegment } from "./segment-scan.ts";
+import { builderOf, readIndexFile } from "./sealed-recovery.ts";
+import { type FoundRecord, readSegment, scanSegment } from "./segment-scan.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
-import { indexPath } from "./store-paths.ts";
-import { readWhole } from "./whole-file.ts";
 
 /** What finding entries needs. */
 export interface EntriesParts {
@@ -18,15 +15,32 @@ export interface EntriesParts {
   readonly segments: SegmentSet;
 }
 
-/** Entries of a sealed segment, ascending by seq; the caller has pinned it. Throws `DiskError`. Cost: one read of them. */
-export async function entriesOf(parts: EntriesParts, segment: Segment): Promise<Buffer> {
+/** What is known of the records of a segment. */
+export interface SegmentListing {
+  /** ascending by seq, those included whose header proves itself while their value does not */
+  readonly entries: Buffer;
+  /** bytes of which nobody knows what records they were */
+  readonly unknown: readonly { readonly from: number; readonly to: number }[];
+}
+
+/** Entries of a sealed segment; the caller has pinned it. Throws `DiskError`, not for bytes that cannot be read. Cost: one read of them. */
+export async function entriesOf(parts: EntriesParts, segment: Segment): Promise<SegmentListing> {
   const { settings, manifest, segments } = parts;
-  const path = indexPath(segment.id);
-  if (await settings.disk.exists(path)) {
-    const subject = { storeId: manifest.storeId, segment: segment.id, segmentBytes: segment.sizeBytes };
-    const index = decodeIndexFile(await readWhole(settings.disk, path), subject);
-    if (index.kind === "index") return index.entries;
+  const subject = { storeId: manifest.storeId, segment: segment.id, segmentBytes: segment.sizeBytes };
+  const index = await readIndexFile(settings.disk, subject);
+  if (index.kind === "index") return { entries: index.entries, unknown: [] };
+  const { bytes } = await readSegment(await segments.open(segment), segment.sizeBytes);
+  const { records, gaps } = scanSegment(bytes, segment.seed);
+  const listed: FoundRecord[] = [...records];
+  const unknown: { readonly from: number; readonly to: number }[] = [];
+  for (const { from, to, damaged } of gaps) {
+    if (damaged === undefined) unknown.push({ from, to });
+    else listed.push({ identity: damaged, offset: from });
   }
-  const scanned = scanSegment(await readSegment(await segments.open(segment), segment.sizeBytes), segment.seed);
-  return builderOf(manifest.storeId, segment.id, scanned.records).entries;
+  listed.sort((a, b) => a.identity.seq - b.identity.seq);
+  const last = listed.at(-1);
+  const end = Math.max(last === undefined ? 0 : last.offset + last.identity.totalBytes, unknown.at(-1)?.to ?? 0);
+  // zeros where the log went on when it was sealed
+  if (end < segment.sizeBytes) unknown.push({ from: end, to: segment.sizeBytes });
+  return { entries: builderOf(manifest.storeId, segment.id, listed).entries, unknown };
 }

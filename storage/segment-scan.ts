@@ -12,6 +12,7 @@ import {
   type SegmentHeaderCorrupt,
 } from "./format/segment-header.ts";
 import type { DiskFile } from "./ports.ts";
+import { isUnreadable } from "./whole-file.ts";
 
 /** A record found, metas included. */
 export interface FoundRecord {
@@ -38,20 +39,48 @@ export interface ScannedSegment {
 }
 
 const READ_BYTES = 4 * 1024 * 1024;
+/** what a device fails in: a page */
+const SMALL_READ_BYTES = 4096;
 /** the two bytes after a header's flags, and the reserved ones: what a record can be searched by */
 const MARK: Buffer = Buffer.from([0xc7, 0, 0]);
 const MARK_AT = 45;
 
-/** Reads the whole file through the thread pool. */
-export async function readSegment(file: DiskFile, sizeBytes: number): Promise<Buffer> {
+/** The bytes of a segment, as far as the device gives them back. */
+export interface SegmentBytes {
+  readonly bytes: Buffer;
+  /** how many of them could not be read: ones stand in their place, which no record has */
+  readonly unreadableBytes: number;
+}
+
+/** Reads the whole file through the thread pool; around bytes that cannot be read in small pieces. Throws `DiskError`. */
+export async function readSegment(file: DiskFile, sizeBytes: number): Promise<SegmentBytes> {
   const bytes = Buffer.allocUnsafe(sizeBytes);
   let at = 0;
+  let unreadableBytes = 0;
+  let carefulUntil = 0;
   while (at < sizeBytes) {
-    const count = await file.read(bytes.subarray(at, Math.min(sizeBytes, at + READ_BYTES)), at);
+    const pieceBytes = at < carefulUntil ? SMALL_READ_BYTES : READ_BYTES;
+    const piece = bytes.subarray(at, Math.min(sizeBytes, at + pieceBytes));
+    const count = await readOrUndefined(file, piece, at);
     if (count === 0) break;
-    at += count;
+    if (count !== undefined) at += count;
+    else if (at >= carefulUntil) carefulUntil = at + piece.length;
+    else {
+      piece.fill(0xff);
+      unreadableBytes += piece.length;
+      at += piece.length;
+    }
   }
-  return bytes.subarray(0, at);
+  return { bytes: bytes.subarray(0, at), unreadableBytes };
+}
+
+async function readOrUndefined(file: DiskFile, into: Buffer, at: number): Promise<number | undefined> {
+  try {
+    return await file.read(into, at);
+  } catch (error) {
+    if (isUnreadable(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Scans the bytes of a segment with this checksum seed. */

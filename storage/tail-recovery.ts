@@ -70,7 +70,10 @@ async function scanUnsealed(parts: RecoveryParts, id: number): Promise<ScannedSe
   }
   try {
     await file.fdatasync();
-    const scanned = scanSegment(await readSegment(file, await file.size()), fileSeed(manifest.storeId, "segment", id));
+    const { bytes, unreadableBytes } = await readSegment(file, await file.size());
+    // whether anything that counts stood there is not known
+    if (unreadableBytes > 0) findings.loss = { kind: "all" };
+    const scanned = scanSegment(bytes, fileSeed(manifest.storeId, "segment", id));
     findings.scannedBytes += scanned.bytes.length;
     return scanned;
   } finally {

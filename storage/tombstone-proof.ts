@@ -59,15 +59,15 @@ async function gather(parts: ProofParts, run: IndexRun, candidates: Map<bigint, 
 async function disprove(parts: ProofParts, segment: Segment, candidates: Map<bigint, Candidate>): Promise<void> {
   if (!segment.isSealed) {
     // still written: its records are younger than those of any sealed segment, unless its sealing failed
-    for (const { hash, seq } of candidates.values()) {
-      if (segment.minSeq !== 0 && segment.minSeq < seq) candidates.delete(hash);
-    }
+    doubtYounger(segment, candidates);
     return;
   }
   if (![...candidates.values()].some((candidate) => segment.minSeq < candidate.seq)) return;
   parts.segments.pin(segment);
   try {
-    const entries = await entriesOf(parts, segment);
+    const { entries, unknown } = await entriesOf(parts, segment);
+    // what cannot be listed may be an older record of any key
+    if (unknown.length > 0) doubtYounger(segment, candidates);
     const count = entries.length / INDEX_ENTRY_BYTES;
     for (let position = 0; position < count; position += 1) {
       if (position % SLICE_ENTRIES === SLICE_ENTRIES - 1) await nextTurn(parts.settings.clock);
@@ -77,5 +77,12 @@ async function disprove(parts: ProofParts, segment: Segment, candidates: Map<big
     }
   } finally {
     parts.segments.unpin(segment);
+  }
+}
+
+/** Takes out the candidates that are younger than something in the segment, whatever that is. */
+function doubtYounger(segment: Segment, candidates: Map<bigint, Candidate>): void {
+  for (const { hash, seq } of candidates.values()) {
+    if (segment.minSeq !== 0 && segment.minSeq < seq) candidates.delete(hash);
   }
 }

@@ -1,66 +1,38 @@
 /** Damage that a start or a compaction meets: what it may cost, and what it must never cost. */
 import { describe, expect, test } from "vitest";
-import type { StorageEngine } from "../../../storage/engine.ts";
 import { encodeEdit, MAX_EDIT_BYTES } from "../../../storage/format/manifest-edit.ts";
-import type { LogEngine } from "../../../storage/log-engine.ts";
 import type { SimDisk } from "../../sim/sim-disk.ts";
-import { type LogStart, openTiny, simDisk, TINY_GARBAGE } from "../../support/log-store.ts";
-import { seededDraws } from "../../support/seeded.ts";
-import { addressOf, nthAddress, settle, valueOf, writeOf } from "../../support/storage-fixtures.ts";
+import {
+  DROP,
+  openDamaged,
+  outcomesOf,
+  textOf,
+  WORN_KEYS,
+  WORN_VALUES,
+  wornStore,
+} from "../../support/damage-fixtures.ts";
+import { simDisk, TINY_GARBAGE } from "../../support/log-store.ts";
+import { addressOf, nthAddress, settle, writeOf } from "../../support/storage-fixtures.ts";
 import { manifestOf, recordOf, segmentPaths } from "../../support/store-surgery.ts";
 
-const DROP = { pages: "dropped", names: "dropped" } as const;
 const ROOMY = { segmentBytes: 8192 };
 const ONE_MANIFEST = { manifestBytes: 1e6 };
 const TEN = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
-let opened = 0;
-
-/** Opens with a chance of its own: actors of two starts differ. */
-function open(disk: SimDisk, start: LogStart = {}): Promise<LogEngine> {
-  opened += 1;
-  return openTiny(disk, { random: seededDraws(opened * 17 + 3), ...start });
-}
-
-async function outcomeOf(engine: StorageEngine, n: number): Promise<string> {
-  try {
-    const record = await engine.get(nthAddress(n));
-    return record === undefined ? "absent" : Buffer.from(record.value).toString("latin1");
-  } catch (error) {
-    return error instanceof Error && "code" in error ? String(error.code) : "failed";
-  }
-}
-
-function outcomesOf(engine: StorageEngine, keys: readonly number[]): Promise<string[]> {
-  return Promise.all(keys.map((n) => outcomeOf(engine, n)));
-}
-
-const textOf = (serial: number, size?: number): string => Buffer.from(valueOf(serial, size)).toString("latin1");
-
-/** 23 puts of 6 keys: sealed segments with garbage. The newest serial of key n is in `NEWEST`. */
-async function worn(disk: SimDisk, start: LogStart = {}): Promise<LogEngine> {
-  const engine = await open(disk, start);
-  for (let serial = 1; serial < 24; serial += 1) await engine.put(writeOf(nthAddress(serial % 6), serial, 200));
-  await settle();
-  return engine;
-}
-const SIX = [0, 1, 2, 3, 4, 5];
-const NEWEST: readonly string[] = [18, 19, 20, 21, 22, 23].map((serial) => textOf(serial, 200));
-
 describe("the manifest", () => {
   test("whose first edit is rotten is refused, and nothing is removed", async () => {
     const disk = simDisk();
-    let engine = await open(disk);
+    let engine = await openDamaged(disk);
     for (const n of TEN) await engine.put(writeOf(nthAddress(n), n, 100));
     await engine.close();
-    engine = await open(disk);
+    engine = await openDamaged(disk);
     await engine.close();
     const path = manifestOf(disk);
     for (let offset = 48; offset < disk.peek(path).length; offset += 7) {
       const rotten = disk.copy();
       rotten.flipBit(path, { offset, bit: 3 });
       const before = rotten.fingerprint();
-      await expect(open(rotten)).rejects.toMatchObject({ code: "STORE_UNUSABLE" });
+      await expect(openDamaged(rotten)).rejects.toMatchObject({ code: "STORE_UNUSABLE" });
       expect(rotten.fingerprint()).toBe(before);
     }
   });
@@ -72,7 +44,7 @@ describe("the manifest", () => {
 
   test("whose last edit is rotten costs no copy: segments that it named are put in quarantine", async () => {
     const disk = simDisk();
-    const engine = await worn(disk, ONE_MANIFEST);
+    const engine = await wornStore(disk, ONE_MANIFEST);
     const before = segmentPaths(disk);
     await engine.compact(TINY_GARBAGE);
     await settle();
@@ -82,7 +54,7 @@ describe("the manifest", () => {
     const made = segmentPaths(rotten).filter((name) => !before.includes(name));
     expect(made.length).toBeGreaterThan(0);
     const kept = new Map(made.map((name) => [name.replace("segments", "quarantine"), Buffer.from(rotten.peek(name))]));
-    const again = await open(rotten, ONE_MANIFEST);
+    const again = await openDamaged(rotten, ONE_MANIFEST);
     expect(again.suspectPartitions()).toEqual([0, 1, 2, 3]);
     await again.put(writeOf(nthAddress(7), 30));
     for (const [name, bytes] of kept) {
@@ -93,7 +65,7 @@ describe("the manifest", () => {
 
   test("that is shorter than it was when the store was closed is refused, and nothing is changed", async () => {
     const disk = simDisk();
-    const engine = await worn(disk, ONE_MANIFEST);
+    const engine = await wornStore(disk, ONE_MANIFEST);
     await engine.close();
     const path = manifestOf(disk);
     const size = disk.peek(path).length;
@@ -104,7 +76,7 @@ describe("the manifest", () => {
       const rotten = disk.copy();
       damage(rotten);
       const before = rotten.fingerprint();
-      await expect(open(rotten, ONE_MANIFEST)).rejects.toMatchObject({ code: "STORE_UNUSABLE" });
+      await expect(openDamaged(rotten, ONE_MANIFEST)).rejects.toMatchObject({ code: "STORE_UNUSABLE" });
       expect(rotten.fingerprint()).toBe(before);
     }
   });
@@ -113,7 +85,7 @@ describe("the manifest", () => {
 describe("compaction", () => {
   test.each(["is on disk", "is lost"])("whose commit failed and %s loses no answered record", async (fate) => {
     const disk = simDisk();
-    const engine = await worn(disk, ONE_MANIFEST);
+    const engine = await wornStore(disk, ONE_MANIFEST);
     let heal: (() => void) | undefined;
     let hasOutputs = false;
     // the commit is the first edit after an output got its index file
@@ -127,8 +99,8 @@ describe("compaction", () => {
     await engine.compact(TINY_GARBAGE);
     await settle();
     expect(engine.failure).toMatchObject({ code: "STORE_FAILED" });
-    const again = await open(fate === "is lost" ? disk.crash(DROP) : disk.kill(), ONE_MANIFEST);
-    expect(await outcomesOf(again, SIX)).toEqual(NEWEST);
+    const again = await openDamaged(fate === "is lost" ? disk.crash(DROP) : disk.kill(), ONE_MANIFEST);
+    expect(await outcomesOf(again, WORN_KEYS)).toEqual(WORN_VALUES);
     expect(again.suspectPartitions()).toEqual([]);
   });
 });
@@ -138,29 +110,29 @@ describe("in durability `os`", () => {
 
   test("a power loss that leaves nothing of the open segment makes everything suspect", async () => {
     const disk = simDisk();
-    const engine = await open(disk, lazy);
+    const engine = await openDamaged(disk, lazy);
     await engine.put(writeOf(nthAddress(1), 1, 100));
-    const again = await open(disk.crash(DROP), lazy);
-    expect(await outcomeOf(again, 1)).toBe("absent");
+    const again = await openDamaged(disk.crash(DROP), lazy);
+    expect(await outcomesOf(again, [1])).toEqual(["absent"]);
     expect(again.suspectPartitions()).toEqual([0, 1, 2, 3]);
   });
 
   test("compaction removes a durable version only when the newer one is durable as well", async () => {
     const disk = simDisk();
-    let engine = await open(disk, lazy);
+    let engine = await openDamaged(disk, lazy);
     for (const n of [1, 2, 3, 4]) await engine.put(writeOf(nthAddress(n), n, 100));
     await engine.close();
-    engine = await open(disk, lazy);
+    engine = await openDamaged(disk, lazy);
     for (const n of [1, 2, 3, 4]) await engine.put(writeOf(nthAddress(n), 10 + n, 100));
     await engine.compact(TINY_GARBAGE);
     await settle();
-    const again = await open(disk.crash(DROP), lazy);
+    const again = await openDamaged(disk.crash(DROP), lazy);
     expect(await outcomesOf(again, [1, 2, 3, 4])).toEqual([11, 12, 13, 14].map((serial) => textOf(serial, 100)));
   });
 
   test("a failed fdatasync before the commit of a compaction fails the store", async () => {
     const disk = simDisk();
-    const engine = await worn(disk, lazy);
+    const engine = await wornStore(disk, lazy);
     const active = segmentPaths(disk).slice(-2);
     for (const path of active) disk.inject({ on: ["fdatasync"], path, code: "EIO" });
     await engine.compact(TINY_GARBAGE);
@@ -171,12 +143,12 @@ describe("in durability `os`", () => {
 describe("an open segment", () => {
   test("with a rotten header in the last record known to be durable keeps the intact record behind it", async () => {
     const disk = simDisk();
-    const engine = await open(disk, ROOMY);
+    const engine = await openDamaged(disk, ROOMY);
     for (const n of [1, 2, 3]) await engine.put(writeOf(nthAddress(n), n, 50));
     const { path, offset } = recordOf(disk, nthAddress(2).key);
     const rotten = disk.crash(DROP);
     rotten.flipBit(path, { offset: offset + 9, bit: 0 });
-    const again = await open(rotten, ROOMY);
+    const again = await openDamaged(rotten, ROOMY);
     expect(await outcomesOf(again, [1, 2, 3])).toEqual([textOf(1, 50), "absent", textOf(3, 50)]);
     expect(again.suspectPartitions()).toEqual([0, 1, 2, 3]);
   });
@@ -186,7 +158,7 @@ describe("a clean stop that the disk contradicts", () => {
   /** A store closed in order whose last segment has then lost its end, while its index file has not. */
   async function shortened(): Promise<SimDisk> {
     const disk = simDisk();
-    const engine = await open(disk, ROOMY);
+    const engine = await openDamaged(disk, ROOMY);
     for (const n of TEN) await engine.put(writeOf(nthAddress(n), n, 50));
     await engine.close();
     const [path = ""] = segmentPaths(disk).slice(-1);
@@ -196,7 +168,7 @@ describe("a clean stop that the disk contradicts", () => {
 
   test("is looked into without index files: what is gone is suspect, and not claimed", async () => {
     const disk = await shortened();
-    const engine = await open(disk, ROOMY);
+    const engine = await openDamaged(disk, ROOMY);
     expect(engine.recovery).toMatchObject({ mode: "unclean", isNewActor: true });
     expect(engine.suspectPartitions()).toEqual([0, 1, 2, 3]);
     expect(engine.digestOf(nthAddress(9))).toBe(0n);
@@ -209,16 +181,16 @@ describe("a clean stop that the disk contradicts", () => {
     const calls: number[] = [];
     const probe = disk.copy();
     probe.duringOperation = (n) => calls.push(n);
-    await open(probe, ROOMY);
+    await openDamaged(probe, ROOMY);
     for (const call of calls) {
       const image = disk.copy();
       image.beforeOperation = (n) => (n === call ? "cut" : undefined);
       const cut = new Promise<void>((resolve) => {
         image.onCut = resolve;
       });
-      void open(image, ROOMY).catch(() => undefined);
+      void openDamaged(image, ROOMY).catch(() => undefined);
       await cut;
-      const engine = await open(image.crash(DROP), ROOMY);
+      const engine = await openDamaged(image.crash(DROP), ROOMY);
       expect({ call, suspects: engine.suspectPartitions() }).toEqual({ call, suspects: [0, 1, 2, 3] });
     }
   });
@@ -227,7 +199,7 @@ describe("a clean stop that the disk contradicts", () => {
 describe("of keys that share a hash", () => {
   test("one whose newest record cannot be read is not answered by an older one, and its partition is suspect", async () => {
     const disk = simDisk();
-    let engine = await open(disk, ROOMY);
+    let engine = await openDamaged(disk, ROOMY);
     const [one, other] = ["aaaa", "bbbb"].map((key) => addressOf({ partition: 1, low: 77n, key }));
     if (one === undefined || other === undefined) throw new Error("two keys");
     for (const [serial, address] of [one, other, one].entries()) await engine.put(writeOf(address, serial + 1, 50));
@@ -235,12 +207,12 @@ describe("of keys that share a hash", () => {
     await engine.close();
     const { path, offset } = recordOf(disk, one.key);
     disk.flipBit(path, { offset: offset + 49, bit: 0 });
-    engine = await open(disk, ROOMY);
+    engine = await openDamaged(disk, ROOMY);
     expect(engine.recovery).toMatchObject({ mode: "clean", isNewActor: true });
     expect(engine.suspectPartitions()).toEqual([1]);
     await expect(Promise.resolve().then(() => engine.get(one))).rejects.toMatchObject({ code: "CORRUPT_RECORD" });
     await engine.close();
-    const again = await open(disk, ROOMY);
+    const again = await openDamaged(disk, ROOMY);
     expect(again.recovery).toMatchObject({ mode: "clean", isNewActor: false });
     expect(again.suspectPartitions()).toEqual([1]);
   });
@@ -248,13 +220,13 @@ describe("of keys that share a hash", () => {
 
 test("a start that the disk refuses for lack of space does not make a clean stop unclean", async () => {
   const disk = simDisk();
-  const engine = await worn(disk);
+  const engine = await wornStore(disk);
   await engine.close();
   for (const path of ["MANIFEST", "CURRENT"]) {
     const full = disk.copy();
     const heal = full.inject({ on: ["write"], path, code: "ENOSPC" });
-    await expect(open(full)).rejects.toMatchObject({ code: "ENOSPC" });
+    await expect(openDamaged(full)).rejects.toMatchObject({ code: "ENOSPC" });
     heal();
-    expect((await open(full)).recovery).toMatchObject({ mode: "clean", isNewActor: false });
+    expect((await openDamaged(full)).recovery).toMatchObject({ mode: "clean", isNewActor: false });
   }
 });
