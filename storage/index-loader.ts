@@ -68,6 +68,7 @@ export async function loadRuns(runs: readonly IndexRun[], parts: LoaderParts): P
 
 /** Runs merged by seq: yields the place of the next entry. The yielded object is reused. */
 export class RunMerge {
+  /** a heap: the lowest seq first */
   readonly #cursors: Cursor[];
   readonly #place: { run: IndexRun; position: number } | undefined;
 
@@ -76,38 +77,45 @@ export class RunMerge {
       .map((run) => ({ run, count: run.entries.length / INDEX_ENTRY_BYTES, position: 0, seq: 0 }))
       .filter((cursor) => cursor.count > 0);
     for (const cursor of this.#cursors) cursor.seq = seqAt(cursor.run.entries, 0);
-    // kept with the lowest seq LAST, so that taking it is cheap
-    this.#cursors.sort((a, b) => b.seq - a.seq);
-    const first = this.#cursors.at(-1);
+    // ascending order is a heap
+    this.#cursors.sort((a, b) => a.seq - b.seq);
+    const first = this.#cursors[0];
     this.#place = first === undefined ? undefined : { run: first.run, position: 0 };
   }
 
-  /** The entry with the lowest seq not yet yielded. */
+  /** The entry with the lowest seq not yet yielded. Cost: constant while runs follow each other, else O(log runs). */
   next(): { readonly run: IndexRun; readonly position: number } | undefined {
-    const cursor = this.#cursors.at(-1);
+    const cursor = this.#cursors[0];
     const place = this.#place;
     if (cursor === undefined || place === undefined) return undefined;
     place.run = cursor.run;
     place.position = cursor.position;
     cursor.position += 1;
-    if (cursor.position === cursor.count) this.#cursors.pop();
-    else {
+    if (cursor.position < cursor.count) {
       cursor.seq = seqAt(cursor.run.entries, cursor.position);
-      this.#settle();
+      this.#sink(cursor);
+    } else {
+      const last = this.#cursors.pop();
+      if (last !== undefined && last !== cursor) this.#sink(last);
     }
     return place;
   }
 
-  /** Moves the last cursor to its place; runs seldom interleave, so that it mostly stays. */
-  #settle(): void {
+  /** Puts a cursor at the top of the heap, and lets it sink to its place. */
+  #sink(cursor: Cursor): void {
     const cursors = this.#cursors;
-    for (let at = cursors.length - 1; at > 0; at -= 1) {
-      const lower = cursors[at - 1];
-      const upper = cursors[at];
-      if (lower === undefined || upper === undefined || upper.seq <= lower.seq) return;
-      cursors[at - 1] = upper;
-      cursors[at] = lower;
+    let at = 0;
+    for (;;) {
+      const left = cursors[2 * at + 1];
+      if (left === undefined) break;
+      const right = cursors[2 * at + 2];
+      const isRight = right !== undefined && right.seq < left.seq;
+      const child = isRight ? right : left;
+      if (cursor.seq <= child.seq) break;
+      cursors[at] = child;
+      at = 2 * at + (isRight ? 2 : 1);
     }
+    cursors[at] = cursor;
   }
 }
 
