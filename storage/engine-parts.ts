@@ -52,10 +52,11 @@ export async function openParts(options: LogEngineOptions): Promise<EngineParts>
   const lock = await asked.disk.lock(LOCK_PATH);
   try {
     const health = new StoreHealth(asked.log);
+    const documents = new DocumentStore(asked.disk, health);
+    // before anything is changed: a start that it refuses leaves a clean stop clean
+    await documents.load();
     const store = await recoverStore(asked, health);
     const { settings } = store;
-    const documents = new DocumentStore(settings.disk, health);
-    await documents.load();
     return assemble({ settings, health, store, documents, lock });
   } catch (error) {
     await lock.release();

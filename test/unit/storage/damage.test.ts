@@ -218,15 +218,20 @@ describe("of keys that share a hash", () => {
   });
 });
 
-test("a start that the disk refuses for lack of space does not make a clean stop unclean", async () => {
+test("a start that the disk refuses does not make a clean stop unclean", async () => {
   const disk = simDisk();
   const engine = await wornStore(disk);
+  await engine.writeDocument("ring", Buffer.from("hello"));
   await engine.close();
-  for (const path of ["MANIFEST", "CURRENT"]) {
-    const full = disk.copy();
-    const heal = full.inject({ on: ["write"], path, code: "ENOSPC" });
-    await expect(openDamaged(full)).rejects.toMatchObject({ code: "ENOSPC" });
+  for (const fault of [
+    { on: ["write"], path: "MANIFEST", code: "ENOSPC" },
+    { on: ["write"], path: "CURRENT", code: "ENOSPC" },
+    { on: ["read"], path: "documents/ring", code: "EIO", range: { from: 0, to: 64 } },
+  ] as const) {
+    const image = disk.copy();
+    const heal = image.inject(fault);
+    await expect(openDamaged(image)).rejects.toMatchObject({ code: fault.code });
     heal();
-    expect((await openDamaged(full)).recovery).toMatchObject({ mode: "clean", isNewActor: false });
+    expect((await openDamaged(image)).recovery).toMatchObject({ mode: "clean", isNewActor: false });
   }
 });
