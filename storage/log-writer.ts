@@ -30,6 +30,12 @@ export interface WriterParts {
   readonly onDiskFull: () => void;
 }
 
+/**
+ * How full a segment is when the next one is begun: early, for it is made slowly so that commits do not wait for it; not
+ * at once, so that a store that holds little takes one segment.
+ */
+const PREPARE_FROM = 1 / 8;
+
 interface Active extends WritableSegment {
   /** where the next group goes */
   offset: number;
@@ -190,7 +196,7 @@ export class LogWriter {
     active.segment.warmth.warm(start, bytes.length);
     // in the other mode nothing on disk is known to be durable, and a mark would prove nothing
     if (this.#parts.settings.durability === "fsync" && !this.#isStopped) this.#idleMark.committed(isMark);
-    if (active.offset > active.capacityBytes / 2) this.#parts.preparer.prepare();
+    if (active.offset > active.capacityBytes * PREPARE_FROM) this.#parts.preparer.prepare();
     return true;
   }
 

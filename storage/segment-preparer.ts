@@ -42,8 +42,13 @@ export interface PreparerParts {
   readonly health: StoreHealth;
 }
 
-/** what is zero-filled at a time, so that the writer's own writes find the device free in between */
+/**
+ * What is zero-filled at a time, each piece durable by itself, and the rest in between while nobody waits: so the
+ * writer's commits find the device free. Measured on a virtual disk, p99.9 of commits meanwhile: 12 … 16 ms without the
+ * rest, 1.3 … 4 ms with it. Rejected: larger pieces, or one fdatasync at the end (p99 of 10 … 22 ms instead of 1 … 6).
+ */
 const ZERO_FILL_BYTES = 512 * 1024;
+const REST_MS = 4;
 const ZEROS: Buffer = Buffer.alloc(ZERO_FILL_BYTES);
 
 /** Creates segments, one ahead. */
@@ -53,6 +58,9 @@ export class SegmentPreparer {
   readonly #segments: SegmentSet;
   readonly #health: StoreHealth;
   #next: Promise<WritableSegment> | undefined;
+  /** someone waits for the segment under way: no rests */
+  #isAwaited = false;
+  #resume: (() => void) | undefined;
 
   constructor(parts: PreparerParts) {
     this.#settings = parts.settings;
@@ -64,6 +72,7 @@ export class SegmentPreparer {
   /** Starts preparing the next segment if none is ready or under way. */
   prepare(): void {
     if (this.#next !== undefined) return;
+    this.#isAwaited = false;
     const { segmentBytes, reserveBytes } = this.#settings;
     const next = this.create({ role: "log", capacityBytes: segmentBytes, neededBytes: segmentBytes, reserveBytes });
     this.#next = next;
@@ -79,10 +88,12 @@ export class SegmentPreparer {
   async take(neededBytes: number): Promise<WritableSegment> {
     const { segmentBytes, reserveBytes } = this.#settings;
     if (SEGMENT_HEADER_BYTES + neededBytes > segmentBytes) {
+      this.#hurry();
       const capacityBytes = SEGMENT_HEADER_BYTES + neededBytes;
       return this.create({ role: "log", capacityBytes, neededBytes: capacityBytes, reserveBytes });
     }
     this.prepare();
+    this.#hurry();
     const next = this.#next;
     this.#next = undefined;
     if (next === undefined) throw new Error("prepare() always leaves a segment under way");
@@ -91,6 +102,7 @@ export class SegmentPreparer {
 
   /** The prepared segment that nobody took, once it is ready; undefined when there is none. */
   async drain(): Promise<WritableSegment | undefined> {
+    this.#hurry();
     const next = this.#next;
     this.#next = undefined;
     return next?.catch(() => undefined);
@@ -146,6 +158,7 @@ export class SegmentPreparer {
       await writeFully(file, encodeSegmentHeader({ segment: id, storeId, role: plan.role, durability }), 0);
       const isPreallocated = plan.role === "log" && durability === "fsync";
       for (let at = SEGMENT_HEADER_BYTES; isPreallocated && at < plan.capacityBytes; at += ZERO_FILL_BYTES) {
+        if (at > SEGMENT_HEADER_BYTES) await this.#rest();
         await writeFully(file, ZEROS.subarray(0, Math.min(ZERO_FILL_BYTES, plan.capacityBytes - at)), at);
         await file.fdatasync();
       }
@@ -154,6 +167,23 @@ export class SegmentPreparer {
       await file.close();
     }
     await disk.fsyncDirectory(SEGMENTS_DIRECTORY);
+  }
+
+  #hurry(): void {
+    this.#isAwaited = true;
+    this.#resume?.();
+  }
+
+  async #rest(): Promise<void> {
+    if (this.#isAwaited) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#settings.clock.setTimer(REST_MS, resolve);
+      this.#resume = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+    this.#resume = undefined;
   }
 
   /** Best effort: what is left behind is an orphan that the next start removes. */

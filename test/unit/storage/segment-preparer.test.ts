@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { SimDisk } from "../../sim/sim-disk.ts";
 import { openTiny, simDisk } from "../../support/log-store.ts";
-import { nthAddress, settle, writeOf } from "../../support/storage-fixtures.ts";
+import { HandClock, nthAddress, settle, writeOf } from "../../support/storage-fixtures.ts";
 import { segmentPaths } from "../../support/store-surgery.ts";
 
 const oneManifest = { manifestBytes: 2 ** 20 };
@@ -67,10 +67,43 @@ describe("the segment that is made ahead", () => {
     const engine = await openTiny(disk, oneManifest);
     await engine.put(writeOf(nthAddress(1), 1, 100));
     disk.inject({ on: ["fdatasync"], path: ".log", code: "EIO", times: 1 });
-    // past half of the segment: the next one is made ahead
+    // far enough in the segment: the next one is made ahead
     await engine.put(writeOf(nthAddress(2), 2, 500));
     await settle(10);
     expect(engine.failure).toMatchObject({ code: "STORE_FAILED" });
+  });
+
+  test("is filled piece by piece with rests in between, but without them once a writer waits for it", async () => {
+    const disk = simDisk();
+    const clock = new HandClock();
+    const segmentBytes = 4 * 2 ** 20;
+    const engine = await openTiny(disk, { ...oneManifest, segmentBytes, clock });
+    await engine.put(writeOf(nthAddress(0), 0, 100));
+    let pieces = 0;
+    disk.beforeOperation = (_n, name, path) => {
+      if (name === "fdatasync" && path.endsWith(".log")) pieces += 1;
+      return undefined;
+    };
+    await engine.put(writeOf(nthAddress(1), 1, segmentBytes / 8));
+    await settle(10);
+    expect(pieces).toBe(1);
+    clock.advance(4);
+    await settle(10);
+    expect(pieces).toBe(2);
+    // no time passes: whoever waits does not wait for rests
+    for (let n = 2; n < 9; n += 1) await engine.put(writeOf(nthAddress(n), n, segmentBytes / 8));
+    expect(pieces).toBeGreaterThanOrEqual(8);
+    expect(segmentPaths(disk)).toHaveLength(2);
+  });
+
+  test("does not keep a store from closing", async () => {
+    const disk = simDisk();
+    const engine = await openTiny(disk, { ...oneManifest, segmentBytes: 4 * 2 ** 20 });
+    await engine.put(writeOf(nthAddress(1), 1, 2 ** 20));
+    await settle(10);
+    await engine.close();
+    expect(segmentPaths(disk)).toHaveLength(1);
+    expect((await openTiny(disk, oneManifest)).recovery.mode).toBe("clean");
   });
 
   test("is tried again when there was no space for it", async () => {
