@@ -97,8 +97,8 @@ describe("group commit", () => {
   });
 });
 
-describe("the number of writes that wait", () => {
-  test("is bounded: beyond, a put is refused at once and leaves nothing", async () => {
+describe("writes that wait", () => {
+  test("are bounded in number as well", async () => {
     const engine = await openTiny(simDisk(), { ...roomy, queueRecords: 3 });
     const puts = await Promise.allSettled(Array.from({ length: 5 }, (_, n) => engine.put(writeOf(nthAddress(n), n))));
     expect(puts.map((put) => put.status)).toEqual(["fulfilled", "fulfilled", "fulfilled", "rejected", "rejected"]);
