@@ -6,6 +6,7 @@ import { markCleanStop } from "./clean-stop.ts";
 import { Compactor } from "./compactor.ts";
 import { DocumentStore } from "./document-store.ts";
 import type { RecoveryReport } from "./engine.ts";
+import { DiskFullError } from "./errors.ts";
 import { bufferOver } from "./format/bytes.ts";
 import { HashJudge } from "./hash-judge.ts";
 import { KeyLookup } from "./key-lookup.ts";
@@ -114,7 +115,7 @@ async function closeParts(running: Running, mayBeClean: boolean): Promise<void> 
     }
     if (mayBeClean && health.failure === undefined) await markClean(running);
   } catch (error) {
-    if (isDiskFull(error)) settings.log.warn({ event: "storage.not-marked-clean" });
+    if (error instanceof DiskFullError || isDiskFull(error)) settings.log.warn({ event: "storage.not-marked-clean" });
     else health.fail(error);
   } finally {
     await store.segments.closeAll().catch((error: unknown) => health.fail(error));

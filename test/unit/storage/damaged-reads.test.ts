@@ -104,6 +104,18 @@ describe("the suspicion of a partition", () => {
     expect(again.suspectPartitions()).toEqual([0]);
   });
 
+  test("that finds no space even then keeps the store from being marked clean", async () => {
+    const { disk, engine } = await damaged();
+    const free = disk.inject({ on: ["write"], path: "MANIFEST", code: "ENOSPC" });
+    await meet(engine, 0);
+    await engine.close();
+    expect(engine.failure).toBeUndefined();
+    free();
+    const again = await openTiny(disk, roomy);
+    expect(again.recovery.mode).toBe("unclean");
+    expect(again.suspectPartitions()).toContain(0);
+  });
+
   test("is written once, however many reads meet the damage at the same time", async () => {
     const { disk, engine } = await damaged();
     let writes = 0;
