@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openNodeDisk } from "../../services/adapters/node-disk.ts";
@@ -67,9 +67,27 @@ async function nodeStand(start: LogStart): Promise<EngineStand> {
   };
 }
 
+/**
+ * What a killed process would leave. The old store lives on and still seals in the background, so files of the top (the manifest)
+ * are copied before the segments that they name, and a temporary file may vanish on the way.
+ */
 async function copyAsLeft(from: string, to: string): Promise<void> {
-  await cp(from, to, { recursive: true });
-  for (const name of await readdir(to)) if (name.startsWith("LOCK")) await rm(join(to, name));
+  await mkdir(to, { recursive: true });
+  const entries = await readdir(from, { withFileTypes: true });
+  for (const { name } of entries.filter((entry) => entry.isFile() && !entry.name.startsWith("LOCK"))) {
+    await copyUnlessGone(join(from, name), join(to, name));
+  }
+  for (const { name } of entries.filter((entry) => entry.isDirectory())) {
+    await copyAsLeft(join(from, name), join(to, name));
+  }
+}
+
+async function copyUnlessGone(from: string, to: string): Promise<void> {
+  try {
+    await copyFile(from, to);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+  }
 }
 
 storageEngineContract("log engine, tiny segments", () => simStand({}));
