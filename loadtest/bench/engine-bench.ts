@@ -8,7 +8,7 @@ import { randomFillSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { monitorEventLoopDelay, PerformanceObserver } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import { openNodeDisk } from "../../services/adapters/node-disk.ts";
 import { createSystemClock } from "../../services/adapters/system-clock.ts";
@@ -145,22 +145,39 @@ function dropPageCache(): boolean {
 async function measureReads(engine: LogEngine): Promise<void> {
   await read(engine, readCount, 16);
   const warm = await stallOf(() => read(engine, readCount, 64));
-  tell("warm reads", `${warm.result.toFixed(2)} µs a read, event loop stalled at most ${warm.stallMs.toFixed(1)} ms`);
+  tell("warm reads", `${warm.result.toFixed(2)} µs a read, ${stallText(warm)}`);
   if (!dropPageCache()) {
     tell("cold reads", "not measured: the page cache may not be dropped here");
     return;
   }
   const cold = await stallOf(() => read(engine, 50_000, 64));
-  const text = `${cold.result.toFixed(1)} µs a read, event loop stalled at most ${cold.stallMs.toFixed(1)} ms`;
-  tell("reads, page cache dropped", text);
+  tell("reads, page cache dropped", `${cold.result.toFixed(1)} µs a read, ${stallText(cold)}`);
 }
 
-async function stallOf<T>(run: () => Promise<T>): Promise<{ readonly result: T; readonly stallMs: number }> {
+interface Stall {
+  /** the longest that a timer came late */
+  readonly stallMs: number;
+  /** the longest pause of the garbage collector in the same time, which no disk is to blame for */
+  readonly collectorMs: number;
+}
+
+async function stallOf<T>(run: () => Promise<T>): Promise<Stall & { readonly result: T }> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
+  let collectorMs = 0;
+  const collector = new PerformanceObserver((list) => {
+    for (const pause of list.getEntries()) collectorMs = Math.max(collectorMs, pause.duration);
+  });
+  collector.observe({ entryTypes: ["gc"] });
   delay.enable();
   const result = await run();
   delay.disable();
-  return { result, stallMs: delay.max / 1e6 };
+  await new Promise((resolve) => setImmediate(resolve));
+  collector.disconnect();
+  return { result, stallMs: delay.max / 1e6, collectorMs };
+}
+
+function stallText({ stallMs, collectorMs }: Stall): string {
+  return `event loop stalled at most ${stallMs.toFixed(1)} ms, collector paused at most ${collectorMs.toFixed(1)} ms`;
 }
 
 async function timedOpen(name: string): Promise<LogEngine> {
