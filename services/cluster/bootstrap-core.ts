@@ -22,6 +22,7 @@ import type { NodeId } from "../base/ids.ts";
 import type { BootstrapReply, BootstrapRequest } from "./bootstrap-messages.ts";
 import { areSameMembers, clusterSeen, objectionTo, proposableMembers, settingsObjection } from "./bootstrap-rules.ts";
 import {
+  adopt,
   type BootstrapInput,
   type BootstrapOutput,
   type BootstrapState,
@@ -58,6 +59,9 @@ export function takeBootstrapInput(state: BootstrapState, input: BootstrapInput)
       break;
     case "request":
       draft.reply = takeRequest(state, draft, input.from, input.request);
+      break;
+    case "adopt":
+      adopt(state, draft, input.proposal);
       break;
     case "reply":
       takeReply(state, draft, input);

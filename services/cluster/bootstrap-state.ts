@@ -14,6 +14,8 @@ export type BootstrapInput =
   /** `candidateId`: 32 fresh hex digits, used if this node proposes now */
   | { readonly kind: "tick"; readonly candidateId: string }
   | { readonly kind: "request"; readonly from: NodeId; readonly request: BootstrapRequest }
+  /** a member of a cluster that was made without this node has told what was agreed then */
+  | { readonly kind: "adopt"; readonly proposal: Proposal }
   | {
       readonly kind: "reply";
       readonly from: NodeId;
@@ -141,6 +143,18 @@ export function becomeMember(state: BootstrapState, draft: Draft, proposal: Prop
   const slotCount = slots.filter((slot) => slot >= 0).length;
   const names = members.map((member) => member.id);
   draft.logs.push({ level: "info", facts: { event: "bootstrap.joined", clusterId, members: names, slotCount } });
+}
+
+/**
+ * Becomes a member of a cluster that was made without this node (or with it, on a disk that is lost), and holds no slot.
+ * Only from empty: a promise that was given may be what another node's commit rests on.
+ */
+export function adopt(state: BootstrapState, draft: Draft, proposal: Proposal): void {
+  if (state.record.stage.kind !== "empty" || proposal.config.partitionCount !== state.settings.partitionCount) return;
+  const slots = new Int8Array(proposal.config.partitionCount).fill(-1);
+  keep(state, draft, { stage: { kind: "member", proposal, slots } });
+  state.objections.clear();
+  draft.logs.push({ level: "info", facts: { event: "bootstrap.adopted", clusterId: proposal.config.clusterId } });
 }
 
 /** A proposer ends its own attempt. */

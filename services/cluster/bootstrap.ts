@@ -24,7 +24,7 @@ import {
   startBootstrapState,
 } from "./bootstrap-state.ts";
 import { type ClusterView, type MemberView, memberViewOf, waitingTextOf } from "./cluster-view.ts";
-import { type Documents, encodeOwnRecord, OWN_RECORD_DOCUMENT, type OwnRecord } from "./own-record.ts";
+import { type Documents, encodeOwnRecord, OWN_RECORD_DOCUMENT, type OwnRecord, type Proposal } from "./own-record.ts";
 import { openOwnRecord } from "./own-record-check.ts";
 
 /** What the shell works with. */
@@ -107,6 +107,22 @@ export class Bootstrap {
   peerDown(node: NodeId): void {
     this.#asking.delete(node);
     this.#push({ kind: "peer_down", node });
+  }
+
+  /** What was agreed when the cluster was made, for those who join; undefined before this node is a member. */
+  agreement(): Proposal | undefined {
+    const { stage } = this.#state.record;
+    return this.#memberView !== undefined && stage.kind === "member" ? stage.proposal : undefined;
+  }
+
+  /** True while nothing was promised: only then a cluster may be adopted. */
+  get isEmpty(): boolean {
+    return this.#state.record.stage.kind === "empty";
+  }
+
+  /** Makes this node a member without slots of a cluster that others made, durably; then `onMember` is called. */
+  adopt(proposal: Proposal): void {
+    this.#push({ kind: "adopt", proposal });
   }
 
   /** Answers the asks of `topic`. */

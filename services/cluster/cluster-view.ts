@@ -64,7 +64,7 @@ export function waitingTextOf(state: BootstrapState): string {
   }
   if (foreign !== undefined) {
     const others = `node ${foreign.member.id} belongs to cluster ${foreign.clusterId}`;
-    return `${others}, which was made without this node; joining a running cluster is not possible yet.`;
+    return `${others}, which was made without this node: \`gyre join ${self}\` (or GYRE_JOIN=auto) makes it a member.`;
   }
   const names = [self, ...seen.keys()].toSorted();
   const count = `${names.length} of ${settings.expect} expected members seen (${names.join(", ")})`;

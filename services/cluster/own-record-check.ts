@@ -78,8 +78,9 @@ function memberSettings(
   const node = config.members.find((member) => member.id === record.nodeId);
   return [
     { setting: "replicas (N)", recorded: config.replicaCount, configured: settings.replicaCount },
-    { setting: "zone", recorded: node?.zone ?? "", configured: settings.node.zone },
-    { setting: "host", recorded: node?.host ?? "", configured: settings.node.host },
-    { setting: "weight", recorded: node?.weight ?? 0, configured: settings.node.weight },
+    // who joined later is not named there: its own member record has its labels
+    { setting: "zone", recorded: node?.zone ?? settings.node.zone, configured: settings.node.zone },
+    { setting: "host", recorded: node?.host ?? settings.node.host, configured: settings.node.host },
+    { setting: "weight", recorded: node?.weight ?? settings.node.weight, configured: settings.node.weight },
   ];
 }

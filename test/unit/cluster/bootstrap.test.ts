@@ -248,7 +248,41 @@ describe("bootstrap", () => {
     cluster.node("d").bootstrap.peerDown(nodeId("a"));
     cluster.link("a", "d");
     await cluster.clock.advance(500);
-    expect(cluster.waitingFor("d")).toContain("which was made without this node; joining a running cluster");
+    expect(cluster.waitingFor("d")).toContain("which was made without this node: `gyre join d`");
+  });
+
+  it("makes the fourth a member without slots once it adopts what the others agreed", async () => {
+    const cluster = new Cluster();
+    for (const name of ["a", "b", "c", "d"]) cluster.start(name);
+    cluster.link("a", "b", "c", "d");
+    await cluster.clock.advance(2_000);
+    const agreement = cluster.node("a").bootstrap.agreement();
+    expect(cluster.node("d").bootstrap.agreement()).toBeUndefined();
+    if (agreement === undefined) throw new Error("node a is no member");
+    cluster.node("d").bootstrap.adopt(agreement);
+    await cluster.clock.advance(500);
+    const view = cluster.node("d").views[0];
+    expect(view?.clusterId).toBe(agreement.config.clusterId);
+    expect(Array.from({ length: agreement.config.partitionCount }, (_, p) => view?.slotOf(p))).toEqual(
+      Array.from({ length: agreement.config.partitionCount }, () => -1),
+    );
+    cluster.stop("d");
+    cluster.start("d");
+    await cluster.clock.advance(500);
+    expect(cluster.node("d").bootstrap.agreement()).toEqual(agreement);
+  });
+
+  it("adopts nothing while it has given a promise", async () => {
+    const cluster = new Cluster();
+    for (const name of ["a", "b", "c", "d"]) cluster.start(name);
+    cluster.link("a", "b", "c", "d");
+    await cluster.clock.advance(2_000);
+    const agreement = cluster.node("a").bootstrap.agreement();
+    if (agreement === undefined) throw new Error("node a is no member");
+    const other = { ...agreement, config: { ...agreement.config, clusterId: "f".repeat(32) } };
+    cluster.node("b").bootstrap.adopt(other);
+    await cluster.clock.advance(500);
+    expect(cluster.node("b").bootstrap.agreement()).toEqual(agreement);
   });
 
   it("never goes on when the proposer lost its disk before the cluster was whole, and says what to do", async () => {
