@@ -266,8 +266,7 @@ describe("bootstrap", () => {
     expect(Array.from({ length: agreement.config.partitionCount }, (_, p) => view?.slotOf(p))).toEqual(
       Array.from({ length: agreement.config.partitionCount }, () => -1),
     );
-    cluster.stop("d");
-    cluster.start("d");
+    cluster.start("d", {}, cluster.stop("d"));
     await cluster.clock.advance(500);
     expect(cluster.node("d").bootstrap.agreement()).toEqual(agreement);
   });
