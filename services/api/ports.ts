@@ -7,6 +7,7 @@ import type { MetricsRegistry } from "../base/metrics.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
 import type { Coordinator, KeyName } from "../coordinator/contract.ts";
 import type { CausalContext } from "../versioning/types.ts";
+import type { ClusterDoor } from "./cluster-door.ts";
 
 /** Makes and checks the opaque text that clients carry; bound to one key by the cluster's secret. */
 export interface ContextCodec {
@@ -114,6 +115,8 @@ export interface ApiDependencies {
   readonly coordinator: Coordinator;
   readonly buckets: BucketDirectory;
   readonly status: NodeStatus;
+  /** absent: the ring never changes, and the status is NodeStatus's own */
+  readonly door?: ClusterDoor;
   readonly contexts: ContextCodec;
   readonly clock: Clock;
   readonly random: Random;
