@@ -47,7 +47,9 @@ export type Rumor =
 
 /** One frame of a datagram. */
 export type Message =
+  /** the target answers, nobody else; an empty target is a greeting to an address: whoever is there answers */
   | { readonly kind: "ping"; readonly seq: number; readonly target: string; readonly hashes: StateHashes }
+  /** passed on by a helper it still carries the target's hashes and fitness, under the seq of the ping-req */
   | { readonly kind: "ack"; readonly seq: number; readonly hashes: StateHashes; readonly fitness: Fitness }
   | {
       readonly kind: "ping-req";
@@ -60,7 +62,7 @@ export type Message =
   | { readonly kind: "nack"; readonly seq: number }
   /** our hashes differ: exchange tables with me over a link */
   | { readonly kind: "pull"; readonly what: "members" | "records" }
-  | { readonly kind: "user"; readonly topic: number; /** ≤ 512 bytes */ readonly bytes: Uint8Array }
+  | { readonly kind: "user"; readonly topic: number /** ≤ 512 bytes */; readonly bytes: Uint8Array }
   | Rumor;
 
 /** Who sent a datagram, from its authenticated header: its life counts as an ALIVE of that life. */
@@ -69,6 +71,8 @@ export interface Sender {
   readonly life: Life;
   /** where the datagram came from, `host:port` */
   readonly address: string;
+  /** u32 drawn at random by the process that sent it, from the envelope: two under one name and generation are two processes */
+  readonly boot: number;
 }
 
 /** What this node believes of a member. */
