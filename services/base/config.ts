@@ -5,15 +5,16 @@
 import type { NodeId } from "./ids.ts";
 import {
   ALL_KNOBS,
+  type GossipProfile,
+  type JoinMode,
   KNOBS,
-  type Knob,
   type LogLevel,
-  MIN_SECRET_CHARS,
   UNAVAILABLE_KNOBS,
   variableOf,
 } from "./knobs.ts";
 import { isLoopback, isWildcard, parseNodeName, portOf } from "./setting-parsers.ts";
-import { gatherSettings, type Origin, type RawSetting, type Surroundings, shown } from "./setting-sources.ts";
+import { type EffectiveSetting, SettingReader, takeSecrets } from "./setting-reader.ts";
+import { gatherSettings, type Surroundings } from "./setting-sources.ts";
 
 /** What a node was told, understood and checked. Addresses are `host:port`. */
 export interface Config {
@@ -27,6 +28,9 @@ export interface Config {
   readonly seeds: readonly string[];
   /** members that make the cluster, ≥ n */
   readonly bootstrapExpect: number;
+  /** how this node, while empty, becomes a member of a cluster that runs already */
+  readonly join: JoinMode;
+  readonly gossipProfile: GossipProfile;
   readonly zone: string;
   readonly host: string;
   /** > 0 */
@@ -41,16 +45,10 @@ export interface Config {
   readonly durability: "fsync" | "os";
   /** undefined: all listeners are on loopback and none was given */
   readonly secret: string | undefined;
+  /** taken beside `secret` while secrets are changed; never used to speak */
+  readonly previousSecret: string | undefined;
   readonly isInsecure: boolean;
   readonly logLevel: LogLevel;
-}
-
-/** One line of `--print-config`. */
-export interface EffectiveSetting {
-  readonly variable: string;
-  /** as text; secrets are never shown */
-  readonly value: string;
-  readonly origin: Origin;
 }
 
 /** A configuration, or all that is wrong. */
@@ -64,41 +62,7 @@ export type ConfigResult =
     }
   | { readonly kind: "problems"; readonly problems: readonly string[] };
 
-/** Takes values out of the gathered texts, and notes what was taken and what was wrong. */
-class Reader {
-  readonly problems: string[];
-  readonly effective: EffectiveSetting[] = [];
-  readonly #settings: ReadonlyMap<string, RawSetting>;
-
-  constructor(settings: ReadonlyMap<string, RawSetting>, problems: readonly string[]) {
-    this.#settings = settings;
-    this.problems = [...problems];
-  }
-
-  /** The value that was given, undefined when none was or when it was wrong. */
-  given<T>(knob: Knob<T>): T | undefined {
-    const raw = this.#settings.get(knob.name);
-    if (raw === undefined) return undefined;
-    const parsed = knob.parse(raw.text);
-    if (parsed.kind === "problem") {
-      this.problems.push(`${raw.written}: ${parsed.problem}`);
-      return undefined;
-    }
-    this.effective.push({ variable: variableOf(knob), value: shown(knob, raw.text), origin: raw.origin });
-    return parsed.value;
-  }
-
-  /** The value that was given, else the default, which is noted too. */
-  take<T>(knob: Knob<T>, fallback: T): T {
-    const value = this.given(knob);
-    if (value !== undefined) return value;
-    const text = fallback === undefined ? "–" : Array.isArray(fallback) ? fallback.join(",") || "–" : String(fallback);
-    this.effective.push({ variable: variableOf(knob), value: text, origin: "default" });
-    return fallback;
-  }
-}
-
-function refuseUnavailable(reader: Reader): void {
+function refuseUnavailable(reader: SettingReader): void {
   for (const knob of UNAVAILABLE_KNOBS) {
     if (reader.given(knob) !== undefined) {
       reader.problems.push(
@@ -108,7 +72,7 @@ function refuseUnavailable(reader: Reader): void {
   }
 }
 
-function takeNodeId(reader: Reader, hostname: string): NodeId | undefined {
+function takeNodeId(reader: SettingReader, hostname: string): NodeId | undefined {
   const given = reader.given(KNOBS.nodeId);
   if (given !== undefined) return given;
   const parsed = parseNodeName(hostname);
@@ -120,36 +84,16 @@ function takeNodeId(reader: Reader, hostname: string): NodeId | undefined {
   return undefined;
 }
 
-function takeSecret(reader: Reader, readText: Surroundings["readText"]): string | undefined {
-  const secret = reader.given(KNOBS.secret);
-  const path = reader.given(KNOBS.secretFile);
-  if (secret !== undefined && path !== undefined) {
-    reader.problems.push("GYRE_SECRET and GYRE_SECRET_FILE: give one of them");
-  }
-  if (path === undefined) return checkedSecret(reader, "GYRE_SECRET", secret);
-  const file = readText(path);
-  if (file.kind === "text") return checkedSecret(reader, `GYRE_SECRET_FILE=${path}`, file.text.trim());
-  reader.problems.push(`GYRE_SECRET_FILE=${path}: cannot be read: ${file.reason}`);
-  return undefined;
-}
-
-function checkedSecret(reader: Reader, where: string, secret: string | undefined): string | undefined {
-  if (secret !== undefined && secret.length < MIN_SECRET_CHARS) {
-    reader.problems.push(
-      `${where}: has ${secret.length} characters, a cluster secret has at least ${MIN_SECRET_CHARS}`,
-    );
-  }
-  return secret;
-}
-
-function takeAddresses(reader: Reader): Pick<Config, "httpAddress" | "peerAddress" | "advertiseAddress" | "seeds"> {
+function takeAddresses(
+  reader: SettingReader,
+): Pick<Config, "httpAddress" | "peerAddress" | "advertiseAddress" | "seeds"> {
   const httpAddress = reader.take(KNOBS.http, "127.0.0.1:4400");
   const peerAddress = reader.take(KNOBS.peer, "127.0.0.1:4500");
   const advertiseAddress = reader.take(KNOBS.advertise, peerAddress);
   return { httpAddress, peerAddress, advertiseAddress, seeds: reader.take(KNOBS.seeds, []) };
 }
 
-function takeQuorums(reader: Reader, isAlone: boolean): Pick<Config, "n" | "r" | "w" | "bootstrapExpect"> {
+function takeQuorums(reader: SettingReader, isAlone: boolean): Pick<Config, "n" | "r" | "w" | "bootstrapExpect"> {
   const expect = reader.given(KNOBS.bootstrapExpect);
   const n = reader.take(KNOBS.n, isAlone && (expect ?? 1) === 1 ? 1 : 3);
   const r = reader.take(KNOBS.r, Math.min(2, n));
@@ -159,8 +103,8 @@ function takeQuorums(reader: Reader, isAlone: boolean): Pick<Config, "n" | "r" |
   }
   if (expect === undefined && !isAlone) {
     reader.problems.push(
-      `GYRE_BOOTSTRAP_EXPECT: is needed with GYRE_SEEDS: how many members make the cluster, at least N=${n} ` +
-        "(joining a cluster that exists is not available yet)",
+      `GYRE_BOOTSTRAP_EXPECT: is needed with GYRE_SEEDS: how many members make the cluster, at least N=${n}; ` +
+        "a node that joins a cluster which runs already has the same number as its first members had",
     );
   }
   return { n, r, w, bootstrapExpect: expect ?? (isAlone ? 1 : n) };
@@ -225,7 +169,7 @@ function warningsOf(config: Config): readonly string[] {
 /** Reads the configuration of a node; every problem of every source is found before any is reported. */
 export function readConfig(surroundings: Surroundings): ConfigResult {
   const gathered = gatherSettings(surroundings);
-  const reader = new Reader(gathered.settings, gathered.problems);
+  const reader = new SettingReader(gathered.settings, gathered.problems);
   const nodeId = takeNodeId(reader, surroundings.hostname);
   reader.given(KNOBS.config);
   const addresses = takeAddresses(reader);
@@ -240,7 +184,9 @@ export function readConfig(surroundings: Surroundings): ConfigResult {
     weight: reader.take(KNOBS.weight, 1),
     partitionCount: reader.take(KNOBS.partitions, 1024),
     durability: reader.take(KNOBS.durability, "fsync"),
-    secret: takeSecret(reader, surroundings.readText),
+    join: reader.take(KNOBS.join, "manual"),
+    gossipProfile: reader.take(KNOBS.gossipProfile, "fast"),
+    ...takeSecrets(reader, surroundings.readText),
     isInsecure: reader.take(KNOBS.insecure, false),
     logLevel: reader.take(KNOBS.logLevel, "info"),
   });

@@ -38,6 +38,12 @@ export interface Knob<T> {
 /** The most important of the log's lines that are left out below it. */
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
 
+/** How a node becomes a member of a cluster that runs already. */
+export type JoinMode = "auto" | "manual";
+
+/** Which of gossip's timers hold: `fast` sees a crash in about two seconds, `steady` and `wan` are slower and calmer. */
+export type GossipProfile = "fast" | "steady" | "wan";
+
 /** The knobs by what they set. */
 export interface Knobs {
   readonly config: Knob<string>;
@@ -49,6 +55,8 @@ export interface Knobs {
   readonly advertise: Knob<string>;
   readonly seeds: Knob<readonly string[]>;
   readonly bootstrapExpect: Knob<number>;
+  readonly join: Knob<JoinMode>;
+  readonly gossipProfile: Knob<GossipProfile>;
   readonly zone: Knob<string>;
   readonly host: Knob<string>;
   readonly weight: Knob<number>;
@@ -59,6 +67,8 @@ export interface Knobs {
   readonly durability: Knob<"fsync" | "os">;
   readonly secret: Knob<string>;
   readonly secretFile: Knob<string>;
+  readonly secretPrevious: Knob<string>;
+  readonly secretPreviousFile: Knob<string>;
   readonly insecure: Knob<boolean>;
   readonly logLevel: Knob<LogLevel>;
 }
@@ -102,7 +112,7 @@ export const KNOBS: Knobs = {
   peer: {
     name: "peer",
     defaultText: `\`127.0.0.1:${DEFAULT_PEER_PORT}\``,
-    meaning: "peer listener",
+    meaning: "peer listener, TCP and UDP",
     parse: addressWith(DEFAULT_PEER_PORT),
   },
   advertise: {
@@ -122,6 +132,19 @@ export const KNOBS: Knobs = {
     defaultText: "1 without seeds",
     meaning: "members to wait for before the cluster is made; at least N",
     parse: wholeNumberIn({ min: 1, max: MAX_MEMBERS }),
+  },
+  join: {
+    name: "join",
+    defaultText: "`manual`",
+    meaning:
+      "how an empty node becomes a member of a running cluster: `manual`: by `gyre join`; `auto`: by itself, as soon as it sees the members",
+    parse: oneOf(["manual", "auto"]),
+  },
+  gossipProfile: {
+    name: "gossip-profile",
+    defaultText: "`fast`",
+    meaning: "timers of failure detection, equal on all nodes: `fast`, `steady` (busy machines) or `wan` (far apart)",
+    parse: oneOf(["fast", "steady", "wan"]),
   },
   zone: {
     name: "zone",
@@ -182,6 +205,19 @@ export const KNOBS: Knobs = {
     name: "secret-file",
     defaultText: "–",
     meaning: "a file that holds the cluster secret",
+    parse: parseText,
+  },
+  secretPrevious: {
+    name: "secret-previous",
+    defaultText: "–",
+    meaning: "the cluster secret before this one, taken as well while nodes change to the new one",
+    parse: parseText,
+    isSecret: true,
+  },
+  secretPreviousFile: {
+    name: "secret-previous-file",
+    defaultText: "–",
+    meaning: "a file that holds it",
     parse: parseText,
   },
   insecure: {

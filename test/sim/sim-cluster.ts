@@ -221,7 +221,10 @@ export class SimCluster {
       r: 2,
       w: 2,
       durability: "fsync",
+      join: "manual",
+      gossipProfile: "fast",
       secret: "a secret of simulations",
+      previousSecret: undefined,
       isInsecure: false,
       logLevel: "info",
     };

@@ -44,6 +44,8 @@ describe("the configuration of a node", () => {
       advertiseAddress: "127.0.0.1:4500",
       seeds: [],
       bootstrapExpect: 1,
+      join: "manual",
+      gossipProfile: "fast",
       zone: "default",
       host: "box",
       weight: 1,
@@ -53,6 +55,7 @@ describe("the configuration of a node", () => {
       w: 1,
       durability: "fsync",
       secret: undefined,
+      previousSecret: undefined,
       isInsecure: false,
       logLevel: "info",
     });
@@ -107,6 +110,22 @@ describe("the configuration of a node", () => {
       PATH: "/bin",
     };
     expect(configOf({ env }).zone).toBe("default");
+  });
+
+  test("takes how to join and the timers of gossip", () => {
+    const config = configOf({ argv: ["--join", "auto"], env: { GYRE_GOSSIP_PROFILE: "wan" } });
+    expect(config).toMatchObject({ join: "auto", gossipProfile: "wan" });
+  });
+
+  test("takes the secret before this one from its knob or a file, and shows neither", () => {
+    const older = "fedcba9876543210";
+    const files = { "old.key": `${older}\n` };
+    for (const previous of [{ GYRE_SECRET_PREVIOUS: older }, { GYRE_SECRET_PREVIOUS_FILE: "old.key" }]) {
+      const given = { env: { GYRE_SECRET: SECRET, ...previous }, files };
+      expect(configOf(given)).toMatchObject({ secret: SECRET, previousSecret: older });
+      const result = read(given);
+      expect(JSON.stringify(result.kind === "config" ? result.settings : older)).not.toContain(older);
+    }
   });
 
   test("reads the secret from a file, without the line's end, and never shows it", () => {
@@ -184,6 +203,17 @@ describe("a wrong configuration", () => {
       says: "GYRE_SECRET: has 5 characters, a cluster secret has at least 16",
     },
     { given: { env: { GYRE_SECRET: SECRET, GYRE_SECRET_FILE: "s" }, files: { s: SECRET } }, says: "give one of them" },
+    { given: { env: { GYRE_SECRET_PREVIOUS: SECRET } }, says: "GYRE_SECRET_PREVIOUS: is of use only beside" },
+    {
+      given: { env: { GYRE_SECRET: SECRET, GYRE_SECRET_PREVIOUS: SECRET } },
+      says: "GYRE_SECRET_PREVIOUS: is the same as GYRE_SECRET",
+    },
+    {
+      given: { env: { GYRE_SECRET: SECRET, GYRE_SECRET_PREVIOUS_FILE: "gone" } },
+      says: "GYRE_SECRET_PREVIOUS_FILE=gone: cannot be read",
+    },
+    { given: { env: { GYRE_JOIN: "later" } }, says: "GYRE_JOIN=later: is none of manual, auto" },
+    { given: { env: { GYRE_GOSSIP_PROFILE: "lan" } }, says: "GYRE_GOSSIP_PROFILE=lan: is none of fast, steady, wan" },
     { given: { env: { GYRE_HTTP: "127.0.0.1:4500" } }, says: "GYRE_HTTP and GYRE_PEER are both 127.0.0.1:4500" },
     { given: { env: { GYRE_TOKENS_FILE: "t" } }, says: "GYRE_TOKENS_FILE: is not available yet" },
     { given: { env: { GYRE_PEER_TLS_KEY: "t" } }, says: "GYRE_PEER_TLS_KEY: is not available yet" },
