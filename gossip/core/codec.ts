@@ -215,7 +215,8 @@ function readPull(reader: ByteReader): Message | undefined {
 function isSound(message: Message): boolean {
   switch (message.kind) {
     case "ping":
-      return isNodeId(message.target);
+      // An empty name: whoever lives at the address.
+      return message.target === "" || isNodeId(message.target);
     case "ack":
       return message.fitness.health <= MAX_HEALTH;
     case "ping-req":

@@ -38,7 +38,12 @@ const anyFitness: fc.Arbitrary<Fitness> = fc.record({
 
 /** Any message that a member may say. */
 export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
-  fc.record({ kind: fc.constant("ping" as const), seq: u32, target: anyNodeId, hashes: anyHashes }),
+  fc.record({
+    kind: fc.constant("ping" as const),
+    seq: u32,
+    target: fc.oneof({ weight: 9, arbitrary: anyNodeId }, { weight: 1, arbitrary: fc.constant("") }),
+    hashes: anyHashes,
+  }),
   fc.record({ kind: fc.constant("ack" as const), seq: u32, hashes: anyHashes, fitness: anyFitness }),
   fc.record({
     kind: fc.constant("ping-req" as const),

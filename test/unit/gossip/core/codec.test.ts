@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { decodeMessages, encodedSizeOf, encodeMessages } from "../../../../gossip/core/codec.ts";
 import { ByteReader, ByteWriter } from "../../../../gossip/core/codec-bytes.ts";
 import { factsFlawOf } from "../../../../gossip/core/codec-fields.ts";
+import { messageBytes } from "../../../../gossip/core/message-size.ts";
 import type { Message } from "../../../../gossip/core/messages.ts";
 import { anyFacts, anyMessage } from "../../../support/gossip-arbitraries.ts";
 
@@ -48,6 +49,10 @@ describe("frames of a datagram", () => {
         if (next !== undefined) expect(bytes.length + encodedSizeOf(next)).toBeGreaterThan(maxBytes);
       }),
     );
+  });
+
+  test("take no more than the core reckons with when it fills a datagram", () => {
+    fc.assert(fc.property(anyMessage, (message) => encodedSizeOf(message) <= messageBytes(message)));
   });
 
   test("have the layout that is written down", () => {
