@@ -96,6 +96,10 @@ export const COUNTER_LEASE_BLOCK: number = 5_000_000;
 export const COUNTER_LEASE_AHEAD: number = 1_000_000;
 /** Operations of one node that wait for another one on the same key. */
 export const MAX_KEY_WAITERS: number = 16_384;
+/** Writes and stores that wait at the closed gate of one partition. */
+export const MAX_GATE_WAITERS: number = 1_024;
+/** Hashes that a tracker of one partition's changes remembers; beyond, what has changed is found by comparing trees. */
+export const MAX_TRACKED_CHANGES: number = 100_000;
 
 assert.ok(MAX_OBJECT_BYTES + 64 * KIB <= MAX_FRAME_BYTES, "the largest object fits into a frame");
 assert.ok(MAX_OBJECT_BYTES <= MAX_QUEUED_REPAIR_BYTES, "the largest object can wait to be repaired");

@@ -59,6 +59,8 @@ export interface ReplicaRefusal {
   readonly kind: "refused";
   readonly reason:
     | "not_owner"
+    /** no slot is held any more; `facts.to`: the node it went to */
+    | "moved"
     | "disk_full"
     | "too_many_siblings"
     | "object_too_large"

@@ -3,12 +3,15 @@
  * the last write win, and the part of the storage engine that it uses. Must never hold behaviour.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
+import type { NodeId } from "../base/ids.ts";
 import type { KeyLocation } from "./contract.ts";
 
 /** The slots that this node holds by its own durable record. */
 export interface SlotHoldings {
   /** 0 … N − 1, −1 for none */
   slotOf(partition: number): number;
+  /** Whom the slot that this node held of the partition went to; undefined: it held none, or nothing is known. */
+  movedTo?(partition: number): NodeId | undefined;
 }
 
 /** The conflict rule of the bucket that a key belongs to. Asked once an operation: must be cheap. */

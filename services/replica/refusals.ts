@@ -6,7 +6,8 @@ import {
   StoreClosedError,
   StoreFailedError,
 } from "../../storage/errors.ts";
-import type { KeyLocation, ReplicaRefusal } from "./contract.ts";
+import type { NodeId } from "../base/ids.ts";
+import type { ReplicaRefusal } from "./contract.ts";
 
 /** True for a refusal, of whatever else a value may be. */
 export function isRefusal(value: unknown): value is ReplicaRefusal {
@@ -23,9 +24,11 @@ export function expired(): ReplicaRefusal {
   return refused("expired", "the time was up before the key could be written");
 }
 
-/** The refusal of a partition of which no slot is held. */
-export function notOwner(location: KeyLocation): ReplicaRefusal {
-  return refused("not_owner", `this node holds no slot of partition ${location.partition}`);
+/** The refusal of a partition of which no slot is held: with the node it went to, where that is known. */
+export function notHeld(partition: number, movedTo: NodeId | undefined): ReplicaRefusal {
+  if (movedTo === undefined) return refused("not_owner", `this node holds no slot of partition ${partition}`);
+  const detail = `the slot that this node held of partition ${partition} went to ${movedTo}`;
+  return { kind: "refused", reason: "moved", detail, facts: { to: movedTo } };
 }
 
 /** The refusal for an error after which the store has kept nothing of what was asked; any other error is thrown on. */

@@ -7,12 +7,11 @@
  * key. Whoever removes records of this store that its actor may have minted (a delivered hint, a released slot) calls
  * `renewActor` first. Sources: DESIGN §4, §7; Dynamo §4.4.
  */
-import type { PutRequest } from "../../storage/engine.ts";
-import { DiskFullError, StoreFailedError } from "../../storage/errors.ts";
 import { greatestCounter } from "../versioning/causal-context.ts";
-import { decodeSet, digestOf, encodeSet } from "../versioning/object-codec.ts";
-import { encodedSiblingCountOf } from "../versioning/object-header.ts";
+import { encodedDigestOf } from "../versioning/object-codec.ts";
+import { lengthFlawOf } from "../versioning/object-header.ts";
 import type { Dot } from "../versioning/types.ts";
+import type { ChangeTracker } from "./change-trackers.ts";
 import type {
   Budgeted,
   HandedVersion,
@@ -25,6 +24,7 @@ import type {
   WriteIntent,
 } from "./contract.ts";
 import { DotMint } from "./dot-mint.ts";
+import { HandedVersions } from "./handed-versions.ts";
 import {
   type EncodedRead,
   encodedReadOf,
@@ -36,9 +36,10 @@ import {
 } from "./held-versions.ts";
 import type { ReplicaStore } from "./needs.ts";
 import type { ReplicaCounters, ReplicaParts } from "./parts.ts";
-import { expired, isRefusal, noTraceRefusalOf, notOwner, refused } from "./refusals.ts";
+import { RecordKeeper } from "./record-keeper.ts";
+import { expired, isRefusal, noTraceRefusalOf, refused } from "./refusals.ts";
 import { Turns } from "./turns.ts";
-import { floorOf, givenContextOf, mergedOf, mintedOf } from "./write-core.ts";
+import { floorOf, givenContextOf, mintedOf } from "./write-core.ts";
 
 /** A write that has its dot, or why it got none. */
 type MadeWrite = ReturnType<typeof mintedOf>;
@@ -49,13 +50,18 @@ export class Replica implements LocalReplica {
   readonly #parts: ReplicaParts;
   readonly #store: ReplicaStore;
   readonly #mint: DotMint;
-  readonly #turns: Turns = new Turns();
-  #isDiskFull = false;
+  readonly #turns: Turns;
+  readonly #keeper: RecordKeeper;
+  readonly #handed: HandedVersions;
 
   constructor(parts: ReplicaParts) {
     this.#parts = parts;
     this.#store = parts.store;
     this.#mint = new DotMint(parts);
+    this.#turns = new Turns(parts.clock);
+    this.#keeper = new RecordKeeper(parts);
+    const own = { keeper: this.#keeper, mint: this.#mint, counters: this.counters };
+    this.#handed = new HandedVersions({ ...parts, ...own, isOver: (endMs) => this.#turns.isOver(endMs) });
   }
 
   /** Leases counters, so that the first write need not wait. Rejects as the store does. */
@@ -86,6 +92,29 @@ export class Replica implements LocalReplica {
     return this.#parts.slots.slotOf(partition);
   }
 
+  /** Why this node does not serve the partition (`moved`, `not_owner`); undefined while it holds a slot. From RAM. */
+  refusalOf(partition: number): ReplicaRefusal | undefined {
+    return this.#keeper.refusalOf(partition);
+  }
+
+  /**
+   * Holds up what would change the partition: writes, stores and ingests wait at the gate (bounded, and by their budgets). Resolves
+   * when all that was inside is done: then the partition stands still until `openGate`. Reads go on. Idempotent.
+   */
+  closeGate(partition: number): Promise<void> {
+    return this.#turns.gates.close(partition);
+  }
+
+  /** Lets everything go on: done where the slot is still held, refused as `moved` where it has gone. Idempotent. */
+  openGate(partition: number): void {
+    this.#turns.gates.open(partition);
+  }
+
+  /** Notes from now on which keys of the partition change; bounded. Whoever copies a partition begins with this. */
+  trackChanges(partition: number): ChangeTracker {
+    return this.#keeper.changes.track(partition);
+  }
+
   isSuspect(partition: number): boolean {
     return this.#store.isSuspect(partition);
   }
@@ -95,12 +124,12 @@ export class Replica implements LocalReplica {
   }
 
   read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult> {
-    const fetched = this.#fetch(location);
+    const fetched = this.#keeper.fetch(location);
     return fetched instanceof Promise ? fetched.then(readResultOf) : readResultOf(fetched);
   }
 
   readEncoded(location: KeyLocation): EncodedRead | Promise<EncodedRead> {
-    const fetched = this.#fetch(location);
+    const fetched = this.#keeper.fetch(location);
     return fetched instanceof Promise ? fetched.then(encodedReadOf) : encodedReadOf(fetched);
   }
 
@@ -115,38 +144,50 @@ export class Replica implements LocalReplica {
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
     const endMs = this.#endOf(intent);
-    const turn = this.#turns.enter(location.hash);
-    if (isRefusal(turn)) return turn;
+    const turn = this.#turns.enter(location, endMs);
+    if (turn !== "taken") {
+      const entered = await turn;
+      if (entered !== "taken") return entered;
+    }
     try {
-      if (turn !== "taken") {
-        await turn;
-        if (this.#isOver(endMs)) return expired();
-      }
       const making = this.#makeWrite(location, intent, endMs);
       const made = making instanceof Promise ? await making : making;
       if (made.kind === "refused") return made;
       // A dot that nobody was told of is a gap like any other: it may be dropped.
-      if (making instanceof Promise && this.#isOver(endMs)) return expired();
+      if (making instanceof Promise && this.#turns.isOver(endMs)) return expired();
       return await this.#keepMinted(location, made.minted, onMinted);
     } finally {
-      this.#turns.leave(location.hash);
+      this.#turns.leave(location);
     }
   }
 
   async store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
     const flaw = flawOf(version);
     if (flaw !== undefined) return refused("corrupt_record", flaw);
+    return this.#take(location, version, true);
+  }
+
+  /**
+   * Like `store`, but needs no slot: for transfers and repair, which fill a partition before its slot is taken. What
+   * comes is merged with what is there.
+   */
+  async ingest(location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> {
+    const flaw = lengthFlawOf(object);
+    if (flaw !== undefined) return refused("corrupt_record", `the version handed in: ${flaw}`);
+    return this.#take(location, { baseDigest: 0n, digest: encodedDigestOf(object), object }, false);
+  }
+
+  async #take(location: KeyLocation, version: HandedVersion, needsSlot: boolean): Promise<ReplicaWriteResult> {
     const endMs = this.#endOf(version);
-    const turn = this.#turns.enter(location.hash);
-    if (isRefusal(turn)) return turn;
+    const turn = this.#turns.enter(location, endMs);
+    if (turn !== "taken") {
+      const entered = await turn;
+      if (entered !== "taken") return entered;
+    }
     try {
-      if (turn !== "taken") {
-        await turn;
-        if (this.#isOver(endMs)) return expired();
-      }
-      return await this.#storeInTurn(location, version, endMs);
+      return await this.#handed.take({ location, version, endMs, needsSlot });
     } finally {
-      this.#turns.leave(location.hash);
+      this.#turns.leave(location);
     }
   }
 
@@ -155,14 +196,10 @@ export class Replica implements LocalReplica {
     return budgetMs === undefined ? Number.POSITIVE_INFINITY : this.#parts.clock.monotonicMs() + budgetMs;
   }
 
-  #isOver(endMs: number): boolean {
-    return this.#parts.clock.monotonicMs() >= endMs;
-  }
-
   #makeWrite(location: KeyLocation, intent: WriteIntent, endMs: number): MadeWrite | Promise<MadeWrite> {
-    const fetched = this.#fetch(location);
+    const fetched = this.#keeper.fetch(location);
     if (fetched instanceof Promise) {
-      return fetched.then((later) => (this.#isOver(endMs) ? expired() : this.#makeFrom(location, intent, later)));
+      return fetched.then((later) => (this.#turns.isOver(endMs) ? expired() : this.#makeFrom(location, intent, later)));
     }
     return this.#makeFrom(location, intent, fetched);
   }
@@ -196,105 +233,29 @@ export class Replica implements LocalReplica {
     minted: Minted,
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
+    // What was read and minted may have taken its time: a slot is needed now.
+    const refusal = this.#keeper.refusalOf(location.partition);
+    if (refusal !== undefined) return refusal;
     const { object: value, digest } = minted;
+    const isTombstone = minted.siblingCount === 0;
+    const request = replacing(minted.baseDigest, { address: location, value, digest, isTombstone });
     let isRefusedAtOnce = false;
-    let isAnnounced = false;
-    try {
-      const isTombstone = minted.siblingCount === 0;
-      const stored = this.#store.put(replacing(minted.baseDigest, { address: location, value, digest, isTombstone }));
-      stored.catch(() => {
-        isRefusedAtOnce = true;
-      });
-      // One step, long before the first byte is written: a store that is busy, closed or failed has said so by then.
-      await Promise.resolve();
-      if (!this.#isDiskFull && !isRefusedAtOnce) {
-        isAnnounced = true;
-        onMinted(minted);
-      }
-      await stored;
-    } catch (error) {
+    const putting = this.#keeper.begin(request);
+    putting.catch(() => {
+      isRefusedAtOnce = true;
+    });
+    // One step, long before the first byte is written: a store that is busy, closed or failed has said so by then.
+    await Promise.resolve();
+    const isAnnounced = !this.#keeper.isDiskFull && !isRefusedAtOnce;
+    if (isAnnounced) onMinted(minted);
+    const result = await this.#keeper.ended(request, putting);
+    if (result.kind === "stored") {
+      if (!isAnnounced) onMinted(minted);
+      this.counters.writeCount += 1;
+    } else if (isAnnounced) {
       // Others may hold it now and we do not: another dot of this actor would claim that we do.
-      if (isAnnounced) this.#mint.actor.doubt(minted.dot.actor, { reason: "announced_but_not_kept" });
-      return this.#failureOf(error);
+      this.#mint.actor.doubt(minted.dot.actor, { reason: "announced_but_not_kept" });
     }
-    if (!isAnnounced) onMinted(minted);
-    this.counters.writeCount += 1;
-    return this.#kept(digest);
-  }
-
-  async #storeInTurn(location: KeyLocation, version: HandedVersion, endMs: number): Promise<ReplicaWriteResult> {
-    if (this.slotOf(location.partition) < 0) return notOwner(location);
-    const { object, digest, baseDigest } = version;
-    const current = this.#store.digestOf(location);
-    if (current === digest) return this.#known(digest);
-    this.#mint.observe(object);
-    if (current !== 0n && current !== baseDigest) return this.#mergeInTurn(location, version, endMs);
-    if (current === 0n && this.isSuspect(location.partition)) {
-      await this.#noteLost(location);
-      if (this.#isOver(endMs)) return expired();
-    }
-    this.#mint.compareEncoded(object, current !== 0n);
-    this.counters.appendedCount += 1;
-    const isTombstone = encodedSiblingCountOf(object) === 0;
-    return this.#put(replacing(baseDigest, { address: location, value: object, digest, isTombstone }));
-  }
-
-  async #mergeInTurn(location: KeyLocation, version: HandedVersion, endMs: number): Promise<ReplicaWriteResult> {
-    const fetched = this.#fetch(location);
-    const held = heldOf(fetched instanceof Promise ? await fetched : fetched);
-    if (isRefusal(held)) return held;
-    if (fetched instanceof Promise && this.#isOver(endMs)) return expired();
-    const incoming = decodeSet(version.object);
-    if (incoming.kind === "corrupt") return refused("corrupt_record", `the version handed in: ${incoming.reason}`);
-    this.#mint.compare(held.set.clock, incoming.set.clock);
-    const merged = mergedOf(held.set, incoming.set, this.#parts.conflicts.isLastWriteWins(location));
-    const digest = digestOf(merged);
-    if (digest === held.digest) return this.#known(digest);
-    this.counters.mergedCount += 1;
-    const value = digest === version.digest ? version.object : encodeSet(merged);
-    const isTombstone = merged.siblings.length === 0;
-    return this.#put(replacing(held.digest, { address: location, value, digest, isTombstone }));
-  }
-
-  async #put(request: PutRequest): Promise<ReplicaWriteResult> {
-    try {
-      await this.#store.put(request);
-    } catch (error) {
-      return this.#failureOf(error);
-    }
-    return this.#kept(request.digest);
-  }
-
-  #kept(digest: bigint): ReplicaWriteResult {
-    this.#isDiskFull = false;
-    return { kind: "stored", digest, isDurable: this.#parts.isDurable };
-  }
-
-  #failureOf(error: unknown): ReplicaWriteResult {
-    if (error instanceof StoreFailedError) return { kind: "failed", detail: error.message };
-    if (error instanceof DiskFullError) this.#isDiskFull = true;
-    return noTraceRefusalOf(error);
-  }
-
-  /** Nothing is held where records were lost. One that cannot be read any more counts as nothing only here, for repair. */
-  async #noteLost(location: KeyLocation): Promise<void> {
-    this.#mint.noteLoss(location.partition);
-    const fetched = await this.#fetch(location);
-    if (isRefusal(fetched) && fetched.reason === "corrupt_record") this.#mint.noteReplacement(location.partition);
-  }
-
-  #known(digest: bigint): ReplicaWriteResult {
-    this.counters.knownCount += 1;
-    return { kind: "stored", digest, isDurable: this.#parts.isDurable };
-  }
-
-  #fetch(location: KeyLocation): Fetched | Promise<Fetched> {
-    if (this.slotOf(location.partition) < 0) return notOwner(location);
-    try {
-      const found = this.#store.get(location);
-      return found instanceof Promise ? found.catch(noTraceRefusalOf) : found;
-    } catch (error) {
-      return noTraceRefusalOf(error);
-    }
+    return result;
   }
 }

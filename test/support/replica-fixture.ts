@@ -1,6 +1,7 @@
 /** A replica on the memory engine, with a clock by hand and a store whose every call can be held up or made to fail. */
 import { xxh64 } from "../../services/base/hash.ts";
-import type { Clock, Log, LogFacts } from "../../services/base/ports.ts";
+import type { NodeId } from "../../services/base/ids.ts";
+import type { Clock, Log, LogFacts, Timer } from "../../services/base/ports.ts";
 import type { KeyLocation, Minted, ReplicaWriteResult, WriteIntent } from "../../services/replica/contract.ts";
 import type { ReplicaStore } from "../../services/replica/needs.ts";
 import { Replica } from "../../services/replica/replica.ts";
@@ -18,17 +19,34 @@ export function locationOf(bucket: string, key: string): KeyLocation {
   return { partition: Number(hash >> 58n), hash, key: bytes };
 }
 
-/** A wall clock that stands until it is moved. Timers are none of the replica's business and throw. */
+/** A wall clock that stands until it is moved; timers run when it passes them. Deferring is none of the replica's business. */
 export class HandClock implements Clock {
   micros = 1_000_000_000_000;
+  #timers: { readonly atMs: number; readonly run: () => void }[] = [];
+  get timerCount(): number {
+    return this.#timers.length;
+  }
+  /** Moves the time on and runs what is due. */
+  pass(ms: number): void {
+    this.micros += ms * 1_000;
+    const due = this.#timers.filter((timer) => timer.atMs <= this.monotonicMs());
+    this.#timers = this.#timers.filter((timer) => !due.includes(timer));
+    for (const timer of due) timer.run();
+  }
   monotonicMs(): number {
     return this.micros / 1_000;
   }
   wallMicros(): number {
     return this.micros;
   }
-  setTimer(): never {
-    throw new Error("the replica sets no timers");
+  setTimer(delayMs: number, run: () => void): Timer {
+    const timer = { atMs: this.monotonicMs() + delayMs, run };
+    this.#timers.push(timer);
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
   }
   defer(): never {
     throw new Error("the replica defers nothing");
@@ -124,8 +142,8 @@ export interface ReplicaFixture {
   readonly clock: HandClock;
   readonly log: EventLog;
   readonly image: MemoryImage;
-  /** −1 makes it a stranger to every partition */
-  readonly slots: { slot: number };
+  /** −1 makes it a stranger to every partition; `movedTo`: whom its slots went to */
+  readonly slots: { slot: number; movedTo?: NodeId };
 }
 
 /** A replica that holds slot 0 of everything; `lww` buckets let the last write win. */
@@ -139,12 +157,12 @@ export function replicaFixture(options?: {
   const store = new GatedStore(openMemoryEngine({ partitionCount: PARTITION_COUNT, random, image }));
   const clock = options?.clock ?? new HandClock();
   const log = new EventLog();
-  const slots = { slot: 0 };
+  const slots: ReplicaFixture["slots"] = { slot: 0 };
   const replica = new Replica({
     store,
     clock,
     log,
-    slots: { slotOf: () => slots.slot },
+    slots: { slotOf: () => slots.slot, movedTo: () => slots.movedTo },
     conflicts: { isLastWriteWins: (location) => Buffer.from(location.key).toString("latin1").startsWith("lww\0") },
     isDurable: true,
   });

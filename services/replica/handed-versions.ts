@@ -1,0 +1,111 @@
+/**
+ * Takes finished versions from other replicas: appended as they come when what is held is what they were made from,
+ * merged otherwise. Runs within the key's turn. Must never be bound by clients' limits, nor lose what is held.
+ */
+import { decodeSet, digestOf, encodeSet } from "../versioning/object-codec.ts";
+import { encodedSiblingCountOf } from "../versioning/object-header.ts";
+import type { HandedVersion, KeyLocation, ReplicaWriteResult } from "./contract.ts";
+import type { DotMint } from "./dot-mint.ts";
+import { heldOf, replacing } from "./held-versions.ts";
+import type { ReplicaStore } from "./needs.ts";
+import type { ReplicaCounters, ReplicaParts } from "./parts.ts";
+import type { RecordKeeper } from "./record-keeper.ts";
+import { expired, isRefusal, refused } from "./refusals.ts";
+import { mergedOf } from "./write-core.ts";
+
+/** What taking versions works with. */
+export interface HandedParts extends Pick<ReplicaParts, "conflicts"> {
+  readonly store: Pick<ReplicaStore, "digestOf" | "isSuspect">;
+  readonly keeper: RecordKeeper;
+  readonly mint: DotMint;
+  readonly counters: ReplicaCounters;
+  readonly isOver: (endMs: number) => boolean;
+}
+
+/** One version to take. */
+export interface Handing {
+  readonly location: KeyLocation;
+  readonly version: HandedVersion;
+  /** monotonic milliseconds after which nothing is stored */
+  readonly endMs: number;
+  /** false: for transfers and repair, which fill a partition before its slot is taken */
+  readonly needsSlot: boolean;
+}
+
+/** Takes versions. */
+export class HandedVersions {
+  readonly #parts: HandedParts;
+
+  constructor(parts: HandedParts) {
+    this.#parts = parts;
+  }
+
+  /** Stores the version within the turn at its key. */
+  async take(handing: Handing): Promise<ReplicaWriteResult> {
+    const { store, mint, counters } = this.#parts;
+    const { location, version, endMs } = handing;
+    const refusal = this.#refusalOf(handing);
+    if (refusal !== undefined) return refusal;
+    const { object, digest, baseDigest } = version;
+    const current = store.digestOf(location);
+    if (current === digest) return this.#known(digest);
+    mint.observe(object);
+    if (current !== 0n && current !== baseDigest) return this.#merge(handing);
+    if (current === 0n && store.isSuspect(location.partition)) {
+      await this.#noteLost(location);
+      if (this.#parts.isOver(endMs)) return expired();
+    }
+    mint.compareEncoded(object, current !== 0n);
+    counters.appendedCount += 1;
+    return this.#put(handing, { base: baseDigest, digest, value: object });
+  }
+
+  async #merge(handing: Handing): Promise<ReplicaWriteResult> {
+    const { keeper, mint, counters, conflicts, isOver } = this.#parts;
+    const { location, version, endMs } = handing;
+    const fetched = keeper.fetchUnowned(location);
+    const held = heldOf(fetched instanceof Promise ? await fetched : fetched);
+    if (isRefusal(held)) return held;
+    if (fetched instanceof Promise && isOver(endMs)) return expired();
+    const incoming = decodeSet(version.object);
+    if (incoming.kind === "corrupt") return refused("corrupt_record", `the version handed in: ${incoming.reason}`);
+    mint.compare(held.set.clock, incoming.set.clock);
+    const merged = mergedOf(held.set, incoming.set, conflicts.isLastWriteWins(location));
+    const digest = digestOf(merged);
+    if (digest === held.digest) return this.#known(digest);
+    counters.mergedCount += 1;
+    const value = digest === version.digest ? version.object : encodeSet(merged);
+    return this.#put(handing, { base: held.digest, digest, value });
+  }
+
+  /** What was read may have taken its time: a slot is needed now, at the moment of putting. */
+  #put(
+    handing: Handing,
+    made: { readonly base: bigint; readonly digest: bigint; readonly value: Uint8Array },
+  ): Promise<ReplicaWriteResult> | ReplicaWriteResult {
+    const refusal = this.#refusalOf(handing);
+    if (refusal !== undefined) return refusal;
+    const { keeper } = this.#parts;
+    const { digest, value } = made;
+    const isTombstone = encodedSiblingCountOf(value) === 0;
+    const request = replacing(made.base, { address: handing.location, value, digest, isTombstone });
+    return keeper.ended(request, keeper.begin(request));
+  }
+
+  #refusalOf({ needsSlot, location }: Handing): ReturnType<RecordKeeper["refusalOf"]> {
+    return needsSlot ? this.#parts.keeper.refusalOf(location.partition) : undefined;
+  }
+
+  /** Nothing is held where records were lost. One that cannot be read any more counts as nothing only here, for repair. */
+  async #noteLost(location: KeyLocation): Promise<void> {
+    const { mint, keeper } = this.#parts;
+    mint.noteLoss(location.partition);
+    const fetched = await keeper.fetchUnowned(location);
+    if (isRefusal(fetched) && fetched.reason === "corrupt_record") mint.noteReplacement(location.partition);
+  }
+
+  #known(digest: bigint): ReplicaWriteResult {
+    this.#parts.counters.knownCount += 1;
+    return this.#parts.keeper.stored(digest);
+  }
+}

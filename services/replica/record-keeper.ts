@@ -1,0 +1,82 @@
+/**
+ * The store as the replica's operations use it: reads and puts for a partition of which a slot is held, every change
+ * noted for whoever copies the partition. Must never take a read error for an absence, nor put what no slot covers
+ * unless it is told to.
+ */
+import type { PutRequest } from "../../storage/engine.ts";
+import { DiskFullError, StoreFailedError } from "../../storage/errors.ts";
+import { ChangeTrackers } from "./change-trackers.ts";
+import type { KeyLocation, ReplicaRefusal, ReplicaWriteResult } from "./contract.ts";
+import type { Fetched } from "./held-versions.ts";
+import type { ReplicaStore } from "./needs.ts";
+import type { ReplicaParts } from "./parts.ts";
+import { noTraceRefusalOf, notHeld } from "./refusals.ts";
+
+/** Reads and puts records. */
+export class RecordKeeper {
+  readonly changes: ChangeTrackers = new ChangeTrackers();
+  readonly #store: ReplicaStore;
+  readonly #slots: ReplicaParts["slots"];
+  readonly #isDurable: boolean;
+  #isDiskFull = false;
+
+  constructor(parts: Pick<ReplicaParts, "store" | "slots" | "isDurable">) {
+    this.#store = parts.store;
+    this.#slots = parts.slots;
+    this.#isDurable = parts.isDurable;
+  }
+
+  /** The last put was refused for lack of space. */
+  get isDiskFull(): boolean {
+    return this.#isDiskFull;
+  }
+
+  /** Why the partition is not served; undefined while a slot of it is held. */
+  refusalOf(partition: number): ReplicaRefusal | undefined {
+    if (this.#slots.slotOf(partition) >= 0) return undefined;
+    return notHeld(partition, this.#slots.movedTo?.(partition));
+  }
+
+  /** The newest record of the key, if a slot is held. */
+  fetch(location: KeyLocation): Fetched | Promise<Fetched> {
+    return this.refusalOf(location.partition) ?? this.fetchUnowned(location);
+  }
+
+  /** The newest record of the key, slot or not. */
+  fetchUnowned(location: KeyLocation): Fetched | Promise<Fetched> {
+    try {
+      const found = this.#store.get(location);
+      return found instanceof Promise ? found.catch(noTraceRefusalOf) : found;
+    } catch (error) {
+      return noTraceRefusalOf(error);
+    }
+  }
+
+  /** Puts a record and notes the change; the promise is the store's own, and rejects as it does. */
+  begin(request: PutRequest): Promise<void> {
+    return this.#store.put(request);
+  }
+
+  /** What the promise of `begin` ended in. */
+  async ended(request: PutRequest, putting: Promise<void>): Promise<ReplicaWriteResult> {
+    try {
+      await putting;
+    } catch (error) {
+      return this.#failureOf(error);
+    }
+    this.#isDiskFull = false;
+    this.changes.note(request.address.partition, request.address.hash);
+    return this.stored(request.digest);
+  }
+
+  /** The answer for what is held already. */
+  stored(digest: bigint): ReplicaWriteResult {
+    return { kind: "stored", digest, isDurable: this.#isDurable };
+  }
+
+  #failureOf(error: unknown): ReplicaWriteResult {
+    if (error instanceof StoreFailedError) return { kind: "failed", detail: error.message };
+    if (error instanceof DiskFullError) this.#isDiskFull = true;
+    return noTraceRefusalOf(error);
+  }
+}
