@@ -88,6 +88,8 @@ export class GyreNode {
       const membership: Membership = { view: undefined, codec: undefined };
       const rooms = joinRooms(options, engine, membership);
       node = new GyreNode(options.config, rooms, membership);
+      // what looks like a clean stop may be the backup of one: see DECISIONS 28
+      if (engine.recovery.mode === "clean") await rooms.replica.renewActor();
       await rooms.replica.prepare();
       await rooms.links.start();
       rooms.bootstrap.start();

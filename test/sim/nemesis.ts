@@ -132,12 +132,18 @@ export class Nemesis {
     this.#world.cluster.start(node);
   }
 
-  /** Once in a run: a disk as it was some time ago comes back. */
+  /**
+   * Once in a run: a disk as it was some time ago comes back: the image of one that ran, or the backup of one that was
+   * stopped in order, whose mark of a clean stop is then a lie.
+   */
   async #rollback(node: number, forMs: number): Promise<void> {
-    const { cluster, sleep } = this.#world;
+    const { cluster, random, sleep } = this.#world;
     if (this.#hasRolledBack || !cluster.isUp(node)) return;
     this.#hasRolledBack = true;
+    const isBackup = random.chance(0.5);
+    if (isBackup) await cluster.stop(node);
     cluster.takeSnapshot(node);
+    if (isBackup) cluster.start(node);
     await sleep(forMs * 2);
     this.#hasRolledBack = cluster.isUp(node);
     if (!this.#hasRolledBack) return;

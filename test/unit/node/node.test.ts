@@ -122,6 +122,33 @@ describe("a node that stops", () => {
   });
 });
 
+describe("a node that starts after a clean stop", () => {
+  it("goes on as a new actor: its disk may be a backup, and lack what the old one minted since", async () => {
+    const lone = new LoneNode();
+    const lives: { readonly mode: string; readonly pastActorCount: number }[] = [];
+    for (let life = 0; life < 3; life += 1) {
+      const { engine, ...node } = await startedAndStopped(lone);
+      lives.push({ mode: engine.recovery.mode, pastActorCount: node.pastActorCount });
+    }
+    expect(lives).toEqual([
+      { mode: "fresh", pastActorCount: 0 },
+      { mode: "clean", pastActorCount: 1 },
+      { mode: "clean", pastActorCount: 2 },
+    ]);
+  });
+});
+
+async function startedAndStopped(
+  lone: LoneNode,
+): Promise<{ readonly engine: StorageEngine; readonly pastActorCount: number }> {
+  const node = await lone.start();
+  const pastActorCount = node.engine.identity.pastActors.length;
+  const stopping = node.stop();
+  await lone.clock.advance(500);
+  await stopping;
+  return { engine: node.engine, pastActorCount };
+}
+
 describe("a node that cannot start", () => {
   it("stops what it has started, leaves a clean store, and says why", async () => {
     const lone = new LoneNode();
