@@ -116,6 +116,11 @@ export class SimNetwork {
     this.#names.set(name, hosts);
   }
 
+  /** The way from one host to another, for what else travels on it: datagrams. */
+  pathBetween(from: string, to: string): SimPath {
+    return this.#path(from, to);
+  }
+
   /** Links open now, counted once per end. */
   get openEndCount(): number {
     return this.#ends.size;
