@@ -64,11 +64,11 @@ function taskOf(line: CommandLine, io: CliIo, isStopping: () => boolean): Task {
 }
 
 type Begin =
-  | { readonly kind: "from"; readonly from: Pick<Progress, "doneOffset" | "doneLines" | "unsettled"> }
+  | { readonly kind: "from"; readonly from: Omit<Progress, "identity"> }
   | { readonly kind: "refused"; readonly words: string };
 
 function beginningOf(task: Task, isRestart: boolean): Begin {
-  const anew = { kind: "from", from: { doneOffset: 0, doneLines: 0, unsettled: [] } } as const;
+  const anew = { kind: "from", from: { doneOffset: 0, doneLines: 0, begunOffset: 0, unsettled: [] } } as const;
   if (isRestart) {
     removeProgress(task.progressPath);
     return anew;

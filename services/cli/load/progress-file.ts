@@ -25,6 +25,8 @@ export interface Progress {
   /** every line before this offset is done */
   readonly doneOffset: number;
   readonly doneLines: number;
+  /** lines from here on were never sent; one before it that is not done may have been, and what became of it is unknown */
+  readonly begunOffset: number;
   readonly unsettled: readonly Unsettled[];
 }
 
@@ -46,7 +48,10 @@ function parseProgress(text: string): Progress | undefined {
   try {
     const kept = JSON.parse(text) as Partial<Progress> | null;
     const isWhole =
-      kept?.identity !== undefined && Number.isSafeInteger(kept.doneOffset) && Array.isArray(kept.unsettled);
+      kept?.identity !== undefined &&
+      Number.isSafeInteger(kept.doneOffset) &&
+      Number.isSafeInteger(kept.begunOffset) &&
+      Array.isArray(kept.unsettled);
     return isWhole ? (kept as Progress) : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;

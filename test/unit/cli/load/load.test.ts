@@ -145,6 +145,48 @@ describe("gyre load", () => {
     expect(stored("p2/1")).toEqual(['{"name":"p2","version":"1","n":89}']);
   });
 
+  test("does not put back an earlier line of a key whose write was once unknown", async () => {
+    let isFirst = true;
+    nodes.mishapOf = (_turn, key) => {
+      const isStruck = isFirst && key.includes("p5");
+      if (isStruck) isFirst = false;
+      return isStruck ? "unknown_after" : "none";
+    };
+    const older = `{"name":"p5","version":"1.0","n":"older"}`;
+    const path = input([older, ...Array.from({ length: 20 }, (_, index) => record(index))]);
+    expect((await load(path)).code).toBe(0);
+    expect(stored("p5/1.0")).toEqual([record(5)]);
+  });
+
+  test("looks again at what it may have sent before it was interrupted or killed", async () => {
+    const path = input(Array.from({ length: 20 }, (_, index) => record(index)));
+    const progress = `${path}.progress`;
+    let interrupt = (): void => undefined;
+    nodes.mishapOf = (_turn, key) => {
+      if (!key.includes("p5")) return "none";
+      interrupt();
+      return "broken_before";
+    };
+    const first = await load(path, ["--concurrency", "1"], { onStart: (run) => (interrupt = run) });
+    expect(first.code).toBe(130);
+    const kept = JSON.parse(readFileSync(progress, "utf8")) as { doneOffset: number; unsettled: object[] };
+    expect(kept.unsettled).toMatchObject([{ startOffset: kept.doneOffset }]);
+    for (const asKilled of [false, true]) {
+      // a killed one knows only how far it may have come
+      const begunOffset = readFileSync(path).length;
+      writeFileSync(progress, JSON.stringify(asKilled ? { ...kept, begunOffset, unsettled: [] } : kept));
+      nodes.mishapOf = (_turn, key) => {
+        const there = nodes.store.get("pkg/p5%2F1.0");
+        const late = { values: [Buffer.from(record(5)), Buffer.from(record(5))], context: "late", type: "" };
+        if (key.includes("p19") && there !== undefined) nodes.store.set("pkg/p5%2F1.0", late);
+        return "none";
+      };
+      expect((await load(path, ["--concurrency", "1"])).code).toBe(0);
+      expect(stored("p5/1.0")).toEqual([record(5)]);
+      expect(JSON.parse(readFileSync(progress, "utf8"))).toMatchObject({ doneLines: 20, unsettled: [] });
+    }
+  });
+
   test("finds and names a record that does not read back", async () => {
     const path = input([record(1), record(2)]);
     await load(path);
