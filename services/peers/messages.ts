@@ -38,7 +38,9 @@ export type RefusalReason =
   | "corrupt_record"
   | "too_many_siblings"
   | "unknown_topic"
-  | "bad_request";
+  | "bad_request"
+  /** no slot is held here any more; `to` names whom it went to, where that is known */
+  | "moved";
 
 /** What a node answers. */
 export type PeerReply =
@@ -59,7 +61,13 @@ export type PeerReply =
     }
   | { readonly kind: "pong" }
   | { readonly kind: "answer"; readonly body: unknown }
-  | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string }
+  | {
+      readonly kind: "refused";
+      readonly reason: RefusalReason;
+      readonly detail: string;
+      /** with `moved` only: who holds the slot now, or held it after this node */
+      readonly to?: NodeId;
+    }
   /** The replica's store failed while writing: the write may or may not be there. */
   | { readonly kind: "failed"; readonly detail: string };
 

@@ -4,7 +4,7 @@
  * partition of which no slot is held, or let an error escape: whatever happens, there is one reply.
  */
 
-import type { NodeId } from "../base/ids.ts";
+import { type NodeId, parseNodeId } from "../base/ids.ts";
 import { MAX_TIMEOUT_MS } from "../base/limits.ts";
 import type { Log } from "../base/ports.ts";
 import type { KeyOnWire, PeerHandler, PeerReply, PeerRequest, RefusalReason } from "./messages.ts";
@@ -14,6 +14,8 @@ export interface RefusalByReplica {
   readonly kind: "refused";
   readonly reason: string;
   readonly detail: string;
+  /** with `moved`: `to`, the node that the slot went to */
+  readonly facts?: Readonly<Record<string, unknown>>;
 }
 
 /** The encoded versions of a key, or why not. */
@@ -29,6 +31,8 @@ export type StoreResult =
 export interface ServedReplica {
   /** −1: none is held */
   slotOf(partition: number): number;
+  /** why the partition is not served: `moved` with `facts.to`, or `not_owner`; undefined while a slot is held */
+  refusalOf?(partition: number): RefusalByReplica | undefined;
   isSuspect(partition: number): boolean;
   /** from RAM; 0n = nothing */
   digestOf(key: KeyOnWire): bigint;
@@ -52,9 +56,12 @@ export type TopicHandler = (from: NodeId, body: unknown, budgetMs: number) => Pr
 export class TopicRefusal {
   readonly reason: RefusalReason;
   readonly detail: string;
-  constructor(reason: RefusalReason, detail: string) {
+  /** with `moved`: who should be asked instead */
+  readonly to: NodeId | undefined;
+  constructor(reason: RefusalReason, detail: string, to?: NodeId) {
     this.reason = reason;
     this.detail = detail;
+    this.to = to;
   }
 }
 
@@ -101,7 +108,7 @@ export class PeerRequests {
     if (budgetMs < 1) return reply(refusal("expired", "no time was left"));
     if (request.kind === "ask") return this.#ask(from, request, { budgetMs, reply });
     const slot = this.#parts.replica.slotOf(request.key.partition);
-    if (slot < 0) return reply(refusal("not_owner", "no slot of this partition is held here"));
+    if (slot < 0) return reply(this.#notHeld(request.key.partition));
     if (request.kind === "digest") {
       const { replica } = this.#parts;
       const isSuspect = replica.isSuspect(request.key.partition);
@@ -112,10 +119,17 @@ export class PeerRequests {
     this.#store(request, { slot, budgetMs }, reply);
   }
 
+  #notHeld(partition: number): PeerReply {
+    const refused = this.#parts.replica.refusalOf?.(partition);
+    return refused === undefined ? refusal("not_owner", "no slot of this partition is held here") : refusalOf(refused);
+  }
+
   #fetch(request: Extract<PeerRequest, { kind: "fetch" }>, slot: number, reply: Reply): void {
     const { replica } = this.#parts;
     const finish = (read: EncodedRead): void => {
       if (read.kind === "refused") return reply(refusalOf(read));
+      // The slot may have gone while the disk was read, and with it the key: such a read says nothing about the slot.
+      if (replica.slotOf(request.key.partition) !== slot) return reply(this.#notHeld(request.key.partition));
       const isSuspect = replica.isSuspect(request.key.partition);
       reply({ kind: "object", slot, object: read.object, isSuspect });
     };
@@ -131,9 +145,15 @@ export class PeerRequests {
   ): void {
     const { baseDigest, digest, object } = request;
     this.#parts.replica.store(request.key, { baseDigest, digest, object, budgetMs }).then(
-      (result) => reply(storeReplyOf(result, slot)),
+      (result) => reply(storeReplyOf(result, this.#slotStoredIn(request.key.partition, slot))),
       (error) => this.#fail(request, error, reply),
     );
+  }
+
+  /** A store that waited while one slot went and another came is in nobody knows which: it counts for none. */
+  #slotStoredIn(partition: number, slotBefore: number): number {
+    const slot = this.#parts.replica.slotOf(partition);
+    return slot === slotBefore || slot < 0 ? slotBefore : -1;
   }
 
   #ask(
@@ -145,7 +165,8 @@ export class PeerRequests {
     if (handler === undefined) return reply(refusal("unknown_topic", request.topic));
     if (this.#isStopping) return reply(refusal("shutting_down", "this node is stopping"));
     handler(from, request.body, Math.min(budgetMs, MAX_TIMEOUT_MS)).then(
-      (body) => reply(body instanceof TopicRefusal ? refusal(body.reason, body.detail) : { kind: "answer", body }),
+      (body) =>
+        reply(body instanceof TopicRefusal ? refusal(body.reason, body.detail, body.to) : { kind: "answer", body }),
       (error) => this.#fail(request, error, reply),
     );
   }
@@ -157,8 +178,8 @@ export class PeerRequests {
   }
 }
 
-function refusal(reason: RefusalReason, detail: string): PeerReply {
-  return { kind: "refused", reason, detail };
+function refusal(reason: RefusalReason, detail: string, to?: NodeId): PeerReply {
+  return to === undefined ? { kind: "refused", reason, detail } : { kind: "refused", reason, detail, to };
 }
 
 function storeReplyOf(result: StoreResult, slot: number): PeerReply {
@@ -176,10 +197,13 @@ const WIRE_REASONS: ReadonlySet<string> = new Set<RefusalReason>([
   "not_ready",
   "corrupt_record",
   "too_many_siblings",
+  "moved",
 ]);
 
 function refusalOf(refused: RefusalByReplica): PeerReply {
-  return refusal(parseReason(refused.reason), refused.detail);
+  const to = refused.facts?.["to"];
+  const node = refused.reason === "moved" && typeof to === "string" ? parseNodeId(to) : undefined;
+  return refusal(parseReason(refused.reason), refused.detail, node);
 }
 
 function parseReason(reason: string): RefusalReason {

@@ -2,6 +2,7 @@
  * Replies to bytes and back, pure. The hot kinds have a fixed layout; `answer` carries a body that is already MessagePack.
  * Must never throw for what came in: a frame that makes no sense is undefined, and its link ends.
  */
+import { parseNodeId } from "../base/ids.ts";
 import { bodySlice, bodyText, detailBytes, HASH_BYTES, setFlags, slotByte, slotOf } from "./frame-fields.ts";
 import {
   FLAG_DURABLE,
@@ -29,6 +30,8 @@ export type WireReply =
 const SLOT_AND_DIGEST_BYTES = 1 + HASH_BYTES;
 const NO_BYTES = new Uint8Array(0);
 
+const encoder = new TextEncoder();
+
 /** The numbers that the reasons have on the wire. */
 const REASONS: readonly RefusalReason[] = [
   "not_owner",
@@ -41,7 +44,10 @@ const REASONS: readonly RefusalReason[] = [
   "too_many_siblings",
   "unknown_topic",
   "bad_request",
+  "moved",
 ];
+/** The frame of this reason carries a node before its words: its length in bytes (0: unknown), then its name. */
+const MOVED = REASONS.indexOf("moved");
 
 /** True for the kinds that the accepting side sends once the link stands. */
 export function isReplyKind(kind: number): boolean {
@@ -98,13 +104,8 @@ export function encodeReply(writer: FrameWriter, reply: WireReply): void {
       writer.start(KIND_ANSWER, HEADER_BYTES, reply.body.length);
       writer.append(reply.body);
       return;
-    case "refused": {
-      const detail = detailBytes(reply.detail);
-      const at = writer.start(KIND_REFUSED, HEADER_BYTES + 1 + detail.length, 0);
-      writer.view.setUint8(at, REASONS.indexOf(reply.reason));
-      writer.bytes.set(detail, at + 1);
-      return;
-    }
+    case "refused":
+      return encodeRefused(writer, reply);
     case "failed": {
       const detail = detailBytes(reply.detail);
       const at = writer.start(KIND_FAILED, HEADER_BYTES + detail.length, 0);
@@ -140,15 +141,40 @@ export function decodeReply(frame: Frame): WireReply | undefined {
       return sizeBytes === 0 ? { kind: "pong" } : undefined;
     case KIND_ANSWER:
       return { kind: "answer", body: bodySlice(frame, 0, sizeBytes) };
-    case KIND_REFUSED: {
-      const reason = sizeBytes < 1 ? undefined : REASONS[view.getUint8(at)];
-      return reason === undefined ? undefined : { kind: "refused", reason, detail: bodyText(frame, 1, sizeBytes) };
-    }
+    case KIND_REFUSED:
+      return decodeRefused(frame, sizeBytes);
     case KIND_FAILED:
       return { kind: "failed", detail: bodyText(frame, 0, sizeBytes) };
     default:
       return undefined;
   }
+}
+
+function encodeRefused(writer: FrameWriter, reply: Extract<WireReply, { readonly kind: "refused" }>): void {
+  const words = detailBytes(reply.detail);
+  const to = reply.reason === "moved" ? encoder.encode(reply.to ?? "") : undefined;
+  const toBytes = to === undefined ? 0 : 1 + to.length;
+  const detail = words.length + toBytes <= MAX_DETAIL_BYTES ? words : words.subarray(0, MAX_DETAIL_BYTES - toBytes);
+  const at = writer.start(KIND_REFUSED, HEADER_BYTES + 1 + toBytes + detail.length, 0);
+  writer.view.setUint8(at, REASONS.indexOf(reply.reason));
+  if (to !== undefined) {
+    writer.view.setUint8(at + 1, to.length);
+    writer.bytes.set(to, at + 2);
+  }
+  writer.bytes.set(detail, at + 1 + toBytes);
+}
+
+function decodeRefused(frame: Frame, sizeBytes: number): WireReply | undefined {
+  const number = sizeBytes < 1 ? -1 : frame.view.getUint8(frame.bodyStart);
+  const reason = REASONS[number];
+  if (reason === undefined) return undefined;
+  if (number !== MOVED) return { kind: "refused", reason, detail: bodyText(frame, 1, sizeBytes) };
+  const toEnd = sizeBytes < 2 ? sizeBytes + 1 : 2 + frame.view.getUint8(frame.bodyStart + 1);
+  if (toEnd > sizeBytes) return undefined;
+  const detail = bodyText(frame, toEnd, sizeBytes);
+  if (toEnd === 2) return { kind: "refused", reason, detail };
+  const to = parseNodeId(bodyText(frame, 2, toEnd));
+  return to === undefined ? undefined : { kind: "refused", reason, detail, to };
 }
 
 function decodeObject(frame: Frame, sizeBytes: number): WireReply | undefined {
