@@ -22,7 +22,8 @@ type BatchDependencies = Pick<ApiDependencies, "coordinator" | "contexts">;
 /** The batch route. */
 export function batchRoutes(deps: BatchDependencies): readonly Route[] {
   const handle = (request: Incoming): Reply | Promise<Reply> => batch(deps, request);
-  return [{ method: "POST", path: "/v1/kv/:bucket", work: "write", bodyLimitBytes: MAX_BATCH_BYTES, handle }];
+  const summary = "Many operations on the keys of a bucket, a status for each; the path ends with :batch.";
+  return [{ method: "POST", path: "/v1/kv/:bucket", summary, work: "write", bodyLimitBytes: MAX_BATCH_BYTES, handle }];
 }
 
 function batch(deps: BatchDependencies, request: Incoming): Reply | Promise<Reply> {

@@ -16,16 +16,24 @@ const ONE = "/v1/buckets/:bucket";
 export function bucketRoutes(buckets: BucketDirectory): readonly Route[] {
   const shared = { work: "list", bodyLimitBytes: BODY_LIMIT_BYTES } as const;
   return [
-    { method: "GET", path: "/v1/buckets", ...shared, handle: (request) => listBuckets(buckets, request) },
+    {
+      method: "GET",
+      path: "/v1/buckets",
+      summary: "The buckets with settings of their own, and the defaults.",
+      ...shared,
+      handle: (request) => listBuckets(buckets, request),
+    },
     {
       method: "GET",
       path: ONE,
+      summary: "The settings of a bucket.",
       ...shared,
       handle: (request) => withBucket(request, (bucket) => shownBucket(buckets, bucket)),
     },
     {
       method: "PUT",
       path: ONE,
+      summary: "Sets all settings of a bucket; those left out get their defaults.",
       ...shared,
       handle: (request) =>
         withBucket(request, (bucket) => change(buckets, { bucket, isPatch: false, body: request.body })),
@@ -33,6 +41,7 @@ export function bucketRoutes(buckets: BucketDirectory): readonly Route[] {
     {
       method: "PATCH",
       path: ONE,
+      summary: "Changes some settings of a bucket.",
       ...shared,
       handle: (request) =>
         withBucket(request, (bucket) => change(buckets, { bucket, isPatch: true, body: request.body })),
@@ -40,6 +49,7 @@ export function bucketRoutes(buckets: BucketDirectory): readonly Route[] {
     {
       method: "DELETE",
       path: ONE,
+      summary: "Takes a bucket's own settings away; its keys stay.",
       ...shared,
       handle: (request) =>
         withBucket(request, (bucket) => buckets.delete(bucket).then((done) => changeReply(buckets, bucket, done))),

@@ -96,6 +96,8 @@ export interface ClusterStatus {
   readonly pendingPlan:
     | { readonly planHash: string; readonly changes: readonly PlanChange[]; readonly ageMs: number }
     | undefined;
+  /** what else is wrong here, in words: each makes the cluster `degraded` */
+  readonly concerns: readonly string[];
   /** further facts by name: recovery, suspectPartitions, hints, anti-entropy */
   readonly details: Readonly<Record<string, unknown>>;
 }

@@ -1,49 +1,70 @@
 /** What the node knows about the cluster and the ring, read only (API §4). Must never wait for another node. */
+import { MAX_PARTITIONS } from "../base/limits.ts";
+import type { ClusterReads } from "./cluster-reads.ts";
 import { type Handler, type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
-import type { NodeStatus } from "./ports.ts";
 import { refusal, refusalForNow } from "./problem.ts";
-import { parseQuery, shown } from "./query.ts";
+import { integerOf, parseQuery, shown } from "./query.ts";
 import { failureReply, jsonReply } from "./reply.ts";
 import { keyTarget, queryOf } from "./target.ts";
+import { consistencyLevelOf } from "./verdict.ts";
 
 /** The routes of cluster and ring. */
-export function clusterRoutes(status: NodeStatus): readonly Route[] {
+export function clusterRoutes(reads: ClusterReads): readonly Route[] {
   return [
-    get("/v1/cluster", (request) => plain(request, () => status.cluster())),
-    get("/v1/cluster/health", (request) => healthReply(status, request)),
-    get("/v1/ring", (request) => plain(request, () => status.ring())),
-    get("/v1/ring/:bucket/*", (request) => ringOfKey(status, request)),
+    get("/v1/cluster", "The cluster as this node sees it: verdict, members, moves.", (request) =>
+      clusterReply(reads, request),
+    ),
+    get("/v1/cluster/health", "One verdict for deploy gates: 503 when a partition cannot serve.", (request) =>
+      healthReply(reads, request),
+    ),
+    get("/v1/ring", "Who holds which partition, by pages (from, limit).", (request) => ringReply(reads, request)),
+    get("/v1/ring/:bucket/*", "Who holds a key.", (request) => ringOfKey(reads, request)),
   ];
 }
 
-function get(path: string, handle: Handler): Route {
-  return { method: "GET", path, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
+function get(path: string, summary: string, handle: Handler): Route {
+  return { method: "GET", path, summary, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
 }
 
-function plain(request: Incoming, read: () => unknown): Reply {
+function clusterReply(reads: ClusterReads, request: Incoming): Reply {
   const query = parseQuery(queryOf(request.raw.url), []);
-  return query.kind === "failed" ? failureReply(query) : jsonReply(200, JSON.stringify(read()));
+  return query.kind === "failed" ? failureReply(query) : jsonReply(200, JSON.stringify(reads.document()));
 }
 
-function ringOfKey(status: NodeStatus, request: Incoming): Reply {
+/** Without `limit` the whole ring, which is some 100 KB. `next` is where the following page begins, null at the end. */
+function ringReply(reads: ClusterReads, request: Incoming): Reply {
+  const query = parseQuery(queryOf(request.raw.url), ["from", "limit"]);
+  if (query.kind === "failed") return failureReply(query);
+  const from = integerOf(query, "from", { min: 0, max: MAX_PARTITIONS, fallback: 0 });
+  if (typeof from !== "number") return failureReply(from);
+  const limit = integerOf(query, "limit", { min: 1, max: MAX_PARTITIONS, fallback: MAX_PARTITIONS });
+  if (typeof limit !== "number") return failureReply(limit);
+  const { ringHash, partitionCount, partitions } = reads.ring({ from, limit });
+  const end = from + partitions.length;
+  const next = end < partitionCount ? end : null;
+  return jsonReply(200, JSON.stringify({ ringHash, partitionCount, partitions, next }));
+}
+
+function ringOfKey(reads: ClusterReads, request: Incoming): Reply {
   const target = keyTarget(request.raw.url, "/v1/ring/");
   if (target.kind === "failed") return failureReply(target);
   const query = parseQuery(target.query, []);
   if (query.kind === "failed") return failureReply(query);
   const { bucket } = target.name;
-  return jsonReply(200, JSON.stringify({ bucket, key: target.keyText, ...status.ringOf(target.name) }));
+  return jsonReply(200, JSON.stringify({ bucket, key: target.keyText, ...reads.ringOf(target.name) }));
 }
 
 /** For deploy gates: 503 exactly when some partition cannot serve at the level asked for. */
-function healthReply(status: NodeStatus, request: Incoming): Reply {
+function healthReply(reads: ClusterReads, request: Incoming): Reply {
   const query = parseQuery(queryOf(request.raw.url), ["consistency"]);
   if (query.kind === "failed") return failureReply(query);
-  const level = query.values.get("consistency") ?? "quorum";
-  if (level !== "one" && level !== "quorum" && level !== "all") {
-    const rule = `consistency is one, quorum or all, not ${shown(level)}`;
+  const text = query.values.get("consistency") ?? "quorum";
+  const level = consistencyLevelOf(text);
+  if (level === undefined) {
+    const rule = `consistency is one, quorum or all, not ${shown(text)}`;
     return failureReply(refusal("invalid_request", rule, { parameter: "consistency" }));
   }
-  const health = status.clusterHealth(level);
+  const health = reads.health(level);
   if (health.verdict !== "unavailable") return jsonReply(200, JSON.stringify({ consistency: level, ...health }));
   const failure = refusalForNow("quorum_not_met", health.reasons.join("; ") || "some partitions have no quorum");
   return failureReply({ ...failure, facts: { consistency: level, ...health } });

@@ -33,6 +33,8 @@ export interface Route {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "PATCH" | "DELETE";
   /** the router's pattern; also the route's name in metrics */
   readonly path: string;
+  /** one sentence for GET /docs */
+  readonly summary: string;
   readonly work: WorkClass;
   readonly bodyLimitBytes: number;
   readonly handle: Handler;

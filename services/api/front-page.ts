@@ -1,8 +1,10 @@
 /**
- * GET / and GET /docs/errors: where to start, and what each error code means; text for curl, a small page for browsers.
+ * GET /, GET /docs and GET /docs/errors: where to start, what there is, what each error code means; text for curl, a small
+ * page for browsers.
  * Must load nothing from anywhere and run no script.
  */
-import { type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
+import type { ClusterReads } from "./cluster-reads.ts";
+import { type Handler, type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
 import { textReply } from "./health-routes.ts";
 import type { NodeStatus } from "./ports.ts";
 import { CODES } from "./problem.ts";
@@ -13,31 +15,55 @@ const STYLE =
   "pre{background:#f3f5f7;padding:1rem;overflow:auto;border-radius:6px}code{font-family:ui-monospace,monospace}" +
   "@media(prefers-color-scheme:dark){body{color:#e6e8eb;background:#14171a}pre{background:#20252a}a{color:#8ab4f8}}";
 
+/** What the pages show. */
+export interface FrontDependencies {
+  readonly status: NodeStatus;
+  readonly reads: ClusterReads;
+  /** every route but those of HEAD, these pages included */
+  readonly routes: () => readonly Route[];
+}
+
 /** The pages for people. */
-export function frontRoutes(status: NodeStatus): readonly Route[] {
-  const shared = { method: "GET", work: "control", bodyLimitBytes: NO_BODY_BYTES } as const;
+export function frontRoutes(deps: FrontDependencies): readonly Route[] {
+  const route = (path: string, summary: string, handle: Handler): Route => {
+    return { method: "GET", path, summary, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
+  };
   return [
-    { ...shared, path: "/", handle: (request) => front(status, request) },
-    { ...shared, path: "/docs/errors", handle: (request) => errorsPage(request) },
+    route("/", "Where to start.", (request) => front(deps, request)),
+    route("/docs", "Every route in one sentence.", (request) => routesPage(deps.routes(), request)),
+    route("/docs/errors", "What each error code means.", (request) => errorsPage(request)),
   ];
 }
 
-function front(status: NodeStatus, request: Incoming): Reply {
-  const { cluster, node, members } = status.cluster();
+function front({ status, reads }: FrontDependencies, request: Incoming): Reply {
+  const { cluster, node, memberCount } = reads.names();
   const failed = status.readyz().filter((check) => !check.isOk);
-  const health = status.clusterHealth("quorum");
+  const health = reads.health("quorum");
   const ready = failed.length === 0 ? "ready" : `not ready (${failed.map((check) => check.reason).join("; ")})`;
   const reasons = health.reasons.length === 0 ? "" : ` (${health.reasons.join("; ")})`;
-  const verdict = `gyre: node ${node} of cluster ${cluster} is ${ready}; the cluster of ${members.length} is ${health.verdict}${reasons}.`;
+  const verdict = `gyre: node ${node} of cluster ${cluster} is ${ready}; the cluster of ${memberCount} is ${health.verdict}${reasons}.`;
   const base = `http://${hostOf(request)}/v1/kv/demo/hello`;
   const lines = [`curl -X PUT ${base} -d '{"text":"hello"}'`, `curl ${base}`, `curl -X DELETE ${base}`];
-  const links = ["/v1/cluster", "/v1/ring", "/readyz?verbose", "/metrics", "/docs/errors"];
+  const links = ["/v1/cluster", "/v1/ring", "/readyz?verbose", "/metrics", "/docs", "/docs/errors"];
   if (!wantsHtml(request)) return textReply(`${verdict}\n\n${lines.join("\n")}\n\nMore: ${links.join("  ")}\n`);
   const shownLinks = links.map((link) => `<a href="${link}"><code>${link}</code></a>`).join(" · ");
   return page(
     "gyre",
     `<h1>gyre</h1><p>${escaped(verdict)}</p><pre>${escaped(lines.join("\n"))}</pre><p>${shownLinks}</p>`,
   );
+}
+
+/** A path as people write it: `/v1/kv/{bucket}/{key}`. */
+function pathText(path: string): string {
+  return path.replace("*", "{key}").replaceAll(/:(\w+)/g, "{$1}");
+}
+
+function routesPage(routes: readonly Route[], request: Incoming): Reply {
+  const lines = routes.map(({ method, path, summary }) => ({ name: `${method} ${pathText(path)}`, summary }));
+  if (!wantsHtml(request)) return textReply(lines.map(({ name, summary }) => `${name}\n    ${summary}\n`).join(""));
+  const list = lines.map(({ name, summary }) => `<dt><code>${escaped(name)}</code></dt><dd>${escaped(summary)}</dd>`);
+  const links = '<p><a href="/">start</a> · <a href="/docs/errors">errors</a></p>';
+  return page("gyre: routes", `<h1>What this node answers</h1><dl>${list.join("")}</dl>${links}`);
 }
 
 function errorsPage(request: Incoming): Reply {

@@ -25,12 +25,13 @@ export function healthRoutes(deps: HealthDependencies): readonly Route[] {
       ? { name: "serving", isOk: false, reason: "this node is stopping" }
       : { name: "serving", isOk: true, reason: "taking requests" };
   return [
-    probe("/livez", () => status.livez()),
-    probe("/readyz", () => [serving(), ...status.readyz()]),
-    probe("/startupz", () => status.startupz()),
+    probe("/livez", "Whether the process works.", () => status.livez()),
+    probe("/readyz", "Whether this node takes requests.", () => [serving(), ...status.readyz()]),
+    probe("/startupz", "Whether the store has recovered.", () => status.startupz()),
     {
       method: "GET",
       path: "/metrics",
+      summary: "Metrics for Prometheus.",
       work: "control",
       bodyLimitBytes: NO_BODY_BYTES,
       handle: () => metricsReply(metrics),
@@ -43,9 +44,9 @@ export function textReply(text: string, contentType = "text/plain; charset=utf-8
   return { status: 200, headers: { "content-type": contentType }, body: text };
 }
 
-function probe(path: string, checks: () => readonly HealthCheck[]): Route {
+function probe(path: string, summary: string, checks: () => readonly HealthCheck[]): Route {
   const handle = (request: Incoming): Reply => probeReply(checks(), queryOf(request.raw.url));
-  return { method: "GET", path, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
+  return { method: "GET", path, summary, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
 }
 
 function probeReply(checks: readonly HealthCheck[], queryText: string): Reply {

@@ -36,9 +36,30 @@ export function kvRoutes(deps: Pick<ApiDependencies, "coordinator" | "contexts">
   const put: Handler = (request) => putKey(deps, request);
   const remove: Handler = (request) => deleteKey(deps, request);
   return [
-    { method: "GET", path, work: "read", bodyLimitBytes: MAX_VALUE_BYTES, handle: get },
-    { method: "PUT", path, work: "write", bodyLimitBytes: MAX_VALUE_BYTES, handle: put },
-    { method: "DELETE", path, work: "write", bodyLimitBytes: MAX_VALUE_BYTES, handle: remove },
+    {
+      method: "GET",
+      path,
+      summary: "Reads a key: its value, or its concurrent versions.",
+      work: "read",
+      bodyLimitBytes: MAX_VALUE_BYTES,
+      handle: get,
+    },
+    {
+      method: "PUT",
+      path,
+      summary: "Writes the body as the value of a key.",
+      work: "write",
+      bodyLimitBytes: MAX_VALUE_BYTES,
+      handle: put,
+    },
+    {
+      method: "DELETE",
+      path,
+      summary: "Deletes what the context has seen of a key.",
+      work: "write",
+      bodyLimitBytes: MAX_VALUE_BYTES,
+      handle: remove,
+    },
   ];
 }
 

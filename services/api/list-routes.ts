@@ -20,7 +20,8 @@ const PARAMETERS = ["limit", "cursor", "prefix", "timeout"];
 /** The listing route. */
 export function listRoutes(deps: Pick<ApiDependencies, "coordinator">): readonly Route[] {
   const handle = (request: Incoming): Reply | Promise<Reply> => list(deps, request);
-  return [{ method: "GET", path: "/v1/kv/:bucket", work: "list", bodyLimitBytes: NO_BODY_BYTES, handle }];
+  const summary = "Lists the keys of a bucket in hash order, by pages.";
+  return [{ method: "GET", path: "/v1/kv/:bucket", summary, work: "list", bodyLimitBytes: NO_BODY_BYTES, handle }];
 }
 
 function list(deps: Pick<ApiDependencies, "coordinator">, request: Incoming): Reply | Promise<Reply> {

@@ -52,6 +52,17 @@ export const CODES: Readonly<Record<ErrorCode, CodeEntry>> = {
     title: "Concurrent versions",
     meaning: "A raw read found several concurrent versions. Read the envelope, merge, and PUT with its context.",
   },
+  change_refused: {
+    status: 409,
+    title: "Change refused",
+    meaning: "A rule of safety stands against this change of membership; refusals says which. Nothing was done.",
+  },
+  plan_changed: {
+    status: 409,
+    title: "Plan changed",
+    meaning:
+      "The membership is not what the plan was made for, or no such plan is known here. Plan again, then commit.",
+  },
   value_too_large: { status: 413, title: "Value too large", meaning: "The body or the value is over its limit." },
   too_many_siblings: {
     status: 413,

@@ -1,28 +1,32 @@
-/** The whole API as a list: one entry per method and path. The 405 answers are made from it. */
+/** The whole API as a list: one entry per method and path. The 405 answers and GET /docs are made from it. */
 import { batchRoutes } from "./batch-routes.ts";
 import { bucketRoutes } from "./bucket-routes.ts";
+import { clusterReads } from "./cluster-reads.ts";
 import { clusterRoutes } from "./cluster-routes.ts";
 import type { Route } from "./exchange.ts";
 import { frontRoutes } from "./front-page.ts";
 import { healthRoutes } from "./health-routes.ts";
 import { kvRoutes } from "./kv-routes.ts";
 import { listRoutes } from "./list-routes.ts";
+import { membershipRoutes } from "./membership-routes.ts";
 import type { ApiDependencies } from "./ports.ts";
 
 /** Every route; `isClosing` says whether the node is stopping. GET implies HEAD. */
 export function allRoutes(deps: ApiDependencies, isClosing: () => boolean): readonly Route[] {
-  const { buckets, status, metrics } = deps;
+  const { buckets, status, door, metrics } = deps;
+  const reads = clusterReads(status, door);
   const routes: readonly Route[] = [
     ...kvRoutes(deps),
     ...listRoutes(deps),
     ...batchRoutes(deps),
     ...bucketRoutes(buckets),
-    ...clusterRoutes(status),
+    ...clusterRoutes(reads),
+    ...membershipRoutes(door),
     ...healthRoutes({ status, metrics, isClosing }),
-    ...frontRoutes(status),
   ];
-  const heads = routes.filter((route) => route.method === "GET" && !routes.some((other) => isHeadOf(other, route)));
-  return [...routes, ...heads.map((route): Route => ({ ...route, method: "HEAD" }))];
+  const shown: readonly Route[] = [...routes, ...frontRoutes({ status, reads, routes: () => shown })];
+  const heads = shown.filter((route) => route.method === "GET" && !shown.some((other) => isHeadOf(other, route)));
+  return [...shown, ...heads.map((route): Route => ({ ...route, method: "HEAD" }))];
 }
 
 function isHeadOf(other: Route, route: Route): boolean {

@@ -186,12 +186,12 @@ class Server implements ApiServer {
     try {
       answer = route.handle(request);
     } catch (error) {
-      answer = this.#defectReply(error, route.work, request);
+      answer = this.#defectReply(error, isReading(route), request);
     }
     if (answer instanceof Promise) {
       answer.then(
         (settled) => this.#write(request, reply, settled),
-        (error: unknown) => this.#write(request, reply, this.#defectReply(error, route.work, request)),
+        (error: unknown) => this.#write(request, reply, this.#defectReply(error, isReading(route), request)),
       );
     } else this.#write(request, reply, answer);
   }
@@ -207,12 +207,12 @@ class Server implements ApiServer {
     reply.serializer(asItIs).send(answer.body);
   }
 
-  #defectReply(error: unknown, work: WorkClass, request: Incoming): Reply {
+  #defectReply(error: unknown, isHarmless: boolean, request: Incoming): Reply {
     this.#deps.log.error({ event: "api.request-failed", requestId: request.id, error });
     const failure: Failure = {
       kind: "failed",
       code: "internal_error",
-      outcome: work === "write" ? "unknown" : "not_applied",
+      outcome: isHarmless ? "not_applied" : "unknown",
       retryable: true,
       detail: "a defect in gyre; the node's log has more under this request id",
     };
@@ -221,7 +221,7 @@ class Server implements ApiServer {
 
   #errorReply(error: FastifyError, request: Incoming): Reply {
     const known = frameworkFailure(error);
-    return known === undefined ? this.#defectReply(error, "control", request) : failureReply(known.failure, known.how);
+    return known === undefined ? this.#defectReply(error, true, request) : failureReply(known.failure, known.how);
   }
 
   #nextId(): string {
@@ -240,6 +240,11 @@ class Server implements ApiServer {
       () => this.#admission.bytes,
     );
   }
+}
+
+/** A request of this route changes nothing, whatever becomes of it. */
+function isReading({ method }: Route): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 function asItIs(text: string): string {

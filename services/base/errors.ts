@@ -12,6 +12,8 @@ export type ErrorCode =
   | "no_such_route"
   | "method_not_allowed"
   | "siblings"
+  | "change_refused"
+  | "plan_changed"
   | "value_too_large"
   | "too_many_siblings"
   | "unsupported_media_type"

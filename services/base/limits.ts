@@ -82,6 +82,9 @@ export const MAX_MEMBERS: number = 1_024;
 export const MIN_PARTITIONS: number = 64;
 export const MAX_PARTITIONS: number = 4_096;
 export const MAX_REPLICAS: number = 7;
+export const MAX_NODE_WEIGHT: number = 64;
+/** Membership changes in one plan. */
+export const MAX_PLAN_CHANGES: number = 64;
 
 /** How far ahead of the wall clock a merged counter may pull ours. */
 export const MAX_CLOCK_SKEW_MICROS: number = 60_000_000;

@@ -1,5 +1,6 @@
 /** From the text of a setting to its value, or to what is wrong with it in words. Pure. */
 import { type NodeId, parseNodeId } from "./ids.ts";
+import { MAX_NODE_WEIGHT } from "./limits.ts";
 
 /** A value, or the reason why the text is none: words that follow `NAME=text: `. */
 export type Parsed<T> =
@@ -64,10 +65,12 @@ export function powerOfTwoIn(range: NumberRange): (text: string) => Parsed<numbe
   };
 }
 
-/** A weight: more than 0, at most 64. */
+/** A weight: more than 0, at most `MAX_NODE_WEIGHT`. */
 export function parseWeight(text: string): Parsed<number> {
   const number = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  return number > 0 && number <= 64 ? value(number) : problem("is not a number above 0 and up to 64");
+  return number > 0 && number <= MAX_NODE_WEIGHT
+    ? value(number)
+    : problem(`is not a number above 0 and up to ${MAX_NODE_WEIGHT}`);
 }
 
 /** A parser of one word out of a list. */

@@ -4,6 +4,18 @@
  */
 
 import type {
+  AbortAnswer,
+  ClusterDoor,
+  ClusterMember,
+  ClusterStatus,
+  CommitAnswer,
+  LeaveAnswer,
+  MembershipPlan,
+  PlanAnswer,
+  PlanChange,
+  RingPage,
+} from "../../services/api/cluster-door.ts";
+import type {
   ApiDependencies,
   BucketChange,
   BucketDirectory,
@@ -202,12 +214,120 @@ export class FakeStatus implements NodeStatus {
   }
 }
 
+/** A member that is well and holds what it should. */
+export function clusterMember(name: string, change: Partial<ClusterMember> = {}): ClusterMember {
+  return {
+    node: node(name),
+    memberKey: "00000000000000a1",
+    status: "normal",
+    liveness: "alive",
+    sinceMs: 60_000,
+    fitness: { isDiskWritable: true, loopDelayMs: 1, health: 0 },
+    address: "127.0.0.1:4501",
+    zone: "z1",
+    host: "h1",
+    weight: 1,
+    slotsHeld: 64,
+    slotsTarget: 64,
+    incoming: 0,
+    outgoing: 0,
+    recordsHash: RECORDS_HASH,
+    ...change,
+  };
+}
+
+/** The hash of the records of fake clusters. */
+export const RECORDS_HASH: string = "00000000000000cc";
+
+/** A cluster of three that is well until told otherwise. */
+export function clusterStatus(change: Partial<ClusterStatus> = {}): ClusterStatus {
+  return {
+    cluster: "gyre",
+    clusterId: "c1",
+    node: node("n1"),
+    waitingFor: undefined,
+    partitions: 64,
+    replicas: 3,
+    ringHash: "00000000000000ff",
+    recordsHash: RECORDS_HASH,
+    members: ["n1", "n2", "n3"].map((name) => clusterMember(name)),
+    moves: { partitionsLeft: 0, copiesLeft: 0, bytesPerSecond: 0, etaSeconds: undefined, active: [] },
+    reachableHolders: new Uint8Array(64).fill(3),
+    vacant: [],
+    pendingPlan: undefined,
+    concerns: [],
+    details: { recovery: { mode: "clean" } },
+    ...change,
+  };
+}
+
+/** A plan that nothing stands against. */
+export function membershipPlan(changes: readonly PlanChange[], change: Partial<MembershipPlan> = {}): MembershipPlan {
+  const ring = { maxOverFair: 1, slots: { n1: 64, n2: 64, n3: 64 }, zones: { z1: 192 }, zoneViolations: 0 };
+  const moves = [{ node: node("n4"), incoming: 48, outgoing: 0, bytesIn: 4_800, bytesOut: 0 }];
+  const counts = { bytes: 4_800, movedCopies: 48, minimumCopies: 48 };
+  const fixed = { planHash: "00112233445566aa", changes, moves, ...counts, before: ring, after: ring };
+  return { ...fixed, refusals: [], warnings: [], ...change };
+}
+
+/** Membership that answers as told, and writes down what it was asked. */
+export class FakeDoor implements ClusterDoor {
+  facts: ClusterStatus = clusterStatus();
+  readonly asked: unknown[] = [];
+  readonly answers: {
+    plan?: (changes: readonly PlanChange[]) => PlanAnswer;
+    commit?: CommitAnswer;
+    abort?: AbortAnswer;
+    leave?: LeaveAnswer;
+  } = {};
+
+  status(): ClusterStatus {
+    return this.facts;
+  }
+
+  ring(page: { readonly from: number; readonly limit: number }): RingPage {
+    const count = Math.max(0, Math.min(page.limit, this.facts.partitions - page.from));
+    const partitions = Array.from({ length: count }, (_, index) => this.#partition(page.from + index));
+    return { ringHash: this.facts.ringHash, partitionCount: this.facts.partitions, partitions };
+  }
+
+  ringOf(_name: KeyName): ReturnType<ClusterDoor["ringOf"]> {
+    return { ringHash: this.facts.ringHash, ...this.#partition(7) };
+  }
+
+  async plan(changes: readonly PlanChange[]): Promise<PlanAnswer> {
+    this.asked.push({ plan: changes });
+    return this.answers.plan?.(changes) ?? { kind: "planned", plan: membershipPlan(changes) };
+  }
+
+  async commit(planHash: string): Promise<CommitAnswer> {
+    this.asked.push({ commit: planHash });
+    return this.answers.commit ?? { kind: "committed", plan: membershipPlan([]) };
+  }
+
+  async abort(name?: NodeId): Promise<AbortAnswer> {
+    this.asked.push({ abort: name });
+    return this.answers.abort ?? { kind: "aborted", nodes: [{ node: name ?? node("n4"), status: "leaving" }] };
+  }
+
+  async leave(): Promise<LeaveAnswer> {
+    this.asked.push("leave");
+    return this.answers.leave ?? { kind: "leaving", slotsHeld: 64 };
+  }
+
+  #partition(partition: number): ReturnType<ClusterDoor["ring"]>["partitions"][number] {
+    const owners = [node("n1"), node("n2"), node("n3")];
+    return { partition, owners, pending: [], departing: [], fallbacks: [], vacant: [] };
+  }
+}
+
 /** One API server and everything behind it. */
 export interface ApiNode {
   readonly api: ApiServer;
   readonly coordinator: FakeCoordinator;
   readonly buckets: FakeBuckets;
   readonly status: FakeStatus;
+  readonly door: FakeDoor;
   readonly contexts: ContextCodec;
   readonly metrics: MetricsRegistry;
   readonly errors: LogFacts[];
@@ -224,11 +344,12 @@ const realClock: Clock = {
   defer: (run) => void setImmediate(run),
 };
 
-/** A fresh server over fakes, not listening yet. */
-export function apiNode(clock: Clock = realClock): ApiNode {
+/** A fresh server over fakes, not listening yet; `isFixed`: without a membership door. */
+export function apiNode(clock: Clock = realClock, isFixed = false): ApiNode {
   const coordinator = new FakeCoordinator();
   const buckets = new FakeBuckets();
   const status = new FakeStatus();
+  const door = new FakeDoor();
   const contexts = new ContextCodec(Buffer.from("test secret"));
   const metrics = new MetricsRegistry();
   const errors: LogFacts[] = [];
@@ -246,8 +367,9 @@ export function apiNode(clock: Clock = realClock): ApiNode {
     bytes: (count: number) => Buffer.alloc(count),
     fork: () => random,
   };
-  const deps: ApiDependencies = { coordinator, buckets, status, contexts, clock, random, log, metrics };
-  return { api: createApiServer(deps), coordinator, buckets, status, contexts, metrics, errors, warnings };
+  const own = { coordinator, buckets, status, contexts, clock, random, log, metrics };
+  const deps: ApiDependencies = isFixed ? own : { ...own, door };
+  return { api: createApiServer(deps), coordinator, buckets, status, door, contexts, metrics, errors, warnings };
 }
 
 function nameText(name: KeyName): string {

@@ -21,6 +21,8 @@ const TABLE: readonly (readonly [ErrorCode, number])[] = [
   ["no_such_route", 404],
   ["method_not_allowed", 405],
   ["siblings", 409],
+  ["change_refused", 409],
+  ["plan_changed", 409],
   ["value_too_large", 413],
   ["too_many_siblings", 413],
   ["unsupported_media_type", 415],
@@ -146,6 +148,11 @@ describe("paths and methods", () => {
     ["DELETE", "/v1/ring", "GET, HEAD, OPTIONS"],
     ["DELETE", "/v1/ring/b/k", "GET, HEAD, OPTIONS"],
     ["DELETE", "/v1/cluster/health", "GET, HEAD, OPTIONS"],
+    ["GET", "/v1/cluster/plan", "POST, OPTIONS"],
+    ["PUT", "/v1/cluster/commit", "POST, OPTIONS"],
+    ["GET", "/v1/cluster/abort", "POST, OPTIONS"],
+    ["DELETE", "/v1/cluster/leave", "POST, OPTIONS"],
+    ["POST", "/docs", "GET, HEAD, OPTIONS"],
   ] as const)("%s %s is 405 with Allow: %s", async (method, url, allow) => {
     const reply = await here.api.inject({ method, url });
     expect([reply.statusCode, reply.json().code, reply.headers.allow]).toEqual([405, "method_not_allowed", allow]);
