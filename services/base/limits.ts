@@ -34,6 +34,20 @@ export const HEDGE_BURST: number = 64;
 /** Grain of the coordinator's deadlines and hedges: a request may end this much late, never early. */
 export const DEADLINE_TICK_MS: number = 5;
 
+/** A peer that failed so many requests in a row, or owes answers and has been silent so long, is asked last. */
+export const CIRCUIT_FAILURES: number = 3;
+export const CIRCUIT_SILENCE_MS: number = 1_000;
+/** How often one request is sent to such a peer as if all were well, to see whether it has recovered. */
+export const CIRCUIT_PROBE_EVERY_MS: number = 250;
+
+/** How often a request is told "moved, ask that one" for one seat before it waits and looks at the table again. */
+export const MAX_MOVED_HOPS: number = 3;
+/** How long it waits then: a slot in transit is nobody's for some milliseconds. */
+export const HOLDER_LOOK_MIN_MS: number = 20;
+export const HOLDER_LOOK_MAX_MS: number = 100;
+/** How often one request looks again for the holders of slots; its deadline mostly comes first. */
+export const MAX_HOLDER_LOOKS: number = 100;
+
 /** One page of a listing looks at this many stored entries at most, and works for this long. */
 export const LIST_SCAN_ENTRIES: number = 20_000;
 export const LIST_SCAN_MS: number = 500;
