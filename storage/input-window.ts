@@ -34,10 +34,16 @@ export class InputWindow {
     return offset >= this.#from && offset + length <= this.#from + this.#bytes.length;
   }
 
-  /** Reads on, from this record. Rejects with CorruptRecordError when the device cannot. */
+  /** Reads on, from this record. Rejects with CorruptRecordError when the device cannot give it back. */
   async moveTo(offset: number, length: number): Promise<void> {
     const sizeBytes = Math.min(Math.max(WINDOW_BYTES, length), this.#segment.sizeBytes - offset);
-    this.#bytes = await this.#reader.range(this.#segment, offset, sizeBytes);
+    try {
+      this.#bytes = await this.#reader.range(this.#segment, offset, sizeBytes);
+    } catch (error) {
+      if (!(error instanceof CorruptRecordError) || sizeBytes <= length) throw error;
+      // what cannot be read may be another record, further on
+      this.#bytes = await this.#reader.range(this.#segment, offset, length);
+    }
     this.#from = offset;
   }
 

@@ -81,4 +81,19 @@ describe("bytes that the device does not give back", () => {
     expect(again.recovery.mode).toBe("clean");
     expect(await outcomesOf(again, [59])).toEqual([textOf(59, 400)]);
   });
+
+  test("behind an intact record do not cost a compaction that record", async () => {
+    const disk = simDisk();
+    const engine = await openDamaged(disk, pages);
+    for (const n of many) await engine.put(writeOf(nthAddress(n), n, 400));
+    for (const n of many.slice(0, 5)) await engine.put(writeOf(nthAddress(n), 100 + n, 400));
+    await settle();
+    const worn = recordOf(disk, nthAddress(20).key);
+    const range = { from: worn.offset, to: worn.offset + 8 };
+    disk.inject({ on: ["read"], path: worn.path, code: "EIO", range });
+    await engine.compact(0.01);
+    await settle();
+    expect(many.filter((n) => engine.digestOf(nthAddress(n)) === 0n)).toEqual([20]);
+    expect(engine.suspectPartitions()).toEqual([nthAddress(20).partition]);
+  });
 });
