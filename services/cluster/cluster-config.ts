@@ -119,6 +119,7 @@ function parseMember(value: unknown): ClusterMember | undefined {
   return { id, zone, host, weight, address };
 }
 
-function parseLabel(value: unknown): string | undefined {
+/** A label, name or address of 1 … 255 characters, or undefined. */
+export function parseLabel(value: unknown): string | undefined {
   return typeof value === "string" && value.length > 0 && value.length <= MAX_LABEL_CHARS ? value : undefined;
 }

@@ -37,8 +37,9 @@ async function freePorts(count: number): Promise<readonly number[]> {
 /** Three (or more) nodes as processes. */
 export class RealCluster implements AsyncDisposable {
   readonly #directory: string;
-  readonly #httpPorts: readonly number[];
-  readonly #peerPorts: readonly number[];
+  readonly #httpPorts: number[];
+  readonly #peerPorts: number[];
+  readonly #firstCount: number;
   readonly #env: Readonly<Record<string, string>>;
   readonly #children = new Map<number, ChildProcess>();
 
@@ -48,8 +49,9 @@ export class RealCluster implements AsyncDisposable {
     env: Readonly<Record<string, string>>,
   ) {
     this.#directory = directory;
-    this.#httpPorts = ports.http;
-    this.#peerPorts = ports.peer;
+    this.#httpPorts = [...ports.http];
+    this.#peerPorts = [...ports.peer];
+    this.#firstCount = ports.http.length;
     this.#env = env;
   }
 
@@ -68,8 +70,24 @@ export class RealCluster implements AsyncDisposable {
     return cluster;
   }
 
+  /** Nodes that were ever started. */
   get size(): number {
     return this.#httpPorts.length;
+  }
+
+  /** Starts `count` more nodes, which join by themselves; answers their numbers at once. */
+  async grow(count: number): Promise<readonly number[]> {
+    const ports = await freePorts(count * 2);
+    this.#httpPorts.push(...ports.slice(0, count));
+    this.#peerPorts.push(...ports.slice(count));
+    const added = Array.from({ length: count }, (_, i) => this.size - count + i);
+    for (const node of added) this.spawn(node);
+    return added;
+  }
+
+  /** Removes the data of a node that does not run. */
+  wipe(node: number): void {
+    rmSync(join(this.#directory, `n${node + 1}`), { recursive: true, force: true });
   }
 
   /** The client URL of a node. */
@@ -94,8 +112,9 @@ export class RealCluster implements AsyncDisposable {
         GYRE_DATA_DIR: join(this.#directory, `n${node + 1}`),
         GYRE_HTTP: `${HOST}:${this.#httpPorts[node]}`,
         GYRE_PEER: peers[node],
-        GYRE_SEEDS: peers.join(","),
-        GYRE_BOOTSTRAP_EXPECT: String(this.size),
+        GYRE_SEEDS: peers.slice(0, this.#firstCount).join(","),
+        GYRE_BOOTSTRAP_EXPECT: String(this.#firstCount),
+        GYRE_JOIN: "auto",
         GYRE_HOST: `host-${node + 1}`,
         ...this.#env,
       },
