@@ -99,9 +99,9 @@ export class Envelope {
     this.#secrets = namedSecretsOf(options.secrets);
   }
 
-  /** Bytes of frames that one of our datagrams can carry. */
+  /** Bytes of frames that one of our datagrams can carry: the same sealed and in clear, for secrets may come later. */
   get maxFrameBytes(): number {
-    return MAX_DATAGRAM_BYTES - FIXED_HEADER_BYTES - this.#nodeId.length - this.#tagBytes;
+    return MAX_DATAGRAM_BYTES - FIXED_HEADER_BYTES - this.#nodeId.length - GCM_TAG_BYTES;
   }
 
   /** Lives of senders whose counters are watched. */
@@ -146,10 +146,6 @@ export class Envelope {
     this.#senders.keep(header.sender, known);
     if (!known.window.take(header.counter)) return refused("replayed");
     return { kind: "opened", sender: header.sender, life: header.life, frames };
-  }
-
-  get #tagBytes(): number {
-    return this.#secrets.length > 0 ? GCM_TAG_BYTES : CRC_BYTES;
   }
 
   #header(life: Life): Buffer {

@@ -56,9 +56,9 @@ describe("frames of a datagram", () => {
   });
 
   test("have the layout that is written down", () => {
-    const ping = "0112" + "00000007" + "0162" + "00000001" + "0000000000000002";
-    const nack = "0404" + "00000009";
-    const dead = "0709" + "0162" + "00000003" + "05" + "0163";
+    const ping = "0112000000070162000000010000000000000002";
+    const nack = "040400000009";
+    const dead = "0709016200000003050163";
     const messages: Message[] = [
       { kind: "nack", seq: 9 },
       { kind: "dead", nodeId: "b", life: { generation: 3, incarnation: 5 }, from: "c" },
