@@ -14,6 +14,7 @@ import type { Keyspace } from "./keyspace.ts";
 import { type LogEngineOptions, type LogSettings, settingsOf } from "./log-options.ts";
 import { LogWriter } from "./log-writer.ts";
 import type { Manifest } from "./manifest.ts";
+import { PartitionDrops } from "./partition-drops.ts";
 import { RecordPublisher } from "./record-publisher.ts";
 import type { RecordReader } from "./record-reader.ts";
 import { type RecoveredStore, recoverStore } from "./recovery.ts";
@@ -43,6 +44,7 @@ export interface EngineParts {
   readonly lookup: KeyLookup;
   readonly writer: LogWriter;
   readonly compactor: Compactor;
+  readonly drops: PartitionDrops;
   /** Finishes what was accepted, marks the stop clean if it is and may be called so, releases the lock. */
   readonly close: (mayBeClean: boolean) => Promise<void>;
 }
@@ -77,7 +79,8 @@ function assemble(foundation: Foundation): EngineParts {
   const { settings, health, store, documents } = foundation;
   const { manifest, segments, keyspace, reader, lastSeq } = store;
   const suspicion = new Suspicion(manifest);
-  const queue = new WriteQueue({ bytes: settings.queueBytes, records: settings.queueRecords });
+  const queueBounds = { bytes: settings.queueBytes, records: settings.queueRecords };
+  const queue = new WriteQueue(queueBounds, settings.partitionCount);
   const judge = new HashJudge({ keyspace, reader, queue, segments });
   const publisher = new RecordPublisher(keyspace, judge);
   const lookup = new KeyLookup({ keyspace, reader, segments, suspicion, log: settings.log });
@@ -90,9 +93,10 @@ function assemble(foundation: Foundation): EngineParts {
     { settings, health, queue, preparer, sealer, publish, onDiskFull },
     { nextSeq: lastSeq + 1, durableUpTo: lastSeq },
   );
+  const drops = new PartitionDrops({ keyspace, queue, suspicion, writer, compactor }, queueBounds);
   compactor.wake();
   const running = { ...foundation, writer, compactor, preparer, sealer, suspicion };
-  const rest = { suspicion, documents, queue, judge, publisher, lookup, writer, compactor };
+  const rest = { suspicion, documents, queue, judge, publisher, lookup, writer, compactor, drops };
   const core = { settings, recovery: store.report, health, manifest, segments, keyspace, reader };
   return { ...core, ...rest, close: (mayBeClean) => closeParts(running, mayBeClean) };
 }

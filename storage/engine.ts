@@ -129,6 +129,14 @@ export interface StorageEngine {
   /** Declares a partition whole again, durably. */
   clearSuspect(partition: number): Promise<void>;
 
+  /**
+   * Forgets all records of a partition, durably, in one edit: after a crash at any point they are all there or all gone.
+   * Puts of the partition that were called before are forgotten too, those that are called later are kept. The
+   * partition is no longer suspect. Disk space comes back by compaction. Rejects with DiskFullError (all are there),
+   * StoreFailedError or StoreClosedError. Cost: one edit, and a few additions a key of this partition.
+   */
+  dropPartition(partition: number): Promise<void>;
+
   /** Resolves when the promise "no counter ≤ through will be reused" is durable. `through` only grows. */
   leaseCounters(through: number): Promise<void>;
   /** Draws a new actor, durably: a peer has seen a dot of ours that we do not know. */

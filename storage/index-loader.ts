@@ -8,6 +8,7 @@ import { CorruptRecordError } from "./errors.ts";
 import { entryAt, INDEX_ENTRY_BYTES, type IndexRecord, seqAt } from "./format/index-file.ts";
 import { FLAG_SHARED_HASH, FLAG_TOMBSTONE } from "./format/record.ts";
 import type { Keyspace, KeyspaceEntry } from "./keyspace.ts";
+import { isDropped } from "./manifest-state.ts";
 import type { StorageClock } from "./ports.ts";
 import type { RecordReader, RecordSpot } from "./record-reader.ts";
 import type { Segment } from "./segment-set.ts";
@@ -23,6 +24,8 @@ export interface LoaderParts {
   readonly keyspace: Keyspace;
   readonly reader: RecordReader;
   readonly clock: StorageClock;
+  /** by partition: records up to this seq are gone */
+  readonly dropped: ReadonlyMap<number, number>;
 }
 
 interface Cursor {
@@ -39,7 +42,7 @@ const TYPICAL_KEY_BYTES = 128;
 
 /** What loading has met. */
 export interface LoadedRuns {
-  /** entries, those included that newer ones have replaced */
+  /** entries, those included that newer ones have replaced, but not those that were dropped */
   readonly recordCount: number;
   /** partitions where a record cannot be read of which only its key says what it replaces */
   readonly unreadable: ReadonlySet<number>;
@@ -51,12 +54,15 @@ export async function loadRuns(runs: readonly IndexRun[], parts: LoaderParts): P
   const shared: { readonly segment: Segment; readonly record: IndexRecord }[] = [];
   const merge = new RunMerge(runs);
   let count = 0;
+  let steps = 0;
   for (let next = merge.next(); next !== undefined; next = merge.next()) {
     const record = entryAt(next.run.entries, next.position);
+    steps += 1;
+    if (steps % SLICE_ENTRIES === 0) await nextTurn(parts.clock);
+    if (isDropped(parts.dropped, record.partition, record.seq)) continue;
     if (sharedHashes.size > 0 && sharedHashes.has(record.hash)) shared.push({ segment: next.run.segment, record });
     else publish(parts.keyspace, next.run.segment, record);
     count += 1;
-    if (count % SLICE_ENTRIES === 0) await nextTurn(parts.clock);
   }
   const unreadable = new Set<number>();
   for (const { segment, record } of shared) {

@@ -71,6 +71,8 @@ export class KeyLookup {
     const place = { segment: spot.segment.id, offset: spot.offset };
     this.#corruptReadCount += 1;
     log.error({ event: "storage.record-corrupt", ...place, partition });
+    // overwritten or dropped while it was read: nobody misses it
+    if (keyspace.slotAt(partition, hash, place) < 0) return;
     keyspace.disown(partition, hash, place);
     suspicion.add(partition).catch((error: unknown) => {
       // believed in RAM all the same; without space it is written down the next time someone asks

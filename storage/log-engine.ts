@@ -20,7 +20,7 @@ import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "./format/record.ts";
 import { recordJudgement } from "./hash-judge.ts";
 import type { LogEngineOptions } from "./log-options.ts";
 import { MerkleTree, merkleLeafCount } from "./merkle-tree.ts";
-import { pendingWriteOf } from "./pending-write.ts";
+import { type PendingWrite, pendingWriteOf } from "./pending-write.ts";
 import { drawActor } from "./recovery.ts";
 import { scanPage } from "./scan.ts";
 import { highWord, splitU64, words } from "./words.ts";
@@ -88,20 +88,28 @@ class OpenLogEngine implements LogEngine {
   }
 
   put(request: PutRequest): Promise<void> {
-    const { health, queue, judge, writer } = this.#parts;
+    const { health, drops } = this.#parts;
     if (health.failure !== undefined) return Promise.reject(health.failure);
     if (this.#closing !== undefined) return Promise.reject(new StoreClosedError());
     this.#assertRequest(request);
     return new Promise((resolve, reject) => {
       const write = pendingWriteOf(request, { resolve, reject });
-      if (!queue.hasRoomFor(write.totalBytes)) {
+      if (drops.isIdle) this.#accept(write);
+      else if (!drops.follow(request.address.partition, write.totalBytes, () => this.#accept(write))) {
         reject(new StoreBusyError());
-        return;
       }
-      recordJudgement(write, judge.sharesHash(request));
+    });
+  }
+
+  #accept(write: PendingWrite): void {
+    const { health, queue, judge, writer } = this.#parts;
+    if (health.failure !== undefined) write.reject(health.failure);
+    else if (!queue.hasRoomFor(write.totalBytes)) write.reject(new StoreBusyError());
+    else {
+      recordJudgement(write, judge.sharesHash(write.request));
       queue.add(write);
       writer.wake();
-    });
+    }
   }
 
   scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
@@ -149,6 +157,17 @@ class OpenLogEngine implements LogEngine {
   async clearSuspect(partition: number): Promise<void> {
     this.#assertOpen();
     await this.#parts.suspicion.clear(partition);
+  }
+
+  async dropPartition(partition: number): Promise<void> {
+    this.#assertOpen();
+    const { drops, settings } = this.#parts;
+    assert(
+      Number.isInteger(partition) && partition >= 0 && partition < settings.partitionCount,
+      "partition: 0 … Q − 1",
+    );
+    // a store that closes waits for it, and for the puts that follow it
+    await this.#counted(drops.drop(partition));
   }
 
   async leaseCounters(through: number): Promise<void> {

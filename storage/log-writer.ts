@@ -56,6 +56,8 @@ export class LogWriter {
   #commitCount = 0;
   #lastPlace: LogPlace = { segment: 0, offset: 0 };
   #lastSeq = 0;
+  /** not `#nextSeq` − 1: a group that finds no space gives its seqs back */
+  #writtenThrough: number;
 
   constructor(parts: WriterParts, start: { readonly nextSeq: number; readonly durableUpTo: number }) {
     const { clock, idleMarkMs, groupBytes } = parts.settings;
@@ -66,6 +68,7 @@ export class LogWriter {
       this.wake();
     });
     this.#nextSeq = start.nextSeq;
+    this.#writtenThrough = start.nextSeq - 1;
     this.#durableUpTo = start.durableUpTo;
   }
 
@@ -77,6 +80,11 @@ export class LogWriter {
   /** The last seq written since the start, and where its record stands; zeros when there is none. */
   get last(): LogPlace & { readonly seq: number } {
     return { seq: this.#lastSeq, ...this.#lastPlace };
+  }
+
+  /** Every record that is visible has a seq up to this one, and every record yet to be written one above it. */
+  get writtenThrough(): number {
+    return this.#writtenThrough;
   }
 
   /** Says that the queue has something to write: puts of one turn of the event loop share a group. */
@@ -190,6 +198,7 @@ export class LogWriter {
     }
     active.offset += bytes.length;
     this.#lastSeq = this.#nextSeq - 1;
+    this.#writtenThrough = this.#lastSeq;
     this.#lastPlace = { segment: active.segment.id, offset: group.at(-1)?.offset ?? start };
     if (this.#parts.settings.durability === "fsync") this.#durableUpTo = this.#nextSeq - 1;
     this.#commitCount += 1;

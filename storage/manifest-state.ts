@@ -14,11 +14,26 @@ export interface ManifestState {
   readonly pastActors: number[];
   leasedThrough: number;
   readonly suspects: Set<number>;
+  /** by partition: its records up to this seq are gone, wherever they still lie. Never forgotten: a copy may turn up. */
+  readonly dropped: Map<number, number>;
 }
 
 /** The state before any edit. */
 export function emptyManifestState(): ManifestState {
-  return { segments: new Map(), nextSegment: 1, actor: 0, pastActors: [], leasedThrough: 0, suspects: new Set() };
+  return {
+    segments: new Map(),
+    nextSegment: 1,
+    actor: 0,
+    pastActors: [],
+    leasedThrough: 0,
+    suspects: new Set(),
+    dropped: new Map(),
+  };
+}
+
+/** Whether a record is gone because its partition was dropped after it was written. */
+export function isDropped(dropped: ReadonlyMap<number, number>, partition: number, seq: number): boolean {
+  return dropped.size > 0 && seq <= (dropped.get(partition) ?? 0);
 }
 
 /** Applies one change; `partitionCount` is what "all partitions" means. */
@@ -52,6 +67,9 @@ export function applyChange(state: ManifestState, change: ManifestChange, partit
     case "all-suspect":
       for (let partition = 0; partition < partitionCount; partition += 1) state.suspects.add(partition);
       return;
+    case "dropped":
+      state.dropped.set(change.partition, Math.max(change.throughSeq, state.dropped.get(change.partition) ?? 0));
+      return;
   }
 }
 
@@ -65,5 +83,6 @@ export function snapshotOf(state: ManifestState, partitionCount: number): Manife
   }
   if (state.suspects.size === partitionCount) changes.push({ kind: "all-suspect" });
   else for (const partition of state.suspects) changes.push({ kind: "suspect", partition });
+  for (const [partition, throughSeq] of state.dropped) changes.push({ kind: "dropped", partition, throughSeq });
   return changes;
 }

@@ -183,6 +183,13 @@ class MemoryEngine implements StorageEngine {
     this.#image.suspects.delete(partition);
   }
 
+  async dropPartition(partition: number): Promise<void> {
+    if (this.#isClosed) throw new StoreClosedError();
+    this.#partition(partition).clear();
+    this.#trees.delete(partition);
+    this.#image.suspects.delete(partition);
+  }
+
   async leaseCounters(through: number): Promise<void> {
     if (this.#isClosed) throw new StoreClosedError();
     this.#keep({ ...this.#identity, leasedThrough: Math.max(through, this.#identity.leasedThrough) });

@@ -4,6 +4,7 @@
  */
 import type { ManifestChange } from "./format/manifest-edit.ts";
 import { SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
+import { isDropped } from "./manifest-state.ts";
 import type { FoundRecord, Gap, ScannedSegment } from "./segment-scan.ts";
 
 /** What is to be done about a segment that was not sealed. */
@@ -25,8 +26,17 @@ export type Loss =
   | { readonly kind: "partitions"; readonly partitions: readonly number[] }
   | { readonly kind: "all" };
 
+/** By partition: up to which seq its records were dropped, so that their damage costs nothing. */
+export type Dropped = ReadonlyMap<number, number>;
+
+const NOTHING_DROPPED: Dropped = new Map();
+
 /** Judges a segment of which every seq up to `requiredSeq` is known to have been durable. */
-export function tailVerdictOf(scanned: ScannedSegment, requiredSeq: number): TailVerdict {
+export function tailVerdictOf(
+  scanned: ScannedSegment,
+  requiredSeq: number,
+  dropped: Dropped = NOTHING_DROPPED,
+): TailVerdict {
   const skipped: Gap[] = [];
   let loss: Loss = { kind: "none" };
   for (const gap of scanned.gaps) {
@@ -37,7 +47,7 @@ export function tailVerdictOf(scanned: ScannedSegment, requiredSeq: number): Tai
     const wasDurable = gap.damaged !== undefined && gap.damaged.seq <= requiredSeq;
     if (isMidLog || wasDurable) {
       skipped.push(gap);
-      loss = joinLoss(loss, lossOf(gap));
+      loss = joinLoss(loss, lossOf(gap, dropped));
       continue;
     }
     const isLoss = gap.damaged === undefined && lastDurable(skipped, lastSeq) < requiredSeq;
@@ -55,9 +65,9 @@ export function tailVerdictOf(scanned: ScannedSegment, requiredSeq: number): Tai
 }
 
 /** Judges a segment that was sealed with `maxSeq`: whatever is missing was durable. */
-export function sealedLossOf(scanned: ScannedSegment, maxSeq: number): Loss {
+export function sealedLossOf(scanned: ScannedSegment, maxSeq: number, dropped: Dropped = NOTHING_DROPPED): Loss {
   let loss: Loss = { kind: "none" };
-  for (const gap of scanned.gaps) loss = joinLoss(loss, lossOf(gap));
+  for (const gap of scanned.gaps) loss = joinLoss(loss, lossOf(gap, dropped));
   const last = lastDurable(scanned.gaps, seqOf(scanned.records.at(-1)));
   return last < maxSeq ? { kind: "all" } : loss;
 }
@@ -92,8 +102,9 @@ function cutAt(
 }
 
 /** Whose record a gap was: its header may say, else nobody knows. */
-function lossOf(gap: Gap): Loss {
+function lossOf(gap: Gap, dropped: Dropped): Loss {
   if (gap.damaged === undefined) return { kind: "all" };
+  if (isDropped(dropped, gap.damaged.partition, gap.damaged.seq)) return { kind: "none" };
   return { kind: "partitions", partitions: [gap.damaged.partition] };
 }
 

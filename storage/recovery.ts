@@ -72,12 +72,15 @@ export async function recoverStore(asked: LogSettings, health: StoreHealth): Pro
   // a marker that was contradicted is kept until what is gone is known, durably
   if (areIndexFilesTrusted) await forgetCleanStop(settings.disk);
   const segments = new SegmentSet(settings.disk, settings.openSegmentFiles);
+  const { dropped } = manifest.state;
   const findings = emptyFindings();
+  // what was dropped may have left no segment behind: a record with a seq that a drop covers would be dead at birth
+  findings.highestSeq = Math.max(0, ...dropped.values());
   const parts: RecoveryParts = { settings, manifest, segments, findings, areIndexFilesTrusted };
   const runs = await recoverSegments(parts);
   const keyspace = new Keyspace(segments, settings.partitionCount);
   const reader = new RecordReader(segments, settings);
-  const { recordCount, unreadable } = await loadRuns(runs, { keyspace, reader, clock: settings.clock });
+  const { recordCount, unreadable } = await loadRuns(runs, { keyspace, reader, clock: settings.clock, dropped });
   // of those that are suspect already it has been told
   const partitions = [...unreadable].filter((partition) => !manifest.state.suspects.has(partition));
   if (partitions.length > 0) findings.loss = joinLoss(findings.loss, { kind: "partitions", partitions });

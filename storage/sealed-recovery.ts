@@ -110,7 +110,7 @@ async function scanSealed(parts: RecoveryParts, file: DiskFile, segment: Segment
   const { findings, manifest } = parts;
   const scanned = scanSegment((await readSegment(file, segment.sizeBytes)).bytes, segment.seed);
   findings.scannedBytes += scanned.bytes.length;
-  const loss = sealedLossOf(scanned, segment.maxSeq);
+  const loss = sealedLossOf(scanned, segment.maxSeq, manifest.state.dropped);
   findings.loss = joinLoss(findings.loss, loss);
   findings.corruptRecordCount += scanned.gaps.length;
   await quarantineGaps(parts, segment.id, scanned);

@@ -3,6 +3,7 @@
  * takes it; taken back only when that is durable. Source: reliability notes §3.6 (after PAR, FAST 2018).
  * Must never be forgotten by a restart.
  */
+import type { ManifestChange } from "./format/manifest-edit.ts";
 import type { Manifest } from "./manifest.ts";
 
 /** The suspect partitions. */
@@ -47,17 +48,17 @@ export class Suspicion {
   }
 
   /**
-   * Declares a partition whole again, durably; it stays suspect when something is found in it meanwhile. Rejects as
-   * `Manifest.append`.
+   * Declares a partition whole again, durably; it stays suspect when something is found in it meanwhile. `because`: what
+   * makes it whole, in the same edit. Rejects as `Manifest.append`.
    */
-  async clear(partition: number): Promise<void> {
-    if (!this.#partitions.has(partition)) return;
+  async clear(partition: number, because: readonly ManifestChange[] = []): Promise<void> {
+    if (because.length === 0 && !this.#partitions.has(partition)) return;
     const asked = {};
     this.#clearing.set(partition, asked);
     // an edit that is under way comes before this one, and no longer says what holds
     this.#writing.delete(partition);
     try {
-      await this.#manifest.append([{ kind: "cleared", partition }]);
+      await this.#manifest.append([...because, { kind: "cleared", partition }]);
       if (this.#clearing.get(partition) === asked) this.#partitions.delete(partition);
     } finally {
       if (this.#clearing.get(partition) === asked) this.#clearing.delete(partition);

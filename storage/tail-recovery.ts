@@ -83,7 +83,7 @@ async function scanUnsealed(parts: RecoveryParts, id: number): Promise<ScannedSe
 
 function judge(parts: RecoveryParts, tail: OpenTail, all: readonly OpenTail[]): JudgedTail {
   const requiredSeq = requiredSeqOf(parts, tail, all);
-  const verdict = tailVerdictOf(tail.scanned, requiredSeq);
+  const verdict = tailVerdictOf(tail.scanned, requiredSeq, parts.manifest.state.dropped);
   const kept = tail.scanned.records.slice(0, verdict.keptRecords);
   const proved = kept.filter((record) => record.identity.seq <= requiredSeq);
   const unproved = kept.filter((record) => record.identity.seq > requiredSeq && isKeyed(record));

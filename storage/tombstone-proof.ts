@@ -10,6 +10,7 @@ import { FLAG_TOMBSTONE } from "./format/record.ts";
 import type { IndexRun } from "./index-loader.ts";
 import { nextTurn } from "./index-loader.ts";
 import type { Keyspace } from "./keyspace.ts";
+import { isDropped } from "./manifest-state.ts";
 import { type EntriesParts, entriesOf } from "./segment-entries.ts";
 import type { Segment } from "./segment-set.ts";
 
@@ -71,9 +72,11 @@ async function disprove(parts: ProofParts, segment: Segment, candidates: Map<big
     const count = entries.length / INDEX_ENTRY_BYTES;
     for (let position = 0; position < count; position += 1) {
       if (position % SLICE_ENTRIES === SLICE_ENTRIES - 1) await nextTurn(parts.settings.clock);
-      const { hash, seq } = entryAt(entries, position);
+      const { hash, seq, partition } = entryAt(entries, position);
       const candidate = candidates.get(hash);
-      if (candidate !== undefined && seq < candidate.seq) candidates.delete(hash);
+      if (candidate === undefined || seq >= candidate.seq) continue;
+      // what was dropped never comes back
+      if (!isDropped(parts.manifest.state.dropped, partition, seq)) candidates.delete(hash);
     }
   } finally {
     parts.segments.unpin(segment);

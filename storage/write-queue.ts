@@ -27,9 +27,13 @@ export class WriteQueue {
   #count = 0;
   /** by `bucketOf` the hash: the newest write, which counts the unsettled ones */
   readonly #newest = new Map<number, PendingWrite>();
+  /** unsettled writes by partition */
+  readonly #counts: Uint32Array<ArrayBuffer>;
+  readonly #whenNone = new Map<number, (() => void)[]>();
 
-  constructor(bounds: QueueBounds) {
+  constructor(bounds: QueueBounds, partitionCount: number) {
     this.#bounds = bounds;
+    this.#counts = new Uint32Array(partitionCount);
   }
 
   /** Bytes of all unsettled writes. */
@@ -58,6 +62,8 @@ export class WriteQueue {
     this.#waiting.push(write);
     this.#bytes += write.totalBytes;
     this.#count += 1;
+    const { partition } = write.request.address;
+    this.#counts[partition] = (this.#counts[partition] ?? 0) + 1;
     const bucket = bucketOf(write.request.address.hash);
     write.crowd = (this.#newest.get(bucket)?.crowd ?? 0) + 1;
     this.#newest.set(bucket, write);
@@ -98,7 +104,16 @@ export class WriteQueue {
       this.#bytes -= write.totalBytes;
       this.#count -= 1;
       this.#leave(bucketOf(write.request.address.hash));
+      this.#leavePartition(write.request.address.partition);
     }
+  }
+
+  /** Resolves when no write of the partition is unsettled: those that are visible then are all that were accepted. */
+  async whenNone(partition: number): Promise<void> {
+    if (this.#counts[partition] === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#whenNone.set(partition, [...(this.#whenNone.get(partition) ?? []), resolve]);
+    });
   }
 
   /**
@@ -119,6 +134,15 @@ export class WriteQueue {
       this.#waiting.splice(0, this.#head);
       this.#head = 0;
     }
+  }
+
+  #leavePartition(partition: number): void {
+    const left = (this.#counts[partition] ?? 0) - 1;
+    this.#counts[partition] = left;
+    if (left > 0 || this.#whenNone.size === 0) return;
+    const waiting = this.#whenNone.get(partition) ?? [];
+    this.#whenNone.delete(partition);
+    for (const resume of waiting) resume();
   }
 
   #leave(bucket: number): void {

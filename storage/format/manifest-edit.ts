@@ -28,7 +28,9 @@ export type ManifestChange =
   | { readonly kind: "lease"; readonly through: number }
   | { readonly kind: "suspect"; readonly partition: number }
   | { readonly kind: "cleared"; readonly partition: number }
-  | { readonly kind: "all-suspect" };
+  | { readonly kind: "all-suspect" }
+  /** records of the partition up to this seq are gone */
+  | { readonly kind: "dropped"; readonly partition: number; readonly throughSeq: number };
 
 /** A proved frame. */
 export interface EditFrame {
@@ -59,9 +61,10 @@ const CODES = {
   suspect: 7,
   cleared: 8,
   "all-suspect": 9,
+  dropped: 10,
 } as const;
 /** bytes of each kind of change, its code byte included */
-const SIZES: readonly number[] = [0, 5, 5, 25, 5, 7, 9, 3, 3, 1];
+const SIZES: readonly number[] = [0, 5, 5, 25, 5, 7, 9, 3, 3, 1, 9];
 
 /** The frame of these changes for the given byte offset of the manifest with the given seed. */
 export function encodeEdit(changes: readonly ManifestChange[], place: EditPlace): Buffer {
@@ -140,6 +143,10 @@ function encodeChange(change: ManifestChange, into: Buffer, at: number): number 
       break;
     case "all-suspect":
       break;
+    case "dropped":
+      into.writeUInt16LE(change.partition, at + 1);
+      into.writeUIntLE(change.throughSeq, at + 3, 6);
+      break;
   }
   return at + (SIZES[code] ?? 0);
 }
@@ -169,6 +176,8 @@ function parseChange(bytes: Buffer, at: number): ManifestChange {
       return { kind: "suspect", partition: bytes.readUInt16LE(at + 1) };
     case CODES.cleared:
       return { kind: "cleared", partition: bytes.readUInt16LE(at + 1) };
+    case CODES.dropped:
+      return { kind: "dropped", partition: bytes.readUInt16LE(at + 1), throughSeq: bytes.readUIntLE(at + 3, 6) };
     default:
       return { kind: "all-suspect" };
   }

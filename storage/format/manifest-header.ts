@@ -7,7 +7,9 @@ import { checksum } from "./checksum.ts";
 /** Bytes before the first edit. */
 export const MANIFEST_HEADER_BYTES = 48;
 const MANIFEST_MAGIC = "gyreman\n";
-const MANIFEST_VERSION = 1;
+/** 2: partitions can be dropped */
+const MANIFEST_VERSION = 2;
+const OLDEST_VERSION = 1;
 
 /** What is fixed when a store is made. */
 export interface ManifestHeader {
@@ -37,12 +39,13 @@ export function encodeManifestHeader(header: Omit<ManifestHeader, "kind">): Buff
   return bytes;
 }
 
-/** Reads a manifest header. */
+/** Reads a manifest header of this version or an older one. */
 export function decodeManifestHeader(bytes: Buffer): ManifestHeader | ManifestHeaderCorrupt {
   if (bytes.length < MANIFEST_HEADER_BYTES) return { kind: "corrupt", reason: "short" };
   if (bytes.toString("latin1", 0, 8) !== MANIFEST_MAGIC) return { kind: "corrupt", reason: "magic" };
   if (checksum(bytes.subarray(0, 44), 0) !== bytes.readUInt32LE(44)) return { kind: "corrupt", reason: "checksum" };
-  if (bytes.readUInt32LE(8) !== MANIFEST_VERSION) return { kind: "corrupt", reason: "version" };
+  const version = bytes.readUInt32LE(8);
+  if (version < OLDEST_VERSION || version > MANIFEST_VERSION) return { kind: "corrupt", reason: "version" };
   const number = Number(bytes.readBigUInt64LE(32));
   if (!Number.isSafeInteger(number)) return { kind: "corrupt", reason: "field" };
   return {

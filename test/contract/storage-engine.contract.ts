@@ -237,6 +237,91 @@ export function storageEngineContract(
     });
   });
 
+  describe(`${name}: dropping a partition`, () => {
+    const keys = Array.from({ length: 40 }, (_, n) => nthAddress(n));
+
+    test("forgets all of its records at once and over any restart, and no record of another", async () => {
+      await Promise.all(keys.map((address, n) => engine.put(writeOf(address, n))));
+      await engine.put(tombstoneOf(nthAddress(2), 99));
+      const others = [0, 1, 3].map((partition) => engine.merkleRoot(partition));
+      await engine.dropPartition(2);
+      for (const how of ["as is", "clean", "unclean", "clean"] as const) {
+        if (how !== "as is") await reopen(how);
+        expect(await scanAll(engine, 2, 10)).toEqual([]);
+        expect([engine.merkleRoot(2), engine.digestOf(nthAddress(2))]).toEqual([0n, 0n]);
+        expect(engine.merkleLeaf(2, 0)).toEqual([]);
+        expect(await engine.get(nthAddress(6))).toBeUndefined();
+        expect([0, 1, 3].map((partition) => engine.merkleRoot(partition))).toEqual(others);
+        expect(engine.stats()).toMatchObject({ keyCount: 30, tombstoneCount: 0 });
+        if (how !== "as is") expect(engine.recovery.recordCount).toBe(30);
+      }
+    });
+
+    test("keeps what is put afterwards, also of the same key, and can be done again", async () => {
+      await engine.put(writeOf(nthAddress(2), 1));
+      await engine.put(writeOf(nthAddress(6), 2));
+      await engine.dropPartition(2);
+      await engine.put(writeOf(nthAddress(2), 3));
+      for (const how of ["as is", "unclean", "clean"] as const) {
+        if (how !== "as is") await reopen(how);
+        expect(await valueIn(engine, nthAddress(2))).toEqual(Buffer.from(valueOf(3)));
+        expect(await scanAll(engine, 2, 10)).toHaveLength(1);
+      }
+      await engine.dropPartition(2);
+      await engine.dropPartition(2);
+      await reopen("unclean");
+      expect(await scanAll(engine, 2, 10)).toEqual([]);
+    });
+
+    test("is ordered by call among overlapping puts: those before it are gone, those after it are there", async () => {
+      const [a, b, c] = [nthAddress(2), nthAddress(6), nthAddress(10)];
+      await Promise.all([
+        ...[a, b].map((address, n) => engine.put(writeOf(address, n))),
+        engine.dropPartition(2),
+        ...[b, c].map((address, n) => engine.put(writeOf(address, 10 + n))),
+        engine.put(writeOf(nthAddress(1), 20)),
+        engine.dropPartition(2),
+        engine.put(writeOf(c, 30)),
+        engine.put(writeOf(c, 31)),
+      ]);
+      for (const how of ["as is", "unclean", "clean"] as const) {
+        if (how !== "as is") await reopen(how);
+        expect((await scanAll(engine, 2, 10)).map((entry) => entry.digest)).toEqual([digestOfWrite(31)]);
+        expect(await valueIn(engine, nthAddress(1))).toEqual(Buffer.from(valueOf(20)));
+      }
+    });
+
+    test("forgets keys of one hash, and what comes after may share it or not", async () => {
+      const twins = ["a", "b", "c"].map((key) => addressOf({ partition: 2, low: 9n, key }));
+      const [first, second, third] = twins;
+      if (first === undefined || second === undefined || third === undefined) throw new Error("three keys");
+      await engine.put(writeOf(first, 1));
+      await engine.put(writeOf(second, 2));
+      await engine.dropPartition(2);
+      await engine.put(writeOf(third, 3));
+      await reopen("unclean");
+      expect(await engine.get(first)).toBeUndefined();
+      expect(await valueIn(engine, third)).toEqual(Buffer.from(valueOf(3)));
+      await engine.put(writeOf(first, 4));
+      await reopen("clean");
+      expect(await valueIn(engine, first)).toEqual(Buffer.from(valueOf(4)));
+      expect(await engine.get(second)).toBeUndefined();
+      expect(await valueIn(engine, third)).toEqual(Buffer.from(valueOf(3)));
+    });
+
+    test("of nothing is harmless, and a closing store finishes it with what follows it", async () => {
+      await engine.dropPartition(0);
+      await engine.put(writeOf(nthAddress(2), 1));
+      const dropping = engine.dropPartition(2);
+      const put = engine.put(writeOf(nthAddress(6), 2));
+      await Promise.all([engine.close(), dropping, put]);
+      await expect(engine.dropPartition(2)).rejects.toMatchObject({ code: "STORE_CLOSED" });
+      await reopen("clean");
+      expect(engine.recovery.mode).toBe("clean");
+      expect((await scanAll(engine, 2, 10)).map((entry) => entry.digest)).toEqual([digestOfWrite(2)]);
+    });
+  });
+
   describe(`${name}: identity and leases`, () => {
     test("a fresh store draws an actor and has no past", () => {
       expect(engine.identity.actor).toBeGreaterThanOrEqual(1);

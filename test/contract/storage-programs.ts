@@ -52,6 +52,16 @@ const stepArbitrary = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("lease" as const), through: fc.nat() }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("drop" as const),
+      partition: fc.nat({ max: TEST_PARTITIONS - 1 }),
+      /** written in the same turn: before the drop, and after it */
+      before: fc.array(keyArbitrary, { maxLength: 5 }),
+      after: fc.array(keyArbitrary, { maxLength: 5 }),
+    }),
+  },
 );
 type Step = typeof stepArbitrary extends fc.Arbitrary<infer T> ? T : never;
 
@@ -95,10 +105,19 @@ class Pair {
     else if (step.kind === "burst") await this.#write(step.keys, step.size);
     else if (step.kind === "compact") await this.stand.compact();
     else if (step.kind === "reopen") this.real = await this.stand.reopen(step.how);
+    else if (step.kind === "drop") await this.#drop(step);
     else {
       await this.model.leaseCounters(step.through);
       await this.real.leaseCounters(step.through);
     }
+  }
+
+  /** All calls are made in one turn: their order says what is left. */
+  async #drop(step: Extract<Step, { kind: "drop" }>): Promise<void> {
+    const calls = [this.#write(step.before, 40)];
+    calls.push(this.real.dropPartition(step.partition), this.model.dropPartition(step.partition));
+    calls.push(this.#write(step.after, 50));
+    await Promise.all(calls);
   }
 
   async #write(keys: readonly number[], size: number | undefined): Promise<void> {

@@ -26,6 +26,8 @@ export interface CrashExpectation {
   readonly leasedThrough: number;
   /** whether a clean start is forbidden, allowed, or demanded */
   readonly clean: "never" | "maybe" | "surely";
+  /** a partition whose drop is under way: all of it is there, or nothing */
+  readonly dropping: number | undefined;
 }
 
 const ABSENT: LedgerWrite = { serial: 0, request: undefined };
@@ -35,6 +37,7 @@ export class CrashLedger {
   readonly #keys = new Map<string, { address: KeyAddress; possible: LedgerWrite[] }>();
   #usedActors: number[] = [];
   #leasedThrough = 0;
+  #dropping: number | undefined;
   clean: CrashExpectation["clean"] = "never";
 
   /** A write is about to be made; the function returned notes its outcome. */
@@ -63,6 +66,16 @@ export class CrashLedger {
     }
   }
 
+  /** Drops a partition and keeps the books of it: until that is done its keys are all as they were, or all absent. */
+  async drop(engine: StorageEngine, partition: number): Promise<void> {
+    const entries = [...this.#keys.values()].filter(({ address }) => address.partition === partition);
+    this.#dropping = partition;
+    for (const entry of entries) entry.possible = [...entry.possible, ABSENT];
+    await engine.dropPartition(partition);
+    this.#dropping = undefined;
+    for (const entry of entries) entry.possible = [ABSENT];
+  }
+
   /** The actor that the store now writes as. */
   useActor(actor: number): void {
     this.#usedActors = [...this.#usedActors.filter((other) => other !== actor), actor];
@@ -80,6 +93,7 @@ export class CrashLedger {
       usedActors: this.#usedActors,
       leasedThrough: this.#leasedThrough,
       clean: this.clean,
+      dropping: this.#dropping,
     };
   }
 
@@ -93,6 +107,7 @@ export class CrashLedger {
     ledger.#usedActors = [...expectation.usedActors];
     ledger.#leasedThrough = expectation.leasedThrough;
     ledger.clean = expectation.clean;
+    ledger.#dropping = expectation.dropping;
     return ledger;
   }
 }
@@ -118,6 +133,7 @@ export async function judgeRecovery(engine: StorageEngine, expected: CrashExpect
     keys.push({ address, possible: [write ?? ABSENT] });
     if (record !== undefined) listed.set(nameOf(address), record.digest);
   }
+  if (isDroppedInPart(keys, expected)) problems.push(`partition ${expected.dropping} is dropped in part`);
   problems.push(...(await listingProblems(engine, listed)), ...identityProblems(engine, expected));
   if (engine.suspectPartitions().length > 0)
     problems.push(`suspects ${engine.suspectPartitions().join()} without a loss`);
@@ -129,6 +145,7 @@ export async function judgeRecovery(engine: StorageEngine, expected: CrashExpect
       usedActors: [...expected.usedActors.filter((actor) => actor !== identity.actor), identity.actor],
       leasedThrough: expected.leasedThrough,
       clean: "never",
+      dropping: undefined,
     },
   };
 }
@@ -140,6 +157,18 @@ function writeOfRecord(record: StoredRecord | undefined, possible: readonly Ledg
     possible.find(({ request }) => request === undefined) ??
     possible.findLast(({ request }) => request?.isTombstone === true)
   );
+}
+
+/** Looks at the keys that hold a value unless the drop has taken it. */
+function isDroppedInPart(seen: readonly KeyLedger[], expected: CrashExpectation): boolean {
+  if (expected.dropping === undefined) return false;
+  const isGone = new Set<boolean>();
+  for (const [at, { address, possible }] of expected.keys.entries()) {
+    const [before, ...rest] = possible;
+    const isSure = before?.request?.isTombstone === false && rest.length === 1 && rest[0] === ABSENT;
+    if (address.partition === expected.dropping && isSure) isGone.add(seen[at]?.possible[0] === ABSENT);
+  }
+  return isGone.size > 1;
 }
 
 function isWhole(record: StoredRecord, { request }: LedgerWrite): boolean {

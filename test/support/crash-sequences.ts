@@ -13,7 +13,7 @@ import { seededDraws } from "./seeded.ts";
 import { nthAddress, settle, tombstoneOf, writeOf } from "./storage-fixtures.ts";
 
 /** The steps of a program. "close" when closed and "open" do what their name says, "open" when open is kill and restart. */
-export const STEPS = ["new", "overwrite", "delete", "roll", "compact", "lease", "close", "open"] as const;
+export const STEPS = ["new", "overwrite", "delete", "roll", "compact", "lease", "drop", "close", "open"] as const;
 export type CrashStep = (typeof STEPS)[number];
 
 /** The ways a power loss can go. */
@@ -103,6 +103,7 @@ export class CrashProgram {
     if (step === "delete") await this.ledger.put(engine, serial, tombstoneOf(OVERWRITTEN, serial));
     if (step === "roll") await this.ledger.put(engine, serial, writeOf(nthAddress(1), serial, 800));
     if (step === "compact") await engine.compact(TINY_GARBAGE);
+    if (step === "drop") await this.ledger.drop(engine, OVERWRITTEN.partition);
     if (step === "lease") {
       await engine.leaseCounters(serial * 1000);
       this.ledger.lease(serial * 1000);
@@ -151,7 +152,7 @@ export class CrashProgram {
       this.#caseCount += 1;
       const image = this.#disk.imageAfter(outcome, seededDraws(this.#caseCount));
       const possible = expected.keys.map((key) => key.possible.map((write) => write.serial).join("|")).join();
-      const key = `${image.fingerprint()}#${possible}#${expected.clean}#${expected.leasedThrough}`;
+      const key = `${image.fingerprint()}#${possible}#${expected.clean}#${expected.leasedThrough}#${expected.dropping}`;
       if (this.#seen.has(key)) continue;
       this.#seen.add(key);
       this.#cases.push({ label: `[${this.#label}] ${at}, ${name}`, disk: image, expected });

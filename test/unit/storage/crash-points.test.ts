@@ -876,13 +876,13 @@ describe("recovery", () => {
     await store.put(1, 1);
     await store.close();
     const headers = [
-      { path: manifestOf(store.disk), checkedBytes: 44 },
-      { path: segmentPaths(store.disk)[0] ?? "", checkedBytes: 60 },
+      { path: manifestOf(store.disk), checkedBytes: 44, version: 3 },
+      { path: segmentPaths(store.disk)[0] ?? "", checkedBytes: 60, version: 2 },
     ];
-    for (const { path, checkedBytes } of headers) {
+    for (const { path, checkedBytes, version } of headers) {
       const disk = store.disk.copy();
       const header = Buffer.from(disk.peek(path).subarray(0, checkedBytes + 4));
-      header.writeUInt32LE(2, 8);
+      header.writeUInt32LE(version, 8);
       header.writeUInt32LE(checksum(header.subarray(0, checkedBytes), 0), checkedBytes);
       disk.poke(path, 0, header);
       const before = new Map(disk.paths().map((name) => [name, Buffer.from(disk.peek(name))]));

@@ -4,7 +4,7 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { type PendingWrite, pendingWriteOf } from "../../../storage/pending-write.ts";
 import { WriteQueue } from "../../../storage/write-queue.ts";
-import { addressOf, nthAddress, settle, writeOf } from "../../support/storage-fixtures.ts";
+import { addressOf, nthAddress, settle, TEST_PARTITIONS, writeOf } from "../../support/storage-fixtures.ts";
 
 const GENEROUS = { records: 1, bytes: 2 ** 30, roomBytes: 2 ** 30 };
 
@@ -24,7 +24,7 @@ function collectGarbage(): void {
 
 describe("a queue that is never empty", () => {
   test("does not keep the writes that were taken and settled", async () => {
-    const queue = new WriteQueue({ bytes: 2 ** 30, records: 2 ** 20 });
+    const queue = new WriteQueue({ bytes: 2 ** 30, records: 2 ** 20 }, TEST_PARTITIONS);
     queue.add(judged(0));
     const taken: WeakRef<PendingWrite>[] = [];
     for (let n = 1; n <= 100; n += 1) {
@@ -42,7 +42,7 @@ describe("a queue that is never empty", () => {
   });
 
   test("gives the writes in the order of their calls, however many passed through it", () => {
-    const queue = new WriteQueue({ bytes: 2 ** 30, records: 2 ** 20 });
+    const queue = new WriteQueue({ bytes: 2 ** 30, records: 2 ** 20 }, TEST_PARTITIONS);
     const taken: number[] = [];
     let added = 0;
     for (let round = 0; round < 50; round += 1) {
@@ -75,7 +75,7 @@ describe("the newest write of a hash", () => {
   }
 
   test("is known until the last of that hash is settled, in whatever order they are", () => {
-    const queue = new WriteQueue(generous);
+    const queue = new WriteQueue(generous, TEST_PARTITIONS);
     expect(queue.newestOf(a.hash)).toBeUndefined();
     const first = queued(queue, a, 1);
     const second = queued(queue, a, 2);
@@ -95,9 +95,30 @@ describe("the newest write of a hash", () => {
 
   test("is not mixed up with that of a hash which differs in any one bit", () => {
     for (let bit = 0n; bit < 64n; bit += 1n) {
-      const queue = new WriteQueue(generous);
+      const queue = new WriteQueue(generous, TEST_PARTITIONS);
       queued(queue, a, 1);
       expect(queue.newestOf(a.hash ^ (1n << bit))).toBeUndefined();
     }
+  });
+});
+
+describe("waiting for the writes of a partition", () => {
+  test("ends when the last that is unsettled is settled, taken or not; other partitions do not matter", async () => {
+    const queue = new WriteQueue({ bytes: 2 ** 30, records: 2 ** 20 }, TEST_PARTITIONS);
+    await queue.whenNone(1);
+    for (const n of [1, 2, 5]) queue.add(judged(n));
+    let isNone = false;
+    const none = queue.whenNone(1).then(() => {
+      isNone = true;
+    });
+    const first = queue.take(GENEROUS);
+    queue.settle(first);
+    queue.settle(first);
+    await settle();
+    expect(isNone).toBe(false);
+    queue.settle(queue.takeAll());
+    await none;
+    queue.add(judged(2));
+    await queue.whenNone(1);
   });
 });

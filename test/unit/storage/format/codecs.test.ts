@@ -55,6 +55,7 @@ const change: fc.Arbitrary<ManifestChange> = fc.oneof(
   fc.record({ kind: fc.constant("lease" as const), through: fc.maxSafeNat() }),
   fc.record({ kind: fc.constantFrom("suspect" as const, "cleared" as const), partition: fc.nat({ max: 0xffff }) }),
   fc.record({ kind: fc.constant("all-suspect" as const) }),
+  fc.record({ kind: fc.constant("dropped" as const), partition: fc.nat({ max: 0xffff }), throughSeq: u48 }),
 );
 
 const indexRecord = fc.record({

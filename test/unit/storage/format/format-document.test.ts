@@ -71,6 +71,7 @@ describe("the examples of FORMAT.md", () => {
       { kind: "ids", nextSegment: 17 },
       { kind: "actor", actor: 0xa1b2c3 },
       { kind: "sealed", segment: 1, sizeBytes: 128, minSeq: 7, maxSeq: 7 },
+      { kind: "dropped", partition: 3, throughSeq: 9 },
     ]);
     expect(encodeEdit(edit.changes, place)).toEqual(bytes.subarray(48));
   });
