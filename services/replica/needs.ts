@@ -30,4 +30,4 @@ export type ActorStore = Pick<StorageEngine, "identity" | "renewActor">;
 export type MintStore = LeaseStore & ActorStore & Pick<StorageEngine, "recovery" | "suspectPartitions">;
 
 /** The storage engine as the replica uses it. */
-export type ReplicaStore = MintStore & Pick<StorageEngine, "digestOf" | "get" | "put" | "isSuspect">;
+export type ReplicaStore = MintStore & Pick<StorageEngine, "digestOf" | "get" | "put" | "isSuspect" | "dropPartition">;

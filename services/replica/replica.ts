@@ -7,6 +7,7 @@
  * key. Whoever removes records of this store that its actor may have minted (a delivered hint, a released slot) calls
  * `renewActor` first. Sources: DESIGN §4, §7; Dynamo §4.4.
  */
+import assert from "node:assert/strict";
 import { greatestCounter } from "../versioning/causal-context.ts";
 import { encodedDigestOf } from "../versioning/object-codec.ts";
 import { lengthFlawOf } from "../versioning/object-header.ts";
@@ -34,6 +35,7 @@ import {
   readResultOf,
   replacing,
 } from "./held-versions.ts";
+import { MintPlaces } from "./mint-places.ts";
 import type { ReplicaStore } from "./needs.ts";
 import type { ReplicaCounters, ReplicaParts } from "./parts.ts";
 import { RecordKeeper } from "./record-keeper.ts";
@@ -53,6 +55,7 @@ export class Replica implements LocalReplica {
   readonly #turns: Turns;
   readonly #keeper: RecordKeeper;
   readonly #handed: HandedVersions;
+  readonly #mintPlaces: MintPlaces;
 
   constructor(parts: ReplicaParts) {
     this.#parts = parts;
@@ -60,6 +63,7 @@ export class Replica implements LocalReplica {
     this.#mint = new DotMint(parts);
     this.#turns = new Turns(parts.clock);
     this.#keeper = new RecordKeeper(parts);
+    this.#mintPlaces = new MintPlaces(this.#mint.actor.id, parts.store.recovery.isNewActor);
     const own = { keeper: this.#keeper, mint: this.#mint, counters: this.counters };
     this.#handed = new HandedVersions({ ...parts, ...own, isOver: (endMs) => this.#turns.isOver(endMs) });
   }
@@ -86,6 +90,16 @@ export class Replica implements LocalReplica {
    */
   async renewActor(): Promise<void> {
     await this.#mint.actor.retire();
+  }
+
+  /**
+   * Removes all that this node holds of a partition of which it holds no slot, durably, and goes on as a new actor if the
+   * present one may have minted there: what comes back from others later is then no sign of a loss. Rejects as the store.
+   */
+  async dropPartition(partition: number): Promise<void> {
+    if (this.#mintPlaces.has(this.#mint.actor.id, partition)) await this.renewActor();
+    assert.ok(this.slotOf(partition) < 0, "a partition of which a slot is held is not dropped");
+    await this.#store.dropPartition(partition);
   }
 
   slotOf(partition: number): number {
@@ -233,6 +247,7 @@ export class Replica implements LocalReplica {
     minted: Minted,
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
+    this.#mintPlaces.note(minted.dot.actor, location.partition);
     // What was read and minted may have taken its time: a slot is needed now.
     const refusal = this.#keeper.refusalOf(location.partition);
     if (refusal !== undefined) return refusal;

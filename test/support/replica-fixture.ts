@@ -75,7 +75,7 @@ export class EventLog implements Log {
 }
 
 /** The calls of a store that may be held up or fail. */
-export type StoreCall = "get" | "put" | "lease" | "renew";
+export type StoreCall = "get" | "put" | "lease" | "renew" | "drop";
 
 /** The memory engine behind gates: `onCall` may throw, or return a promise that the call then waits for. */
 export class GatedStore implements ReplicaStore {
@@ -122,6 +122,11 @@ export class GatedStore implements ReplicaStore {
   async leaseCounters(through: number): Promise<void> {
     await this.#enter("lease");
     await this.engine.leaseCounters(through);
+  }
+
+  async dropPartition(partition: number): Promise<void> {
+    await this.#enter("drop");
+    await this.engine.dropPartition(partition);
   }
 
   async renewActor(): Promise<void> {
