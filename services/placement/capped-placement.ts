@@ -17,12 +17,14 @@ const LOOSE_CAP = 1.25;
 /** Rounding of shares must not turn a whole number into the next. */
 const ROUNDING = 1e-6;
 
-/** The question: members sorted by id, and their walks. */
+/** The question: members sorted by position, and their walks. */
 export interface PlacementQuestion {
   readonly members: readonly RingMember[];
   readonly walks: RingWalks;
   readonly partitionCount: number;
   readonly replicaCount: number;
+  /** how far above its fair share a member may go, ≥ 1 */
+  readonly capRatio: number;
 }
 
 /** `holders[p * placed + s]` is the index of the member that holds slot s of partition p. */
@@ -32,16 +34,20 @@ export interface SlotTable {
   readonly holders: Uint16Array;
 }
 
-/** How far above the fair share a member may go, by the size of the cluster. */
+/** How far above the fair share a member may go, by the size of the cluster, where the cluster has not settled on a ratio. */
 export function capRatioOf(memberCount: number): number {
   return memberCount <= TIGHT_CAP_MEMBERS ? TIGHT_CAP : LOOSE_CAP;
 }
 
-/** The most slots that each member should hold, in the order of `members`. */
-export function slotCaps(members: readonly RingMember[], partitionCount: number, replicaCount: number): Uint32Array {
-  const ratio = capRatioOf(members.length);
+/** The most slots that each member should hold, in the order of `members`; `capRatio` defaults to the rule by size. */
+export function slotCaps(
+  members: readonly RingMember[],
+  partitionCount: number,
+  replicaCount: number,
+  capRatio: number = capRatioOf(members.length),
+): Uint32Array {
   return Uint32Array.from(fairShares(members, partitionCount, replicaCount), (share) =>
-    Math.max(Math.ceil(share - ROUNDING), Math.floor(ratio * share + ROUNDING)),
+    Math.max(Math.ceil(share - ROUNDING), Math.floor(capRatio * share + ROUNDING)),
   );
 }
 
@@ -54,7 +60,7 @@ export function placeSlots(question: PlacementQuestion): SlotTable {
     placed,
     zones: labelNumbers(members.map((member) => member.zone)),
     hosts: labelNumbers(members.map((member) => JSON.stringify([member.zone, member.host]))),
-    caps: slotCaps(members, partitionCount, replicaCount),
+    caps: slotCaps(members, partitionCount, replicaCount, question.capRatio),
     loads: new Uint32Array(members.length),
     holders: new Uint16Array(partitionCount * placed),
   };

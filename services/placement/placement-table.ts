@@ -7,9 +7,9 @@ import assert from "node:assert/strict";
 import { xxh64 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
 import { MAX_MEMBERS, MAX_REPLICAS } from "../base/limits.ts";
-import { placeSlots } from "./capped-placement.ts";
+import { capRatioOf, placeSlots } from "./capped-placement.ts";
 import { isPartitionCount } from "./partitioner.ts";
-import { walkRing } from "./ring-walk.ts";
+import { positionOf, walkRing } from "./ring-walk.ts";
 import type { PlacementTable, RingMember, SlotHolder } from "./types.ts";
 
 /** What a table is made from. Members may come in any order. */
@@ -19,6 +19,8 @@ export interface PlacementInputs {
   readonly partitionCount: number;
   /** 1 … 7; with fewer members, each partition has that many slots */
   readonly replicaCount: number;
+  /** how far above its fair share a member may go, ≥ 1; undefined: 1.10 up to 32 members, 1.25 above (DESIGN §3) */
+  readonly capRatio?: number | undefined;
 }
 
 /** Changes whenever the way from members to slots does: equal ring hashes promise equal tables. */
@@ -32,7 +34,8 @@ export function buildPlacementTable(inputs: PlacementInputs): PlacementTable {
   const members = sortedMembers(inputs);
   const { partitionCount, replicaCount } = inputs;
   const walks = walkRing(members, partitionCount);
-  const { placed, holders } = placeSlots({ members, walks, partitionCount, replicaCount });
+  const capRatio = inputs.capRatio ?? capRatioOf(members.length);
+  const { placed, holders } = placeSlots({ members, walks, partitionCount, replicaCount, capRatio });
   const slots = new Int8Array(partitionCount * members.length).fill(-1);
   const owners: (readonly SlotHolder[])[] = [];
   const fallbacks: (readonly NodeId[])[] = [];
@@ -56,7 +59,7 @@ export function buildPlacementTable(inputs: PlacementInputs): PlacementTable {
   return {
     partitionCount,
     replicaCount,
-    ringHash: ringHashOf({ members, partitionCount, replicaCount }),
+    ringHash: ringHashOf(inputs),
     members,
     ownersOf: (partition) => owners[partition] ?? NO_HOLDERS,
     fallbacksOf: (partition) => fallbacks[partition] ?? NO_NODES,
@@ -73,8 +76,13 @@ export function buildPlacementTable(inputs: PlacementInputs): PlacementTable {
 
 /** Names what a table is made from: xxh64 over the sorted members, Q, N and the version of the placement rule. */
 export function ringHashOf(inputs: PlacementInputs): bigint {
-  const members = sortedMembers(inputs).map((member) => [member.id, member.zone, member.host, member.weight]);
-  const canonical = JSON.stringify([PLACEMENT_VERSION, inputs.partitionCount, inputs.replicaCount, members]);
+  const members = sortedMembers(inputs).map((member) => {
+    const fields = [member.id, member.zone, member.host, member.weight];
+    // Members that stand where their name puts them, and rings without a ratio of their own, keep the hash they had.
+    return positionOf(member) === member.id ? fields : [...fields, positionOf(member)];
+  });
+  const fields = [PLACEMENT_VERSION, inputs.partitionCount, inputs.replicaCount, members];
+  const canonical = JSON.stringify(inputs.capRatio === undefined ? fields : [...fields, inputs.capRatio]);
   return xxh64(Buffer.from(canonical, "utf8"));
 }
 
@@ -84,12 +92,19 @@ function sortedMembers(inputs: PlacementInputs): readonly RingMember[] {
   assert.ok(Number.isInteger(replicaCount) && replicaCount >= 1 && replicaCount <= MAX_REPLICAS, "1 … 7 replicas");
   assert.ok(members.length <= MAX_MEMBERS, "a ring has a bounded number of members");
   // By code units, never by locale: the order must be the same on every node.
-  const sorted = members.toSorted((left, right) => (left.id < right.id ? -1 : left.id > right.id ? 1 : 0));
+  const sorted = members.toSorted((left, right) => compareText(positionOf(left), positionOf(right)));
+  assert.equal(new Set(members.map((member) => member.id)).size, members.length, "a member is in the ring once");
+  assert.ok(inputs.capRatio === undefined || inputs.capRatio >= 1, "a cap is not below the fair share");
   for (const [index, member] of sorted.entries()) {
-    assert.ok(member.id !== sorted[index - 1]?.id, "a member is in the ring once");
+    const before = sorted[index - 1];
+    assert.ok(before === undefined || positionOf(before) !== positionOf(member), "a position is taken once");
     assert.ok(member.weight > 0 && Number.isFinite(member.weight), "a member's weight is above 0");
   }
   return sorted;
+}
+
+function compareText(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 function memberAt(members: readonly RingMember[], index: number): RingMember {

@@ -19,15 +19,20 @@ export interface PreferenceList {
 /** The holders of slots 0 … `replicaCount` − 1, in slot order. No allocation when the bucket uses all of the cluster's N. */
 export function ownersFor(table: PlacementTable, partition: number, replicaCount: number): readonly SlotHolder[] {
   const owners = table.ownersOf(partition);
-  return replicaCount >= owners.length ? owners : owners.slice(0, replicaCount);
+  return isWhole(owners, replicaCount) ? owners : owners.filter((holder) => holder.slot < replicaCount);
 }
 
 /** Who stands in for a missing owner of the partition, nearest first, reachable or not. */
 export function fallbacksFor(table: PlacementTable, partition: number, replicaCount: number): readonly NodeId[] {
   const owners = table.ownersOf(partition);
   const walk = table.fallbacksOf(partition);
-  if (replicaCount >= owners.length) return walk;
-  return [...owners.slice(replicaCount).map((holder) => holder.node), ...walk];
+  if (isWhole(owners, replicaCount)) return walk;
+  return [...owners.filter((holder) => holder.slot >= replicaCount).map((holder) => holder.node), ...walk];
+}
+
+/** True when no slot is beyond the bucket's. In slot order, so the last one tells; a cluster too small leaves gaps. */
+function isWhole(owners: readonly SlotHolder[], replicaCount: number): boolean {
+  return (owners.at(-1)?.slot ?? -1) < replicaCount;
 }
 
 /** Owners and stand-ins of a partition for a bucket with `replicaCount` replicas, by who can be reached now. */

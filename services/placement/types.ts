@@ -8,6 +8,8 @@ export interface RingMember {
   readonly host: string;
   /** > 0; a node of weight 2 gets twice the share */
   readonly weight: number;
+  /** what the ring hashes and sorts by; by default the id. Who takes over another's stands exactly where that one stood */
+  readonly position?: string;
 }
 
 /** A node and the slot that it holds of some partition. */
