@@ -52,8 +52,9 @@ export class HandedVersions {
     mint.observe(object);
     if (current !== 0n && current !== baseDigest) return this.#merge(handing);
     if (current === 0n && store.isSuspect(location.partition)) {
-      await this.#noteLost(location);
+      const isReadable = await this.#noteLost(location);
       if (this.#parts.isOver(endMs)) return expired();
+      if (isReadable) return this.#merge(handing);
     }
     mint.compareEncoded(object, current !== 0n);
     counters.appendedCount += 1;
@@ -61,7 +62,7 @@ export class HandedVersions {
   }
 
   async #merge(handing: Handing): Promise<ReplicaWriteResult> {
-    const { keeper, mint, counters, conflicts, isOver } = this.#parts;
+    const { keeper, mint, counters, conflicts, isOver, store } = this.#parts;
     const { location, version, endMs } = handing;
     const fetched = keeper.fetchUnowned(location);
     const held = heldOf(fetched instanceof Promise ? await fetched : fetched);
@@ -72,7 +73,8 @@ export class HandedVersions {
     mint.compare(held.set.clock, incoming.set.clock);
     const merged = mergedOf(held.set, incoming.set, conflicts.isLastWriteWins(location));
     const digest = digestOf(merged);
-    if (digest === held.digest) return this.#known(digest);
+    // a record that the index has given up is written again even so: it was read after all, but by luck
+    if (digest === held.digest && digest === store.digestOf(location)) return this.#known(digest);
     counters.mergedCount += 1;
     const value = digest === version.digest ? version.object : encodeSet(merged);
     return this.#put(handing, { base: held.digest, digest, value });
@@ -96,12 +98,17 @@ export class HandedVersions {
     return needsSlot ? this.#parts.keeper.refusalOf(location.partition) : undefined;
   }
 
-  /** Nothing is held where records were lost. One that cannot be read any more counts as nothing only here, for repair. */
-  async #noteLost(location: KeyLocation): Promise<void> {
+  /**
+   * Nothing is held where records were lost. One that cannot be read any more counts as nothing only here, for repair;
+   * true when one can be read after all, which the index had given up after an error that passed.
+   */
+  async #noteLost(location: KeyLocation): Promise<boolean> {
     const { mint, keeper } = this.#parts;
     mint.noteLoss(location.partition);
     const fetched = await keeper.fetchUnowned(location);
-    if (isRefusal(fetched) && fetched.reason === "corrupt_record") mint.noteReplacement(location.partition);
+    if (!isRefusal(fetched)) return fetched !== undefined;
+    if (fetched.reason === "corrupt_record") mint.noteReplacement(location.partition);
+    return false;
   }
 
   #known(digest: bigint): ReplicaWriteResult {

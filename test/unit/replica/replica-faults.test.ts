@@ -281,6 +281,22 @@ describe("a node that forgot", () => {
     expect((await writeTo(node, alice, putOf("next"))).minted.dot.actor).not.toBe(first.minted.dot.actor);
   });
 
+  test("merges a version of others with a record that was given up and can be read after all", async () => {
+    const [node, other] = [replicaFixture({ seed: 1 }), replicaFixture({ seed: 2 })];
+    await writeTo(node, alice, putOf("here"));
+    const { minted } = await writeTo(other, alice, putOf("elsewhere"));
+    // As the log engine does after a read that failed once: its place is kept, its digest is not.
+    node.image.suspects.add(alice.partition);
+    node.store.digestOf = () => 0n;
+    expect(await node.replica.store(alice, versionOf(minted))).toMatchObject({ kind: "stored" });
+    expect(new Set(await textsAt(node, alice))).toEqual(new Set(["here", "elsewhere"]));
+    const putCount = node.store.puts.length;
+    const again = await writeTo(other, bob, putOf("there"));
+    await node.replica.store(bob, versionOf(again.minted));
+    await node.replica.store(bob, versionOf(again.minted));
+    expect(node.store.puts.length, "and written again, so that the index knows it").toBe(putCount + 2);
+  });
+
   test("shows which partitions are suspect", () => {
     const node = replicaFixture();
     expect(node.replica.isSuspect(3)).toBe(false);
