@@ -8,26 +8,30 @@ import { buildPlacementTable, ringHashOf } from "./placement-table.ts";
 import type { RecordSet } from "./record-set.ts";
 import type { PlacementTable, RingMember } from "./types.ts";
 
-/** What a cluster settled once, and every table needs. */
-export interface RingShape {
-  /** Q */
-  readonly partitionCount: number;
-  /** N */
-  readonly replicaCount: number;
-  /** how far above its fair share a member may go; undefined: by the number of members, see `PlacementInputs` */
-  readonly capRatio?: number | undefined;
+/** T of one set of records. */
+export interface TargetTable {
+  readonly table: PlacementTable;
+  /** the members that are in the table, by key */
+  readonly members: ReadonlyMap<MemberKey, MemberRecord>;
 }
 
 /** Tables kept by what they are made from: the one of now, the one before, and those that plans look at. */
 const MAX_TABLES = 4;
 
+/** The members that should hold slots: joining or normal, not removed, waiting for nobody whose place they are to take. */
+export function targetRecordsOf(set: RecordSet): readonly MemberRecord[] {
+  return set.members().filter((record) => shouldHold(record) && waitsFor(set, record) === undefined);
+}
+
 /**
- * The members that should hold slots: joining or normal, not removed, and not waiting for the one whose place they are to
- * take. Two never stand in one position: whoever was meant to inherit it has it, the other stands beside it.
+ * Those members as the ring takes them. Two never stand in one position: whoever was meant to inherit it has it, the other
+ * stands beside it.
  */
-export function ringMembersOf(set: RecordSet): readonly RingMember[] {
-  const candidates = set.members().filter((record) => shouldHold(record) && waitsFor(set, record) === undefined);
-  const ranked = candidates.toSorted((left, right) => claimRank(set, left) - claimRank(set, right));
+export function ringMembersOf(
+  set: RecordSet,
+  records: readonly MemberRecord[] = targetRecordsOf(set),
+): readonly RingMember[] {
+  const ranked = records.toSorted((left, right) => claimRank(set, left) - claimRank(set, right));
   const taken = new Set<string>();
   return ranked.map((record) => {
     const { nodeId: id, zone, host, weight } = record;
@@ -48,16 +52,25 @@ export function waitsFor(set: RecordSet, record: MemberRecord): MemberKey | unde
 
 /** The tables of one cluster, each made once for what it is made from. */
 export class TargetTables {
-  readonly shape: RingShape;
+  readonly #replicaCount: number;
+  readonly #capRatio: number | undefined;
   readonly #tables = new Map<bigint, PlacementTable>();
 
-  constructor(shape: RingShape) {
-    this.shape = shape;
+  /** For a cluster of this N; the cap ratio defaults to the rule by the number of members, see `PlacementInputs`. */
+  constructor(replicaCount: number, capRatio?: number) {
+    this.#replicaCount = replicaCount;
+    this.#capRatio = capRatio;
   }
 
-  /** T for these records: the same object as long as nothing that matters changed. A new one costs about 10 ms. */
-  tableOf(set: RecordSet): PlacementTable {
-    const inputs = { ...this.shape, members: ringMembersOf(set) };
+  /** T for these records; its table is the same object as long as nothing that matters changed. A new one costs about 10 ms. */
+  of(set: RecordSet): TargetTable {
+    const records = targetRecordsOf(set);
+    const table = this.#tableOf(set.partitionCount, ringMembersOf(set, records));
+    return { table, members: new Map(records.map((record) => [record.key, record])) };
+  }
+
+  #tableOf(partitionCount: number, members: readonly RingMember[]): PlacementTable {
+    const inputs = { partitionCount, replicaCount: this.#replicaCount, capRatio: this.#capRatio, members };
     const hash = ringHashOf(inputs);
     const table = this.#tables.get(hash) ?? buildPlacementTable(inputs);
     this.#tables.delete(hash);
