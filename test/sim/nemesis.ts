@@ -18,7 +18,8 @@ export type FaultKind =
   | "clog"
   | "cut"
   | "pause"
-  | "loss";
+  | "loss"
+  | "full";
 
 const KINDS: readonly FaultKind[] = [
   "kill",
@@ -31,6 +32,7 @@ const KINDS: readonly FaultKind[] = [
   "cut",
   "pause",
   "loss",
+  "full",
 ];
 const OUTCOMES: readonly CrashOutcome[] = [
   { pages: "dropped", names: "dropped" },
@@ -116,6 +118,12 @@ export class Nemesis {
         cluster.pause(node);
         await sleep(forMs * 2);
         return cluster.resume(node);
+      case "full": {
+        const makeRoom = cluster.fillDisk(node, random.below(2_000));
+        await sleep(forMs / 20);
+        makeRoom();
+        return cluster.start(node);
+      }
       case "loss":
         cluster.network.setFaults(a, b, {
           lossProbability: random.float() * 0.3,

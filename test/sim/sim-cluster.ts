@@ -178,6 +178,11 @@ export class SimCluster {
     machine.snapshot = machine.disk.copy();
   }
 
+  /** The disk takes so many bytes more, and then none, until the function returned is called or the process ends. */
+  fillDisk(node: number, freeBytes: number): () => void {
+    return this.#machine(node).disk.inject({ on: ["write"], code: "ENOSPC", afterBytes: freeBytes });
+  }
+
   hasSnapshot(node: number): boolean {
     return this.#machine(node).snapshot !== undefined;
   }
