@@ -20,7 +20,7 @@ export interface RecordBook {
   hash(): bigint;
   /** which versions are held */
   digests(): unknown;
-  /** what a holder of these digests lacks; undefined: `digests` is malformed */
+  /** what a holder of these digests lacks; undefined: nothing, or `digests` is malformed */
   newerThan(digests: unknown): unknown;
   /** what this node alone writes, and what it was told to write: for pushing */
   ownRecords(): unknown;
@@ -35,6 +35,8 @@ export interface RecordExchangeParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** both sides know what the other knew */
+  readonly onExchanged: (node: NodeId) => void;
 }
 
 const CALL_BUDGET_MS = 2_000;
@@ -107,8 +109,7 @@ export class RecordExchange {
     const fields = parseFields(body);
     const hash = hashText(book.hash());
     if (fields?.["hash"] === hash) return { hash };
-    const records = book.newerThan(fields?.["digests"]);
-    if (records === undefined) return new TopicRefusal("bad_request", "no digests of member records");
+    const records = book.newerThan(fields?.["digests"]) ?? null;
     return { hash, records, digests: book.digests() };
   };
 
@@ -138,15 +139,16 @@ export class RecordExchange {
     const result = await this.#call(node, RECORDS_EXCHANGE_TOPIC, ours);
     if (result.kind !== "answer") return;
     const theirs = parseFields(result.body);
-    if (theirs?.["hash"] === ours.hash || theirs?.["records"] === undefined) return;
-    if ((await book.merge(theirs["records"])) === "malformed") {
+    if (theirs?.["hash"] === ours.hash) return this.#parts.onExchanged(node);
+    if (theirs?.["digests"] === undefined) return;
+    if (theirs["records"] !== null && (await book.merge(theirs["records"])) === "malformed") {
       log.warn({ event: "records.exchange-malformed", peer: node });
       return;
     }
     const lacking = book.newerThan(theirs["digests"]);
-    if (Array.isArray(lacking) ? lacking.length > 0 : lacking !== undefined) {
-      await this.#call(node, RECORDS_OFFER_TOPIC, { records: lacking });
-    }
+    if (lacking === undefined) return this.#parts.onExchanged(node);
+    const offered = await this.#call(node, RECORDS_OFFER_TOPIC, { records: lacking });
+    if (offered.kind === "answer") this.#parts.onExchanged(node);
   }
 
   #schedulePush(): void {

@@ -1,0 +1,345 @@
+/**
+ * Membership: who belongs to the ring, as this node knows it, and what this node itself says of its place. Keeps its own
+ * record and slot ledger (`MemberStore`), everyone's records (`RecordSet`), spreads them (`RecordExchange`), and gives the
+ * believed holders that requests are routed by. Must never let liveness change a record: dead is not removed.
+ */
+import assert from "node:assert/strict";
+import type { NodeId } from "../base/ids.ts";
+import type { Clock, Log, Random, Timer } from "../base/ports.ts";
+import type { Peers } from "../peers/messages.ts";
+import { buildHolderTable, type HolderTable } from "../placement/holder-table.ts";
+import type { MemberKey, MemberRecord, Removal } from "../placement/member-record.ts";
+import {
+  allOf,
+  decodeNews,
+  encodeNews,
+  parseDigests,
+  parseNews,
+  plainDigests,
+  plainNews,
+  type RecordNews,
+} from "../placement/record-codec.ts";
+import { RecordSet } from "../placement/record-set.ts";
+import { TargetTables } from "../placement/target-table.ts";
+import type { ClusterConfig, ClusterMember } from "./cluster-config.ts";
+import { firstRecordOf, openMember } from "./first-records.ts";
+import { MemberStore, type RecordChange } from "./member-store.ts";
+import type { Documents, Proposal } from "./own-record.ts";
+import { type RecordBook, RecordExchange } from "./record-exchange.ts";
+import { isLedgerAtRest } from "./slot-ledger.ts";
+
+/** Name of the document with everyone's records. */
+export const MEMBERS_DOCUMENT = "members";
+
+/** How soon after a change of records the holder table follows. */
+const REBUILD_MS = 20;
+/** How soon others' records are written when they only say where slots are. */
+const LAZY_WRITE_MS = 1_000;
+
+/** What membership works with. */
+export interface MembershipParts {
+  /** as configured; the address is what others dial */
+  readonly self: ClusterMember;
+  readonly documents: Documents;
+  readonly peers: Pick<Peers, "call">;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** The table is new: called with every rebuilt one, first within `begin`. */
+  readonly onTable: (table: HolderTable) => void;
+  /** An operator removed this node: it serves nothing any more. Called once. */
+  readonly onRemoved: (removal: Removal) => void;
+  /** What is durable is unknown: this node must end. */
+  readonly onFailure: (error: Error) => void;
+}
+
+/** What stands once this node is a member. */
+interface Begun {
+  readonly config: ClusterConfig;
+  readonly store: MemberStore;
+  readonly set: RecordSet;
+  readonly targets: TargetTables;
+  table: HolderTable;
+}
+
+/** One node's membership. `begin` it when the bootstrap says so; its exchange wants the links' and gossip's events. */
+export class Membership {
+  readonly exchange: RecordExchange;
+  readonly #parts: MembershipParts;
+  readonly #introduced = new Set<NodeId>();
+  #begun: Begun | undefined;
+  #rebuildTimer: Timer | undefined;
+  #writeTimer: Timer | undefined;
+  #isWriting = false;
+  #writeAgain: (() => void)[] = [];
+  #isRemoved = false;
+  #isStopped = false;
+
+  constructor(parts: MembershipParts) {
+    this.#parts = parts;
+    this.exchange = new RecordExchange({
+      book: this.#book(),
+      peers: parts.peers,
+      clock: parts.clock,
+      random: parts.random,
+      log: parts.log,
+      onExchanged: (node) => this.#introduced.add(node),
+    });
+  }
+
+  /** Takes up what is durable, or what follows from the agreement for a member of the first hour; then builds the table. */
+  begin(proposal: Proposal, firstSlots: Int8Array): void {
+    const { config } = proposal;
+    const { documents, self, onFailure } = this.#parts;
+    const start = openMember(documents, { config, self, firstSlots });
+    const store = new MemberStore({ documents, onDurable: (record) => this.#onOwn(record), onFailure }, start);
+    const set = new RecordSet(config.partitionCount);
+    for (const member of config.members) set.mergeRecord(firstRecordOf(config, member));
+    const bytes = documents.read(MEMBERS_DOCUMENT);
+    const news = bytes === undefined ? undefined : decodeNews(bytes, config.partitionCount);
+    if (bytes !== undefined && news === undefined) {
+      this.#parts.log.warn({ event: "membership.members-unreadable", detail: "others' records are learned anew" });
+    }
+    for (const record of news?.records ?? []) if (record.key !== store.record.key) set.mergeRecord(record);
+    for (const removal of news?.removals ?? []) set.mergeRemoval(removal);
+    set.mergeRecord(store.record);
+    const targets = new TargetTables(config.replicaCount);
+    this.#begun = { config, store, set, targets, table: buildHolderTable(set, targets.of(set)) };
+    this.exchange.start();
+    this.#reviewRemoval();
+    this.#parts.onTable(this.#begun.table);
+    // A restart may find another address or label than its record says.
+    const { zone, host, address } = self;
+    void this.change(start.isFresh ? { address } : { address, zone, host });
+  }
+
+  /** Does nothing more; a write under way ends by itself. */
+  stop(): void {
+    this.#isStopped = true;
+    this.exchange.stop();
+    this.#rebuildTimer?.cancel();
+    this.#writeTimer?.cancel();
+  }
+
+  /** Undefined before `begin`. */
+  get table(): HolderTable | undefined {
+    return this.#begun?.table;
+  }
+
+  get set(): RecordSet | undefined {
+    return this.#begun?.set;
+  }
+
+  /** This node's record and ledger; asserts that it is a member. */
+  get store(): MemberStore {
+    assert.ok(this.#begun !== undefined, "only a member has a record");
+    return this.#begun.store;
+  }
+
+  get isMember(): boolean {
+    return this.#begun !== undefined;
+  }
+
+  get isRemoved(): boolean {
+    return this.#isRemoved;
+  }
+
+  /** unsigned 64-bit; 0 before this node is a member */
+  get recordsHash(): bigint {
+    return this.#begun?.set.hash ?? 0n;
+  }
+
+  /** Records were exchanged with a majority of the other members since this process began. */
+  isIntroduced(): boolean {
+    if (this.#begun === undefined) return false;
+    const others = this.#begun.table.all.filter((record) => record.key !== this.store.record.key);
+    const met = others.filter((record) => this.#introduced.has(record.nodeId)).length;
+    return met * 2 >= others.length;
+  }
+
+  /** Everything that is known, for a node that joins. */
+  everything(): unknown {
+    return this.#begun === undefined ? undefined : plainNews(allOf(this.#begun.set));
+  }
+
+  /** Changes this node's own record; resolves when that is durable. */
+  change(change: RecordChange): Promise<void> {
+    return this.store.change(change);
+  }
+
+  /** After it has left: begins another life under another key, durably. */
+  async rejoin(record: MemberRecord): Promise<void> {
+    await this.store.restart(record);
+    this.exchange.changed();
+  }
+
+  /** Removes a member for ever; resolves when that is durable here. Everyone is told. */
+  async remove(key: MemberKey, replacedBy: MemberKey | undefined): Promise<void> {
+    await this.merge({ records: [], removals: [{ key, by: this.store.record.key, replacedBy }] });
+    this.exchange.changed();
+  }
+
+  /** Takes news of others; resolves when removals and new members are durable. Never takes another's word on this node. */
+  async merge(news: RecordNews): Promise<void> {
+    if (this.#begun === undefined) return;
+    const { set, store } = this.#begun;
+    let isUrgent = false;
+    let isChanged = false;
+    for (const record of news.records) {
+      if (record.key === store.record.key) {
+        this.#reviewEcho(record);
+        continue;
+      }
+      const known = set.recordOf(record.key);
+      const merged = set.mergeRecord(record);
+      if (merged.kind === "refused")
+        this.#parts.log.warn({
+          event: "membership.record-refused",
+          key: record.key,
+          node: record.nodeId,
+          reason: merged.reason,
+        });
+      if (merged.kind !== "taken") continue;
+      isChanged = true;
+      isUrgent ||= known?.status !== record.status;
+    }
+    for (const removal of news.removals) {
+      if (set.mergeRemoval(removal).kind !== "taken") continue;
+      isChanged = true;
+      isUrgent = true;
+    }
+    if (!isChanged) return;
+    this.#scheduleRebuild(isUrgent);
+    if (isUrgent) await this.#writeNow();
+    else this.#scheduleWrite();
+    this.#reviewRemoval();
+  }
+
+  /** News in bytes, as `handover` sends them; malformed ones change nothing. */
+  async learn(bytes: Uint8Array): Promise<void> {
+    const news = this.#begun && decodeNews(bytes, this.#begun.config.partitionCount);
+    if (news !== undefined) await this.merge(news);
+  }
+
+  /** This node's record and all removals. */
+  news(): Uint8Array {
+    const { set, store } = this.#must();
+    return encodeNews({ records: [store.record], removals: set.removals() });
+  }
+
+  /** Joining ends when nothing more is to come, leaving when nothing is left to give. Called after each rebuild. */
+  reviewStatus(): void {
+    if (this.#begun === undefined || this.#isStopped || this.#isRemoved) return;
+    const { set, store, table } = this.#begun;
+    const { status, key } = store.record;
+    const isPending = table.moves.some((move) => move.pending.includes(key));
+    if (status === "joining" && !isPending) void this.change({ status: "normal" });
+    if (status === "leaving" && isLedgerAtRest(store.ledger, (other) => set.isRemoved(other))) {
+      void this.change({ status: "left" });
+      this.#parts.log.info({ event: "membership.left", node: store.record.nodeId });
+    }
+  }
+
+  #must(): Begun {
+    assert.ok(this.#begun !== undefined, "only a member has records");
+    return this.#begun;
+  }
+
+  /** A newer record of this node than its own can only come from another life of its disk: its word is not safe any more. */
+  #reviewEcho(record: MemberRecord): void {
+    const own = this.store.record;
+    if (record.version <= own.version) return;
+    const detail = `others know version ${record.version} of this node's record, its disk version ${own.version}: the data directory is an old copy`;
+    this.#parts.onFailure(new Error(detail));
+  }
+
+  #onOwn(record: MemberRecord): void {
+    const { set } = this.#must();
+    set.mergeRecord(record);
+    this.#scheduleRebuild(false);
+    this.exchange.changed();
+  }
+
+  #reviewRemoval(): void {
+    const { set, store } = this.#must();
+    const removal = set.removalOf(store.record.key);
+    if (removal === undefined || this.#isRemoved) return;
+    this.#isRemoved = true;
+    this.#parts.log.error({ event: "membership.removed", by: removal.by, replacedBy: removal.replacedBy });
+    this.#parts.onRemoved(removal);
+  }
+
+  #scheduleRebuild(isUrgent: boolean): void {
+    if (this.#isStopped) return;
+    if (isUrgent) {
+      this.#rebuild();
+      return;
+    }
+    this.#rebuildTimer ??= this.#parts.clock.setTimer(REBUILD_MS, () => this.#rebuild());
+  }
+
+  #rebuild(): void {
+    this.#rebuildTimer?.cancel();
+    this.#rebuildTimer = undefined;
+    if (this.#isStopped) return;
+    const begun = this.#must();
+    begun.table = buildHolderTable(begun.set, begun.targets.of(begun.set));
+    this.#parts.onTable(begun.table);
+    this.reviewStatus();
+  }
+
+  #scheduleWrite(): void {
+    this.#writeTimer ??= this.#parts.clock.setTimer(LAZY_WRITE_MS, () => {
+      this.#writeTimer = undefined;
+      void this.#writeNow();
+    });
+  }
+
+  /** One write at a time; whoever asks during one is served by the next. */
+  #writeNow(): Promise<void> {
+    const done = new Promise<void>((resolve) => this.#writeAgain.push(resolve));
+    if (!this.#isWriting) void this.#write();
+    return done;
+  }
+
+  async #write(): Promise<void> {
+    this.#isWriting = true;
+    while (this.#writeAgain.length > 0 && !this.#isStopped) {
+      const waiting = this.#writeAgain;
+      this.#writeAgain = [];
+      try {
+        await this.#parts.documents.write(MEMBERS_DOCUMENT, encodeNews(allOf(this.#must().set)));
+      } catch (error) {
+        this.#parts.onFailure(new Error("the records of the members could not be written", { cause: error }));
+        return;
+      }
+      for (const resolve of waiting) resolve();
+    }
+    this.#isWriting = false;
+  }
+
+  #book(): RecordBook {
+    return {
+      hash: () => this.recordsHash,
+      digests: () => plainDigests(this.#begun?.set.digests() ?? []),
+      newerThan: (digests) => {
+        const parsed = parseDigests(digests);
+        if (parsed === undefined || this.#begun === undefined) return undefined;
+        const news = this.#begun.set.newerThan(parsed);
+        return news.records.length + news.removals.length === 0 ? undefined : plainNews(news);
+      },
+      ownRecords: () => {
+        const { set, store } = this.#must();
+        const own = store.record;
+        return plainNews({ records: [own], removals: set.removals().filter((removal) => removal.by === own.key) });
+      },
+      merge: async (records) => {
+        if (this.#begun === undefined) return "malformed";
+        const news = parseNews(records, this.#begun.config.partitionCount);
+        if (news === undefined) return "malformed";
+        await this.merge(news);
+        return "merged";
+      },
+    };
+  }
+}
