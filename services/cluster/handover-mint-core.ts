@@ -1,0 +1,269 @@
+/**
+ * MintCore: taking a slot that was lost with a removed member, as a state machine without I/O. The only
+ * place where ownership comes into being again. What the others answer: handover-mint-answer-core.ts.
+ *
+ * Invariants, in the words of the tests (gossip-ring notes §B.5, §C 12):
+ * M1 A slot is minted only when every member that is not removed has durably left it to the minter: each has said that it
+ *    neither holds the slot nor may get it from a transfer under way, and takes it from nobody afterwards.
+ * M2 "Every member" is one set: an answer counts only from one that knows the very members and removals that are known
+ *    here. A newcomer hands nothing over before a majority knows of it, so nobody who might hold the slot is left out.
+ * M3 Copies begin after all have answered (and the quiet time): a write that counted an answer of the removed member is
+ *    in at least W − 1 other slots by then, and N − W + 1 of them are merged. Those are distinct slots, not nodes.
+ * M4 A promise ends by the minter's word that its minting is over, for good, or by the minter's removal.
+ * M5 A minting is named by a number that is never used again; after a restart its members are asked again.
+ */
+import type { MemberKey } from "../placement/member-record.ts";
+import type { HandoverRequest } from "./handover-messages.ts";
+import { EffectList, heldSlot, mayFetch, standingPromise } from "./handover-rules-core.ts";
+import {
+  type HandoverEffect,
+  type HandoverEvent,
+  type HandoverFacts,
+  type HandoverFailure,
+  type HandoverTimes,
+  retryDelayMs,
+} from "./handover-steps.ts";
+
+interface Minting {
+  readonly slot: number;
+  readonly tx: number;
+  /** members that have left the slot to this node */
+  readonly vacant: Set<MemberKey>;
+  /** slots whose content is merged */
+  readonly merged: Set<number>;
+  /** sources that failed since the last pause */
+  readonly failed: Set<MemberKey>;
+  tries: number;
+}
+
+type Stage =
+  | { readonly kind: "idle" }
+  | { readonly kind: "opening"; readonly minting: Minting; readonly token: number }
+  | { readonly kind: "asking"; readonly minting: Minting; readonly token: number }
+  | { readonly kind: "quiet"; readonly minting: Minting; readonly token: number }
+  | { readonly kind: "clearing"; readonly minting: Minting }
+  | { readonly kind: "merging"; readonly minting: Minting; readonly from: MemberKey }
+  | { readonly kind: "short"; readonly minting: Minting; readonly token: number }
+  | { readonly kind: "taking"; readonly minting: Minting; readonly token: number }
+  | { readonly kind: "ending"; readonly minting: Minting; readonly why: HandoverFailure; readonly token: number };
+
+/** What minting needs to know beyond the facts. */
+export interface MintSettings {
+  readonly times: HandoverTimes;
+  /** distinct other slots to merge: N − W + 1 for a majority W, at least 1 */
+  readonly sourceCount: number;
+}
+
+/** One partition's minter. `start` or, after a restart, `review` sets it going; `ended` says what came of it. */
+export class MintCore {
+  readonly #partition: number;
+  readonly #settings: MintSettings;
+  readonly #effects = new EffectList();
+  #stage: Stage = { kind: "idle" };
+
+  constructor(partition: number, settings: MintSettings) {
+    this.#partition = partition;
+    this.#settings = settings;
+  }
+
+  /** For progress and limits. */
+  get stage(): Stage["kind"] {
+    return this.#stage.kind;
+  }
+
+  /** Begins to mint `slot`; without effects when that may not be, now. */
+  start(slot: number, facts: HandoverFacts): readonly HandoverEffect[] {
+    const { ledger, view } = facts;
+    if (this.#stage.kind !== "idle" || ledger.staged.has(this.#partition)) return [];
+    if (!mayFetch(facts, this.#partition) || view.isRemoved(view.ownKey)) return [];
+    const standing = standingPromise(ledger, { partition: this.#partition, slot }, view.isRemoved);
+    if (standing !== undefined && standing.to !== view.ownKey) return [];
+    const tx = facts.nextTx();
+    const token = this.#effects.persist(
+      { kind: "counted", tx },
+      { kind: "minting", partition: this.#partition, mint: { slot, tx } },
+      { kind: "promised", partition: this.#partition, slot, promise: { to: view.ownKey, tx, isOver: false } },
+    );
+    this.#stage = { kind: "opening", minting: newMinting(slot, tx), token };
+    return this.#effects.drain();
+  }
+
+  /** Ends the minting for good: another is entitled, or this node is no longer wanted there. */
+  stop(facts: HandoverFacts): readonly HandoverEffect[] {
+    const stage = this.#stage;
+    if (stage.kind !== "idle" && stage.kind !== "taking" && stage.kind !== "ending") {
+      this.#end(stage.minting, "unwanted", facts);
+    }
+    return this.#effects.drain();
+  }
+
+  /** One step. */
+  take(event: HandoverEvent, facts: HandoverFacts): readonly HandoverEffect[] {
+    const stage = this.#stage;
+    switch (event.kind) {
+      case "answered":
+        this.#takeAnswer(event, facts);
+        break;
+      case "persisted":
+        if ("token" in stage && stage.token === event.token) this.#takePersisted(facts);
+        break;
+      case "timer":
+        if ("token" in stage && stage.token === event.token) this.#takeTimer(facts);
+        break;
+      case "cleared":
+        if (stage.kind === "clearing") this.#mergeNext(stage.minting, facts);
+        break;
+      case "merged":
+        if (stage.kind === "merging" && stage.from === event.from && stage.minting.tx === event.tx) {
+          if (event.slot === undefined || event.slot === stage.minting.slot) stage.minting.failed.add(event.from);
+          else stage.minting.merged.add(event.slot);
+          this.#mergeNext(stage.minting, facts);
+        }
+        break;
+      case "review":
+        this.#review(facts);
+        break;
+      case "request":
+      case "sealed":
+      case "seal-failed":
+      case "received":
+      case "finished":
+      case "proved":
+      case "dropped":
+        break;
+    }
+    return this.#effects.drain();
+  }
+
+  #takePersisted(facts: HandoverFacts): void {
+    const stage = this.#stage;
+    if (stage.kind === "opening") {
+      this.#askAll(stage.minting, facts);
+    } else if (stage.kind === "taking") {
+      this.#stage = { kind: "idle" };
+      this.#effects.add({ kind: "hold", slot: stage.minting.slot });
+      this.#tellEnd(stage.minting, facts);
+      this.#effects.add({ kind: "ended", outcome: { kind: "taken", slot: stage.minting.slot } });
+    } else if (stage.kind === "ending") {
+      this.#stage = { kind: "idle" };
+      this.#tellEnd(stage.minting, facts);
+      const detail = `minting ${stage.minting.tx} of slot ${stage.minting.slot}`;
+      this.#effects.add({ kind: "ended", outcome: { kind: "failed", why: stage.why, detail } });
+    }
+  }
+
+  #takeTimer(facts: HandoverFacts): void {
+    const stage = this.#stage;
+    if (stage.kind === "asking") {
+      this.#askAll(stage.minting, facts);
+    } else if (stage.kind === "quiet") {
+      this.#stage = { kind: "clearing", minting: stage.minting };
+      this.#effects.add({ kind: "clear" });
+    } else if (stage.kind === "short") {
+      stage.minting.failed.clear();
+      this.#mergeNext(stage.minting, facts);
+    }
+  }
+
+  /** Asks those that have not left the slot to this node yet; with none of them, goes on. */
+  #askAll(minting: Minting, facts: HandoverFacts): void {
+    const { view } = facts;
+    const missing = view.others().filter((key) => !minting.vacant.has(key));
+    if (missing.length === 0) {
+      this.#stage = { kind: "quiet", minting, token: this.#effects.timer(this.#settings.times.mintQuietMs) };
+      return;
+    }
+    const delayMs = retryDelayMs(this.#settings.times, minting.tries);
+    minting.tries += 1;
+    this.#stage = { kind: "asking", minting, token: this.#effects.timer(delayMs) };
+    const request: HandoverRequest = {
+      ...{ kind: "mint-query", partition: this.#partition, from: view.ownKey },
+      ...{ tx: minting.tx, slot: minting.slot, members: view.membersHash(), news: view.news() },
+    };
+    this.#effects.add(...missing.map((to) => ({ kind: "ask", to, request }) as const));
+  }
+
+  #takeAnswer({ from, request, reply }: Extract<HandoverEvent, { kind: "answered" }>, facts: HandoverFacts): void {
+    const stage = this.#stage;
+    if (stage.kind !== "asking" || request.kind !== "mint-query" || request.tx !== stage.minting.tx) return;
+    const { minting } = stage;
+    if (reply?.kind === "vacant" && reply.tx === minting.tx) {
+      minting.vacant.add(from);
+      if (facts.view.others().every((key) => minting.vacant.has(key))) this.#askAll(minting, facts);
+    } else if (reply?.kind === "refused") {
+      if (reply.reason === "view_differs") this.#effects.add({ kind: "exchange", with: from });
+      if (reply.reason === "not_vacant") this.#end(minting, "not_vacant", facts);
+      if (reply.reason === "stale") this.#end(minting, "over", facts);
+    }
+  }
+
+  #mergeNext(minting: Minting, facts: HandoverFacts): void {
+    const { view } = facts;
+    if (view.others().some((key) => !minting.vacant.has(key))) {
+      // Somebody new is known: it must have left the slot to this node too, and copies begin after that.
+      minting.merged.clear();
+      this.#askAll(minting, facts);
+      return;
+    }
+    if (minting.merged.size >= this.#settings.sourceCount) {
+      this.#take(minting, facts);
+      return;
+    }
+    const source = view
+      .holdersOf(this.#partition)
+      .find(({ key, slot }) => key !== view.ownKey && !minting.merged.has(slot) && !minting.failed.has(key));
+    if (source === undefined) {
+      this.#stage = { kind: "short", minting, token: this.#effects.timer(this.#settings.times.retryMaxMs) };
+    } else {
+      this.#stage = { kind: "merging", minting, from: source.key };
+      this.#effects.add({ kind: "merge", from: source.key, tx: minting.tx });
+    }
+  }
+
+  #take(minting: Minting, facts: HandoverFacts): void {
+    const { ledger, view } = facts;
+    const partition = this.#partition;
+    const isMine = ledger.minting.get(partition)?.tx === minting.tx && heldSlot(facts, partition) === -1;
+    if (!isMine || ledger.staged.has(partition) || view.isRemoved(view.ownKey)) {
+      this.#end(minting, "unwanted", facts);
+      return;
+    }
+    const { slot, tx } = minting;
+    const token = this.#effects.persist(
+      { kind: "taken", partition, slot },
+      { kind: "promised", partition, slot, promise: { to: view.ownKey, tx, isOver: true } },
+    );
+    this.#stage = { kind: "taking", minting, token };
+  }
+
+  #end(minting: Minting, why: HandoverFailure, { view }: HandoverFacts): void {
+    const { slot, tx } = minting;
+    const token = this.#effects.persist(
+      { kind: "minting", partition: this.#partition, mint: undefined },
+      { kind: "promised", partition: this.#partition, slot, promise: { to: view.ownKey, tx, isOver: true } },
+    );
+    this.#stage = { kind: "ending", minting, why, token };
+  }
+
+  /** Once, to all: who does not hear it asks when the promise stands in its way (`mint-check`). */
+  #tellEnd({ slot, tx }: Minting, { view }: HandoverFacts): void {
+    const request: HandoverRequest = { kind: "mint-end", partition: this.#partition, from: view.ownKey, tx, slot };
+    this.#effects.add(...view.others().map((to) => ({ kind: "ask", to, request }) as const));
+  }
+
+  #review(facts: HandoverFacts): void {
+    const { ledger, view } = facts;
+    const open = ledger.minting.get(this.#partition);
+    if (this.#stage.kind === "idle" && open !== undefined) {
+      this.#askAll(newMinting(open.slot, open.tx), facts);
+    }
+    const stage = this.#stage;
+    if (stage.kind === "idle" || stage.kind === "opening" || stage.kind === "taking" || stage.kind === "ending") return;
+    const isWanted = view.isTarget(this.#partition, view.ownKey) && !view.isRemoved(view.ownKey);
+    if (!isWanted) this.#end(stage.minting, "unwanted", facts);
+  }
+}
+
+function newMinting(slot: number, tx: number): Minting {
+  return { slot, tx, vacant: new Set(), merged: new Set(), failed: new Set(), tries: 0 };
+}

@@ -1,0 +1,119 @@
+/**
+ * OldCopyCore: what becomes of the copy of a partition whose slot this node gave away, as a state machine without I/O.
+ *
+ * Invariants: the copy is removed only when the receiver has durably taken the slot (it says so itself, asked until it
+ * does) and is then found to have all of it. A copy whose receiver was removed is kept, until this node should hold the
+ * partition again and needs the room. Source: gossip-ring notes §B.4 ("never delete on completion"), §B.5 step 7.
+ */
+import type { MemberKey } from "../placement/member-record.ts";
+import type { HandoverReply } from "./handover-messages.ts";
+import { EffectList } from "./handover-rules-core.ts";
+import {
+  type HandoverEffect,
+  type HandoverEvent,
+  type HandoverFacts,
+  type HandoverTimes,
+  retryDelayMs,
+} from "./handover-steps.ts";
+
+/** In this life of the process; the ledger says the rest. */
+type Stage = "idle" | "asking" | "recording" | "proving" | "pausing" | "dropping" | "forgetting";
+
+/** One partition's old copy. Feed `review` after a release and after a restart. */
+export class OldCopyCore {
+  readonly #partition: number;
+  readonly #times: HandoverTimes;
+  #stage: Stage = "idle";
+  #tries = 0;
+  /** of the write or timer that is waited for */
+  #token = 0;
+  readonly #effects = new EffectList();
+
+  constructor(partition: number, times: HandoverTimes) {
+    this.#partition = partition;
+    this.#times = times;
+  }
+
+  /** True while nothing is under way. */
+  get isIdle(): boolean {
+    return this.#stage === "idle";
+  }
+
+  /** One step. */
+  take(event: HandoverEvent, facts: HandoverFacts): readonly HandoverEffect[] {
+    switch (event.kind) {
+      case "review":
+        if (this.#stage === "idle") this.#look(facts);
+        break;
+      case "answered":
+        this.#takeAnswer(event.from, event.reply, facts);
+        break;
+      case "timer":
+        if (event.token === this.#token && (this.#stage === "asking" || this.#stage === "pausing")) this.#look(facts);
+        break;
+      case "persisted":
+        if (event.token === this.#token && (this.#stage === "recording" || this.#stage === "forgetting")) {
+          this.#look(facts);
+        }
+        break;
+      case "proved":
+        if (this.#stage === "proving") this.#takeProof(event.isCovered);
+        break;
+      case "dropped":
+        if (this.#stage === "dropping") {
+          this.#stage = "forgetting";
+          this.#token = this.#effects.persist({ kind: "dropped", partition: this.#partition });
+        }
+        break;
+      case "request":
+      case "sealed":
+      case "seal-failed":
+      case "cleared":
+      case "received":
+      case "finished":
+      case "merged":
+        break;
+    }
+    return this.#effects.drain();
+  }
+
+  #look({ ledger, view }: HandoverFacts): void {
+    const released = ledger.released.get(this.#partition);
+    this.#stage = "idle";
+    if (released === undefined || !ledger.retained.has(this.#partition)) return;
+    if (view.isRemoved(released.to)) {
+      if (view.isTarget(this.#partition, view.ownKey)) this.#drop();
+    } else if (released.isSettled) {
+      this.#stage = "proving";
+      this.#effects.add({ kind: "prove", to: released.to });
+    } else {
+      this.#stage = "asking";
+      const request = { kind: "settle", partition: this.#partition, from: view.ownKey, tx: released.tx } as const;
+      this.#effects.add({ kind: "ask", to: released.to, request });
+      this.#token = this.#effects.timer(retryDelayMs(this.#times, this.#tries));
+      this.#tries += 1;
+    }
+  }
+
+  #takeAnswer(from: MemberKey, reply: HandoverReply | undefined, { ledger }: HandoverFacts): void {
+    const released = ledger.released.get(this.#partition);
+    if (this.#stage !== "asking" || released === undefined || released.to !== from || released.isSettled) return;
+    if (reply?.kind !== "settled" || reply.tx !== released.tx) return;
+    this.#stage = "recording";
+    this.#token = this.#effects.persist({ kind: "settled", partition: this.#partition, tx: released.tx });
+  }
+
+  #takeProof(isCovered: boolean): void {
+    if (isCovered) {
+      this.#drop();
+    } else {
+      this.#stage = "pausing";
+      this.#token = this.#effects.timer(this.#times.retryMaxMs);
+    }
+  }
+
+  #drop(): void {
+    this.#stage = "dropping";
+    this.#effects.add({ kind: "drop" });
+  }
+}
