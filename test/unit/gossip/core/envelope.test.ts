@@ -162,16 +162,27 @@ describe("secrets", () => {
     expect(outcomeOf(b.open(datagram))).toBe("replayed");
   });
 
-  test("make another key for each generation and each start", () => {
-    const b = member("b");
-    const [one, other] = [member("a", { boot: 1 }), member("a", { boot: 2 })];
-    expect(outcomeOf(b.open(one.seal(FRAMES, LIFE)))).toBe("opened");
-    expect(outcomeOf(b.open(one.seal(FRAMES, { generation: 4, incarnation: 1 })))).toBe("opened");
-    expect(outcomeOf(b.open(other.seal(FRAMES, LIFE)))).toBe("opened");
-    expect(b.senderCount).toBe(3);
-    const sealed = (envelope: Envelope): string =>
-      Buffer.from(envelope.seal(FRAMES, LIFE).subarray(-22)).toString("hex");
-    expect(sealed(member("a", { boot: 1 }))).not.toBe(sealed(member("a", { boot: 2 })));
+  test("make another key for each sender, generation, start and cluster: no nonce is used twice under one", () => {
+    const text = new Uint8Array(32);
+    const cipherOf = (envelope: Envelope, generation: number): string =>
+      Buffer.from(envelope.seal(text, { generation, incarnation: 1 }).subarray(-48, -16)).toString("hex");
+    const ciphers = [
+      cipherOf(member("a", { boot: 1 }), 3),
+      cipherOf(member("a", { boot: 2 }), 3),
+      cipherOf(member("a", { boot: 1 }), 4),
+      cipherOf(member("b", { boot: 1 }), 3),
+      cipherOf(member("a", { boot: 1, cluster: "other" }), 3),
+      cipherOf(member("a", { boot: 1, secrets: secretsOf("second") }), 3),
+    ];
+    expect(new Set(ciphers).size).toBe(ciphers.length);
+    expect(cipherOf(member("a", { boot: 1 }), 3)).toBe(ciphers[0]);
+  });
+
+  test("seal anew when the generation is raised while running", () => {
+    const [a, b] = [member("a"), member("b")];
+    expect(outcomeOf(b.open(a.seal(FRAMES, LIFE)))).toBe("opened");
+    expect(outcomeOf(b.open(a.seal(FRAMES, { generation: 4, incarnation: 1 })))).toBe("opened");
+    expect(b.senderCount).toBe(2);
   });
 });
 
