@@ -49,6 +49,8 @@ export interface PreparerParts {
  */
 const ZERO_FILL_BYTES = 512 * 1024;
 const REST_MS = 4;
+/** After one that found no space the next is made ahead no sooner: what can be filled may be megabytes, at every commit. */
+const NO_SPACE_PAUSE_MS = 1_000;
 const ZEROS: Buffer = Buffer.alloc(ZERO_FILL_BYTES);
 
 /** Creates segments, one ahead. */
@@ -61,6 +63,7 @@ export class SegmentPreparer {
   /** someone waits for the segment under way: no rests */
   #isAwaited = false;
   #resume: (() => void) | undefined;
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: PreparerParts) {
     this.#settings = parts.settings;
@@ -69,8 +72,12 @@ export class SegmentPreparer {
     this.#health = parts.health;
   }
 
-  /** Starts preparing the next segment if none is ready or under way. */
+  /** Starts preparing the next segment if none is ready or under way, and none has found the disk full just now. */
   prepare(): void {
+    if (this.#settings.clock.monotonicMs() >= this.#notBeforeMs) this.#prepareNow();
+  }
+
+  #prepareNow(): void {
     if (this.#next !== undefined) return;
     this.#isAwaited = false;
     const { segmentBytes, reserveBytes } = this.#settings;
@@ -81,6 +88,7 @@ export class SegmentPreparer {
     next.catch((error: unknown) => {
       if (this.#next === next) this.#next = undefined;
       if (!(error instanceof DiskFullError || isDiskFull(error))) this.#health.fail(error);
+      this.#notBeforeMs = this.#settings.clock.monotonicMs() + NO_SPACE_PAUSE_MS;
     });
   }
 
@@ -92,7 +100,7 @@ export class SegmentPreparer {
       const capacityBytes = SEGMENT_HEADER_BYTES + neededBytes;
       return this.create({ role: "log", capacityBytes, neededBytes: capacityBytes, reserveBytes });
     }
-    this.prepare();
+    this.#prepareNow();
     this.#hurry();
     const next = this.#next;
     this.#next = undefined;

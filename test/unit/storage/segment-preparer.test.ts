@@ -73,6 +73,31 @@ describe("the segment that is made ahead", () => {
     expect(engine.failure).toMatchObject({ code: "STORE_FAILED" });
   });
 
+  test("is not tried at every commit while there is no space for it, but at once for a writer that needs it", async () => {
+    const disk = simDisk();
+    const clock = new HandClock();
+    const engine = await openTiny(disk, { ...oneManifest, clock });
+    await engine.put(writeOf(nthAddress(1), 1, 200));
+    const makeRoom = disk.inject({ on: ["create"], path: ".log", code: "ENOSPC" });
+    let attempts = 0;
+    disk.beforeOperation = (_n, name, path) => {
+      if (name === "create" && path.endsWith(".log")) attempts += 1;
+      return undefined;
+    };
+    for (let n = 2; n <= 5; n += 1) {
+      await engine.put(writeOf(nthAddress(n), n, 8));
+      await settle();
+    }
+    expect(attempts).toBe(1);
+    clock.advance(1_000);
+    await engine.put(writeOf(nthAddress(6), 6, 8));
+    await settle();
+    expect(attempts).toBe(2);
+    makeRoom();
+    await engine.put(writeOf(nthAddress(7), 7, 800));
+    expect(attempts).toBe(3);
+  });
+
   test("is filled piece by piece with rests in between, but without them once a writer waits for it", async () => {
     const disk = simDisk();
     const clock = new HandClock();
