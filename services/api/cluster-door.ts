@@ -54,7 +54,7 @@ export interface ActiveMove {
 export interface MovesView {
   readonly partitionsLeft: number;
   readonly copiesLeft: number;
-  /** received and sent by this node, of late */
+  /** received by this node in hand-overs, of late */
   readonly bytesPerSecond: number;
   /** at the pace of late; undefined while that is unknown */
   readonly etaSeconds: number | undefined;

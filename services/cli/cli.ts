@@ -1,14 +1,21 @@
 /** `gyre COMMAND …`: finds the command and runs it. `server` is not here: the process entry starts nodes itself. */
 import { suggestion } from "../base/spelling.ts";
 import { CLUSTER_COMMANDS } from "./cluster-commands.ts";
+import { columns } from "./columns.ts";
 import { type Command, runCommand } from "./command.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { KV_COMMANDS } from "./kv-commands.ts";
 import { LOAD_COMMAND } from "./load-command.ts";
 import { LOCAL_COMMAND } from "./local-cluster.ts";
-import { columns } from "./ring-summary.ts";
+import { MEMBERSHIP_COMMANDS } from "./membership-commands.ts";
 
-const COMMANDS: readonly Command[] = [...KV_COMMANDS, ...CLUSTER_COMMANDS, LOAD_COMMAND, LOCAL_COMMAND];
+const COMMANDS: readonly Command[] = [
+  ...KV_COMMANDS,
+  ...CLUSTER_COMMANDS,
+  ...MEMBERSHIP_COMMANDS,
+  LOAD_COMMAND,
+  LOCAL_COMMAND,
+];
 
 function help(): string {
   const rows = COMMANDS.map((command) => [`${command.name} ${command.usage}`.trim(), command.summary]);

@@ -2,12 +2,18 @@
 
 import { parseObject } from "../client/client.ts";
 import { askNode, type NodeAnswer } from "../client/http-node.ts";
+import { lookAt } from "./cluster-look.ts";
+import { mergedSummary } from "./cluster-summary.ts";
+import { columns } from "./columns.ts";
 import { type Command, type CommandLine, NODE_FLAGS, UsageError } from "./command.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { clientOf, nodesOf } from "./nodes.ts";
-import { columns, parseCluster, ringSummary } from "./ring-summary.ts";
+import { ringSummary } from "./ring-summary.ts";
 
 const PROBE_TIMEOUT_MS = 2_000;
+const WATCH_MS = 1_000;
+/** Cursor to the top, and everything below it away. */
+const CLEAR = "\u001b[H\u001b[J";
 
 interface NodeState {
   readonly node: string;
@@ -47,32 +53,69 @@ function verdictOf(health: NodeAnswer, states: readonly NodeState[]): Verdict {
   const isSome = missing.length < states.length;
   const verdict = typeof told["verdict"] === "string" ? told["verdict"] : isSome ? "reachable" : "unavailable";
   const isWorse = verdict === "healthy" && missing.length > 0;
-  return { verdict: isWorse ? "degraded" : verdict, reasons };
+  const own = isWorse ? [`${missing.map(({ node }) => node).join(", ")}: see below`] : [];
+  return { verdict: isWorse ? "degraded" : verdict, reasons: [...reasons, ...own] };
 }
 
-async function runStatus(line: CommandLine, io: CliIo): Promise<number> {
+interface Status {
+  readonly isFine: boolean;
+  /** for people */
+  readonly text: string;
+  /** for scripts */
+  readonly document: unknown;
+}
+
+/** Asks everybody once. */
+async function statusOf(line: CommandLine, io: CliIo): Promise<Status> {
   const nodes = nodesOf(line, io);
   const client = clientOf(line, io);
-  const [states, health, cluster] = await Promise.all([
+  const [states, health, cluster, told] = await Promise.all([
     Promise.all(nodes.map(stateOf)),
     client.ask("/v1/cluster/health"),
     client.ask("/v1/cluster"),
+    lookAt(nodes),
   ]);
   const { verdict, reasons } = verdictOf(health, states);
   const isFine = verdict === "healthy" || (verdict === "reachable" && states.every((state) => state.isReady));
-  const summary = cluster.kind === "answered" ? parseCluster(cluster.bytes) : undefined;
-  if (line.isSet("json")) {
-    io.out(`${JSON.stringify({ verdict, reasons, nodes: states, cluster: summary })}\n`);
-    return isFine ? EXIT.ok : EXIT.failed;
-  }
-  io.out(`${verdict}${reasons.map((reason) => `\n  - ${reason}`).join("")}\n\n`);
-  io.out(
-    `${columns(
-      states.map((state) => [state.node, state.words]),
-      "  ",
-    )}\n`,
+  const summary = mergedSummary(told);
+  const rows = columns(
+    states.map((state) => [state.node, state.words]),
+    "  ",
   );
-  if (cluster.kind === "answered" && summary !== undefined) io.out(`\n${ringSummary(cluster.bytes)}\n`);
+  const head = `${verdict}${reasons.map((reason) => `\n  - ${reason}`).join("")}`;
+  const ring = summary === undefined ? "" : `\n${ringSummary(summary)}\n`;
+  const document = { verdict, reasons, nodes: states, cluster: documentOf(cluster) };
+  return { isFine, text: `${head}\n\n${rows}\n${ring}`, document };
+}
+
+function documentOf(answer: NodeAnswer): unknown {
+  return answer.kind === "answered" && answer.status === 200 ? parseObject(answer.bytes) : undefined;
+}
+
+async function runStatus(line: CommandLine, io: CliIo): Promise<number> {
+  if (line.isSet("watch")) return watchStatus(line, io);
+  const { isFine, text, document } = await statusOf(line, io);
+  io.out(line.isSet("json") ? `${JSON.stringify(document)}\n` : text);
+  return isFine ? EXIT.ok : EXIT.failed;
+}
+
+/** On a terminal the picture stands and changes; elsewhere each change is told once. Until Ctrl-C. */
+async function watchStatus(line: CommandLine, io: CliIo): Promise<number> {
+  let isInterrupted = false;
+  const release = io.onInterrupt(() => {
+    isInterrupted = true;
+  });
+  let shown = "";
+  let isFine = false;
+  while (!isInterrupted) {
+    const status = await statusOf(line, io);
+    ({ isFine } = status);
+    const text = line.isSet("json") ? `${JSON.stringify(status.document)}\n` : status.text;
+    if (text !== shown) io.out(io.isTerminal && !line.isSet("json") ? `${CLEAR}${text}` : text);
+    shown = text;
+    await io.pause(WATCH_MS);
+  }
+  release();
   return isFine ? EXIT.ok : EXIT.failed;
 }
 
@@ -90,13 +133,18 @@ async function runRing(line: CommandLine, io: CliIo): Promise<number> {
   }
   const told = parseObject(answer.bytes);
   const partitions = isOfKey ? [told] : Array.isArray(told["partitions"]) ? told["partitions"] : [];
-  const rows = partitions.map((one: Readonly<Record<string, unknown>>) => [
-    String(one["partition"]),
-    [one["owners"]].flat().join(" "),
-    [one["fallbacks"]].flat().join(" "),
-  ]);
-  io.out(`ring ${textOf(told["ringHash"])}\n${columns([["partition", "owners", "fallbacks"], ...rows])}\n`);
+  io.out(`ring ${textOf(told["ringHash"])}\n${partitionTable(partitions)}\n`);
   return EXIT.ok;
+}
+
+/** Columns that say nothing of any partition (nobody pending, nothing vacant) are left out, heading and all. */
+function partitionTable(partitions: readonly Readonly<Record<string, unknown>>[]): string {
+  const names = ["partition", "owners", "pending", "departing", "vacant", "fallbacks"].filter(
+    (name) =>
+      name === "owners" || name === "fallbacks" || partitions.some((one) => [one[name] ?? []].flat().length > 0),
+  );
+  const rows = partitions.map((one) => names.map((name) => [one[name] ?? []].flat().map(String).join(" ")));
+  return columns([names, ...rows]);
 }
 
 /** The commands that look at the cluster. */
@@ -106,7 +154,7 @@ export const CLUSTER_COMMANDS: readonly Command[] = [
     usage: "",
     summary: "One verdict on the cluster, with its reasons. Exit code 1 unless it is healthy.",
     wordCount: [0, 0],
-    flags: NODE_FLAGS,
+    flags: { ...NODE_FLAGS, watch: { type: "boolean", meaning: "again and again, until Ctrl-C" } },
     run: runStatus,
   },
   {

@@ -1,5 +1,6 @@
 /** What a command has of the world around it: words in and out, environment, interruption. Tests hand in their own. */
 import { hostname } from "node:os";
+import { createInterface } from "node:readline";
 import { isatty } from "node:tty";
 
 /** The surroundings of a command. */
@@ -15,6 +16,11 @@ export interface CliIo {
   /** for progress and complaints */
   err(text: string): void;
   readInput(): Promise<Uint8Array>;
+  /** stdin is a terminal: somebody can answer a question */
+  readonly isInputTerminal: boolean;
+  /** One line of stdin without its end; empty when there is none. */
+  readLine(): Promise<string>;
+  pause(ms: number): Promise<void>;
   /** Calls `run` on each SIGINT and SIGTERM, until the function that it gives back is called. */
   onInterrupt(run: () => void): () => void;
 }
@@ -34,6 +40,13 @@ async function readAll(): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of process.stdin) chunks.push(typeof chunk === "string" ? Buffer.from(chunk) : chunk);
   return Buffer.concat(chunks);
+}
+
+async function readOneLine(): Promise<string> {
+  const lines = createInterface({ input: process.stdin });
+  const first = await lines[Symbol.asyncIterator]().next();
+  lines.close();
+  return first.done === true ? "" : first.value;
 }
 
 /** Whoever read our words has heard enough (`gyre ring | head`): that is no failure. */
@@ -57,6 +70,9 @@ export function processIo(): CliIo {
       process.stderr.write(text);
     },
     readInput: readAll,
+    isInputTerminal: isatty(0),
+    readLine: readOneLine,
+    pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     onInterrupt: (run) => {
       process.on("SIGINT", run);
       process.on("SIGTERM", run);

@@ -2,12 +2,13 @@
  * `npm start`: a cluster of processes on this machine, for trying gyre out. Starts the nodes, waits until they are ready, says
  * how to use them, restarts the ones that die, and stops all of them cleanly. Data stays; started again, it is there.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
 import { askNode } from "../client/http-node.ts";
+import { lookAt } from "./cluster-look.ts";
 import { type Command, UsageError } from "./command.ts";
 import { type CliIo, EXIT } from "./io.ts";
+import { keep, readKept } from "./local-kept.ts";
 import {
   FIRST_HTTP_PORT,
   FIRST_PEER_PORT,
@@ -17,9 +18,9 @@ import {
   type LocalPlan,
   localNodes,
   MAX_LOCAL_NODES,
-  parseLocalCluster,
 } from "./local-layout.ts";
 import { type ShortLine, shortLine } from "./local-log.ts";
+import { localNotes } from "./local-notes.ts";
 import { NodeProcess } from "./node-process.ts";
 import { ringSummary } from "./ring-summary.ts";
 
@@ -34,22 +35,6 @@ const WARN = 40;
 interface Options extends LocalPlan {
   readonly isFresh: boolean;
   readonly isVerbose: boolean;
-}
-
-function readKept(dataDir: string): LocalCluster | undefined {
-  try {
-    return parseLocalCluster(readFileSync(join(dataDir, "cluster.json"), "utf8"));
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-function keep(dataDir: string, cluster: LocalCluster): void {
-  mkdirSync(dataDir, { recursive: true });
-  const path = join(dataDir, "cluster.json");
-  writeFileSync(`${path}.new`, `${JSON.stringify(cluster, null, 2)}\n`);
-  renameSync(`${path}.new`, path);
 }
 
 function isFree(port: number): Promise<boolean> {
@@ -75,19 +60,21 @@ async function obstacle(options: Options, nodes: readonly LocalNode[]): Promise<
   if (kept !== undefined && isAlive(kept.pid)) {
     return `a local cluster is running already in ${options.dataDir} (process ${kept.pid}); stop it first`;
   }
-  if (kept !== undefined && kept.nodeCount !== options.nodeCount && !options.isFresh) {
-    return (
-      `${options.dataDir} holds a cluster of ${kept.nodeCount} nodes, not ${options.nodeCount}: ` +
-      `start it with --nodes ${kept.nodeCount}, or begin anew with --fresh (its data is then deleted)`
-    );
-  }
   for (const port of nodes.flatMap((node) => [node.httpPort, node.peerPort])) {
     if (!(await isFree(port))) return `port ${port} on 127.0.0.1 is in use by another program`;
   }
   return undefined;
 }
 
-function greeting(nodes: readonly LocalNode[], pids: readonly (number | undefined)[], ring: string): string {
+interface Greeting {
+  readonly nodes: readonly LocalNode[];
+  readonly pids: readonly (number | undefined)[];
+  readonly ring: string;
+  /** what is not as it might be expected, a line each */
+  readonly notes: readonly string[];
+}
+
+function greeting({ nodes, pids, ring, notes }: Greeting): string {
   const [first, second = first] = nodes;
   const width = Math.max(...nodes.map((node) => node.name.length));
   const addresses = nodes.map((node, at) => {
@@ -101,6 +88,7 @@ function greeting(nodes: readonly LocalNode[], pids: readonly (number | undefine
     ...addresses,
     "",
     ring,
+    ...notes,
     "",
     "try it:",
     `  curl -X PUT ${first?.clientUrl}/v1/kv/demo/hello -d '{"greeting":"hello, ring"}'`,
@@ -174,16 +162,6 @@ async function isReady(node: LocalNode): Promise<boolean> {
   return answer.kind === "answered" && answer.status === 200;
 }
 
-async function ringOf(node: LocalNode | undefined): Promise<string> {
-  if (node === undefined) return "";
-  const answer = await askNode(fetch, node.clientUrl, {
-    method: "GET",
-    path: "/v1/cluster",
-    timeoutMs: PROBE_TIMEOUT_MS,
-  });
-  return answer.kind === "answered" && answer.status === 200 ? ringSummary(answer.bytes) : "";
-}
-
 /**
  * Calls `run` once when the parent process has ended. npm hands SIGTERM to the shell that it starts commands in, and that
  * shell dies without a word to us.
@@ -198,6 +176,33 @@ function whenParentIsGone(run: () => void): () => void {
   return () => clearInterval(timer);
 }
 
+/** What is kept of this run. Deletes the data of every earlier one first when it is to be fresh. */
+function remembered(options: Options, nodes: readonly LocalNode[]): Omit<LocalCluster, "pid"> {
+  const before = readKept(options.dataDir);
+  if (options.isFresh) {
+    const nodeCount = Math.max(nodes.length, before?.mostCount ?? 0);
+    for (const node of localNodes({ ...options, nodeCount })) rmSync(node.dataDir, { recursive: true, force: true });
+  }
+  const kept = options.isFresh ? undefined : before;
+  return {
+    nodeCount: nodes.length,
+    // Until all were ready once, nobody knows that there is a cluster: a start with another number may still make it.
+    firstCount: kept?.firstCount ?? 0,
+    mostCount: Math.max(nodes.length, kept?.mostCount ?? 0),
+    clientUrls: nodes.map((node) => node.clientUrl),
+  };
+}
+
+async function greetingOf(
+  options: Options,
+  nodes: readonly LocalNode[],
+  pids: readonly (number | undefined)[],
+): Promise<string> {
+  const [told] = await lookAt(nodes.slice(0, 1).map((node) => node.clientUrl));
+  const ring = told === undefined ? "" : ringSummary(told);
+  return greeting({ nodes, pids, ring, notes: localNotes(options, told) });
+}
+
 async function runCluster(options: Options, io: CliIo): Promise<number> {
   const nodes = localNodes(options);
   const reason = await obstacle(options, nodes);
@@ -205,11 +210,7 @@ async function runCluster(options: Options, io: CliIo): Promise<number> {
     io.err(`gyre: ${reason}\n`);
     return EXIT.failed;
   }
-  if (options.isFresh) {
-    const nodeCount = Math.max(nodes.length, readKept(options.dataDir)?.nodeCount ?? 0);
-    for (const node of localNodes({ ...options, nodeCount })) rmSync(node.dataDir, { recursive: true, force: true });
-  }
-  const kept = { nodeCount: nodes.length, clientUrls: nodes.map((node) => node.clientUrl) };
+  let kept = remembered(options, nodes);
   keep(options.dataDir, { ...kept, pid: process.pid });
   io.err(`starting ${nodes.length} nodes …\n`);
   const run = new LocalRun(io, options, nodes);
@@ -227,8 +228,10 @@ async function runCluster(options: Options, io: CliIo): Promise<number> {
   const forget = io.env["npm_lifecycle_event"] === undefined ? release : whenParentIsGone(interrupt);
   const failure = await run.start(() => interruptions > 0);
   if (failure === undefined) {
+    kept = { ...kept, firstCount: options.firstCount };
+    keep(options.dataDir, { ...kept, pid: process.pid });
     const pids = run.processes.map((one) => one.pid);
-    io.out(greeting(nodes, pids, await ringOf(nodes[0])));
+    io.out(await greetingOf(options, nodes, pids));
     await interrupted;
   } else if (interruptions === 0) io.err(`gyre: ${failure}\n`);
   io.err("stopping … (once more to kill)\n");
@@ -271,7 +274,8 @@ export const LOCAL_COMMAND: Command = {
     const env: Record<string, string> = level === undefined ? {} : { GYRE_LOG_LEVEL: level };
     const firstHttpPort = line.number("http-port", FIRST_HTTP_PORT, 1);
     const firstPeerPort = line.number("peer-port", FIRST_PEER_PORT, 1);
-    const plan = { nodeCount, dataDir, env, firstHttpPort, firstPeerPort };
+    const firstCount = kept === undefined || kept.firstCount === 0 ? nodeCount : kept.firstCount;
+    const plan = { nodeCount, firstCount, dataDir, env, firstHttpPort, firstPeerPort };
     const isClash = Math.abs(firstHttpPort - firstPeerPort) < nodeCount;
     if (isClash) throw new UsageError("--http-port and --peer-port: the ports of the nodes would overlap");
     return runCluster({ ...plan, isFresh: line.isSet("fresh"), isVerbose: line.isSet("verbose") }, io);

@@ -17,9 +17,16 @@ export const FIRST_PEER_PORT: number = 4501;
 const LOOPBACK = "127.0.0.1";
 const REPLICAS = 3;
 
+/** N of a local cluster that so many nodes made; it never changes. */
+export function localReplicas(firstCount: number): number {
+  return Math.min(REPLICAS, firstCount);
+}
+
 /** What the local cluster is asked to be. */
 export interface LocalPlan {
   readonly nodeCount: number;
+  /** how many nodes made the cluster at its first start; those beyond join by themselves */
+  readonly firstCount: number;
   readonly dataDir: string;
   readonly firstHttpPort: number;
   readonly firstPeerPort: number;
@@ -39,16 +46,24 @@ export interface LocalNode {
 
 /** What is kept about a local cluster between its runs. */
 export interface LocalCluster {
+  /** how many nodes ran last */
   readonly nodeCount: number;
+  /** how many made the cluster at its first start; 0: it was never ready yet */
+  readonly firstCount: number;
+  /** how many have ever run: that many may have data */
+  readonly mostCount: number;
   readonly clientUrls: readonly string[];
   /** of the process that runs it, 0 when it was stopped */
   readonly pid: number;
 }
 
-/** The nodes of a plan. Each has a `host` label of its own, so that the replicas of a key lie on three of them. */
+/**
+ * The nodes of a plan. Each has a `host` label of its own, so that the replicas of a key lie on three of them. The first nodes
+ * are the only seeds: newcomers that know just each other could otherwise make a cluster of their own.
+ */
 export function localNodes(plan: LocalPlan): readonly LocalNode[] {
   const numbers = Array.from({ length: plan.nodeCount }, (_, index) => index);
-  const seeds = numbers.map((number) => `${LOOPBACK}:${plan.firstPeerPort + number}`).join(",");
+  const seeds = Array.from({ length: plan.firstCount }, (_, number) => `${LOOPBACK}:${plan.firstPeerPort + number}`);
   return numbers.map((number) => {
     const name = `n${number + 1}`;
     const httpPort = plan.firstHttpPort + number;
@@ -65,9 +80,10 @@ export function localNodes(plan: LocalPlan): readonly LocalNode[] {
         GYRE_DATA_DIR: dataDir,
         GYRE_HTTP: `${LOOPBACK}:${httpPort}`,
         GYRE_PEER: `${LOOPBACK}:${peerPort}`,
-        GYRE_SEEDS: seeds,
-        GYRE_BOOTSTRAP_EXPECT: String(plan.nodeCount),
-        GYRE_N: String(Math.min(REPLICAS, plan.nodeCount)),
+        GYRE_SEEDS: seeds.join(","),
+        GYRE_BOOTSTRAP_EXPECT: String(plan.firstCount),
+        GYRE_JOIN: "auto",
+        GYRE_N: String(localReplicas(plan.firstCount)),
         GYRE_HOST: `local-${number + 1}`,
         ...plan.env,
       },
@@ -82,7 +98,9 @@ export function parseLocalCluster(text: string): LocalCluster | undefined {
     const urls = kept?.clientUrls;
     const isWhole = Number.isInteger(kept?.nodeCount) && Array.isArray(urls) && urls.length > 0;
     if (!isWhole || !urls.every((url) => typeof url === "string")) return undefined;
-    return { nodeCount: Number(kept?.nodeCount), clientUrls: urls, pid: kept?.pid ?? 0 };
+    const nodeCount = Number(kept?.nodeCount);
+    const { firstCount = nodeCount, mostCount = nodeCount, pid = 0 } = kept ?? {};
+    return { nodeCount, firstCount, mostCount, clientUrls: urls, pid };
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

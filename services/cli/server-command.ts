@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { type Config, type ConfigResult, readConfig } from "../base/config.ts";
 import { configHelp } from "../base/config-table.ts";
 import type { FileText } from "../base/setting-sources.ts";
+import { columns } from "./columns.ts";
 import { type CliIo, EXIT } from "./io.ts";
-import { columns } from "./ring-summary.ts";
 
 /** Start a node with this, or end with that. */
 export type ServerCommand =

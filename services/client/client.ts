@@ -77,6 +77,11 @@ export type WriteResult =
     }
   | ClientFailure;
 
+/** What a POST was answered. */
+export type PostResult =
+  | { readonly kind: "answered"; readonly node: string; readonly answer: Readonly<Record<string, unknown>> }
+  | ClientFailure;
+
 const BACKOFF_MIN_MS = 25;
 const BACKOFF_MAX_MS = 1_000;
 const DEFAULT_TIMEOUT_MS = 5_000;
@@ -184,6 +189,15 @@ export class GyreClient {
   /** Any GET that is answered with JSON; the status decides whether it was. */
   async ask(path: string): Promise<NodeAnswer> {
     return (await this.#ask({ method: "GET", path }, true)).answer;
+  }
+
+  /** Sends a document to any path that takes one; repeated, as a write is, only when it certainly had no effect. */
+  async post(path: string, document: unknown): Promise<PostResult> {
+    const headers = { "content-type": "application/json" };
+    const body = Buffer.from(JSON.stringify(document));
+    const { answer, attemptCount } = await this.#ask({ method: "POST", path, headers, body }, false);
+    if (answer.kind !== "answered" || answer.status !== 200) return failureOf(answer, attemptCount);
+    return { kind: "answered", node: answer.node, answer: parseObject(answer.bytes) };
   }
 
   async #siblings(bucket: string, key: string, options: RequestOptions): Promise<ReadResult> {

@@ -13,6 +13,10 @@ export interface CliRun {
 export interface CliGiven {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** what somebody at the terminal says to a question */
+  readonly answer?: string;
+  /** called instead of waiting */
+  readonly onPause?: () => void | Promise<void>;
   /** called with the function that interrupts the command */
   readonly onStart?: (interrupt: () => void) => void;
 }
@@ -33,6 +37,9 @@ export function caughtIo(given: CliGiven = {}): { readonly io: CliIo; readonly o
       err.push(text);
     },
     readInput: async () => Buffer.from(given.input ?? ""),
+    isInputTerminal: given.answer !== undefined,
+    readLine: async () => given.answer ?? "",
+    pause: async () => given.onPause?.(),
     onInterrupt: (run) => {
       given.onStart?.(run);
       return () => undefined;

@@ -14,11 +14,25 @@ describe("gyre", () => {
   test("without a command says what there is, and fails", async () => {
     const { code, err } = await gyre([]);
     expect(code).toBe(2);
-    for (const name of ["server", "get", "put", "delete", "status", "ring", "load", "local"])
+    for (const name of [
+      "server",
+      "get",
+      "put",
+      "delete",
+      "status",
+      "ring",
+      "join",
+      "leave",
+      "replace",
+      "remove",
+      "abort",
+      "load",
+      "local",
+    ])
       expect(err).toContain(`  ${name} `);
   });
 
-  test.each(["get", "put", "delete", "status", "ring", "load", "local"])(
+  test.each(["get", "put", "delete", "status", "ring", "join", "leave", "replace", "remove", "abort", "load", "local"])(
     "%s --help says how it is used",
     async (name) => {
       const { code, out } = await gyre([name, "--help"]);

@@ -3,17 +3,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { type ClusterSummary, parseCluster } from "../../../services/cli/cluster-summary.ts";
+import { bytesText, columns } from "../../../services/cli/columns.ts";
 import { type Line, lineAt, linesOf } from "../../../services/cli/load/lines.ts";
 import { keyOf } from "../../../services/cli/load/record-key.ts";
 import { durationText, tickText } from "../../../services/cli/load/ticker.ts";
 import { type Ticket, Watermark } from "../../../services/cli/load/watermark.ts";
 import { localNodes, parseLocalCluster } from "../../../services/cli/local-layout.ts";
 import { shortLine } from "../../../services/cli/local-log.ts";
-import { columns, ringSummary } from "../../../services/cli/ring-summary.ts";
+import { localNotes } from "../../../services/cli/local-notes.ts";
+import { ringSummary } from "../../../services/cli/ring-summary.ts";
 import { readServerCommand } from "../../../services/cli/server-command.ts";
 import { caughtIo } from "../../support/cli-run.ts";
 
-const PLAN = { nodeCount: 3, dataDir: "d", firstHttpPort: 4401, firstPeerPort: 4501, env: {} };
+const PLAN = { nodeCount: 3, firstCount: 3, dataDir: "d", firstHttpPort: 4401, firstPeerPort: 4501, env: {} };
 
 describe("the layout of a local cluster", () => {
   test("gives each node ports, a directory and a host of its own, and all the same seeds", () => {
@@ -25,24 +28,81 @@ describe("the layout of a local cluster", () => {
     );
   });
 
-  test.each([1, 2, 3, 5, 20])("of %d nodes is a configuration that every node takes", (nodeCount) => {
-    for (const node of localNodes({ ...PLAN, nodeCount })) {
+  test.each([
+    [1, 1],
+    [2, 2],
+    [3, 3],
+    [5, 5],
+    [20, 20],
+    [5, 3],
+    [3, 1],
+    [2, 3],
+  ])("of %d nodes, %d at first, is a configuration that every node takes", (nodeCount, firstCount) => {
+    for (const node of localNodes({ ...PLAN, nodeCount, firstCount })) {
       const { io, err } = caughtIo({ env: node.env });
       const command = readServerCommand([], io);
       expect(err).toEqual([]);
       expect(command).toMatchObject({
         kind: "start",
-        config: { n: Math.min(3, nodeCount), bootstrapExpect: nodeCount },
+        config: { n: Math.min(3, firstCount), bootstrapExpect: firstCount, join: "auto" },
       });
     }
   });
 
+  test("of more nodes than made it has only the first ones as seeds, and the newcomers join by themselves", () => {
+    const nodes = localNodes({ ...PLAN, nodeCount: 5 });
+    expect(new Set(nodes.map(({ env }) => env["GYRE_SEEDS"]))).toEqual(
+      new Set(["127.0.0.1:4501,127.0.0.1:4502,127.0.0.1:4503"]),
+    );
+    expect(new Set(nodes.map(({ env }) => env["GYRE_JOIN"]))).toEqual(new Set(["auto"]));
+  });
+
   test("is found again in its file, and nothing else is taken for one", () => {
-    const kept = { nodeCount: 3, clientUrls: ["http://127.0.0.1:4401"], pid: 7 };
+    const kept = { nodeCount: 3, firstCount: 2, mostCount: 5, clientUrls: ["http://127.0.0.1:4401"], pid: 7 };
     expect(parseLocalCluster(JSON.stringify(kept))).toEqual(kept);
+    const older = { nodeCount: 3, clientUrls: kept.clientUrls, pid: 7 };
+    expect(parseLocalCluster(JSON.stringify(older))).toEqual({ ...older, firstCount: 3, mostCount: 3 });
     for (const other of ["", "null", "[]", '{"nodeCount":3}', '{"nodeCount":"3","clientUrls":["x"]}', "{"]) {
       expect(parseLocalCluster(other)).toBeUndefined();
     }
+  });
+});
+
+describe("what is told of a local cluster of another size than before", () => {
+  const told = (members: Readonly<Record<string, string>>, replicas = 3): ClusterSummary | undefined => {
+    const list = Object.entries(members).map(([node, status]) => ({ node, status }));
+    return parseCluster(Buffer.from(JSON.stringify({ partitions: 64, replicas, members: list })));
+  };
+
+  test("is nothing when it has the nodes that it had, or says nothing", () => {
+    expect(localNotes(PLAN, told({ n1: "normal", n2: "normal", n3: "normal" }))).toEqual([]);
+    expect(localNotes(PLAN, undefined)).toEqual([]);
+  });
+
+  test("are the nodes that joined, and where their data can be watched", () => {
+    const members = { n1: "normal", n2: "normal", n3: "normal", n4: "joining", n5: "joining" };
+    expect(localNotes({ ...PLAN, nodeCount: 5 }, told(members))).toEqual([
+      "n4, n5 joined just now: gyre status --watch shows the data move",
+    ]);
+  });
+
+  test("are the members that were not started, and the command that takes one out", () => {
+    const members = { n1: "normal", n2: "normal", n3: "normal", n4: "normal", n5: "normal" };
+    const lines = localNotes(PLAN, told(members));
+    expect(lines.join("\n")).toContain("n4, n5 of the ring are not running");
+    expect(lines.join("\n")).toContain("start with --nodes 5, then gyre leave n4");
+    const left = { ...members, n4: "left", n5: "removed" };
+    expect(localNotes(PLAN, told(left))).toEqual([]);
+    expect(localNotes({ ...PLAN, nodeCount: 4 }, told(left))).toEqual([
+      "n4 left the ring earlier: running, but without data",
+    ]);
+  });
+
+  test("is that N stays what it was when the cluster was made", () => {
+    const members = { n1: "normal", n2: "joining", n3: "normal" };
+    expect(localNotes({ ...PLAN, firstCount: 1 }, told(members, 1)).at(-1)).toBe(
+      "keys have 1 replicas, as when the cluster was made: --fresh makes one with 3",
+    );
   });
 });
 
@@ -93,10 +153,25 @@ describe("words for people", () => {
   test("a ring is a few lines; what is none is nothing", () => {
     const member = { node: "n1", zone: "z", host: "h", liveness: "alive", address: "a", slotsHeld: 64 };
     const bytes = Buffer.from(JSON.stringify({ ringHash: "ff", partitions: 64, replicas: 1, members: [member] }));
-    expect(ringSummary(bytes)).toBe(
+    const parsed = parseCluster(bytes);
+    expect(parsed && ringSummary(parsed)).toBe(
       "ring ff: 64 partitions, 1 replicas of each\n  n1  alive  zone z  host h  64 slots  100.0 %",
     );
-    expect(ringSummary(Buffer.from("null"))).toBe("");
+    expect(parseCluster(Buffer.from("null"))).toBeUndefined();
+    expect(parseCluster(Buffer.from("{"))).toBeUndefined();
+  });
+
+  test("sizes have a unit that fits", () => {
+    expect([0, 999, 1_000, 1_550, 12_345, 3e6, 4.56e10, 7e15].map(bytesText)).toEqual([
+      "0 B",
+      "999 B",
+      "1.0 kB",
+      "1.6 kB",
+      "12 kB",
+      "3.0 MB",
+      "46 GB",
+      "7000 TB",
+    ]);
   });
 
   test("progress tells the rate and the time that is left", () => {

@@ -1,0 +1,154 @@
+/**
+ * Follows a committed change until the ring is where it should be: looks again and again, tells how far it is. Must never
+ * take "nobody told me yet" for "done": what counts as done is said by the records, not by the lack of moves.
+ */
+import { lookAt } from "./cluster-look.ts";
+import { type ClusterSummary, type MemberLine, mergedSummary, stalledLines } from "./cluster-summary.ts";
+import { bytesText } from "./columns.ts";
+import { type CliIo, EXIT } from "./io.ts";
+import { durationText } from "./load/ticker.ts";
+import { type Change, changeText } from "./plan-table.ts";
+
+/** Where a change is: `undone` somebody took it back. */
+export type ChangeState = "going" | "done" | "undone";
+
+const POLL_MS = 500;
+/** Without a terminal a line is told every so many looks. */
+const LOOKS_PER_LINE = 10;
+/** So many looks in a row that no node answered: half a minute and more. */
+const MAX_BLIND_LOOKS = 60;
+const BELONGING: readonly string[] = ["joining", "normal", "leaving"];
+
+/** Follows one or more changes. */
+export class ChangeWatch {
+  readonly #changes: readonly Change[];
+  readonly #copies: number;
+  /** changes of which the first step has been seen */
+  readonly #begun = new Set<Change>();
+  #mostLeft = 0;
+
+  /** `copies`: how many the plan moves */
+  constructor(changes: readonly Change[], copies: number) {
+    this.#changes = changes;
+    this.#copies = copies;
+  }
+
+  /** Whose own view of the ring is of the least use. */
+  get subjects(): readonly string[] {
+    return this.#changes.filter(({ kind }) => kind !== "join").map(({ node }) => node);
+  }
+
+  /** Where all changes together are, by what is seen now. */
+  stateOf(seen: ClusterSummary): ChangeState {
+    const states = this.#changes.map((change) => this.#stateOfOne(change, seen));
+    if (states.includes("undone")) return "undone";
+    return states.every((state) => state === "done") ? "done" : "going";
+  }
+
+  /** How far it is, in one line. */
+  lineOf(seen: ClusterSummary): string {
+    this.#mostLeft = Math.max(this.#mostLeft, seen.copiesLeft, this.#copies);
+    const { copiesLeft, bytesPerSecond, etaSeconds } = seen;
+    const pace = bytesPerSecond > 0 ? `, ${bytesText(bytesPerSecond)}/s` : "";
+    const eta = etaSeconds === undefined || copiesLeft === 0 ? "" : `, about ${durationText(etaSeconds)} left`;
+    const stalled = stalledLines(seen.active).map((line) => `; ${line}`);
+    return `${this.#mostLeft - copiesLeft} of ${this.#mostLeft} copies moved${pace}${eta}${stalled.join("")}`;
+  }
+
+  #stateOfOne(change: Change, seen: ClusterSummary): ChangeState {
+    const member = memberOf(seen, change.node);
+    const isMember = member !== undefined && BELONGING.includes(member.status);
+    switch (change.kind) {
+      case "join":
+        return this.#arrival(change, member);
+      case "leave":
+        return isMember ? this.#departure(change, member) : "done";
+      case "remove":
+        return !isMember && seen.vacantCount === 0 && seen.copiesLeft === 0 ? "done" : "going";
+      case "replace": {
+        const arrival = this.#arrival(change, memberOf(seen, change.with ?? ""));
+        return arrival === "done" && isMember ? "going" : arrival;
+      }
+    }
+  }
+
+  #departure(change: Change, { status }: MemberLine): ChangeState {
+    if (status === "leaving") this.#begun.add(change);
+    return this.#begun.has(change) && status !== "leaving" ? "undone" : "going";
+  }
+
+  #arrival(change: Change, member: MemberLine | undefined): ChangeState {
+    if (member === undefined) return "going";
+    if (member.status === "joining" || member.status === "normal") this.#begun.add(change);
+    else return this.#begun.has(change) ? "undone" : "going";
+    return member.status === "normal" && member.incoming === 0 ? "done" : "going";
+  }
+}
+
+/** Tells how far the changes are until they are done; resolves with the exit code. Ctrl-C ends the telling only. */
+export async function watchChanges(
+  io: CliIo,
+  nodes: readonly string[],
+  changes: { readonly list: readonly Change[]; readonly copies: number },
+): Promise<number> {
+  const watch = new ChangeWatch(changes.list, changes.copies);
+  let isInterrupted = false;
+  const release = io.onInterrupt(() => {
+    isInterrupted = true;
+  });
+  try {
+    return await follow(io, watch, { nodes, changes: changes.list, isInterrupted: () => isInterrupted });
+  } finally {
+    release();
+  }
+}
+
+interface Following {
+  readonly nodes: readonly string[];
+  readonly changes: readonly Change[];
+  readonly isInterrupted: () => boolean;
+}
+
+async function follow(io: CliIo, watch: ChangeWatch, following: Following): Promise<number> {
+  const tell = progressLine(io);
+  let blindLooks = 0;
+  while (!following.isInterrupted()) {
+    const told = await lookAt(following.nodes);
+    // A node that is no member knows nothing of the ring: to it, everybody has left.
+    const seen = mergedSummary(
+      told.filter(({ isMember }) => isMember),
+      watch.subjects,
+    );
+    blindLooks = seen === undefined ? blindLooks + 1 : 0;
+    if (blindLooks >= MAX_BLIND_LOOKS) {
+      tell("no node answers any more: gyre status tells how far it is", true);
+      return EXIT.failed;
+    }
+    const state = seen === undefined ? "going" : watch.stateOf(seen);
+    if (state !== "going") {
+      const words = following.changes.map(changeText).join(", ");
+      tell(state === "done" ? `done: ${words}` : `taken back by somebody: ${words}`, true);
+      return state === "done" ? EXIT.ok : EXIT.failed;
+    }
+    tell(seen === undefined ? "no node answers" : watch.lineOf(seen), false);
+    await io.pause(POLL_MS);
+  }
+  tell("not waiting any longer: the moves go on, gyre status --watch shows them", true);
+  return EXIT.interrupted;
+}
+
+/** On a terminal one line that is overwritten; elsewhere a line now and then. */
+function progressLine(io: CliIo): (text: string, isLast: boolean) => void {
+  let width = 0;
+  let looks = 0;
+  return (text, isLast) => {
+    if (io.isErrorTerminal) io.err(`\r${text.padEnd(width)}${isLast ? "\n" : ""}`);
+    else if (isLast || looks % LOOKS_PER_LINE === 0) io.err(`${text}\n`);
+    width = text.length;
+    looks += 1;
+  };
+}
+
+function memberOf(seen: ClusterSummary, node: string): MemberLine | undefined {
+  return seen.members.find((member) => member.node === node);
+}

@@ -1,0 +1,411 @@
+/** `gyre join`, `leave`, `replace`, `remove`, `abort`, `status`, `ring` against the real API over a membership that is told what to say. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ClusterMember, ClusterStatus } from "../../../services/api/cluster-door.ts";
+import { type ClusterSummary, mergedSummary, parseCluster } from "../../../services/cli/cluster-summary.ts";
+import { ChangeWatch } from "../../../services/cli/membership-watch.ts";
+import type { Change } from "../../../services/cli/plan-table.ts";
+import { type ApiNode, apiNode, clusterMember, clusterStatus, membershipPlan, node } from "../../support/api-node.ts";
+import { type CliGiven, type CliRun, gyre } from "../../support/cli-run.ts";
+
+let here: ApiNode;
+let url: string;
+beforeEach(async () => {
+  here = apiNode();
+  url = `http://${await here.api.listen("127.0.0.1:0")}`;
+});
+afterEach(() => here.api.close());
+
+const run = (argv: readonly string[], given: CliGiven = {}): Promise<CliRun> => gyre([...argv, "--nodes", url], given);
+
+/** The members n1, n2, n3 and what else there is. */
+function membersWith(...more: readonly ClusterMember[]): readonly ClusterMember[] {
+  return [...["n1", "n2", "n3"].map((name) => clusterMember(name)), ...more];
+}
+
+/** Shows one status after the other, one step with each pause; the last one stays. */
+function steps(...facts: readonly Partial<ClusterStatus>[]): { readonly onPause: () => void } {
+  let at = 0;
+  const show = (): void => {
+    here.door.facts = clusterStatus(facts[Math.min(at, facts.length - 1)] ?? {});
+    at += 1;
+  };
+  show();
+  return { onPause: show };
+}
+
+const moving = (copiesLeft: number): ClusterStatus["moves"] => ({
+  partitionsLeft: copiesLeft,
+  copiesLeft,
+  bytesPerSecond: 2_500_000,
+  etaSeconds: copiesLeft,
+  active: [],
+});
+
+describe("gyre join", () => {
+  test("shows the plan, commits exactly it, and waits until the node has its slots", async () => {
+    const arriving = { status: "joining", slotsHeld: 0, incoming: 48 } as const;
+    const given = steps(
+      { members: membersWith(clusterMember("n4", { status: "waiting" })) },
+      { members: membersWith(clusterMember("n4", arriving)), moves: moving(48) },
+      { members: membersWith(clusterMember("n4", { status: "normal", incoming: 8 })), moves: moving(8) },
+      { members: membersWith(clusterMember("n4")) },
+    );
+    const { code, out, err } = await run(["join", "n4", "--yes"], given);
+    expect(code, err).toBe(0);
+    const changes = [{ kind: "join", node: "n4" }];
+    expect(here.door.asked).toEqual([{ plan: changes }, { plan: changes }, { commit: "00112233445566aa" }]);
+    expect(out).toBe(
+      [
+        "plan 00112233445566aa: join n4",
+        "  node  slots  then  in  out  bytes in  bytes out",
+        "  n1    64     64    0   0    0 B       0 B",
+        "  n2    64     64    0   0    0 B       0 B",
+        "  n3    64     64    0   0    0 B       0 B",
+        "moves    48 copies (the least possible: 48), 4.8 kB",
+        "balance  the fullest node has 1.00 of its fair share, then 1.00",
+        "zones    z1 192 → 192",
+        "",
+      ].join("\n"),
+    );
+    expect(err).toContain(`committed through ${url}\n`);
+    expect(err.endsWith("done: join n4\n")).toBe(true);
+  });
+
+  test("asks when somebody is there, and does nothing without a yes", async () => {
+    for (const answer of ["", "n", "maybe"]) {
+      const { code, err } = await run(["join", "n4"], { answer });
+      expect([code, err]).toEqual([1, "commit this plan? [y/N] nothing was changed\n"]);
+    }
+    expect(here.door.asked.some((one) => typeof one === "object" && one !== null && "commit" in one)).toBe(false);
+    const given = steps({ members: membersWith(clusterMember("n4")) });
+    expect((await run(["join", "n4"], { answer: "Y", ...given })).code).toBe(0);
+    expect(here.door.asked).toContainEqual({ commit: "00112233445566aa" });
+  });
+
+  test("needs --yes when nobody can be asked, and --dry-run never changes anything", async () => {
+    const { code, err } = await run(["join", "n4"]);
+    expect([code, err]).toEqual([2, expect.stringContaining("give --yes to commit the plan, or --dry-run")]);
+    expect((await run(["join", "n4", "--dry-run"])).code).toBe(0);
+    expect((await run(["join", "n4", "--dry-run", "--yes"])).code).toBe(0);
+    const dry = await run(["join", "n4", "--dry-run", "--json"]);
+    expect(JSON.parse(dry.out)).toMatchObject({ planHash: "00112233445566aa", allowed: true });
+    expect(here.door.asked.every((one) => JSON.stringify(one).startsWith('{"plan"'))).toBe(true);
+  });
+
+  test("fails with every reason when the plan is refused, and commits nothing", async () => {
+    here.door.answers.plan = (changes) => ({
+      kind: "planned",
+      plan: membershipPlan(changes, { refusals: ["n4 is not reachable", "n4 has data of another cluster"] }),
+    });
+    const { code, out, err } = await run(["join", "n4", "--yes"]);
+    expect(code).toBe(1);
+    expect(out).toContain("refused  n4 is not reachable\nrefused  n4 has data of another cluster\n");
+    expect(err).toBe("gyre: join n4: refused; nothing was changed\n");
+    const json = await run(["join", "n4", "--yes", "--json"]);
+    expect([json.code, JSON.parse(json.out)["refusals"]]).toEqual([1, expect.arrayContaining(["n4 is not reachable"])]);
+    expect(here.door.asked).toHaveLength(2);
+  });
+
+  test("fails when the membership changes between plan and commit", async () => {
+    here.door.answers.commit = { kind: "plan_changed", detail: "n5 has joined since: plan again" };
+    const { code, err } = await run(["join", "n4", "--yes"]);
+    expect([code, err]).toEqual([1, "gyre: plan_changed: n5 has joined since: plan again\nnothing was changed\n"]);
+  });
+
+  test("tells every refusal of the commit, and when some of it may have been done", async () => {
+    here.door.answers.commit = { kind: "refused", refusals: ["a", "b"] };
+    expect((await run(["join", "n4", "--yes"])).err).toBe(
+      "gyre: change_refused: a\ngyre: change_refused: b\nnothing was changed\n",
+    );
+    here.door.answers.commit = { kind: "failed", detail: "n4 fell silent", outcome: "unknown", isRetryable: false };
+    const lost = await run(["join", "n4", "--yes", "--json"]);
+    expect(lost.err).toContain("some of it may have been done: gyre status\n");
+    expect(JSON.parse(lost.out)).toMatchObject({ code: "not_ready", outcome: "unknown" });
+  });
+
+  test("does not wait with --no-wait", async () => {
+    here.door.facts = clusterStatus({ members: membersWith(clusterMember("n4", { status: "joining", incoming: 48 })) });
+    const { code, err } = await run(["join", "n4", "--yes", "--no-wait"]);
+    expect([code, err]).toEqual([0, `committed through ${url}\n`]);
+  });
+
+  test("fails when somebody takes the join back", async () => {
+    const given = steps(
+      { members: membersWith(clusterMember("n4", { status: "joining", incoming: 48 })), moves: moving(48) },
+      { members: membersWith(clusterMember("n4", { status: "leaving" })) },
+    );
+    const { code, err } = await run(["join", "n4", "--yes"], given);
+    expect([code, err.includes("taken back by somebody: join n4")]).toEqual([1, true]);
+  });
+
+  test("stops telling at Ctrl-C, and says that the moves go on", async () => {
+    here.door.facts = clusterStatus({ members: membersWith(clusterMember("n4", { status: "joining", incoming: 48 })) });
+    let interrupt = (): void => undefined;
+    const given: CliGiven = {
+      onStart: (it) => {
+        interrupt = it;
+      },
+      onPause: () => interrupt(),
+    };
+    const { code, err } = await run(["join", "n4", "--yes"], given);
+    expect([code, err.includes("the moves go on, gyre status --watch shows them")]).toEqual([130, true]);
+  });
+
+  test("tells how far it is, how fast, and what stands still", async () => {
+    const active = [
+      {
+        partition: 1,
+        slot: 0,
+        from: node("n1"),
+        to: node("n4"),
+        phase: "copying",
+        bytes: 1,
+        keys: 1,
+        stalled: "n1 does not answer",
+      } as const,
+    ];
+    const given = steps(
+      {
+        members: membersWith(clusterMember("n4", { status: "joining", incoming: 30 })),
+        moves: { ...moving(30), active },
+      },
+      { members: membersWith(clusterMember("n4")) },
+    );
+    const { err } = await run(["join", "n4", "--yes"], given);
+    expect(err).toContain(
+      "18 of 48 copies moved, 2.5 MB/s, about 30 s left; 1 move stands still: n1 does not answer\n",
+    );
+  });
+
+  test("gives up when no node answers any more", async () => {
+    const { code, err } = await run(["join", "n4", "--yes"], {
+      onPause: async () => {
+        await here.api.close();
+      },
+    });
+    expect([code, err.includes("no node answers any more")]).toEqual([1, true]);
+  });
+});
+
+describe("gyre leave, replace, remove and abort", () => {
+  test("ask for what they are called", async () => {
+    for (const argv of [
+      ["leave", "n2"],
+      ["replace", "n2", "--with", "n4", "--force"],
+      ["replace", "n2", "--with", "n4"],
+      ["remove", "n2", "--force"],
+      ["remove", "n2"],
+    ]) {
+      await run([...argv, "--dry-run"]);
+    }
+    expect(here.door.asked).toEqual([
+      { plan: [{ kind: "leave", node: "n2" }] },
+      { plan: [{ kind: "replace", node: "n2", with: "n4", force: true }] },
+      { plan: [{ kind: "replace", node: "n2", with: "n4", force: false }] },
+      { plan: [{ kind: "remove", node: "n2", force: true }] },
+      { plan: [{ kind: "remove", node: "n2", force: false }] },
+    ]);
+  });
+
+  test.each([
+    { argv: ["replace", "n2"], says: "--with NEW is needed" },
+    { argv: ["leave"], says: "usage: gyre leave NODE" },
+    { argv: ["remove", "n2", "n3"], says: "usage: gyre remove NODE" },
+    { argv: ["leave", "n2", "--force"], says: "--force: there is no such flag" },
+  ])("$argv is not understood: $says", async ({ argv, says }) => {
+    const { code, err } = await run(argv);
+    expect([code, err.includes(says)]).toEqual([2, true]);
+    expect(here.door.asked).toEqual([]);
+  });
+
+  test("abort takes back one or all", async () => {
+    expect(await run(["abort", "n4"])).toMatchObject({ code: 0, err: "n4 is leaving now\n" });
+    here.door.answers.abort = { kind: "aborted", nodes: [] };
+    expect(await run(["abort"])).toMatchObject({ code: 0, err: "there was nothing to take back\n" });
+    here.door.answers.abort = { kind: "refused", refusals: ["n4 holds slots that nobody else has"] };
+    expect((await run(["abort", "n4"])).code).toBe(1);
+    expect(here.door.asked).toEqual([{ abort: "n4" }, { abort: undefined }, { abort: "n4" }]);
+  });
+});
+
+describe("a change", () => {
+  interface Seen {
+    readonly members: Readonly<Record<string, string>>;
+    readonly incoming?: number;
+    readonly copiesLeft?: number;
+    readonly vacant?: number;
+  }
+  const seen = ({ members, incoming = 0, copiesLeft = 0, vacant = 0 }: Seen): ClusterSummary => {
+    const list = Object.entries(members).map(([name, status]) => ({ node: name, status, incoming }));
+    const told = { members: list, moves: { copiesLeft }, vacantSlots: { count: vacant } };
+    const parsed = parseCluster(Buffer.from(JSON.stringify(told)));
+    if (parsed === undefined) throw new Error("no cluster");
+    return parsed;
+  };
+  const join: Change = { kind: "join", node: "n4" };
+  const leave: Change = { kind: "leave", node: "n4" };
+  const remove: Change = { kind: "remove", node: "n4" };
+  const replace: Change = { kind: "replace", node: "n3", with: "n4" };
+
+  test.each<{ change: Change; path: readonly (readonly [Seen, string])[]; name: string }>([
+    {
+      name: "join is done when the node is normal and misses nothing, not before it is known",
+      change: join,
+      path: [
+        [{ members: {} }, "going"],
+        [{ members: { n4: "waiting" } }, "going"],
+        [{ members: { n4: "left" } }, "going"],
+        [{ members: { n4: "joining" }, incoming: 3 }, "going"],
+        [{ members: { n4: "normal" }, incoming: 1 }, "going"],
+        [{ members: { n4: "normal" } }, "done"],
+      ],
+    },
+    {
+      name: "leave is done when the node has left, not while its leave is unknown",
+      change: leave,
+      path: [
+        [{ members: { n4: "normal" } }, "going"],
+        [{ members: { n4: "leaving" } }, "going"],
+        [{ members: { n4: "left" } }, "done"],
+      ],
+    },
+    {
+      name: "leave is undone when the node stays after all",
+      change: leave,
+      path: [
+        [{ members: { n4: "leaving" } }, "going"],
+        [{ members: { n4: "normal" } }, "undone"],
+      ],
+    },
+    {
+      name: "remove is done when its slots are held by others",
+      change: remove,
+      path: [
+        [{ members: { n4: "normal" } }, "going"],
+        [{ members: { n4: "removed" }, vacant: 2, copiesLeft: 2 }, "going"],
+        [{ members: { n4: "removed" }, copiesLeft: 1 }, "going"],
+        [{ members: { n4: "removed" } }, "done"],
+      ],
+    },
+    {
+      name: "replace is done when the new one has everything and the old one is out",
+      change: replace,
+      path: [
+        [{ members: { n3: "normal", n4: "waiting" } }, "going"],
+        [{ members: { n3: "removed", n4: "joining" }, incoming: 5 }, "going"],
+        [{ members: { n3: "normal", n4: "normal" } }, "going"],
+        [{ members: { n3: "removed", n4: "normal" } }, "done"],
+      ],
+    },
+  ])("$name", ({ change, path }) => {
+    const watch = new ChangeWatch([change], 10);
+    for (const [state, expected] of path) expect(watch.stateOf(seen(state)), JSON.stringify(state)).toBe(expected);
+  });
+
+  test("of several is done with the last of them", () => {
+    const watch = new ChangeWatch([join, { kind: "join", node: "n5" }], 10);
+    expect(watch.stateOf(seen({ members: { n4: "normal", n5: "joining" } }))).toBe("going");
+    expect(watch.stateOf(seen({ members: { n4: "normal", n5: "normal" } }))).toBe("done");
+  });
+});
+
+describe("what several nodes say", () => {
+  const told = (name: string, change: object): ClusterSummary => {
+    const doc = { node: name, members: [{ node: name, status: "normal" }], waitingFor: null, ...change };
+    const parsed = parseCluster(Buffer.from(JSON.stringify(doc)));
+    if (parsed === undefined) throw new Error("no cluster");
+    return parsed;
+  };
+
+  test("is counted by a member that is not about to go, and moves are everybody's", () => {
+    const move = { partition: 1, slot: 0, from: "n1", to: "n4", stalled: null };
+    const empty = told("n5", { waitingFor: "the members", moves: { copiesLeft: 0 } });
+    const leaver = told("n1", { moves: { copiesLeft: 9, bytesPerSecond: 1, active: [move] } });
+    const gone = told("n2", { members: [{ node: "n2", status: "left" }], moves: { copiesLeft: 8 } });
+    const member = told("n3", {
+      moves: { copiesLeft: 7, bytesPerSecond: 2, active: [{ ...move, stalled: "why" }] },
+    });
+    const all = mergedSummary([empty, leaver, gone, member], ["n1"]);
+    expect(all).toMatchObject({ node: "n3", copiesLeft: 7, bytesPerSecond: 3, active: [{ stalled: "why" }] });
+    expect(mergedSummary([empty, leaver], ["n1"])?.node).toBe("n1");
+    expect(mergedSummary([empty])?.node).toBe("n5");
+    expect(mergedSummary([])).toBeUndefined();
+  });
+});
+
+describe("gyre status", () => {
+  test("is one verdict, the nodes, the members and the moves", async () => {
+    expect(await run(["status"])).toEqual({
+      code: 0,
+      err: "",
+      out: [
+        "healthy",
+        "",
+        `  ${url}  ready`,
+        "",
+        "ring 00000000000000ff: 64 partitions, 3 replicas of each",
+        "  n1  alive  zone z1  host h1  64 slots  33.3 %",
+        "  n2  alive  zone z1  host h1  64 slots  33.3 %",
+        "  n3  alive  zone z1  host h1  64 slots  33.3 %",
+        "",
+      ].join("\n"),
+    });
+    here.door.facts = clusterStatus({
+      members: membersWith(
+        clusterMember("n4", { status: "joining", slotsHeld: 16, incoming: 32 }),
+        clusterMember("n5", { status: "waiting", slotsHeld: 0, recordsHash: "0000000000000000" }),
+        clusterMember("n6", { liveness: "dead", sinceMs: 12_000, recordsHash: "0000000000000001" }),
+        clusterMember("n7", { recordsHash: "0000000000000001", outgoing: 4 }),
+      ),
+      moves: moving(32),
+    });
+    const { code, out } = await run(["status"]);
+    expect(code).toBe(1);
+    expect(out).toContain("degraded\n  - node n6 is down, for 12 s\n");
+    expect(out).toContain("  n4  alive  joining  zone z1  host h1  16 slots  8.3 %   32 to come\n");
+    expect(out).toContain("  n7  alive           zone z1  host h1  64 slots  33.3 %  4 to go\n");
+    expect(out).toContain("32 copies of 32 partitions are to be moved, 2.5 MB/s, about 32 s\n");
+    expect(out).toContain("not told of the last change yet: n7\n");
+    expect(out).toContain("n5 is no member yet: gyre join n5\n");
+  });
+
+  test("--json is the node's whole document under one verdict", async () => {
+    const { code, out } = await run(["status", "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      verdict: "healthy",
+      nodes: [{ node: url, isReady: true }],
+      cluster: { recordsHash: "00000000000000cc", moves: { copiesLeft: 0 } },
+    });
+  });
+
+  test("--watch tells each change once, until Ctrl-C, and ends as the last verdict says", async () => {
+    let pauses = 0;
+    let interrupt = (): void => undefined;
+    const { code, out } = await run(["status", "--watch"], {
+      onStart: (it) => {
+        interrupt = it;
+      },
+      onPause: () => {
+        pauses += 1;
+        if (pauses === 2) here.door.facts = clusterStatus({ concerns: ["the roof leaks"] });
+        if (pauses === 4) interrupt();
+      },
+    });
+    expect(code).toBe(1);
+    expect(out.match(/^(healthy|degraded)$/gm)).toEqual(["healthy", "degraded"]);
+  });
+});
+
+describe("gyre ring", () => {
+  test("shows who holds what, without columns that say nothing", async () => {
+    const { out } = await run(["ring"]);
+    expect(out.split("\n").slice(0, 3)).toEqual([
+      "ring 00000000000000ff",
+      "partition  owners    fallbacks",
+      "0          n1 n2 n3",
+    ]);
+    expect(out.trimEnd().split("\n")).toHaveLength(66);
+    expect((await run(["ring", "b", "a/b"])).out).toContain("7          n1 n2 n3\n");
+  });
+});
