@@ -1,0 +1,244 @@
+/**
+ * The model check of the hand-over: random lives of a small cluster around the real cores.
+ *
+ * `node test/model/handover-model.ts --runs 10000` prints runs, transfers, mints, writes, reads and violations, and makes
+ * the exit code 1 when there is one. Properties: a strict-quorum read sees every write acknowledged before it began; a slot
+ * is held by one living member at most at every instant, and never vanishes but with a removed one; when the trouble ends,
+ * every slot comes to whom it belongs and no old copy is left.
+ */
+import { parseArgs } from "node:util";
+import { type Counts, type Life, N, OP_STEPS, rowOf, type Seams, World } from "./handover-world.ts";
+
+const STEPS = 1_500;
+const CALM_STEPS = 6_000;
+const MOST_NODES = 7;
+
+/** What came of one run. */
+export interface RunReport {
+  readonly seed: number;
+  readonly violations: readonly string[];
+  readonly counts: Counts;
+  /** slots that had not come to their place when time was up; undefined when none may be expected to */
+  readonly unsettled: string | undefined;
+  readonly steps: number;
+}
+
+const TIMES = { sealMs: 40, idleMs: 150, retryMinMs: 10, retryMaxMs: 80 };
+
+/** One life of a cluster, by its seed. */
+export function runHandover(seed: number, seams: Seams = {}): RunReport {
+  const isDiscounting = seed % 2 === 0;
+  const world = new World({
+    seed,
+    partitions: seed % 5 === 0 ? 3 : 1,
+    seams,
+    times: { ...TIMES, mintQuietMs: isDiscounting ? 0 : OP_STEPS + 20 },
+    sourceCount: 2,
+    isDiscounting,
+    lossRate: 0.05,
+  });
+  while (world.now < STEPS && world.violations.length === 0) {
+    world.tick();
+    turn(world);
+  }
+  world.isCalm = true;
+  // Who was removed and has not heard of it is switched off by its operator.
+  for (const index of world.removedByAnyone) if (world.life(index).isUp) world.crash(world.life(index));
+  let steps = 0;
+  while (steps < CALM_STEPS && world.violations.length === 0 && (steps % 50 !== 0 || disorder(world) !== undefined)) {
+    world.tick();
+    calmTurn(world);
+    steps += 1;
+  }
+  return { seed, violations: world.violations, counts: world.counts, unsettled: disorder(world), steps };
+}
+
+function turn(world: World): void {
+  const chance = world.float();
+  if (chance < 0.2) world.operate("write");
+  else if (chance < 0.4) world.operate("read");
+  else if (chance < 0.55) gossip(world);
+  else if (chance < 0.85) reviewOne(world);
+  else if (chance < 0.89) changeMembership(world);
+  else if (chance < 0.915) crashOrRestart(world);
+  else if (chance < 0.92) remove(world);
+}
+
+function calmTurn(world: World): void {
+  const chance = world.float();
+  if (chance < 0.05) world.operate("write");
+  else if (chance < 0.1) world.operate("read");
+  else if (chance < 0.4) gossip(world);
+  else if (chance < 0.8) reviewOne(world);
+  else if (chance < 0.85) crashOrRestart(world);
+  else if (chance < 0.9) settleMembership(world);
+}
+
+function anyLife(world: World): Life {
+  return world.life(world.below(world.lives.length));
+}
+
+const isRunning = (life: Life): boolean => life.isUp && life.status !== "none";
+const isMember = (life: Life): boolean => life.status !== "none" && life.status !== "left";
+
+function gossip(world: World): void {
+  const one = anyLife(world);
+  const other = anyLife(world);
+  if (one !== other && isRunning(one) && isRunning(other)) world.exchange(one, other);
+}
+
+function reviewOne(world: World): void {
+  const life = anyLife(world);
+  if (isRunning(life)) world.review(life);
+}
+
+/** Joins, leaves, and changes of mind, as each node's own operator would. */
+function changeMembership(world: World): void {
+  const life = anyLife(world);
+  if (life.status === "none") join(world, life, life.index);
+  else settleOne(world, life);
+  if (!isRunning(life) || life.removed.has(life.index)) return;
+  const active = world.lives.filter((one) => !world.removedByAnyone.has(one.index) && isActive(one));
+  if (isActive(life) && active.length > N && world.float() < 0.5) {
+    if (life.status === "joining") world.counts.aborts += 1;
+    else world.counts.leaves += 1;
+    setStatus(world, life, "leaving");
+  } else if (life.status === "leaving" && world.float() < 0.3) {
+    world.counts.aborts += 1;
+    setStatus(world, life, "normal");
+  }
+}
+
+const isActive = (life: Life): boolean => life.status === "joining" || life.status === "normal";
+
+function join(world: World, life: Life, position: number): void {
+  const present = world.lives.filter((one) => isMember(one) && !world.removedByAnyone.has(one.index));
+  const seed = present[world.below(present.length)];
+  if (seed === undefined || !seed.isUp || present.length >= MOST_NODES) return;
+  world.counts.joins += 1;
+  life.isUp = true;
+  life.position = position;
+  world.learn(life, seed.rows, seed.removed);
+  setStatus(world, life, "joining");
+}
+
+function setStatus(world: World, life: Life, status: Life["status"]): void {
+  life.status = status;
+  world.commit(life, [], () => undefined);
+}
+
+/** What a node's own state lets it say: all is here, or nothing is left. */
+function settleOne(world: World, life: Life): void {
+  if (!isRunning(life) || life.removed.has(life.index)) return;
+  const partitions = [...life.ledger.slots.keys()];
+  const isWhole = partitions.every((p) => !world.target(life, p).includes(life.index) || life.ledger.slots[p] !== -1);
+  if (life.status === "joining" && isWhole && life.durable.status === "joining") setStatus(world, life, "normal");
+  if (life.status === "leaving" && isAtRest(world, life)) setStatus(world, life, "left");
+}
+
+function isAtRest(world: World, life: Life): boolean {
+  const { slots, staged, minting, released } = life.ledger;
+  if (slots.some((slot) => slot !== -1) || staged.size > 0 || minting.size > 0 || life.commits.length > 0) return false;
+  return [...released.values()].every((one) => one.isSettled || life.removed.has(Number(one.to)));
+}
+
+function settleMembership(world: World): void {
+  settleOne(world, anyLife(world));
+}
+
+function crashOrRestart(world: World): void {
+  const life = anyLife(world);
+  if (life.status === "none") return;
+  if (!life.isUp && !(world.isCalm && world.removedByAnyone.has(life.index))) world.restart(life);
+  else if (life.isUp && !world.isCalm) world.crash(life);
+  // One away at a time, mostly.
+  const away = world.lives.filter((one) => one.status !== "none" && !one.isUp && !world.removedByAnyone.has(one.index));
+  if (away.length > 1) for (const one of away) if (world.float() < 0.5) world.restart(one);
+}
+
+/** An operator gives up a member: mostly one that is down, sometimes one that runs on and has not heard of it. */
+function remove(world: World): void {
+  if (world.counts.removals >= 3 || world.hasLoss()) return;
+  const operator = anyLife(world);
+  const victim = anyLife(world);
+  if (!isRunning(operator) || operator.removed.has(operator.index) || victim === operator || !isMember(victim)) return;
+  if (world.removedByAnyone.has(victim.index) || operator.rows[victim.index] === undefined) return;
+  if (victim.isUp && world.float() < 0.7) world.crash(victim);
+  const spare = world.lives.find((life) => life.status === "none");
+  const active = world.lives.filter((one) => isActive(one) && !world.removedByAnyone.has(one.index) && one !== victim);
+  const isReplaced = spare !== undefined && (active.length < N || world.float() < 0.5);
+  if (active.length < N && !isReplaced) return;
+  world.counts.removals += 1;
+  operator.removed.add(victim.index);
+  world.removedByAnyone.add(victim.index);
+  world.noteLosses();
+  if (isReplaced && spare !== undefined) {
+    spare.isUp = true;
+    spare.position = operator.rows[victim.index]?.position ?? victim.index;
+    world.learn(spare, operator.rows, operator.removed);
+    world.counts.joins += 1;
+    setStatus(world, spare, "joining");
+  }
+}
+
+/** What is not yet as it should be when nothing changes any more; undefined when all is. */
+function disorder(world: World): string | undefined {
+  const present = world.lives.filter((life) => isMember(life) && !world.removedByAnyone.has(life.index));
+  const judge = present[0];
+  if (judge === undefined) return "nobody is left";
+  const rows = world.lives.map((life) => (life.status === "none" ? undefined : rowOf(life)));
+  const truth: Life = { ...judge, rows, removed: world.removedByAnyone };
+  for (const partition of judge.ledger.slots.keys()) {
+    const target = world.target(truth, partition);
+    const holders = world.lives.filter(
+      (life) => life.durable.ledger.slots[partition] !== -1 && !world.removedByAnyone.has(life.index),
+    );
+    const isPlaced = holders.length === N && holders.every((life) => target.includes(life.index));
+    if (!isPlaced) return `partition ${partition}: held by ${holders.map((life) => life.index)}, not ${target}`;
+    for (const life of present) {
+      const released = life.durable.ledger.released.get(partition);
+      const isKept = life.durable.ledger.retained.has(partition);
+      if (isKept && released !== undefined && !world.removedByAnyone.has(Number(released.to))) {
+        return `partition ${partition}: node ${life.index} keeps its old copy`;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Many runs, added up. */
+export interface ModelSummary {
+  readonly runs: number;
+  readonly counts: Counts;
+  readonly violations: readonly { readonly seed: number; readonly what: string }[];
+  readonly unsettled: readonly { readonly seed: number; readonly what: string }[];
+}
+
+/** Runs seeds `from` … `from + runs − 1`. */
+export function checkHandover(from: number, runs: number, seams: Seams = {}): ModelSummary {
+  const counts: Counts = runHandover(from, seams).counts;
+  for (const name of Object.keys(counts) as (keyof Counts)[]) counts[name] = 0;
+  const violations: { seed: number; what: string }[] = [];
+  const unsettled: { seed: number; what: string }[] = [];
+  for (let seed = from; seed < from + runs; seed += 1) {
+    const report = runHandover(seed, seams);
+    for (const name of Object.keys(counts) as (keyof Counts)[]) counts[name] += report.counts[name];
+    const [what] = report.violations;
+    if (what !== undefined) violations.push({ seed, what });
+    else if (report.unsettled !== undefined) unsettled.push({ seed, what: report.unsettled });
+  }
+  return { runs, counts, violations, unsettled };
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: { runs: { type: "string", default: "300" }, from: { type: "string", default: "1" } },
+  });
+  const startedMs = performance.now();
+  const summary = checkHandover(Number(values.from), Number(values.runs));
+  const seconds = ((performance.now() - startedMs) / 1_000).toFixed(0);
+  console.log(`${summary.runs} runs in ${seconds} s: ${JSON.stringify(summary.counts)}`);
+  console.log(`${summary.violations.length} runs with a violation, ${summary.unsettled.length} that did not settle`);
+  for (const { seed, what } of [...summary.violations, ...summary.unsettled].slice(0, 20)) console.log(seed, what);
+  process.exitCode = summary.violations.length + summary.unsettled.length === 0 ? 0 : 1;
+}
