@@ -45,7 +45,7 @@ export interface Config {
   readonly durability: "fsync" | "os";
   /** undefined: all listeners are on loopback and none was given */
   readonly secret: string | undefined;
-  /** taken beside `secret` while secrets are changed; never used to speak */
+  /** taken beside `secret` while nodes change from one to the other; never used to speak */
   readonly previousSecret: string | undefined;
   readonly isInsecure: boolean;
   readonly logLevel: LogLevel;

@@ -210,7 +210,7 @@ export const KNOBS: Knobs = {
   secretPrevious: {
     name: "secret-previous",
     defaultText: "–",
-    meaning: "the cluster secret before this one, taken as well while nodes change to the new one",
+    meaning: "another cluster secret that is taken as well, while nodes change from one to the other",
     parse: parseText,
     isSecret: true,
   },

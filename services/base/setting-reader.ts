@@ -84,9 +84,9 @@ export function takeSecrets(reader: SettingReader, readText: Surroundings["readT
   const isGiven = reader.has(KNOBS.secret) || reader.has(KNOBS.secretFile);
   const previousSecret = takeSecret(reader, previous, readText);
   if (previousSecret !== undefined && !isGiven) {
-    reader.problems.push("GYRE_SECRET_PREVIOUS: is of use only beside GYRE_SECRET or GYRE_SECRET_FILE, the new secret");
+    reader.problems.push("GYRE_SECRET_PREVIOUS: is of use only beside GYRE_SECRET or GYRE_SECRET_FILE");
   } else if (previousSecret !== undefined && previousSecret === secret) {
-    reader.problems.push("GYRE_SECRET_PREVIOUS: is the same as GYRE_SECRET: give the one before it, or none");
+    reader.problems.push("GYRE_SECRET_PREVIOUS: is the same as GYRE_SECRET: give the other one, or none");
   }
   return { secret, previousSecret };
 }

@@ -218,6 +218,15 @@ describe("gyre leave, replace, remove and abort", () => {
     expect(here.door.asked).toEqual([]);
   });
 
+  test("leave is not done because a node that is no member knows no members", async () => {
+    const stranger = { waitingFor: "the members", members: [clusterMember("n9", { status: "waiting" })] };
+    const given = steps(stranger, { members: membersWith() }, stranger, { members: [clusterMember("n1")] });
+    const { code, err } = await run(["leave", "n2", "--yes"], given);
+    expect(code).toBe(0);
+    expect(err).toContain("no node answers\n");
+    expect(err.endsWith("done: leave n2\n")).toBe(true);
+  });
+
   test("abort takes back one or all", async () => {
     expect(await run(["abort", "n4"])).toMatchObject({ code: 0, err: "n4 is leaving now\n" });
     here.door.answers.abort = { kind: "aborted", nodes: [] };
