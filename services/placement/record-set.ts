@@ -7,9 +7,16 @@ import { xxh64 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
 import { MAX_MEMBERS, MAX_REPLICAS } from "../base/limits.ts";
 import type { MemberKey, MemberRecord, Removal } from "./member-record.ts";
+import { recordSizeBytes, recordText, sumOf } from "./record-text.ts";
 
 /** Records of all lives that may be known at once: members, and those who were. */
 export const MAX_RECORDS: number = 4 * MAX_MEMBERS;
+/** All records in a document of at most 1 MiB: newcomers are refused well before, so that those known can still change. */
+const MAX_BYTES = 1_000 * 1_024;
+const MAX_BYTES_BEFORE_NEWCOMER = 700 * 1_024;
+const REMOVAL_BYTES = 64;
+/** As many as a node may be told to weigh. */
+const MAX_WEIGHT = 64;
 /** A version this far above the known one is no count of writes. */
 const MAX_VERSION_JUMP = 2 ** 32;
 
@@ -19,12 +26,33 @@ export type RecordMerge =
   | { readonly kind: "known" }
   | { readonly kind: "refused"; readonly reason: string };
 
-/** Who knows what, in as few words as possible: key and version, or a removal. */
+/** Who knows what of one member, in as few words as possible. */
 export interface RecordDigest {
   readonly key: MemberKey;
   /** 0: no record is known */
   readonly version: number;
-  readonly isRemoved: boolean;
+  /** 16 hex digits over the record and its removal: whoever knows the same has the same */
+  readonly sum: string;
+}
+
+/** Two living members under one node id: an operator's mistake, or a disk that was lost and is not yet removed. */
+export interface NameConflict {
+  readonly nodeId: NodeId;
+  /** the one that counts */
+  readonly kept: MemberKey;
+  /** counts for nothing, whatever slots it claims */
+  readonly ignored: MemberKey;
+}
+
+/** What is worked out from the contents when it is asked for. */
+interface Derived {
+  readonly records: readonly MemberRecord[];
+  readonly removals: readonly Removal[];
+  readonly members: readonly MemberRecord[];
+  readonly byName: ReadonlyMap<NodeId, MemberRecord>;
+  readonly conflicts: readonly NameConflict[];
+  readonly digests: readonly RecordDigest[];
+  readonly hash: bigint;
 }
 
 const TAKEN: RecordMerge = { kind: "taken" };
@@ -33,14 +61,17 @@ const KNOWN: RecordMerge = { kind: "known" };
 /** The set. Grows by merging alone. */
 export class RecordSet {
   readonly partitionCount: number;
+  readonly #replicaCount: number;
   readonly #records = new Map<MemberKey, MemberRecord>();
   readonly #removals = new Map<MemberKey, Removal>();
-  #hash: bigint | undefined;
+  #derived: Partial<Derived> = {};
+  #sizeBytes = 0;
   #changeCount = 0;
 
-  /** An empty set for a cluster of this Q. */
-  constructor(partitionCount: number) {
+  /** An empty set for a cluster of this Q and N. */
+  constructor(partitionCount: number, replicaCount: number = MAX_REPLICAS) {
     this.partitionCount = partitionCount;
+    this.#replicaCount = replicaCount;
   }
 
   /** Counts changes: equal counts of one set, equal contents. */
@@ -48,20 +79,22 @@ export class RecordSet {
     return this.#changeCount;
   }
 
-  /** xxh64 over sorted keys, versions and removals, unsigned. */
+  /** xxh64 over the digests, unsigned: equal on two nodes iff they know the same. */
   get hash(): bigint {
-    this.#hash ??= xxh64(Buffer.from(JSON.stringify(this.#canonical()), "utf8"));
-    return this.#hash;
+    return this.#once("hash", () => {
+      const parts = this.digests().map(({ key, version, sum }) => [key, version, sum]);
+      return xxh64(Buffer.from(JSON.stringify(parts), "utf8"));
+    });
   }
 
   /** All records, removed members' too, sorted by key. */
   records(): readonly MemberRecord[] {
-    return [...this.#records.values()].sort((a, b) => compare(a.key, b.key));
+    return this.#once("records", () => [...this.#records.values()].sort((a, b) => compare(a.key, b.key)));
   }
 
   /** All removals, sorted by key. */
   removals(): readonly Removal[] {
-    return [...this.#removals.values()].sort((a, b) => compare(a.key, b.key));
+    return this.#once("removals", () => [...this.#removals.values()].sort((a, b) => compare(a.key, b.key)));
   }
 
   recordOf(key: MemberKey): MemberRecord | undefined {
@@ -81,33 +114,35 @@ export class RecordSet {
    * other is meant, else the higher version, else the higher key.
    */
   members(): readonly MemberRecord[] {
-    const byNode = new Map<NodeId, MemberRecord>();
-    for (const record of this.records()) {
-      if (record.status === "left" || this.#removals.has(record.key)) continue;
-      const other = byNode.get(record.nodeId);
-      if (other === undefined || isMeant(record, other)) byNode.set(record.nodeId, record);
-    }
-    return [...byNode.values()].sort((a, b) => compare(a.key, b.key));
+    return this.#once("members", () => [...this.#byName().values()].sort((a, b) => compare(a.key, b.key)));
   }
 
   /** The member of that name that belongs. */
   memberNamed(node: NodeId): MemberRecord | undefined {
-    return this.members().find((record) => record.nodeId === node);
+    return this.#byName().get(node);
+  }
+
+  /** Living members that do not count because another one has their name. */
+  conflicts(): readonly NameConflict[] {
+    return this.#once("conflicts", () =>
+      this.records().flatMap((record) => {
+        const kept = this.#isLiving(record) ? this.#byName().get(record.nodeId) : undefined;
+        if (kept === undefined || kept === record) return [];
+        return [{ nodeId: record.nodeId, kept: kept.key, ignored: record.key }];
+      }),
+    );
   }
 
   /** Takes a record if it is newer than the one known. */
   mergeRecord(record: MemberRecord): RecordMerge {
-    const flaw = flawOf(record, this.partitionCount);
-    if (flaw !== undefined) return { kind: "refused", reason: flaw };
     const known = this.#records.get(record.key);
-    if (known === undefined) {
-      if (this.#records.size >= MAX_RECORDS) return { kind: "refused", reason: "too many members" };
-    } else {
-      if (record.version < known.version) return KNOWN;
-      if (record.version === known.version && compareRecords(record, known) <= 0) return KNOWN;
-      if (record.version - known.version > MAX_VERSION_JUMP) return { kind: "refused", reason: "version jumps" };
-      if (record.nodeId !== known.nodeId) return { kind: "refused", reason: "a key belongs to one node id for ever" };
-    }
+    if (known === record) return KNOWN;
+    const flaw = flawOf(record, this.partitionCount, this.#replicaCount);
+    if (flaw !== undefined) return { kind: "refused", reason: flaw };
+    if (known !== undefined && !isNewer(record, known)) return KNOWN;
+    const objection = this.#objectionTo(record, known);
+    if (objection !== undefined) return { kind: "refused", reason: objection };
+    this.#sizeBytes += recordSizeBytes(record) - (known === undefined ? 0 : recordSizeBytes(known));
     this.#records.set(record.key, record);
     this.#changed();
     return TAKEN;
@@ -120,6 +155,7 @@ export class RecordSet {
     if (known === undefined && this.#removals.size >= MAX_RECORDS) {
       return { kind: "refused", reason: "too many removals" };
     }
+    if (known === undefined) this.#sizeBytes += REMOVAL_BYTES;
     this.#removals.set(removal.key, removal);
     this.#changed();
     return TAKEN;
@@ -127,43 +163,78 @@ export class RecordSet {
 
   /** What is known, for comparing: one entry a key, sorted. */
   digests(): readonly RecordDigest[] {
-    const keys = new Set([...this.#records.keys(), ...this.#removals.keys()]);
-    return [...keys].sort(compare).map((key) => ({
-      key,
-      version: this.#records.get(key)?.version ?? 0,
-      isRemoved: this.#removals.has(key),
-    }));
+    return this.#once("digests", () => {
+      const keys = new Set([...this.#records.keys(), ...this.#removals.keys()]);
+      return [...keys].sort(compare).map((key) => {
+        const record = this.#records.get(key);
+        return { key, version: record?.version ?? 0, sum: sumOf(record, this.#removals.get(key)) };
+      });
+    });
   }
 
-  /** What a holder of these digests lacks. */
+  /** What a holder of these digests lacks, and what it may have otherwise: merging decides. */
   newerThan(digests: readonly RecordDigest[]): {
     readonly records: readonly MemberRecord[];
     readonly removals: readonly Removal[];
   } {
     const theirs = new Map(digests.map((digest) => [digest.key, digest]));
     return {
-      records: this.records().filter((record) => record.version > (theirs.get(record.key)?.version ?? 0)),
-      removals: this.removals().filter((removal) => theirs.get(removal.key)?.isRemoved !== true),
+      records: this.records().filter((record) => {
+        const their = theirs.get(record.key);
+        if (their === undefined || record.version !== their.version) return record.version > (their?.version ?? 0);
+        return sumOf(record, this.#removals.get(record.key)) !== their.sum;
+      }),
+      removals: this.removals().filter(
+        (removal) => theirs.get(removal.key)?.sum !== sumOf(this.#records.get(removal.key), removal),
+      ),
     };
   }
 
   /** A set of its own with the same contents. */
   copy(): RecordSet {
-    const other = new RecordSet(this.partitionCount);
+    const other = new RecordSet(this.partitionCount, this.#replicaCount);
+    other.#sizeBytes = this.#sizeBytes;
     for (const record of this.#records.values()) other.#records.set(record.key, record);
     for (const removal of this.#removals.values()) other.#removals.set(removal.key, removal);
     return other;
   }
 
-  #changed(): void {
-    this.#hash = undefined;
-    this.#changeCount += 1;
+  #objectionTo(record: MemberRecord, known: MemberRecord | undefined): string | undefined {
+    if (record.version - (known?.version ?? 0) > MAX_VERSION_JUMP) return "version jumps";
+    if (known === undefined && this.#records.size >= MAX_RECORDS) return "too many members";
+    if (known !== undefined && record.nodeId !== known.nodeId) return "a key belongs to one node id for ever";
+    const sizeBytes = this.#sizeBytes + recordSizeBytes(record) - (known === undefined ? 0 : recordSizeBytes(known));
+    return sizeBytes > (known === undefined ? MAX_BYTES_BEFORE_NEWCOMER : MAX_BYTES) ? "too many bytes" : undefined;
   }
 
-  #canonical(): unknown {
-    const records = this.records().map((record) => [record.key, record.version]);
-    const removals = this.removals().map(({ key, by, replacedBy }) => [key, by, replacedBy ?? null]);
-    return [records, removals];
+  #isLiving(record: MemberRecord): boolean {
+    return record.status !== "left" && !this.#removals.has(record.key);
+  }
+
+  #byName(): ReadonlyMap<NodeId, MemberRecord> {
+    return this.#once("byName", () => {
+      const byName = new Map<NodeId, MemberRecord>();
+      for (const record of this.records()) {
+        const other = byName.get(record.nodeId);
+        if (this.#isLiving(record) && (other === undefined || isMeant(record, other)))
+          byName.set(record.nodeId, record);
+      }
+      return byName;
+    });
+  }
+
+  /** Works a thing out once for each state of the set. */
+  #once<Name extends keyof Derived>(name: Name, derive: () => Derived[Name]): Derived[Name] {
+    const known = this.#derived[name];
+    if (known !== undefined) return known;
+    const derived = derive();
+    this.#derived[name] = derived;
+    return derived;
+  }
+
+  #changed(): void {
+    this.#derived = {};
+    this.#changeCount += 1;
   }
 }
 
@@ -175,22 +246,20 @@ function isMeant(one: MemberRecord, other: MemberRecord): boolean {
   return one.key > other.key;
 }
 
-function flawOf(record: MemberRecord, partitionCount: number): string | undefined {
+function flawOf(record: MemberRecord, partitionCount: number, replicaCount: number): string | undefined {
   if (!Number.isSafeInteger(record.version) || record.version < 1) return "no version";
   if (record.slots.length !== partitionCount)
     return `slots of ${record.slots.length} partitions, not ${partitionCount}`;
-  if (record.slots.some((slot) => slot < -1 || slot >= MAX_REPLICAS)) return "a slot that cannot be";
+  if (record.slots.some((slot) => slot < -1 || slot >= replicaCount)) return "a slot that cannot be";
   if (record.status === "left" && record.slots.some((slot) => slot >= 0)) return "left, and holds slots";
-  return record.weight > 0 && Number.isFinite(record.weight) ? undefined : "no weight";
+  if (record.replaces === record.key) return "replaces itself";
+  return record.weight > 0 && record.weight <= MAX_WEIGHT ? undefined : "no weight";
 }
 
-/** Some order of records of one key and version: such a pair is a fault, and everyone must keep the same of them. */
-function compareRecords(left: MemberRecord, right: MemberRecord): number {
-  return compare(textOf(left), textOf(right));
-}
-
-function textOf(record: MemberRecord): string {
-  return JSON.stringify({ ...record, slots: Array.from(record.slots) });
+/** Two of one version are a fault; then everyone must keep the same of them. */
+function isNewer(record: MemberRecord, known: MemberRecord): boolean {
+  if (record.version !== known.version) return record.version > known.version;
+  return recordText(record) > recordText(known);
 }
 
 function compareRemovals(left: Removal, right: Removal): number {
