@@ -76,6 +76,16 @@ export class RumorMill {
     }
   }
 
+  /** Takes an alive member as known. */
+  assume(told: TableEntry, nowMs: number): void {
+    const { nodeId } = told.facts;
+    if (nodeId === this.#state.nodeId || this.#state.table.get(nodeId) !== undefined) return;
+    const entry = new MemberEntry(told.facts, told, nowMs - told.ageMs);
+    this.#state.table.add(entry);
+    this.#parts.order.add(entry);
+    entry.isAnnounced = true;
+  }
+
   /** An authenticated datagram of a member is word of the life in its header. */
   onHeader(entry: MemberEntry, sender: Sender, nowMs: number): void {
     // A later generation may live elsewhere: only its own ALIVE tells where.

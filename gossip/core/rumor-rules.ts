@@ -5,7 +5,7 @@
  * (alive in that generation it must have been). Merely raising the number would refuse that generation's ALIVE for ever.
  */
 import { compareLives } from "./life.ts";
-import type { Life, MemberState, Rumor } from "./messages.ts";
+import type { Life, MemberState, Message, Rumor } from "./messages.ts";
 
 /** What to do with a rumor about another member. */
 export type Decision =
@@ -30,6 +30,12 @@ export type Decision =
 export interface Belief {
   readonly state: MemberState;
   readonly life: Life;
+}
+
+/** Whether a message speaks of who is alive. */
+export function isRumor(message: Message): message is Rumor {
+  const { kind } = message;
+  return kind === "alive" || kind === "suspect" || kind === "dead" || kind === "left";
 }
 
 /** The cell of the table for a rumor of this kind and life; `local` is undefined for a member not known. */

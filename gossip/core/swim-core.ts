@@ -14,6 +14,7 @@ import { faultOf } from "./parameters.ts";
 import { ProbeOrder } from "./probe-order.ts";
 import { Prober } from "./prober.ts";
 import { RumorMill } from "./rumor-mill.ts";
+import { isRumor } from "./rumor-rules.ts";
 import { SelfKeeper } from "./self-keeper.ts";
 import type { Output, Publication, Swim, SwimCounters, SwimOptions, TableEntry } from "./swim-api.ts";
 import { SwimState } from "./swim-state.ts";
@@ -54,6 +55,11 @@ export class SwimCore implements Swim {
     return this.#state.membersHash;
   }
 
+  /** Members that may be alive, this one included. */
+  get liveCount(): number {
+    return this.#state.liveCount;
+  }
+
   get health(): number {
     return this.#state.health.score;
   }
@@ -68,6 +74,11 @@ export class SwimCore implements Swim {
     this.#prober.start(nowMs);
     this.#gossiper.start(nowMs);
     this.#exchange.start(nowMs);
+  }
+
+  /** Takes members as known from elsewhere, before the start: no news, no events. */
+  assume(table: readonly TableEntry[], nowMs: number): void {
+    for (const told of table) this.#mill.assume(told, nowMs);
   }
 
   drain(): readonly Output[] {
@@ -284,9 +295,4 @@ export class SwimCore implements Swim {
     }
     this.#mill.onExpired(entry, nowMs);
   }
-}
-
-function isRumor(message: Message): message is Rumor {
-  const { kind } = message;
-  return kind === "alive" || kind === "suspect" || kind === "dead" || kind === "left";
 }
