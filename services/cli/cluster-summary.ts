@@ -90,6 +90,20 @@ export function mergedSummary(
   return { ...base, bytesPerSecond, active: [...active.values()] };
 }
 
+/** Statuses of those who have a place in the ring. */
+const BELONGING: readonly string[] = ["joining", "normal", "leaving"];
+
+/** Whether the member has a place in the ring. */
+export function isBelonging({ status }: MemberLine): boolean {
+  return BELONGING.includes(status);
+}
+
+/** The member of that name: the life that belongs to the ring, if one does; earlier lives of a lost disk are listed too. */
+export function memberNamed(seen: ClusterSummary, node: string): MemberLine | undefined {
+  const lives = seen.members.filter((member) => member.node === node);
+  return lives.find(isBelonging) ?? lives.at(-1);
+}
+
 /** Why moves stand still, each reason once, with how many wait for it. */
 export function stalledLines(moves: readonly MoveLine[]): readonly string[] {
   const counts = new Map<string, number>();
@@ -99,9 +113,9 @@ export function stalledLines(moves: readonly MoveLine[]): readonly string[] {
   );
 }
 
-function belongs({ node, isMember, members }: ClusterSummary): boolean {
-  const own = members.find((member) => member.node === node);
-  return isMember && own !== undefined && own.status !== "left" && own.status !== "removed";
+function belongs(told: ClusterSummary): boolean {
+  const own = memberNamed(told, told.node);
+  return told.isMember && own !== undefined && isBelonging(own);
 }
 
 type Fields = Readonly<Record<string, unknown>>;

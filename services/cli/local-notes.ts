@@ -1,16 +1,15 @@
 /** What the one who starts a local cluster of another size than before should know, in words. Pure. */
-import type { ClusterSummary } from "./cluster-summary.ts";
+import { type ClusterSummary, isBelonging, memberNamed } from "./cluster-summary.ts";
 import { type LocalPlan, localReplicas } from "./local-layout.ts";
-
-const BELONGING: readonly string[] = ["joining", "normal", "leaving", ""];
 
 /** A line for each thing that is not as it might be expected. `told`: what the cluster says of itself. */
 export function localNotes(plan: LocalPlan, told: ClusterSummary | undefined): readonly string[] {
   const started = namesUpTo(plan.nodeCount);
   const members = told?.members ?? [];
   const joining = members.filter(({ node, status }) => status === "joining" && started.includes(node));
-  const down = members.filter(({ node, status }) => BELONGING.includes(status) && !started.includes(node));
-  const out = members.filter(({ node, status }) => ["left", "removed"].includes(status) && started.includes(node));
+  const down = members.filter((member) => isBelonging(member) && !started.includes(member.node));
+  const places = started.flatMap((node) => (told === undefined ? [] : (memberNamed(told, node) ?? [])));
+  const out = places.filter(({ status }) => status === "left" || status === "removed");
   const wanted = localReplicas(plan.nodeCount);
   const replicas = told?.replicas ?? wanted;
   return [

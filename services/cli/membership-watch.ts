@@ -3,7 +3,14 @@
  * take "nobody told me yet" for "done": what counts as done is said by the records, not by the lack of moves.
  */
 import { lookAt } from "./cluster-look.ts";
-import { type ClusterSummary, type MemberLine, mergedSummary, stalledLines } from "./cluster-summary.ts";
+import {
+  type ClusterSummary,
+  isBelonging,
+  type MemberLine,
+  memberNamed,
+  mergedSummary,
+  stalledLines,
+} from "./cluster-summary.ts";
 import { bytesText } from "./columns.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { durationText } from "./load/ticker.ts";
@@ -17,7 +24,6 @@ const POLL_MS = 500;
 const LOOKS_PER_LINE = 10;
 /** So many looks in a row that no node answered: half a minute and more. */
 const MAX_BLIND_LOOKS = 60;
-const BELONGING: readonly string[] = ["joining", "normal", "leaving"];
 
 /** Follows one or more changes. */
 export class ChangeWatch {
@@ -56,8 +62,8 @@ export class ChangeWatch {
   }
 
   #stateOfOne(change: Change, seen: ClusterSummary): ChangeState {
-    const member = memberOf(seen, change.node);
-    const isMember = member !== undefined && BELONGING.includes(member.status);
+    const member = memberNamed(seen, change.node);
+    const isMember = member !== undefined && isBelonging(member);
     switch (change.kind) {
       case "join":
         return this.#arrival(change, member);
@@ -66,7 +72,7 @@ export class ChangeWatch {
       case "remove":
         return !isMember && seen.vacantCount === 0 && seen.copiesLeft === 0 ? "done" : "going";
       case "replace": {
-        const arrival = this.#arrival(change, memberOf(seen, change.with ?? ""));
+        const arrival = this.#arrival(change, memberNamed(seen, change.with ?? ""));
         return arrival === "done" && isMember ? "going" : arrival;
       }
     }
@@ -147,8 +153,4 @@ function progressLine(io: CliIo): (text: string, isLast: boolean) => void {
     width = text.length;
     looks += 1;
   };
-}
-
-function memberOf(seen: ClusterSummary, node: string): MemberLine | undefined {
-  return seen.members.find((member) => member.node === node);
 }

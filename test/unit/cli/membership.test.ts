@@ -1,7 +1,12 @@
 /** `gyre join`, `leave`, `replace`, `remove`, `abort`, `status`, `ring` against the real API over a membership that is told what to say. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ClusterMember, ClusterStatus } from "../../../services/api/cluster-door.ts";
-import { type ClusterSummary, mergedSummary, parseCluster } from "../../../services/cli/cluster-summary.ts";
+import {
+  type ClusterSummary,
+  memberNamed,
+  mergedSummary,
+  parseCluster,
+} from "../../../services/cli/cluster-summary.ts";
 import { ChangeWatch } from "../../../services/cli/membership-watch.ts";
 import type { Change } from "../../../services/cli/plan-table.ts";
 import { type ApiNode, apiNode, clusterMember, clusterStatus, membershipPlan, node } from "../../support/api-node.ts";
@@ -309,6 +314,17 @@ describe("a change", () => {
   ])("$name", ({ change, path }) => {
     const watch = new ChangeWatch([change], 10);
     for (const [state, expected] of path) expect(watch.stateOf(seen(state)), JSON.stringify(state)).toBe(expected);
+  });
+
+  test("looks at the life of a node that belongs, not at those of its lost disks", () => {
+    const lives = [
+      { node: "n4", status: "removed", incoming: 0 },
+      { node: "n4", status: "joining", incoming: 3 },
+    ];
+    const told = parseCluster(Buffer.from(JSON.stringify({ members: lives })));
+    expect(told && new ChangeWatch([leave], 1).stateOf(told)).toBe("going");
+    expect(told && new ChangeWatch([join], 1).stateOf(told)).toBe("going");
+    expect(told && memberNamed(told, "n4")?.status).toBe("joining");
   });
 
   test("of several is done with the last of them", () => {
