@@ -226,7 +226,7 @@ export class SwimCore implements Swim {
   #onMessage(sender: Sender, message: Exclude<Message, Rumor>, nowMs: number): void {
     switch (message.kind) {
       case "ping":
-        this.#onPing(sender, message);
+        this.#onPing(sender, message, nowMs);
         return;
       case "ack":
         this.#onAck(sender, message, nowMs);
@@ -245,11 +245,11 @@ export class SwimCore implements Swim {
     }
   }
 
-  #onPing(sender: Sender, ping: Extract<Message, { kind: "ping" }>): void {
+  #onPing(sender: Sender, ping: Extract<Message, { kind: "ping" }>, nowMs: number): void {
     const { nodeId, hashes, fitness, table, ownAlive } = this.#state;
     if (ping.target !== nodeId && ping.target !== "") return;
     const entry = table.get(sender.nodeId);
-    if (entry !== undefined) entry.recordsHash = ping.hashes.records;
+    if (entry?.isLive === true) this.#exchange.compare(entry, ping.hashes, { nowMs, isGreeting: false });
     const answer: Message[] = [{ kind: "ack", seq: ping.seq, hashes, fitness }];
     // Who greets does not know who lives here.
     if (ping.target === "") answer.unshift(ownAlive);

@@ -189,7 +189,7 @@ export class SwimSim {
   }
 
   /** A new process on the same data; `generation` other than the next one is a disk that was rolled back. */
-  restart(member: SimMember, generation = member.generation + 1): void {
+  restart(member: SimMember, generation: number = member.generation + 1): void {
     this.crash(member);
     member.isUp = true;
     member.pausedUntilMs = 0;
