@@ -38,8 +38,8 @@ export interface ScanParts {
   readonly clock: Clock;
   readonly scan: KeyScan;
   readonly partitionCount: number;
-  /** true when this node holds one of the bucket's slots of the partition */
-  readonly holds: (partition: number) => boolean;
+  /** the slot of the bucket's n that this node holds of the partition, −1 for none */
+  readonly slotOf: (partition: number) => number;
 }
 
 /** The hash at which a partition begins; undefined past the last one. */
@@ -62,10 +62,13 @@ export async function scanRun(parts: ScanParts, run: ScanRun): Promise<ScanFound
   let position = run.from;
   let entryCount = 0;
   for (let partition = first; partition <= run.through; ) {
-    if (!parts.holds(partition)) return partition === first ? undefined : { keys, next: position };
+    const slot = parts.slotOf(partition);
+    if (slot < 0) return partition === first ? undefined : { keys, next: position };
     // One partition after the other, one step after the other: the page must come in hash order.
     // oxlint-disable-next-line no-await-in-loop
     const page = await parts.scan.scan(partition, position, LIST_SCAN_STEP);
+    // The slot may have gone while the disk was read, and keys with it: such a page would leave out what stands.
+    if (parts.slotOf(partition) !== slot) return partition === first ? undefined : { keys, next: position };
     const stop = take(page.entries, { start, bucketLength, keys, limit: run.limit });
     if (stop !== undefined) return { keys, next: stop };
     const next = page.nextHash ?? startOf(partition + 1, parts.partitionCount);

@@ -3,7 +3,7 @@
  * request asks for, and starts the one operation that answers it. Must never count votes itself (the cores do), nor
  * wait for peers (the fan-out does). Source: Dynamo §4.5; DESIGN §7.
  */
-import { DEADLINE_TICK_MS, MAX_VALUE_BYTES } from "../base/limits.ts";
+import { DEADLINE_TICK_MS, MAX_MOVED_HOPS, MAX_VALUE_BYTES } from "../base/limits.ts";
 import { type TopicHandler, TopicRefusal } from "../peers/peer-handler.ts";
 import type { WriteIntent } from "../replica/contract.ts";
 import type {
@@ -21,15 +21,19 @@ import { badQuorum, notReady, refused } from "./failures.ts";
 import { plainAnswer } from "./forward-answer.ts";
 import { ForwardOperation } from "./forward-operation.ts";
 import { COORDINATE_TOPIC, parseWrite, type WriteRequest } from "./forward-request.ts";
+import { strayRefusalOf } from "./holder-search.ts";
 import { BucketList } from "./list.ts";
 import { type CoordinatorCounters, newCounters } from "./needs.ts";
+import { PeerHealth } from "./peer-health.ts";
 import { readNeed, writeNeed } from "./quorum-core.ts";
 import { ReadOperation } from "./read-operation.ts";
 import { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
 import { type CoordinatorParts, type CoordinatorRoom, type RequestScope, SeatCache, scopeOf } from "./request-scope.ts";
 import { SCAN_TOPIC } from "./scan-message.ts";
+import { Stagger } from "./stagger.ts";
 import { TimerWheel } from "./timer-wheel.ts";
-import { type Elsewhere, WriteOperation } from "./write-operation.ts";
+import { WriteOperation } from "./write-operation.ts";
+import type { Elsewhere } from "./write-words.ts";
 
 /** Time kept back for the answer to a forwarded write to travel. */
 const ANSWER_WAY_MS = 4 * DEADLINE_TICK_MS;
@@ -51,6 +55,8 @@ export class QuorumCoordinator implements Coordinator {
       ranking: new ReplicaRanking(),
       hedges: new HedgeBudget(),
       seats: new SeatCache(),
+      health: new PeerHealth(parts),
+      stagger: new Stagger(),
     };
     this.#list = new BucketList(this.#room);
     this.topics = new Map<string, TopicHandler>([
@@ -109,20 +115,33 @@ export class QuorumCoordinator implements Coordinator {
       this.#count(answer);
       resolve(answer);
     };
+    this.#writeSomewhere({ request, deadlineMs, returnsLeft: MAX_MOVED_HOPS }, onAnswer);
+  }
+
+  /** Writes here if this node holds a slot, hands the write over otherwise; and here again if a slot came meanwhile. */
+  #writeSomewhere(
+    write: { readonly request: WriteRequest; readonly deadlineMs: number; readonly returnsLeft: number },
+    onAnswer: (answer: WriteAnswer) => void,
+  ): void {
+    const { request, deadlineMs, returnsLeft } = write;
     this.#writeHere(request, (end, scope) => {
       if (end.kind !== "elsewhere" || scope === undefined) {
         onAnswer(end.kind === "elsewhere" ? notReady() : end);
         return;
       }
+      const timeoutMs = Math.max(0, deadlineMs - this.#room.clock.monotonicMs());
       const need = writeNeed(request.knobs, scope.settings);
-      const order = {
-        scope,
-        request,
-        timeoutMs: Math.max(0, deadlineMs - this.#room.clock.monotonicMs()),
-        required: need.kind === "need" ? need.total : 0,
-        ownReason: scope.localIndex < 0 ? undefined : end.reason,
-      };
-      new ForwardOperation(this.#room, order, onAnswer).start();
+      const required = need.kind === "need" ? need.total : 0;
+      const order = { scope, request, timeoutMs, required, own: end, mayEndHere: returnsLeft > 0 };
+      new ForwardOperation(this.#room, order, (forwarded) => {
+        if (forwarded.kind !== "here") {
+          onAnswer(forwarded);
+          return;
+        }
+        const leftMs = Math.max(1, deadlineMs - this.#room.clock.monotonicMs());
+        const knobs = { ...request.knobs, timeoutMs: leftMs };
+        this.#writeSomewhere({ request: { ...request, knobs }, deadlineMs, returnsLeft: returnsLeft - 1 }, onAnswer);
+      }).start();
     });
   }
 
@@ -144,7 +163,7 @@ export class QuorumCoordinator implements Coordinator {
       return;
     }
     if (scope.localIndex < 0) {
-      onEnd({ kind: "elsewhere", reason: "not_owner", detail: "this node holds no slot of the key" }, scope);
+      onEnd(this.#notHeld(scope), scope);
       return;
     }
     const order = {
@@ -154,6 +173,14 @@ export class QuorumCoordinator implements Coordinator {
       knobs: request.knobs,
     };
     new WriteOperation(this.#room, order, (end) => onEnd(end, scope)).start();
+  }
+
+  #notHeld({ location }: RequestScope): Elsewhere {
+    const refusal = this.#room.local.refusalOf?.(location.partition);
+    const to = refusal === undefined ? undefined : strayRefusalOf(refusal)?.to;
+    if (to === undefined)
+      return { kind: "elsewhere", reason: "not_owner", detail: "this node holds no slot of the key" };
+    return { kind: "elsewhere", reason: "moved", detail: `the slot that this node held went to ${to}`, to };
   }
 
   /** A write that another node handed over: never forwarded again; a refusal tells the other that nothing was done. */
@@ -168,7 +195,7 @@ export class QuorumCoordinator implements Coordinator {
     return new Promise((resolve) => {
       this.#writeHere({ ...request, knobs }, (end) => {
         if (end.kind === "elsewhere") {
-          resolve(new TopicRefusal(end.reason, end.detail));
+          resolve(new TopicRefusal(end.reason, end.detail, end.to));
           return;
         }
         if (end.kind === "failed" && end.code === "not_ready") {

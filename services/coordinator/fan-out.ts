@@ -6,11 +6,13 @@
 import type { NodeId } from "../base/ids.ts";
 import type { Clock } from "../base/ports.ts";
 import type { CallResult, PeerRequest, Peers } from "../peers/messages.ts";
+import type { PeerHealth } from "./peer-health.ts";
 import { type TimerWheel, WheelEntry } from "./timer-wheel.ts";
 
 /** What every fan-out of a node shares. */
 export interface FanOutWindows {
   readonly peers: Peers;
+  readonly health: PeerHealth;
   readonly clock: Clock;
   readonly wheel: TimerWheel;
 }
@@ -59,8 +61,12 @@ export class FanOut extends WheelEntry {
   send(index: number, node: NodeId, request: PeerRequest): void {
     const nowMs = this.#windows.clock.monotonicMs();
     this.#sentMs[index] = nowMs;
+    // What an `ask` takes depends on others too: its silence says nothing of the peer.
+    const circuit = request.kind === "ask" ? undefined : this.#windows.health.circuitOf(node);
+    circuit?.onSent(nowMs);
     this.#windows.peers.call(node, request, Math.max(1, this.deadlineMs - nowMs), (result) => {
-      this.noteEnd(index);
+      const tookMs = this.noteEnd(index);
+      circuit?.onResult(result, tookMs, nowMs + tookMs);
       this.#listener.onResult(index, result);
     });
   }
@@ -70,9 +76,11 @@ export class FanOut extends WheelEntry {
     this.#sentMs[index] = this.#windows.clock.monotonicMs();
   }
 
-  /** Notes its end. */
-  noteEnd(index: number): void {
-    this.#tookMs[index] = this.#windows.clock.monotonicMs() - (this.#sentMs[index] ?? this.startedMs);
+  /** Notes its end; the milliseconds that it took. */
+  noteEnd(index: number): number {
+    const tookMs = this.waitedMs(index);
+    this.#tookMs[index] = tookMs;
+    return tookMs;
   }
 
   /** Milliseconds that the replica took; undefined while it is silent. */

@@ -1,17 +1,24 @@
 /**
  * A write that this node cannot coordinate, handed to one owner after the other until one takes it. The next is tried
- * only when the one before has certainly done nothing. Source: Dynamo §6.4 (server-driven coordination).
+ * only when the one before has certainly done nothing. Slots move meanwhile: who says `moved` is followed, and when nobody
+ * holds a slot, all are asked again after a while, by the table in force then. An owner never hands a write on: no loops.
+ * Source: Dynamo §6.4 (server-driven coordination).
  */
 import type { ErrorCode } from "../base/errors.ts";
+import type { NodeId } from "../base/ids.ts";
+import { MAX_HOLDER_LOOKS, MAX_MOVED_HOPS } from "../base/limits.ts";
 import type { CallResult } from "../peers/messages.ts";
 import type { ReplicaReport, WriteAnswer } from "./contract.ts";
 import { forwardLost, forwardRefused, type UnmetFacts } from "./failures.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
 import { parseAnswer } from "./forward-answer.ts";
 import { COORDINATE_TOPIC, plainWrite, type WriteRequest } from "./forward-request.ts";
+import { lookAgainAfterMs } from "./holder-search.ts";
 import type { Seat } from "./needs.ts";
 import { explainOf, forwardReport, unaskedReport } from "./reports.ts";
-import { type CoordinatorRoom, type RequestScope, readOrder } from "./request-scope.ts";
+import { type CoordinatorRoom, type RequestScope, readOrder, scopeOf } from "./request-scope.ts";
+import { WheelCall } from "./timer-wheel.ts";
+import type { Elsewhere } from "./write-words.ts";
 
 /** What to hand over, and what this node itself has to say about it. */
 export interface ForwardOrder {
@@ -20,34 +27,50 @@ export interface ForwardOrder {
   readonly timeoutMs: number;
   /** distinct slots that the write needs, for the error document */
   readonly required: number;
-  /** why this node, an owner, does not coordinate; undefined when it is none */
-  readonly ownReason: string | undefined;
+  /** why this node does not coordinate */
+  readonly own: Elsewhere;
+  /** ends `here` when this node has come to hold a slot */
+  readonly mayEndHere: boolean;
 }
 
-/** A hand-over under way; `start` it once. Calls `onAnswer` exactly once, within the deadline and one tick. */
+/** Nothing was done anywhere, and this node holds a slot of the key by now: it may coordinate the write itself. */
+export interface HeldHere {
+  readonly kind: "here";
+}
+
+/** A hand-over under way; `start` it once. Calls `onEnd` exactly once, within the deadline and one tick. */
 export class ForwardOperation implements FanOutListener {
   readonly #room: CoordinatorRoom;
   readonly #order: ForwardOrder;
-  readonly #onAnswer: (answer: WriteAnswer) => void;
+  readonly #onEnd: (end: WriteAnswer | HeldHere) => void;
   readonly #fanOut: FanOut;
-  readonly #seats: readonly Seat[];
-  readonly #reports: ReplicaReport[] = [];
-  readonly #reasons: string[] = [];
-  #next = 0;
+  readonly #again: WheelCall = new WheelCall(() => this.#startRound());
+  /** all who were asked, by the index of the asking */
+  readonly #asked: Seat[] = [];
+  readonly #reports = new Map<NodeId, ReplicaReport>();
+  /** of this round: who is still to be asked, who was met, the hops made, why nothing was done */
+  #queue: Seat[] = [];
+  readonly #met = new Set<NodeId>();
+  #hopCount = 0;
+  #reasons: string[] = [];
+  #roundCount = 0;
+  #isStraySeen = false;
   #isAsking = false;
 
-  constructor(room: CoordinatorRoom, order: ForwardOrder, onAnswer: (answer: WriteAnswer) => void) {
+  constructor(room: CoordinatorRoom, order: ForwardOrder, onEnd: (end: WriteAnswer | HeldHere) => void) {
     this.#room = room;
     this.#order = order;
-    this.#onAnswer = onAnswer;
+    this.#onEnd = onEnd;
     this.#fanOut = new FanOut(room, this, order.timeoutMs);
-    this.#seats = readOrder(room, order.scope).filter((seat) => seat.node !== room.self);
-    if (order.ownReason !== undefined) this.#reasons.push(order.ownReason);
+    this.#queue = this.#othersOf(order.scope);
+    if (order.scope.localIndex >= 0) this.#reasons.push(order.own.reason);
+    this.#isStraySeen = isStray(order.own.reason) && order.scope.localIndex >= 0;
   }
 
-  /** Asks the first owner that can be reached. */
+  /** Asks the one that is known to hold the slot, or the first owner that can be reached. */
   start(): void {
     this.#room.counters.forwardCount += 1;
+    this.#follow(this.#order.own.to, this.#room.local.slotOf(this.#order.scope.location.partition));
     this.#askNext();
   }
 
@@ -61,10 +84,10 @@ export class ForwardOperation implements FanOutListener {
         this.#onReply(index, result.body);
         return;
       case "refused":
-        this.#didNothing(index, result.reason);
+        this.#didNothing(this.#asked[index], { reason: result.reason, to: result.to });
         return;
       case "unsent":
-        this.#didNothing(index, "unreachable");
+        this.#didNothing(this.#asked[index], { reason: "unreachable", to: undefined });
         return;
       case "lost":
         this.#lost(index, result.reason);
@@ -83,76 +106,133 @@ export class ForwardOperation implements FanOutListener {
 
   onDeadline(): void {
     if (this.#fanOut.isClosed) return;
-    if (this.#isAsking) this.#lost(this.#next - 1, "timeout");
+    if (this.#isAsking) this.#lost(this.#asked.length - 1, "timeout");
     else this.#giveUp();
   }
 
   #askNext(): void {
-    const index = this.#next;
-    const seat = this.#seats[index];
+    const seat = this.#queue.shift();
     if (seat === undefined) {
-      this.#giveUp();
+      this.#endRound();
       return;
     }
-    this.#next += 1;
-    if (!this.#room.peers.isReachable(seat.node)) {
-      this.#didNothing(index, "unreachable");
+    this.#met.add(seat.node);
+    if (!this.#room.health.isReachable(seat.node)) {
+      this.#didNothing(seat, { reason: "unreachable", to: undefined });
       return;
     }
     this.#isAsking = true;
+    this.#asked.push(seat);
     const body = plainWrite(this.#order.request, this.#fanOut.remainingMs());
-    this.#fanOut.send(index, seat.node, { kind: "ask", topic: COORDINATE_TOPIC, body });
+    this.#fanOut.send(this.#asked.length - 1, seat.node, { kind: "ask", topic: COORDINATE_TOPIC, body });
   }
 
   #onReply(index: number, body: unknown): void {
     const answer = parseAnswer(body);
-    const seat = this.#seats[index];
+    const seat = this.#asked[index];
     if (answer === undefined || seat === undefined) {
       this.#lost(index, "bad_reply");
       return;
     }
-    this.#fanOut.close();
-    this.#onAnswer(
+    this.#close();
+    this.#onEnd(
       answer.explain === undefined ? answer : { ...answer, explain: { ...answer.explain, forwardedTo: seat.node } },
     );
   }
 
-  #didNothing(index: number, reason: string): void {
+  #didNothing(seat: Seat | undefined, word: { readonly reason: string; readonly to: NodeId | undefined }): void {
     this.#isAsking = false;
-    this.#reasons.push(reason);
-    this.#report(index, reason);
+    this.#reasons.push(word.reason);
+    if (isStray(word.reason)) this.#isStraySeen = true;
+    if (seat !== undefined) {
+      this.#report(seat, word.reason);
+      this.#follow(word.to, seat.slot);
+    }
     this.#askNext();
   }
 
+  /** Asks next whom the slot went to, once a round. */
+  #follow(to: NodeId | undefined, slot: number): void {
+    if (to === undefined || to === this.#room.self || this.#met.has(to)) return;
+    if (this.#hopCount >= MAX_MOVED_HOPS) return;
+    this.#hopCount += 1;
+    this.#room.counters.movedCount += 1;
+    this.#queue = [{ node: to, slot, role: "owner" }, ...this.#queue.filter((seat) => seat.node !== to)];
+  }
+
+  /** Nobody took it. Where slots are on the move that may change; otherwise it is an answer. */
+  #endRound(): void {
+    if (!this.#isStraySeen || this.#roundCount >= MAX_HOLDER_LOOKS || this.#fanOut.remainingMs() === 0) {
+      this.#giveUp();
+      return;
+    }
+    this.#roundCount += 1;
+    const { wheel, clock, stagger } = this.#room;
+    wheel.arm(this.#again, clock.monotonicMs() + lookAgainAfterMs(stagger.next()));
+  }
+
+  #startRound(): void {
+    this.#room.counters.holderLookCount += 1;
+    const scope = scopeOf(this.#room, this.#order.request.name) ?? this.#order.scope;
+    if (this.#order.mayEndHere && scope.localIndex >= 0) {
+      this.#close();
+      this.#onEnd({ kind: "here" });
+      return;
+    }
+    this.#met.clear();
+    this.#hopCount = 0;
+    this.#reasons = [];
+    this.#queue = this.#othersOf(scope);
+    this.#askNext();
+  }
+
+  #othersOf(scope: RequestScope): Seat[] {
+    const order = readOrder(this.#room, scope, this.#room.clock.monotonicMs());
+    return order.filter((seat) => seat.node !== this.#room.self);
+  }
+
   #lost(index: number, reason: string): void {
-    this.#report(index, reason);
-    this.#fanOut.close();
-    this.#onAnswer(forwardLost(this.#facts()));
+    const seat = this.#asked[index];
+    if (seat !== undefined) this.#report(seat, reason);
+    this.#close();
+    this.#onEnd(forwardLost(this.#facts()));
   }
 
   #giveUp(): void {
-    this.#fanOut.close();
-    this.#onAnswer(forwardRefused(commonCodeOf(this.#reasons), this.#facts()));
+    this.#close();
+    this.#onEnd(forwardRefused(commonCodeOf(this.#reasons), this.#facts()));
   }
 
-  #report(index: number, answer: string): void {
-    const seat = this.#seats[index];
-    if (seat === undefined) return;
-    const { scope } = this.#order;
-    this.#reports.push(forwardReport(scope, seat, { answer, latencyMs: this.#fanOut.tookMs(index) }));
+  #close(): void {
+    this.#fanOut.close();
+    this.#room.wheel.disarm(this.#again);
+  }
+
+  #report(seat: Seat, answer: string): void {
+    const latencyMs = this.#asked.at(-1) === seat ? this.#fanOut.tookMs(this.#asked.length - 1) : undefined;
+    this.#reports.set(seat.node, forwardReport(this.#order.scope, seat, { answer, latencyMs }));
   }
 
   #facts(): UnmetFacts {
-    const { scope, required, request, ownReason } = this.#order;
-    const own = scope.seats[scope.localIndex];
-    const untold = this.#seats.slice(this.#next).map((seat) => unaskedReport(scope, seat, "not_asked"));
-    const self = own === undefined || ownReason === undefined ? [] : [unaskedReport(scope, own, ownReason)];
-    const replicas = [...self, ...this.#reports, ...untold];
+    const { scope, required, request, own } = this.#order;
+    const { self } = this.#room;
+    const seat = scope.seats[scope.localIndex];
+    const here = seat === undefined ? [] : [unaskedReport(scope, seat, own.reason)];
+    const untold = scope.seats.filter((one) => one.node !== self && !this.#reports.has(one.node));
+    const replicas = [
+      ...here,
+      ...this.#reports.values(),
+      ...untold.map((one) => unaskedReport(scope, one, "not_asked")),
+    ];
     const explain = request.knobs.explain
       ? explainOf(this.#room, scope, { replicas, repaired: [], isHedged: false })
       : undefined;
     return { required, received: 0, replicas, explain };
   }
+}
+
+function isStray(reason: string): boolean {
+  return reason === "moved" || reason === "not_owner";
 }
 
 /** The code when every owner that was reached gave the same reason and it has one; a missed quorum otherwise. */

@@ -8,16 +8,18 @@
  * still have a cursor.
  */
 import type { BucketName, NodeId } from "../base/ids.ts";
-import { LIST_SCAN_MS } from "../base/limits.ts";
+import { LIST_SCAN_MS, MAX_HOLDER_LOOKS, MAX_MOVED_HOPS } from "../base/limits.ts";
+import type { CallResult } from "../peers/messages.ts";
 import { TopicRefusal } from "../peers/peer-handler.ts";
 import type { PlacementTable } from "../placement/types.ts";
 import { partitionAt, type ScanFound, type ScanParts, scanRun, startOf } from "./bucket-scan.ts";
 import type { Failure, ListAnswer, ListRequest } from "./contract.ts";
 import { notReady, refused } from "./failures.ts";
+import { lookAgainAfterMs, strayRefusalOf, strayWordOf } from "./holder-search.ts";
 import type { Seat } from "./needs.ts";
 import { type CoordinatorRoom, cappedSettings } from "./request-scope.ts";
 import { parseFound, parseQuestion, plainFound, plainQuestion, SCAN_TOPIC, type ScanQuestion } from "./scan-message.ts";
-import { WheelEntry } from "./timer-wheel.ts";
+import { WheelCall } from "./timer-wheel.ts";
 
 /** Lists buckets for clients, and answers runs for other nodes. */
 export class BucketList {
@@ -29,14 +31,13 @@ export class BucketList {
 
   /** One page; settles within its deadline and one tick. */
   page(request: ListRequest): Promise<ListAnswer> {
-    const table = this.#room.placement.table();
-    if (table === undefined) return Promise.resolve(notReady());
+    if (this.#room.placement.table() === undefined) return Promise.resolve(notReady());
     return new Promise((resolve, reject) => {
       const deadlineMs = this.#room.clock.monotonicMs() + request.timeoutMs;
-      const deadline = new ListDeadline(() => resolve(tooSlow()));
+      const deadline = new WheelCall(() => resolve(tooSlow()));
       this.#room.wheel.arm(deadline, deadlineMs);
       const end = (): void => this.#room.wheel.disarm(deadline);
-      this.#gather(table, request, deadlineMs).then(resolve, reject).finally(end);
+      this.#gather(request, deadlineMs).then(resolve, reject).finally(end);
     });
   }
 
@@ -47,61 +48,91 @@ export class BucketList {
     if (question === undefined) return new TopicRefusal("bad_request", "a scan is malformed");
     if (table === undefined) return new TopicRefusal("not_ready", "this node knows of no ring yet");
     const found = await this.#scanHere(table, question, budgetMs);
-    return found === undefined ? new TopicRefusal("not_owner", "no slot is held here") : plainFound(found);
+    if (found !== undefined) return plainFound(found);
+    const to = this.#movedTo(partitionAt(question.from, table.partitionCount));
+    return new TopicRefusal(to === undefined ? "not_owner" : "moved", "no slot is held here", to);
   }
 
-  async #gather(table: PlacementTable, request: ListRequest, deadlineMs: number): Promise<ListAnswer> {
-    const stopAtMs = this.#room.clock.monotonicMs() + Math.min(LIST_SCAN_MS, request.timeoutMs / 2);
+  async #gather(request: ListRequest, deadlineMs: number): Promise<ListAnswer> {
+    const { clock } = this.#room;
+    const stopAtMs = clock.monotonicMs() + Math.min(LIST_SCAN_MS, request.timeoutMs / 2);
     const keys: Uint8Array[] = [];
     let from = request.from;
-    for (;;) {
+    for (let lookCount = 0; ; ) {
       const { bucket, prefix } = request;
       const limit = request.limit - keys.length;
-      // In hash order: the next run begins where this one ends.
+      // In hash order: the next run begins where this one ends. By the table in force then, for slots move.
       // oxlint-disable-next-line no-await-in-loop
-      const found = await this.#run(table, { bucket, prefix, from, limit }, deadlineMs);
-      if (found === undefined) return keys.length > 0 ? { kind: "page", keys, next: from } : unlistable(from);
-      for (const key of found.keys) keys.push(key);
-      if (found.next === undefined) return { kind: "page", keys, next: undefined };
-      from = found.next;
-      const isTimeUp = this.#room.clock.monotonicMs() >= stopAtMs;
+      const run = await this.#run({ bucket, prefix, from, limit }, deadlineMs);
+      if (run.kind === "nobody") {
+        lookCount += 1;
+        if (keys.length > 0) return { kind: "page", keys, next: from };
+        if (!run.isMoving || lookCount > MAX_HOLDER_LOOKS) return unlistable(from);
+        // Nobody holds the slots just now: a while later somebody does.
+        // oxlint-disable-next-line no-await-in-loop
+        if (!(await this.#waited(deadlineMs))) return unlistable(from);
+        continue;
+      }
+      for (const key of run.found.keys) keys.push(key);
+      if (run.found.next === undefined) return { kind: "page", keys, next: undefined };
+      from = run.found.next;
+      const isTimeUp = clock.monotonicMs() >= stopAtMs;
       if (keys.length >= request.limit || isTimeUp) return { kind: "page", keys, next: from };
     }
   }
 
-  /** The next run, from the first owner of its first partition that answers; undefined when none does. */
-  async #run(
-    table: PlacementTable,
-    wanted: Omit<ScanQuestion, "through">,
-    deadlineMs: number,
-  ): Promise<ScanFound | undefined> {
+  /** Waits until it is worth looking again; false when the deadline comes first. */
+  #waited(deadlineMs: number): Promise<boolean> {
+    const { clock, wheel, stagger } = this.#room;
+    const dueMs = clock.monotonicMs() + lookAgainAfterMs(stagger.next());
+    if (dueMs >= deadlineMs) return Promise.resolve(false);
+    this.#room.counters.holderLookCount += 1;
+    return new Promise((resolve) => wheel.arm(new WheelCall(() => resolve(true)), dueMs));
+  }
+
+  /** The next run, from the first owner of its first partition that answers, or whom it names. */
+  async #run(wanted: Omit<ScanQuestion, "through">, deadlineMs: number): Promise<RunEnd> {
+    const table = this.#room.placement.table();
+    if (table === undefined) return { kind: "nobody", isMoving: false };
     const n = this.#replicaCountOf(table, wanted.bucket);
     const first = partitionAt(wanted.from, table.partitionCount);
-    for (const seat of this.#ownersInOrder(table, first, n)) {
-      const through = this.#runEnd(table, { node: seat.node, first, n });
-      const question = { ...wanted, through };
+    const nodes = this.#ownersInOrder(table, first, n).map((seat) => seat.node);
+    let isMoving = false;
+    let hopCount = 0;
+    for (let at = 0; at < nodes.length; at += 1) {
+      const node = nodes[at];
       const budgetMs = deadlineMs - this.#room.clock.monotonicMs();
-      if (budgetMs < 1) return undefined;
-      const isSelf = seat.node === this.#room.self;
+      if (node === undefined || budgetMs < 1) break;
+      const through = this.#runEnd(table, { node, first, n });
+      const question = { ...wanted, through };
       // The next owner is asked only when this one has failed.
       // oxlint-disable-next-line no-await-in-loop
-      const found = await (isSelf
+      const end = await (node === this.#room.self
         ? this.#tryHere(table, question, budgetMs)
-        : this.#ask(seat.node, question, budgetMs));
-      if (found === undefined) continue;
+        : this.#ask(node, question, budgetMs));
+      if (end.kind === "nobody") {
+        isMoving ||= end.isMoving;
+        if (end.to === undefined || nodes.includes(end.to) || hopCount >= MAX_MOVED_HOPS) continue;
+        hopCount += 1;
+        this.#room.counters.movedCount += 1;
+        nodes.splice(at + 1, 0, end.to);
+        continue;
+      }
       // The run may end before the ring does: then its end is where the next one begins.
-      const next = found.next ?? startOf(through + 1, table.partitionCount);
-      if (next === undefined || next > wanted.from) return { keys: found.keys, next };
+      const next = end.found.next ?? startOf(through + 1, table.partitionCount);
+      if (next === undefined || next > wanted.from) return { kind: "found", found: { keys: end.found.keys, next } };
     }
-    return undefined;
+    return { kind: "nobody", isMoving };
   }
 
   #ownersInOrder(table: PlacementTable, partition: number, n: number): readonly Seat[] {
-    const { self, local, peers, seats } = this.#room;
+    const { self, local, health, seats } = this.#room;
     const isWhole = this.#holds(partition, n) && !local.isSuspect(partition);
+    const nowMs = this.#room.clock.monotonicMs();
     const rankOf = (seat: Seat): number => {
-      if (seat.node === self) return isWhole ? 0 : 2;
-      return peers.isReachable(seat.node) ? 1 : 3;
+      if (seat.node === self) return isWhole ? 0 : 3;
+      if (!health.isReachable(seat.node)) return 4;
+      return health.isDoubtful(seat.node, nowMs) ? 2 : 1;
     };
     return seats.ownersOf(table, partition, n).toSorted((a, b) => rankOf(a) - rankOf(b));
   }
@@ -119,8 +150,18 @@ export class BucketList {
   }
 
   /** A store that cannot be read is no empty one: another owner is asked. */
-  #tryHere(table: PlacementTable, question: ScanQuestion, budgetMs: number): Promise<ScanFound | undefined> {
-    return this.#scanHere(table, question, budgetMs).catch(() => undefined);
+  #tryHere(table: PlacementTable, question: ScanQuestion, budgetMs: number): Promise<RunEnd> {
+    const first = partitionAt(question.from, table.partitionCount);
+    return this.#scanHere(table, question, budgetMs).then(
+      (found) =>
+        found === undefined ? { kind: "nobody", isMoving: true, to: this.#movedTo(first) } : { kind: "found", found },
+      () => ({ kind: "nobody", isMoving: false }),
+    );
+  }
+
+  #movedTo(partition: number): NodeId | undefined {
+    const refusal = this.#room.local.refusalOf?.(partition);
+    return refusal === undefined ? undefined : strayRefusalOf(refusal)?.to;
   }
 
   #scanHere(table: PlacementTable, question: ScanQuestion, budgetMs: number): Promise<ScanFound | undefined> {
@@ -129,24 +170,27 @@ export class BucketList {
       clock: this.#room.clock,
       scan: this.#room.scan,
       partitionCount: table.partitionCount,
-      holds: (partition) => this.#holds(partition, n),
+      slotOf: (partition) => this.#slotOf(partition, n),
     };
     const stopAtMs = this.#room.clock.monotonicMs() + Math.min(LIST_SCAN_MS, budgetMs / 2);
     return scanRun(parts, { ...question, stopAtMs });
   }
 
-  #ask(node: NodeId, question: ScanQuestion, budgetMs: number): Promise<ScanFound | undefined> {
+  #ask(node: NodeId, question: ScanQuestion, budgetMs: number): Promise<RunEnd> {
     return new Promise((resolve) => {
       const request = { kind: "ask", topic: SCAN_TOPIC, body: plainQuestion(question) } as const;
-      this.#room.peers.call(node, request, budgetMs, (result) => {
-        resolve(result.kind === "answer" ? parseFound(result.body) : undefined);
-      });
+      this.#room.peers.call(node, request, budgetMs, (result) => resolve(runEndOf(result)));
     });
   }
 
   #holds(partition: number, n: number): boolean {
+    return this.#slotOf(partition, n) >= 0;
+  }
+
+  /** The slot of the bucket's n that is held here, −1 for none. */
+  #slotOf(partition: number, n: number): number {
     const slot = this.#room.local.slotOf(partition);
-    return slot >= 0 && slot < n;
+    return slot < n ? slot : -1;
   }
 
   #replicaCountOf(table: PlacementTable, bucket: BucketName): number {
@@ -154,12 +198,17 @@ export class BucketList {
   }
 }
 
-class ListDeadline extends WheelEntry {
-  readonly onDue: () => void;
-  constructor(onDue: () => void) {
-    super();
-    this.onDue = onDue;
-  }
+/** What became of a run: keys, or why nobody could tell. */
+type RunEnd =
+  | { readonly kind: "found"; readonly found: ScanFound }
+  /** `isMoving`: for want of a slot, which passes; `to`: who holds it instead */
+  | { readonly kind: "nobody"; readonly isMoving: boolean; readonly to?: NodeId | undefined };
+
+function runEndOf(result: CallResult): RunEnd {
+  const found = result.kind === "answer" ? parseFound(result.body) : undefined;
+  if (found !== undefined) return { kind: "found", found };
+  const stray = strayWordOf(result);
+  return { kind: "nobody", isMoving: stray !== undefined, to: stray?.to };
 }
 
 function tooSlow(): Failure {

@@ -19,9 +19,17 @@ export interface BucketLookup {
   settingsOf(bucket: BucketName): BucketSettings;
 }
 
-/** The placement table in force; undefined before the cluster is made. */
+/**
+ * The table of believed holders; undefined before the cluster is made. Another object whenever it has changed, which it
+ * may do ten times a second while slots move. It may be wrong: replies name the slot, refusals say where it went.
+ */
 export interface PlacementSource {
   table(): PlacementTable | undefined;
+}
+
+/** Who is alive, as gossip holds it. Says nothing of who belongs or who owns; asked for every seat: must be cheap. */
+export interface Liveness {
+  stateOf(node: NodeId): "alive" | "suspect" | "dead";
 }
 
 /** A replica that a read found behind. */
@@ -105,6 +113,10 @@ export interface CoordinatorCounters {
   /** replies that came after the answer */
   lateReplyCount: number;
   forwardCount: number;
+  /** seats that were followed to whom their slot had moved */
+  movedCount: number;
+  /** times that a request waited and looked again for the holder of a slot */
+  holderLookCount: number;
   repairTaskCount: number;
   missedWriteCount: number;
   appliedCount: number;
@@ -123,6 +135,8 @@ export function newCounters(): CoordinatorCounters {
     hedgeCount: 0,
     lateReplyCount: 0,
     forwardCount: 0,
+    movedCount: 0,
+    holderLookCount: 0,
     repairTaskCount: 0,
     missedWriteCount: 0,
     appliedCount: 0,

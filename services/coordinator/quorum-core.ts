@@ -94,8 +94,16 @@ export function slotCount(mask: number): number {
   return count;
 }
 
+/** Masks of slots, and how many besides may turn up: slots whose holders are looked for. */
+export interface SlotsSoFar {
+  readonly have: number;
+  readonly open: number;
+  /** undefined: none is looked for */
+  readonly soughtCount?: number;
+}
+
 /** Whether `required` distinct slots have answered, could still, or cannot any more. */
-export function quorumState(slots: { readonly have: number; readonly open: number }, required: number): QuorumState {
+export function quorumState(slots: SlotsSoFar, required: number): QuorumState {
   if (slotCount(slots.have) >= required) return "reached";
-  return slotCount(slots.have | slots.open) >= required ? "pending" : "impossible";
+  return slotCount(slots.have | slots.open) + (slots.soughtCount ?? 0) >= required ? "pending" : "impossible";
 }

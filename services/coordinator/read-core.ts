@@ -5,23 +5,17 @@
  * A vote is a distinct slot whose version is KNOWN: nothing, or a version whose object is here. Any R votes meet every
  * acknowledged write, so the answer is the merge of what the voters hold. A store that may have lost data (suspect)
  * is believed last: its version counts only when nobody better is left, its absence never.
+ *
+ * Slots move under reads. Who holds none has no vote and is `astray` while the holder of its slot is looked for; another
+ * voter is then asked in its place. What counts are the slots that replies name, whatever the table said.
  */
-import { includes } from "../versioning/causal-context.ts";
 import { digestOf } from "../versioning/object-codec.ts";
-import { merge, reduceLww } from "../versioning/sibling-set.ts";
 import type { CausalContext, SiblingSet } from "../versioning/types.ts";
+import { canAskAgain, replacedSeats, soughtCount } from "./holder-search-core.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
 import { slotBit, slotCount } from "./quorum-core.ts";
-import {
-  addVote,
-  answered,
-  newTally,
-  newVoter,
-  type ReadQuestion,
-  type ReadVoter,
-  type Tally,
-  type VoterReply,
-} from "./read-voter-core.ts";
+import { answered, newVoter, type ReadQuestion, type ReadVoter, strayed, type VoterReply } from "./read-voter-core.ts";
+import { hasVote, isAtLeast, mergedVotes, type Tally, tallyOf } from "./read-votes-core.ts";
 
 /** How a read ends, as far as the replicas are concerned. */
 export type ReadVerdict =
@@ -49,15 +43,21 @@ const PENDING: ReadVerdict = { kind: "pending" };
 
 /** One read. The seats come in the order in which they are to be asked, owners before fallbacks. */
 export class ReadCore {
-  readonly voters: readonly ReadVoter[];
+  readonly #voters: ReadVoter[];
   readonly #need: ReadNeed;
   readonly #asks: number[] = [];
   #verdict: ReadVerdict = PENDING;
   #isTimeUp = false;
+  #isSearchOver = false;
 
   constructor(seats: readonly Seat[], need: ReadNeed) {
-    this.voters = seats.map(newVoter);
+    this.#voters = seats.map(newVoter);
     this.#need = need;
+  }
+
+  /** The seats by their index, in the order of asking; then those that were found. */
+  get voters(): readonly ReadVoter[] {
+    return this.#voters;
   }
 
   get verdict(): ReadVerdict {
@@ -103,14 +103,46 @@ export class ReadCore {
     this.#advance();
   }
 
+  /** A replica holds no slot of the partition (any more). `instead`: asked in its place at once. */
+  onAstray(index: number, reason: string, instead: Seat | undefined): void {
+    const voter = this.#voterAwaiting(index);
+    if (voter === undefined) return;
+    strayed(voter, reason, instead !== undefined);
+    if (instead !== undefined) this.#askHolder(instead);
+    this.#advance();
+  }
+
+  /** Who is astray is out of it where others stand for its slot. */
+  dropReplaced(): void {
+    for (const voter of replacedSeats(this.#voters, this.#need.n)) voter.state = "gone";
+  }
+
+  /** Asks those that were found by looking again. */
+  askHolders(seats: readonly Seat[]): void {
+    for (const seat of seats) this.#askHolder(seat);
+    this.#advance();
+  }
+
+  /** True while slots of the bucket have no holder that is known, and looking at a newer table may help. */
+  get isSearching(): boolean {
+    return this.#verdict === PENDING && this.#soughtCount() > 0;
+  }
+
+  /** The holders that are not found by now will not be. */
+  onSearchOver(): void {
+    this.#isSearchOver = true;
+    for (const voter of this.#voters) if (voter.state === "astray") voter.state = "failed";
+    this.#advance();
+  }
+
   /** True when somebody is left to ask beside a slow replica. */
   get canHedge(): boolean {
-    return this.#verdict === PENDING && this.voters.some((voter) => voter.state === "idle");
+    return this.#verdict === PENDING && this.#voters.some((voter) => voter.state === "idle");
   }
 
   /** The asked replicas take too long: another one is asked beside each. */
   onSlow(): void {
-    for (const voter of this.voters) if (voter.state === "asked") voter.isSlow = true;
+    for (const voter of this.#voters) if (voter.state === "asked") voter.isSlow = true;
     this.#advance();
   }
 
@@ -125,34 +157,52 @@ export class ReadCore {
     const verdict = this.#verdict;
     const targets: RepairTarget[] = [];
     if (verdict.kind !== "known" || verdict.set === undefined) return targets;
-    for (const voter of this.voters) {
+    for (const voter of this.#voters) {
       const isOwner = voter.seat.role === "owner" && slotBit(voter.slot, this.#need.n) !== 0;
-      if (isOwner && this.#hasVote(voter) && voter.digest !== verdict.digest)
+      if (isOwner && hasVote(this.#voters, voter) && voter.digest !== verdict.digest)
         targets.push({ node: voter.seat.node, digest: voter.digest ?? 0n });
     }
     return targets;
   }
 
   #voterAwaiting(index: number): ReadVoter | undefined {
-    const voter = this.voters[index];
+    const voter = this.#voters[index];
     return voter?.state === "asked" ? voter : undefined;
   }
 
   #advance(): void {
     if (this.#verdict !== PENDING) return;
-    const before = this.#tally();
+    const before = tallyOf(this.#voters, this.#need.n);
     const isEnough = this.#reaches(before.firm, before.firmOwners);
     if (isEnough && this.#settleIfRecent()) return;
     this.#askForMissingObjects();
     this.#askNext();
-    const tally = this.#tally();
-    if (this.#isTimeUp || tally.askedCount === 0) this.#decideLast(tally, isEnough);
-    else if (slotCount(tally.any | tally.open | this.#idleSlots()) < this.#need.total) this.#giveUp(tally);
+    const tally = tallyOf(this.#voters, this.#need.n);
+    const sought = this.#soughtCount();
+    if (this.#isTimeUp || (tally.askedCount === 0 && sought === 0)) this.#decideLast(tally, isEnough);
+    else if (slotCount(tally.any | tally.open | this.#idleSlots()) + sought < this.#need.total) {
+      this.#giveUp(tally);
+    }
+  }
+
+  #soughtCount(): number {
+    return this.#isSearchOver ? 0 : soughtCount(this.#voters, this.#need.n);
+  }
+
+  #askHolder(seat: Seat): void {
+    const known = this.#voters.find((voter) => voter.seat.node === seat.node);
+    if (known !== undefined && !canAskAgain(known)) return;
+    const voter = known ?? newVoter(seat);
+    if (known === undefined) this.#voters.push(voter);
+    voter.seat = seat;
+    voter.slot = seat.slot;
+    voter.digest = undefined;
+    this.#ask(voter, this.#isObjectComing() ? "digest" : "object");
   }
 
   /** Nobody is left to wait for: suspect stores are believed now, for what they have. */
   #decideLast(tally: Tally, isEnough: boolean): void {
-    const known = this.#mergedVotes();
+    const known = mergedVotes(this.#voters, this.#need.isLww);
     const isProof = isEnough || (known.set !== undefined && this.#reaches(tally.any, tally.anyOwners));
     if (!isProof) this.#giveUp(tally);
     else if (isAtLeast(known.set, this.#need.atLeast)) this.#verdict = known;
@@ -160,7 +210,7 @@ export class ReadCore {
   }
 
   #settleIfRecent(): boolean {
-    const known = this.#mergedVotes();
+    const known = mergedVotes(this.#voters, this.#need.isLww);
     if (!isAtLeast(known.set, this.#need.atLeast)) return false;
     this.#verdict = known;
     return true;
@@ -174,67 +224,34 @@ export class ReadCore {
     return slotCount(slots) >= this.#need.total && slotCount(ownerSlots) >= this.#need.owners;
   }
 
-  #tally(): Tally {
-    const tally = newTally();
-    for (const voter of this.voters) {
-      const bit = slotBit(voter.slot, this.#need.n);
-      const isAsked = voter.state === "asked";
-      if (isAsked) {
-        tally.askedCount += 1;
-        if (!voter.isSlow) tally.awaitedCount += 1;
-      }
-      if (this.#hasVote(voter)) {
-        addVote(tally, voter, bit);
-      } else if (isAsked || voter.state === "answered") {
-        // Who has answered without a vote gets it with the object that is fetched from another holder.
-        tally.open |= bit;
-        if (!voter.isSlow && !voter.isSuspect) tally.awaited |= bit;
-      }
-    }
-    return tally;
-  }
-
-  #hasVote(voter: ReadVoter): boolean {
-    // What a replica has named stays its version while its object is fetched, and is lost with a failed fetch.
-    if (voter.digest === undefined || voter.state === "failed") return false;
-    return voter.set !== undefined || voter.digest === 0n || this.#isObjectHere(voter.digest);
-  }
-
-  #isObjectHere(digest: bigint | undefined): boolean {
-    for (const voter of this.voters) {
-      if (voter.set !== undefined && voter.digest === digest) return true;
-    }
-    return false;
-  }
-
   /**
    * Versions that are known by digest only: one holder of each is asked for the object. Not while the first object is
    * under way: mostly it is the very one that the digests name.
    */
   #askForMissingObjects(): void {
-    if (this.voters.some(isFirstObjectAwaited)) return;
-    for (const voter of this.voters) {
-      if (voter.state !== "answered" || this.#hasVote(voter) || this.#isFetching(voter.digest)) continue;
+    if (this.#voters.some(isFirstObjectAwaited)) return;
+    for (const voter of this.#voters) {
+      if (voter.state !== "answered" || hasVote(this.#voters, voter) || this.#isFetching(voter.digest)) continue;
       this.#ask(voter, "object");
     }
   }
 
   #isFetching(digest: bigint | undefined): boolean {
-    return this.voters.some((voter) => voter.state === "asked" && !voter.isSlow && voter.digest === digest);
+    return this.#voters.some((voter) => voter.state === "asked" && !voter.isSlow && voter.digest === digest);
   }
 
   /** Asks until the awaited answers would suffice; when nothing is awaited and yet not enough, one more. */
   #askNext(): void {
-    for (const voter of this.voters) {
+    for (const voter of this.#voters) {
       if (voter.state !== "idle") continue;
-      const tally = this.#tally();
+      const tally = tallyOf(this.#voters, this.#need.n);
       if (tally.awaitedCount > 0 && slotCount(tally.firm | tally.awaited) >= this.#need.total) return;
       this.#ask(voter, this.#isObjectComing() ? "digest" : "object");
     }
   }
 
   #isObjectComing(): boolean {
-    return this.voters.some((voter) =>
+    return this.#voters.some((voter) =>
       voter.state === "asked" ? voter.question === "object" && !voter.isSlow : voter.set !== undefined,
     );
   }
@@ -243,39 +260,17 @@ export class ReadCore {
     voter.state = "asked";
     voter.question = question;
     voter.isSlow = false;
-    this.#asks.push(this.voters.indexOf(voter));
+    voter.reason = "";
+    this.#asks.push(this.#voters.indexOf(voter));
   }
 
   #idleSlots(): number {
     let slots = 0;
-    for (const voter of this.voters) if (voter.state === "idle") slots |= slotBit(voter.slot, this.#need.n);
+    for (const voter of this.#voters) if (voter.state === "idle") slots |= slotBit(voter.slot, this.#need.n);
     return slots;
-  }
-
-  #mergedVotes(): Extract<ReadVerdict, { kind: "known" }> {
-    let set: SiblingSet | undefined;
-    let digest = 0n;
-    for (const voter of this.voters) {
-      if (voter.set === undefined || voter.digest === digest) continue;
-      if (set === undefined) {
-        set = voter.set;
-        digest = voter.digest ?? 0n;
-        continue;
-      }
-      const merged = merge(set, voter.set);
-      set = this.#need.isLww ? reduceLww(merged) : merged;
-      digest = digestOf(set);
-    }
-    return { kind: "known", set, digest };
   }
 }
 
 function isFirstObjectAwaited(voter: ReadVoter): boolean {
   return voter.state === "asked" && voter.question === "object" && voter.digest === undefined && !voter.isSlow;
-}
-
-function isAtLeast(set: SiblingSet | undefined, atLeast: CausalContext | undefined): boolean {
-  if (atLeast === undefined) return true;
-  if (set === undefined) return atLeast.vector.length === 0 && atLeast.detached.length === 0;
-  return includes(set.clock, atLeast);
 }

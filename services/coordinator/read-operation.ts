@@ -4,22 +4,24 @@
  */
 
 import type { CallResult } from "../peers/messages.ts";
-import type { ReplicaReadResult } from "../replica/contract.ts";
 import { decodeSet, digestOf } from "../versioning/object-codec.ts";
 import { reduceLww } from "../versioning/sibling-set.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import type { Explain, GetAnswer, GetRequest } from "./contract.ts";
 import { readFailure } from "./failures.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
-import type { RepairTarget } from "./needs.ts";
+import { HolderSearch, type HolderSeeker, type StrayWord, strayWordOf } from "./holder-search.ts";
+import { type LocalWord, readHere } from "./local-read.ts";
+import type { RepairTarget, Seat } from "./needs.ts";
 import { ReadCore, type ReadNeed, type ReadVerdict } from "./read-core.ts";
+import type { ReadVoter } from "./read-voter-core.ts";
 import { explainOf, readReports } from "./reports.ts";
 import { type CoordinatorRoom, type RequestScope, readOrder } from "./request-scope.ts";
 
 const MICROS_PER_MS = 1_000;
 
 /** A read under way; `start` it once. Calls `onAnswer` exactly once, within the deadline and one tick. */
-export class ReadOperation implements FanOutListener {
+export class ReadOperation implements FanOutListener, HolderSeeker {
   readonly #room: CoordinatorRoom;
   readonly #scope: RequestScope;
   readonly #request: GetRequest;
@@ -27,6 +29,7 @@ export class ReadOperation implements FanOutListener {
   readonly #onAnswer: (answer: GetAnswer) => void;
   readonly #core: ReadCore;
   readonly #fanOut: FanOut;
+  #search: HolderSearch | undefined;
   #isPumping = false;
   #isHedgeArmed = false;
   #isHedged = false;
@@ -41,8 +44,8 @@ export class ReadOperation implements FanOutListener {
     this.#request = read.request;
     this.#need = read.need;
     this.#onAnswer = onAnswer;
-    this.#core = new ReadCore(readOrder(room, read.scope), read.need);
     this.#fanOut = new FanOut(room, this, read.request.knobs.timeoutMs);
+    this.#core = new ReadCore(readOrder(room, read.scope, this.#fanOut.startedMs), read.need);
   }
 
   /** Asks the first replicas. */
@@ -66,7 +69,12 @@ export class ReadOperation implements FanOutListener {
 
   onSlow(): void {
     this.#isHedgeArmed = false;
-    if (!this.#core.canHedge || !this.#room.hedges.take()) return;
+    if (!this.#core.canHedge) return;
+    // Who waits for a node in doubt is not charged: a replica that has died would use up the budget of all others.
+    if (!this.#isAskedInDoubt() && !this.#room.hedges.take()) {
+      this.#armHedge();
+      return;
+    }
     this.#isHedged = true;
     this.#room.counters.hedgeCount += 1;
     this.#core.voters.forEach((voter, index) => {
@@ -81,7 +89,41 @@ export class ReadOperation implements FanOutListener {
     this.#pump();
   }
 
+  get seats(): readonly ReadVoter[] {
+    return this.#core.voters;
+  }
+
+  dropReplaced(): void {
+    this.#core.dropReplaced();
+  }
+
+  askHolders(seats: readonly Seat[]): void {
+    this.#core.askHolders(seats);
+    this.#pump();
+  }
+
+  onSearchOver(): void {
+    this.#core.onSearchOver();
+    this.#pump();
+  }
+
+  #isAskedInDoubt(): boolean {
+    const nowMs = this.#room.clock.monotonicMs();
+    const { health } = this.#room;
+    return this.#core.voters.every((voter) => voter.state !== "asked" || health.isDoubtful(voter.seat.node, nowMs));
+  }
+
+  /** Whoever holds no slot has no vote: another one is asked in its place, now or when it is known who. */
+  #onStray(index: number, word: StrayWord): void {
+    this.#core.onAstray(index, word.reason, this.#searching().follow(index, word.to));
+  }
+
   #tell(index: number, result: CallResult): void {
+    const stray = strayWordOf(result);
+    if (stray !== undefined) {
+      this.#onStray(index, stray);
+      return;
+    }
     switch (result.kind) {
       case "digest":
         if (this.#core.voters[index]?.question === "digest") this.#core.onDigest(index, result, result.digest);
@@ -95,7 +137,8 @@ export class ReadOperation implements FanOutListener {
         this.#core.onFailed(index, result.reason);
         return;
       case "unsent":
-        this.#core.onFailed(index, "unreachable");
+        if (this.#search?.isFound(index) === true) this.#core.onAstray(index, "unreachable", undefined);
+        else this.#core.onFailed(index, "unreachable");
         return;
       case "failed":
         this.#core.onFailed(index, "failed");
@@ -124,8 +167,17 @@ export class ReadOperation implements FanOutListener {
     for (let index = this.#core.nextAsk(); index >= 0; index = this.#core.nextAsk()) this.#ask(index);
     this.#isPumping = false;
     const verdict = this.#core.verdict;
-    if (verdict.kind !== "pending") this.#finish(verdict);
-    else if (!this.#isHedgeArmed && this.#core.canHedge) this.#armHedge();
+    if (verdict.kind !== "pending") {
+      this.#finish(verdict);
+      return;
+    }
+    if (!this.#isHedgeArmed && this.#core.canHedge) this.#armHedge();
+    if (this.#core.isSearching) this.#searching().lookLater();
+  }
+
+  #searching(): HolderSearch {
+    const { deadlineMs } = this.#fanOut;
+    return (this.#search ??= new HolderSearch(this.#room, { scope: this.#scope, deadlineMs }, this));
   }
 
   #ask(index: number): void {
@@ -139,52 +191,24 @@ export class ReadOperation implements FanOutListener {
   }
 
   #askSelf(index: number): void {
-    const { local } = this.#room;
-    const { location } = this.#scope;
     this.#fanOut.noteStart(index);
-    if (this.#core.voters[index]?.question === "digest") {
-      this.#fanOut.noteEnd(index);
-      this.#core.onDigest(index, this.#selfReply(), local.digestOf(location));
-      return;
-    }
-    let result: ReplicaReadResult | Promise<ReplicaReadResult> | undefined;
-    try {
-      result = local.read(location);
-    } catch (error) {
-      this.#noteDefect(error);
-    }
-    if (result instanceof Promise) {
-      result.then(
-        (read) => this.#onSelfRead(index, read),
-        (error: unknown) => {
-          this.#noteDefect(error);
-          this.#onSelfRead(index, undefined);
-        },
-      );
-    } else this.#tellSelf(index, result);
+    const word = readHere(this.#room, this.#scope, this.#core.voters[index]?.question ?? "nothing");
+    if (word instanceof Promise) void word.then((later) => this.#onLaterWord(index, later));
+    else this.#tellSelf(index, word);
   }
 
-  /** The replica threw: a bug, or a broken store. Others may still answer the read. */
-  #noteDefect(error: unknown): void {
-    this.#room.log.error({ event: "coordinator.defect", operation: "read", error });
-  }
-
-  /** A local read that had to wait has ended; undefined: it threw. */
-  #onSelfRead(index: number, read: ReplicaReadResult | undefined): void {
-    this.#tellSelf(index, read);
+  #onLaterWord(index: number, word: LocalWord): void {
+    if (this.#fanOut.isClosed) return;
+    this.#tellSelf(index, word);
     this.#pump();
   }
 
-  #tellSelf(index: number, result: ReplicaReadResult | undefined): void {
+  #tellSelf(index: number, word: LocalWord): void {
     this.#fanOut.noteEnd(index);
-    if (result === undefined) this.#core.onFailed(index, "failed");
-    else if (result.kind === "object") this.#core.onObject(index, this.#selfReply(), result.set);
-    else this.#core.onFailed(index, result.reason);
-  }
-
-  #selfReply(): { readonly slot: number; readonly isSuspect: boolean } {
-    const { partition } = this.#scope.location;
-    return { slot: this.#room.local.slotOf(partition), isSuspect: this.#room.local.isSuspect(partition) };
+    if (word.kind === "digest") this.#core.onDigest(index, word, word.digest);
+    else if (word.kind === "set") this.#core.onObject(index, word, word.set);
+    else if (word.kind === "stray") this.#onStray(index, word.word);
+    else this.#core.onFailed(index, word.reason);
   }
 
   #armHedge(): void {
@@ -198,6 +222,7 @@ export class ReadOperation implements FanOutListener {
 
   #finish(verdict: Exclude<ReadVerdict, { kind: "pending" }>): void {
     this.#fanOut.close();
+    this.#search?.end();
     const targets = this.#core.repairs();
     const isExplained = this.#request.knobs.explain;
     const explain = isExplained ? this.#explain(targets) : undefined;

@@ -1,4 +1,4 @@
-/** One replica's part in a read, and the counting of votes. Pure; the rules are `read-core.ts`'s. */
+/** One replica's part in a read. Pure; the rules are `read-core.ts`'s. */
 import type { SiblingSet } from "../versioning/types.ts";
 import type { Seat } from "./needs.ts";
 
@@ -7,8 +7,9 @@ export type ReadQuestion = "digest" | "object";
 
 /** One replica's part in a read; only the core changes it. */
 export interface ReadVoter {
-  readonly seat: Seat;
-  state: "idle" | "asked" | "answered" | "failed";
+  seat: Seat;
+  /** `astray`: holds no slot, and its slot's holder is looked for; `gone`: another one is asked in its place */
+  state: "idle" | "asked" | "answered" | "failed" | "astray" | "gone";
   /** what it was asked last */
   question: ReadQuestion | "nothing";
   /** the slot it named; its seat's slot until it answers */
@@ -28,22 +29,6 @@ export interface ReadVoter {
 export interface VoterReply {
   readonly slot: number;
   readonly isSuspect: boolean;
-}
-
-/** Masks of slots, and how many replicas are waited for. */
-export interface Tally {
-  /** votes of stores that are whole */
-  firm: number;
-  firmOwners: number;
-  /** all votes, with those of suspect stores for what they have */
-  any: number;
-  anyOwners: number;
-  /** slots that an answer may still add, however slow */
-  open: number;
-  /** slots that an answer is waited for */
-  awaited: number;
-  awaitedCount: number;
-  askedCount: number;
 }
 
 /** A replica that nobody has asked yet. */
@@ -69,21 +54,11 @@ export function answered(voter: ReadVoter, reply: VoterReply): void {
   voter.set = undefined;
 }
 
-/** No votes. */
-export function newTally(): Tally {
-  return { firm: 0, firmOwners: 0, any: 0, anyOwners: 0, open: 0, awaited: 0, awaitedCount: 0, askedCount: 0 };
-}
-
-/**
- * Counts a vote for the slot's `bit`. Absence in a suspect store is none at all: it may be the very write that a quorum
- * acknowledged. An OLDER version in a suspect store counts with `any`, and so when nobody better is left: a decision for
- * availability, since refusing it would refuse every read of that store until its repair is done.
- */
-export function addVote(tally: Tally, voter: ReadVoter, bit: number): void {
-  if (voter.isSuspect && voter.digest === 0n) return;
-  tally.any |= bit;
-  if (!voter.isSuspect) tally.firm |= bit;
-  if (voter.seat.role !== "owner") return;
-  tally.anyOwners |= bit;
-  if (!voter.isSuspect) tally.firmOwners |= bit;
+/** Takes its vote back: it holds no slot. Another one is asked in its place, or its slot's holder is looked for. */
+export function strayed(voter: ReadVoter, reason: string, isReplaced: boolean): void {
+  voter.state = isReplaced ? "gone" : "astray";
+  voter.reason = reason;
+  voter.digest = undefined;
+  voter.set = undefined;
+  voter.slot = voter.seat.slot;
 }

@@ -4,9 +4,8 @@ import type { NodeId } from "../base/ids.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { Peers } from "../peers/messages.ts";
 import { locate } from "../placement/partitioner.ts";
-import { ownersFor } from "../placement/preference-list.ts";
-import type { PlacementTable } from "../placement/types.ts";
-import type { KeyLocation, LocalReplica } from "../replica/contract.ts";
+import type { PlacementTable, SlotHolder } from "../placement/types.ts";
+import type { KeyLocation, LocalReplica, ReplicaRefusal } from "../replica/contract.ts";
 import type { KeyName } from "./contract.ts";
 import type { FanOutWindows } from "./fan-out.ts";
 import type {
@@ -14,11 +13,19 @@ import type {
   CoordinatorCounters,
   HandoffSink,
   KeyScan,
+  Liveness,
   PlacementSource,
   RepairSink,
   Seat,
 } from "./needs.ts";
 import type { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
+import type { Stagger } from "./stagger.ts";
+
+/** The replica of this node, which may also know where a slot went that it held. */
+export interface LocalOwner extends LocalReplica {
+  /** why the partition is not served: `moved` with `facts.to`, or `not_owner`; undefined while a slot is held */
+  refusalOf?(partition: number): ReplicaRefusal | undefined;
+}
 
 /** What the composition root hands to a coordinator. */
 export interface CoordinatorParts {
@@ -26,12 +33,14 @@ export interface CoordinatorParts {
   readonly clock: Clock;
   readonly placement: PlacementSource;
   readonly buckets: BucketLookup;
-  readonly local: LocalReplica;
+  readonly local: LocalOwner;
   readonly peers: Peers;
   readonly scan: KeyScan;
   readonly repairs: RepairSink;
   readonly handoff: HandoffSink;
   readonly log: Log;
+  /** undefined: whoever can be reached is alive */
+  readonly liveness?: Liveness;
 }
 
 /** The parts, and what all requests of one coordinator share. */
@@ -40,6 +49,7 @@ export interface CoordinatorRoom extends CoordinatorParts, FanOutWindows {
   readonly ranking: ReplicaRanking;
   readonly hedges: HedgeBudget;
   readonly seats: SeatCache;
+  readonly stagger: Stagger;
 }
 
 /** One request's place. */
@@ -56,24 +66,43 @@ export interface RequestScope {
 
 const NO_SEATS: readonly Seat[] = [];
 
-/** Seats by partition and n for the table in force, so that no request makes its own. */
-export class SeatCache {
-  #table: PlacementTable | undefined;
-  #byReplicaCount: (readonly Seat[])[][] = [];
+interface CachedSeats {
+  table: PlacementTable;
+  readonly holders: readonly SlotHolder[];
+  readonly seats: readonly Seat[];
+}
 
-  /** The owners of the partition's slots 0 … n − 1. */
+/**
+ * Seats by partition and n, so that no request makes its own. Tables come ten times a second while slots move, and mostly
+ * differ in one partition: seats are made anew on demand, and only where the holders are other ones.
+ */
+export class SeatCache {
+  readonly #byReplicaCount: CachedSeats[][] = [];
+
+  /** The believed holders of the partition's slots 0 … n − 1; a slot that nobody is believed to hold is left out. */
   ownersOf(table: PlacementTable, partition: number, n: number): readonly Seat[] {
-    if (this.#table !== table) {
-      this.#table = table;
-      this.#byReplicaCount = [];
-    }
     const byPartition = (this.#byReplicaCount[n] ??= []);
-    return (byPartition[partition] ??= ownersFor(table, partition, n).map(({ node, slot }) => ({
-      node,
-      slot,
-      role: "owner",
-    })));
+    const cached = byPartition[partition];
+    if (cached?.table === table) return cached.seats;
+    const holders = table.ownersOf(partition);
+    if (cached !== undefined && isSame(cached.holders, holders)) {
+      cached.table = table;
+      return cached.seats;
+    }
+    const seats: readonly Seat[] = holders
+      .filter((holder) => holder.slot < n)
+      .map(({ node, slot }) => ({ node, slot, role: "owner" }));
+    byPartition[partition] = { table, holders, seats };
+    return seats;
   }
+}
+
+function isSame(left: readonly SlotHolder[], right: readonly SlotHolder[]): boolean {
+  if (left === right) return true;
+  return (
+    left.length === right.length &&
+    left.every((holder, at) => holder.node === right[at]?.node && holder.slot === right[at]?.slot)
+  );
 }
 
 /** The scope of a request for one key, or undefined before the cluster is made. */
@@ -83,17 +112,14 @@ export function scopeOf(room: CoordinatorRoom, name: KeyName): RequestScope | un
   const settings = cappedSettings(room.buckets.settingsOf(name.bucket), table.replicaCount);
   const location = locate(name, table.partitionCount);
   const owners = room.seats.ownersOf(table, location.partition, settings.n);
-  const inTable = owners.findIndex((seat) => seat.node === room.self);
   const slot = room.local.slotOf(location.partition);
-  const holds = slot >= 0 && slot < settings.n;
-  // The table says who should own; only the node's own durable record says that it does.
-  if (inTable >= 0 && holds) return { table, location, settings, seats: owners, localIndex: inTable };
-  if (holds) {
-    const seats: readonly Seat[] = [...owners, { node: room.self, slot, role: "owner" }];
-    return { table, location, settings, seats, localIndex: seats.length - 1 };
-  }
-  const others = inTable < 0 ? owners : owners.filter((seat) => seat.node !== room.self);
-  return { table, location, settings, seats: others, localIndex: -1 };
+  // The table says who may own; only the node's own durable record says that it does.
+  if (slot < 0 || slot >= settings.n) return { table, location, settings, seats: owners, localIndex: -1 };
+  const inTable = owners.findIndex((seat) => seat.node === room.self && seat.slot === slot);
+  if (inTable >= 0) return { table, location, settings, seats: owners, localIndex: inTable };
+  const others = owners.filter((seat) => seat.node !== room.self);
+  const seats: readonly Seat[] = [...others, { node: room.self, slot, role: "owner" }];
+  return { table, location, settings, seats, localIndex: seats.length - 1 };
 }
 
 /** Settings whose `n` the cluster can serve; the same object when it can already. */
@@ -103,23 +129,28 @@ export function cappedSettings(settings: BucketSettings, replicaCount: number): 
 
 /**
  * The order in which a read asks: this node (its digest and object cost no trip), then the reachable by latency, then
- * the others. A local store that may have lost data goes behind the reachable ones: its word is taken last anyway.
+ * those in doubt, then the others. A local store that may have lost data goes behind the reachable ones: its word is taken
+ * last anyway.
  */
-export function readOrder(room: CoordinatorRoom, scope: RequestScope): readonly Seat[] {
+export function readOrder(room: CoordinatorRoom, scope: RequestScope, nowMs: number): readonly Seat[] {
   const { seats, localIndex } = scope;
+  const { health } = room;
   const local = seats[localIndex];
   const isLocalFirst = local !== undefined && !room.local.isSuspect(scope.location.partition);
   const order: Seat[] = isLocalFirst ? [local] : [];
   const fixed = order.length;
   let unreachable = NO_SEATS;
+  let doubtful = NO_SEATS;
   for (let i = 0; i < seats.length; i += 1) {
     const seat = seats[i];
     if (seat === undefined || i === localIndex) continue;
-    if (room.peers.isReachable(seat.node)) order.push(seat);
-    else unreachable = [...unreachable, seat];
+    if (!health.isReachable(seat.node)) unreachable = [...unreachable, seat];
+    else if (!health.isDoubtful(seat.node, nowMs) || health.takeProbe(seat.node, nowMs)) order.push(seat);
+    else doubtful = [...doubtful, seat];
   }
   room.ranking.sort(order, fixed);
   if (room.ranking.isTimeToExplore()) swap(order, fixed);
+  if (doubtful.length > 0) order.push(...doubtful);
   if (local !== undefined && !isLocalFirst) order.push(local);
   return unreachable.length === 0 ? order : [...order, ...unreachable];
 }

@@ -17,6 +17,15 @@ export abstract class WheelEntry {
   abstract onDue(nowMs: number): void;
 }
 
+/** A function that is called when its time has come, once per arming. */
+export class WheelCall extends WheelEntry {
+  readonly onDue: (nowMs: number) => void;
+  constructor(onDue: (nowMs: number) => void) {
+    super();
+    this.onDue = onDue;
+  }
+}
+
 /** The wheel. */
 export class TimerWheel {
   readonly #clock: Clock;

@@ -3,41 +3,35 @@
  * `applied`. The others are told in the turn in which the dot is minted, beside the local append. Must never send
  * before the local replica has minted, and never forward: that is `forward.ts`'s part.
  */
-import type { ErrorCode } from "../base/errors.ts";
-import type { CallResult } from "../peers/messages.ts";
-import type { Minted, ReplicaRefusal, ReplicaWriteResult, WriteIntent } from "../replica/contract.ts";
-import type { Failure, Knobs, WriteAnswer } from "./contract.ts";
-import { overloaded, refused, writeFailure } from "./failures.ts";
+import type { NodeId } from "../base/ids.ts";
+import { HEDGE_DELAY_MAX_MS } from "../base/limits.ts";
+import type { CallResult, PeerRequest } from "../peers/messages.ts";
+import type { Minted, ReplicaRefusal, ReplicaWriteResult } from "../replica/contract.ts";
+import type { WriteAnswer } from "./contract.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
-import { explainOf, writeReports } from "./reports.ts";
-import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
-import { isMissing, WriteCore, type WriteNeed, type WriteParty, type WriteWord } from "./write-core.ts";
-
-/** This node cannot coordinate the write and has certainly done nothing: another owner may. */
-export interface Elsewhere {
-  readonly kind: "elsewhere";
-  readonly reason: "not_owner" | "disk_full" | "corrupt_record" | "shutting_down";
-  readonly detail: string;
-}
-
-/** What to write, and what that must reach. */
-export interface WriteOrder {
-  readonly scope: RequestScope;
-  readonly intent: WriteIntent;
-  readonly need: WriteNeed;
-  readonly knobs: Knobs;
-}
+import { HolderSearch, type HolderSeeker, type StrayWord, strayRefusalOf, strayWordOf } from "./holder-search.ts";
+import type { Seat } from "./needs.ts";
+import type { CoordinatorRoom } from "./request-scope.ts";
+import { type WriteOrder, writeAnswer } from "./write-answer.ts";
+import { isMissing, WriteCore, type WriteParty } from "./write-core.ts";
+import { reachOf } from "./write-reach.ts";
+import { defectBeforeDot, type Elsewhere, endOfRefusal, localWordOf, wordOf } from "./write-words.ts";
 
 /** A write under way; `start` it once. Calls `onEnd` exactly once, within the deadline and one tick. */
-export class WriteOperation implements FanOutListener {
+export class WriteOperation implements FanOutListener, HolderSeeker {
   readonly #room: CoordinatorRoom;
   readonly #order: WriteOrder;
   readonly #onEnd: (end: WriteAnswer | Elsewhere) => void;
   readonly #core: WriteCore;
   readonly #fanOut: FanOut;
   #minted: Minted | undefined;
+  #request: PeerRequest | undefined;
   /** the slot this node holds by its own record, whatever the table says */
   #localSlot = -1;
+  /** the quorum is in reach without those that have not answered lately */
+  #canSpareSilent = false;
+  #hasPassedOver = false;
+  #search: HolderSearch | undefined;
 
   constructor(room: CoordinatorRoom, order: WriteOrder, onEnd: (end: WriteAnswer | Elsewhere) => void) {
     this.#room = room;
@@ -49,13 +43,16 @@ export class WriteOperation implements FanOutListener {
 
   /** Writes here, unless too few owners can be reached: then nothing is done anywhere. */
   start(): void {
-    const { location, localIndex } = this.#order.scope;
-    if (!this.#isQuorumInReach()) {
+    const { localIndex, location } = this.#order.scope;
+    const reach = reachOf(this.#room, this.#order, this.#fanOut.startedMs);
+    this.#canSpareSilent = reach === "spare";
+    // A known lack of owners is refused before anything is stored, so that `not_applied` writes never appear later.
+    if (reach === "short") {
+      this.#noteUnreachable();
       this.#core.onSendingOver();
       this.#finish();
       return;
     }
-    this.#localSlot = this.#room.local.slotOf(location.partition);
     this.#core.onAsked(localIndex);
     this.#fanOut.noteStart(localIndex);
     this.#room.local
@@ -67,9 +64,16 @@ export class WriteOperation implements FanOutListener {
   }
 
   onResult(index: number, result: CallResult): void {
+    const stray = strayWordOf(result) ?? this.#unreachableOf(index, result);
+    if (stray !== undefined && this.#mayTellMore()) {
+      this.#onStray(index, stray);
+      return;
+    }
+    if (result.kind !== "stored") this.#tellPassedOver();
     const isFirst = this.#core.onWord(index, wordOf(result));
     if (!this.#fanOut.isClosed) {
       this.#finishIfDecided();
+      this.#lookIfMislaid();
       return;
     }
     this.#room.counters.lateReplyCount += 1;
@@ -77,42 +81,99 @@ export class WriteOperation implements FanOutListener {
     if (isFirst && party !== undefined) this.#noteMissed(party);
   }
 
-  /** Writes are never hedged: every owner is asked anyway. */
-  onSlow(): void {}
+  /** The others let wait: who was passed over is told too. Otherwise writes are never hedged, for all owners are told. */
+  onSlow(): void {
+    this.#tellPassedOver();
+  }
 
   onDeadline(): void {
     this.#core.onDeadline();
     this.#finishIfDecided();
   }
 
-  /** A known lack of owners is refused before anything is stored, so that `not_applied` writes never appear later. */
-  #isQuorumInReach(): boolean {
-    const { seats, localIndex } = this.#order.scope;
-    let reachable = 0;
-    let owners = 0;
-    for (let index = 0; index < seats.length; index += 1) {
-      const seat = seats[index];
-      if (seat === undefined) continue;
-      if (index !== localIndex && !this.#room.peers.isReachable(seat.node)) {
-        this.#core.onUnreachable(index);
-        continue;
-      }
-      reachable += 1;
-      if (seat.role === "owner") owners += 1;
+  get seats(): readonly WriteParty[] {
+    return this.#core.parties;
+  }
+
+  dropReplaced(): void {
+    this.#core.dropReplaced();
+  }
+
+  askHolders(seats: readonly Seat[]): void {
+    if (!this.#mayTellMore()) {
+      this.onSearchOver();
+      return;
     }
-    return reachable >= this.#order.need.total && owners >= this.#order.need.owners;
+    for (const seat of seats) if (seat.node !== this.#room.self) this.#tell(this.#core.tell(seat));
+    if (this.#core.isSearching) this.#search?.lookLater();
+  }
+
+  onSearchOver(): void {
+    const astray = this.#core.parties.filter((party) => party.state === "astray");
+    this.#core.onSearchOver();
+    if (this.#fanOut.isClosed) for (const party of astray) this.#noteMissed(party);
+    else this.#finishIfDecided();
+  }
+
+  /** Whoever holds no slot did nothing: another one is told in its place, now or when it is known who. */
+  #onStray(index: number, word: StrayWord): void {
+    if (this.#fanOut.isClosed) this.#room.counters.lateReplyCount += 1;
+    this.#tellPassedOver();
+    const search = this.#searching();
+    const instead = word.to === this.#room.self ? undefined : search.follow(index, word.to);
+    const next = this.#core.onAstray(index, word, instead);
+    if (next >= 0) this.#tell(next);
+    else search.lookLater();
+    this.#finishIfDecided();
+  }
+
+  #searching(): HolderSearch {
+    const { deadlineMs } = this.#fanOut;
+    return (this.#search ??= new HolderSearch(this.#room, { scope: this.#order.scope, deadlineMs }, this));
+  }
+
+  /** A replica that was found on the way and cannot be reached yet: its link may be under way. */
+  #unreachableOf(index: number, result: CallResult): StrayWord | undefined {
+    if (result.kind !== "unsent" || this.#search?.isFound(index) !== true) return undefined;
+    return { reason: "unreachable", detail: result.reason };
+  }
+
+  #lookIfMislaid(): void {
+    if (!this.#fanOut.isClosed && this.#core.isSearching) this.#searching().lookLater();
+  }
+
+  /** A write that stands is taken on to the holders of its slots after its answer too, but never one that does not. */
+  #mayTellMore(): boolean {
+    const { verdict } = this.#core;
+    const isWanted = verdict === "pending" || verdict === "applied";
+    return this.#minted !== undefined && isWanted && this.#fanOut.remainingMs() > 0;
+  }
+
+  #tell(index: number): void {
+    const party = this.#core.parties[index];
+    if (party === undefined || this.#request === undefined) return;
+    this.#core.onAsked(index);
+    this.#fanOut.send(index, party.seat.node, this.#request);
+  }
+
+  #noteUnreachable(): void {
+    const { seats, localIndex } = this.#order.scope;
+    seats.forEach((seat, index) => {
+      if (index !== localIndex && !this.#room.health.isReachable(seat.node)) this.#core.onUnreachable(index);
+    });
   }
 
   #onMinted(minted: Minted): void {
     this.#minted = minted;
     const { seats, localIndex, location } = this.#order.scope;
-    const request = {
+    this.#localSlot = this.#room.local.slotOf(location.partition);
+    this.#request = {
       kind: "store",
       key: location,
       baseDigest: minted.baseDigest,
       digest: minted.digest,
       object: minted.object,
-    } as const;
+    };
     // Answered already (`unknown`, the deadline passed before the dot came): the others are left to hints.
     const isTooLate = this.#fanOut.isClosed;
     for (let index = 0; index < seats.length; index += 1) {
@@ -121,20 +182,38 @@ export class WriteOperation implements FanOutListener {
       const party = this.#core.parties[index];
       if (isTooLate && party !== undefined) this.#miss(party, "expired");
       if (isTooLate) continue;
-      this.#core.onAsked(index);
-      this.#fanOut.send(index, seat.node, request);
+      if (this.#isPassedOver(seat.node)) this.#hasPassedOver = true;
+      else this.#tell(index);
     }
+    if (this.#hasPassedOver) this.#fanOut.hedgeAfter(HEDGE_DELAY_MAX_MS);
+  }
+
+  /** Those who were passed over are needed after all. */
+  #tellPassedOver(): void {
+    if (!this.#hasPassedOver || this.#core.verdict !== "pending") return;
+    this.#hasPassedOver = false;
+    for (let index = 0; index < this.#core.parties.length; index += 1) {
+      if (this.#core.parties[index]?.state === "idle") this.#tell(index);
+    }
+  }
+
+  /** Who has not answered lately is told now and then only, where the others suffice: it would hold the write in memory. */
+  #isPassedOver(node: NodeId): boolean {
+    const { health } = this.#room;
+    const nowMs = this.#fanOut.startedMs;
+    return this.#canSpareSilent && health.isSilent(node, nowMs) && !health.takeProbe(node, nowMs);
   }
 
   #onLocal(result: ReplicaWriteResult): void {
     const { localIndex } = this.#order.scope;
     this.#fanOut.noteEnd(localIndex);
-    this.#core.onWord(
-      localIndex,
-      result.kind === "stored"
-        ? { kind: "stored", slot: this.#localSlot, digest: result.digest, isDurable: result.isDurable }
-        : { kind: result.kind, reason: result.kind === "refused" ? result.reason : "failed", detail: result.detail },
-    );
+    const stray = result.kind === "refused" ? strayRefusalOf(result) : undefined;
+    if (stray !== undefined && this.#mayTellMore()) {
+      this.#onStray(localIndex, stray);
+      return;
+    }
+    if (result.kind !== "stored") this.#tellPassedOver();
+    this.#core.onWord(localIndex, localWordOf(result, this.#localSlot));
     if (this.#fanOut.isClosed) {
       const party = this.#core.parties[localIndex];
       if (party !== undefined) this.#noteMissed(party);
@@ -146,6 +225,7 @@ export class WriteOperation implements FanOutListener {
     }
     if (this.#minted === undefined) this.#core.onSendingOver();
     this.#finishIfDecided();
+    this.#lookIfMislaid();
   }
 
   /** The replica threw: a bug. Without a dot nothing was sent nor kept; with one, others may hold the write. */
@@ -161,31 +241,18 @@ export class WriteOperation implements FanOutListener {
       return;
     }
     this.#fanOut.close();
-    this.#onEnd(refused("internal_error", "The coordinating node met a defect; nothing was written anywhere."));
+    this.#onEnd(defectBeforeDot());
   }
 
   #finishRefused(refusal: ReplicaRefusal): void {
-    this.#fanOut.close();
-    switch (refusal.reason) {
-      case "not_owner":
-      case "disk_full":
-      case "corrupt_record":
-      case "shutting_down":
-        this.#onEnd({ kind: "elsewhere", reason: refusal.reason, detail: refusal.detail });
-        return;
-      case "too_many_siblings":
-        this.#onEnd(limitFailure("too_many_siblings", refusal));
-        return;
-      case "object_too_large":
-        this.#onEnd(limitFailure("value_too_large", refusal));
-        return;
-      case "overloaded":
-        this.#onEnd(overloaded());
-        return;
-      case "expired":
-        this.#core.onSendingOver();
-        this.#finish();
+    const end = endOfRefusal(refusal);
+    if (end === undefined) {
+      this.#core.onSendingOver();
+      this.#finish();
+      return;
     }
+    this.#fanOut.close();
+    this.#onEnd(end);
   }
 
   #finishIfDecided(): void {
@@ -194,41 +261,13 @@ export class WriteOperation implements FanOutListener {
 
   #finish(): void {
     this.#fanOut.close();
-    const minted = this.#minted;
-    this.#onEnd(this.#core.verdict === "applied" && minted !== undefined ? this.#applied(minted) : this.#failed());
+    if (this.#hasPassedOver) this.#core.dropPassedOver();
+    this.#onEnd(writeAnswer(this.#room, this.#order, { core: this.#core, fanOut: this.#fanOut, minted: this.#minted }));
+    if (this.#core.verdict !== "applied") {
+      this.#search?.end();
+      this.#core.onSearchOver();
+    }
     for (const party of this.#core.parties) this.#noteMissed(party);
-  }
-
-  #applied(minted: Minted): WriteAnswer {
-    const counts = this.#core.counts();
-    const answer: WriteAnswer = {
-      kind: "applied",
-      context: minted.context,
-      dot: minted.dot,
-      siblingCount: minted.siblingCount,
-      acks: {
-        required: this.#order.need.total,
-        received: counts.received,
-        owners: counts.owners,
-        fallbacks: counts.fallbacks,
-        durable: counts.durable,
-      },
-    };
-    if (!this.#order.knobs.explain) return answer;
-    const replicas = writeReports(this.#order.scope, this.#core.parties, this.#fanOut);
-    const explain = explainOf(this.#room, this.#order.scope, { replicas, repaired: [], isHedged: false });
-    return { ...answer, explain };
-  }
-
-  #failed(): Failure {
-    const { scope, need, knobs } = this.#order;
-    const replicas = writeReports(scope, this.#core.parties, this.#fanOut);
-    return writeFailure(this.#core, need, {
-      required: need.total,
-      received: this.#core.counts().received,
-      replicas,
-      explain: knobs.explain ? explainOf(this.#room, scope, { replicas, repaired: [], isHedged: false }) : undefined,
-    });
   }
 
   #noteMissed(party: WriteParty): void {
@@ -250,17 +289,4 @@ export class WriteOperation implements FanOutListener {
       reason,
     });
   }
-}
-
-function limitFailure(code: ErrorCode, refusal: ReplicaRefusal): Failure {
-  return refused(code, refusal.detail, refusal.facts === undefined ? {} : { facts: refusal.facts });
-}
-
-function wordOf(result: CallResult): WriteWord {
-  if (result.kind === "stored" || result.kind === "refused") return result;
-  if (result.kind === "unsent") return { kind: "unsent", reason: "unreachable", detail: result.reason };
-  if (result.kind === "lost") return { kind: "lost", reason: result.reason, detail: "" };
-  if (result.kind === "failed") return { kind: "failed", reason: "failed", detail: result.detail };
-  // Another kind of reply says nothing about what was stored.
-  return { kind: "failed", reason: "bad_reply", detail: result.kind };
 }

@@ -4,8 +4,14 @@
  * anti-entropy, so the queue is bounded and forgets its oldest. Must never run within the read's own turn.
  * Source: Dynamo §5.
  */
-import type { NodeId } from "../base/ids.ts";
-import { MAX_QUEUED_REPAIR_BYTES, MAX_QUEUED_REPAIRS, MAX_RUNNING_REPAIRS, REPAIR_TIMEOUT_MS } from "../base/limits.ts";
+import { type NodeId, parseNodeId } from "../base/ids.ts";
+import {
+  MAX_MOVED_HOPS,
+  MAX_QUEUED_REPAIR_BYTES,
+  MAX_QUEUED_REPAIRS,
+  MAX_RUNNING_REPAIRS,
+  REPAIR_TIMEOUT_MS,
+} from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { CallResult, Peers } from "../peers/messages.ts";
 import type { HandedVersion, KeyLocation, LocalReplica, ReplicaWriteResult } from "../replica/contract.ts";
@@ -49,6 +55,13 @@ export interface ReadRepairParts {
   readonly clock: Clock;
   readonly peers: Peers;
   readonly local: Pick<LocalReplica, "store">;
+}
+
+interface StoreOrder {
+  readonly location: KeyLocation;
+  readonly version: HandedVersion;
+  readonly node: NodeId;
+  readonly hopsLeft: number;
 }
 
 interface WaitingTask {
@@ -148,24 +161,32 @@ export class ReadRepair {
     };
     for (const target of task.targets) {
       const version = { baseDigest: target.digest, digest: task.digest, object };
-      if (target.node === this.#parts.self) this.#storeHere(task.location, version, onEnd);
-      else {
-        const request = { kind: "store", key: task.location, ...version } as const;
-        this.#parts.peers.call(target.node, request, REPAIR_TIMEOUT_MS, (result) => onEnd(hasStored(result)));
-      }
+      this.#store({ location: task.location, version, node: target.node, hopsLeft: MAX_MOVED_HOPS }, onEnd);
     }
   }
 
-  #storeHere(location: KeyLocation, version: HandedVersion, onEnd: (isStored: boolean) => void): void {
-    this.#parts.local.store(location, { ...version, budgetMs: REPAIR_TIMEOUT_MS }).then(
-      (result) => onEnd(hasStored(result)),
-      () => onEnd(false),
-    );
+  /** Stores at a node, or at the one that its slot has gone to since the read met it. */
+  #store(order: StoreOrder, onEnd: (isStored: boolean) => void): void {
+    const { location, version, node, hopsLeft } = order;
+    const onResult = (result: CallResult | ReplicaWriteResult): void => {
+      const to = hopsLeft > 0 ? movedTo(result) : undefined;
+      if (to === undefined || to === node) onEnd(result.kind === "stored");
+      else this.#store({ ...order, node: to, hopsLeft: hopsLeft - 1 }, onEnd);
+    };
+    if (node === this.#parts.self) {
+      this.#parts.local.store(location, { ...version, budgetMs: REPAIR_TIMEOUT_MS }).then(onResult, () => onEnd(false));
+    } else {
+      this.#parts.peers.call(node, { kind: "store", key: location, ...version }, REPAIR_TIMEOUT_MS, onResult);
+    }
   }
 }
 
-function hasStored(result: CallResult | ReplicaWriteResult): boolean {
-  return result.kind === "stored";
+/** Whom the slot went to that the replica no longer holds; undefined for every other result. */
+function movedTo(result: CallResult | ReplicaWriteResult): NodeId | undefined {
+  if (result.kind !== "refused" || result.reason !== "moved") return undefined;
+  if ("to" in result) return result.to;
+  const to = "facts" in result ? result.facts?.["to"] : undefined;
+  return typeof to === "string" ? parseNodeId(to) : undefined;
 }
 
 /** The key's bytes as text, one character each: a name for the map, never shown. */

@@ -86,6 +86,8 @@ describe("a write", () => {
     expect(core.verdict).toBe("pending");
     expect(core.counts().received).toBe(1);
     core.onWord(2, word("refused"));
+    expect(core.verdict, "the other one's holder may yet be found").toBe("pending");
+    core.onSearchOver();
     expect(core.verdict).toBe("unknown");
   });
 

@@ -1,0 +1,78 @@
+/**
+ * What this node's own replica has to say to a read, in the words that peers have. Must never speak for a slot that it
+ * does not hold, nor hold no more by the time it has read: the key may have gone with it.
+ */
+import type { ReplicaReadResult } from "../replica/contract.ts";
+import type { SiblingSet } from "../versioning/types.ts";
+import { type StrayWord, strayRefusalOf } from "./holder-search.ts";
+import type { ReadQuestion } from "./read-voter-core.ts";
+import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
+
+/** The replica's word. */
+export type LocalWord =
+  | { readonly kind: "digest"; readonly slot: number; readonly isSuspect: boolean; readonly digest: bigint }
+  | {
+      readonly kind: "set";
+      readonly slot: number;
+      readonly isSuspect: boolean;
+      /** undefined: nothing is here */
+      readonly set: SiblingSet | undefined;
+    }
+  | { readonly kind: "stray"; readonly word: StrayWord }
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** Reads here; at once when the bytes are cached. Never rejects: a replica that throws is logged, and has failed. */
+export function readHere(
+  room: CoordinatorRoom,
+  scope: RequestScope,
+  question: ReadQuestion | "nothing",
+): LocalWord | Promise<LocalWord> {
+  const { local } = room;
+  const { location } = scope;
+  const slot = local.slotOf(location.partition);
+  if (slot < 0) return strayHere(room, scope);
+  if (question === "digest") {
+    return { kind: "digest", slot, isSuspect: local.isSuspect(location.partition), digest: local.digestOf(location) };
+  }
+  try {
+    const result = local.read(location);
+    if (!(result instanceof Promise)) return stillAt(slot, wordOf(room, scope, result)) ?? strayHere(room, scope);
+    return result.then(
+      (later) => stillAt(slot, wordOf(room, scope, later)) ?? strayHere(room, scope),
+      (error: unknown) => defect(room, error),
+    );
+  } catch (error) {
+    return defect(room, error);
+  }
+}
+
+function wordOf(room: CoordinatorRoom, scope: RequestScope, result: ReplicaReadResult): LocalWord {
+  if (result.kind === "refused") {
+    const word = strayRefusalOf(result);
+    return word === undefined ? { kind: "failed", reason: result.reason } : { kind: "stray", word };
+  }
+  const { partition } = scope.location;
+  return {
+    kind: "set",
+    slot: room.local.slotOf(partition),
+    isSuspect: room.local.isSuspect(partition),
+    set: result.set,
+  };
+}
+
+/** The word, unless another slot or none is held by now than when the read began. */
+function stillAt(slot: number, word: LocalWord): LocalWord | undefined {
+  return word.kind === "set" && word.slot !== slot ? undefined : word;
+}
+
+function strayHere(room: CoordinatorRoom, scope: RequestScope): LocalWord {
+  const refusal = room.local.refusalOf?.(scope.location.partition);
+  const word = refusal === undefined ? undefined : strayRefusalOf(refusal);
+  return { kind: "stray", word: word ?? { reason: "not_owner", detail: "this node holds no slot of the key" } };
+}
+
+/** A bug, or a broken store. Others may still answer the read. */
+function defect(room: CoordinatorRoom, error: unknown): LocalWord {
+  room.log.error({ event: "coordinator.defect", operation: "read", error });
+  return { kind: "failed", reason: "failed" };
+}

@@ -1,0 +1,109 @@
+/** The votes of a read: who has one, how many slots they make, and what they hold together. Pure. */
+import { includes } from "../versioning/causal-context.ts";
+import { digestOf } from "../versioning/object-codec.ts";
+import { merge, reduceLww } from "../versioning/sibling-set.ts";
+import type { CausalContext, SiblingSet } from "../versioning/types.ts";
+import { slotBit } from "./quorum-core.ts";
+import type { ReadVoter } from "./read-voter-core.ts";
+
+/** Masks of slots, and how many replicas are waited for. */
+export interface Tally {
+  /** votes of stores that are whole */
+  firm: number;
+  firmOwners: number;
+  /** all votes, with those of suspect stores for what they have */
+  any: number;
+  anyOwners: number;
+  /** slots that an answer may still add, however slow */
+  open: number;
+  /** slots that an answer is waited for */
+  awaited: number;
+  awaitedCount: number;
+  askedCount: number;
+}
+
+/** What voters hold together. */
+export interface MergedVotes {
+  readonly kind: "known";
+  /** undefined: nothing, with digest 0n */
+  readonly set: SiblingSet | undefined;
+  readonly digest: bigint;
+}
+
+/** Counts the votes, and the slots that may still come, of a bucket with slots 0 … n − 1. */
+export function tallyOf(voters: readonly ReadVoter[], n: number): Tally {
+  const tally = newTally();
+  for (const voter of voters) {
+    const bit = slotBit(voter.slot, n);
+    const isAsked = voter.state === "asked";
+    if (isAsked) {
+      tally.askedCount += 1;
+      if (!voter.isSlow) tally.awaitedCount += 1;
+    }
+    if (hasVote(voters, voter)) {
+      addVote(tally, voter, bit);
+    } else if (isAsked || voter.state === "answered") {
+      // Who has answered without a vote gets it with the object that is fetched from another holder.
+      tally.open |= bit;
+      if (!voter.isSlow && !voter.isSuspect) tally.awaited |= bit;
+    }
+  }
+  return tally;
+}
+
+/** True when the voter's version is known: nothing, or one whose object is here. */
+export function hasVote(voters: readonly ReadVoter[], voter: ReadVoter): boolean {
+  // What a replica has named stays its version while its object is fetched, and is lost with a failed fetch.
+  if (voter.digest === undefined || voter.state === "failed") return false;
+  return voter.set !== undefined || voter.digest === 0n || isObjectHere(voters, voter.digest);
+}
+
+function isObjectHere(voters: readonly ReadVoter[], digest: bigint | undefined): boolean {
+  for (const voter of voters) {
+    if (voter.set !== undefined && voter.digest === digest) return true;
+  }
+  return false;
+}
+
+/** What the voters hold together. */
+export function mergedVotes(voters: readonly ReadVoter[], isLww: boolean): MergedVotes {
+  let set: SiblingSet | undefined;
+  let digest = 0n;
+  for (const voter of voters) {
+    if (voter.set === undefined || voter.digest === digest) continue;
+    if (set === undefined) {
+      set = voter.set;
+      digest = voter.digest ?? 0n;
+      continue;
+    }
+    const merged = merge(set, voter.set);
+    set = isLww ? reduceLww(merged) : merged;
+    digest = digestOf(set);
+  }
+  return { kind: "known", set, digest };
+}
+
+/** True when `set` has seen all that the reader demands. */
+export function isAtLeast(set: SiblingSet | undefined, atLeast: CausalContext | undefined): boolean {
+  if (atLeast === undefined) return true;
+  if (set === undefined) return atLeast.vector.length === 0 && atLeast.detached.length === 0;
+  return includes(set.clock, atLeast);
+}
+
+function newTally(): Tally {
+  return { firm: 0, firmOwners: 0, any: 0, anyOwners: 0, open: 0, awaited: 0, awaitedCount: 0, askedCount: 0 };
+}
+
+/**
+ * Counts a vote for the slot's `bit`. Absence in a suspect store is none at all: it may be the very write that a quorum
+ * acknowledged. An OLDER version in a suspect store counts with `any`, and so when nobody better is left: a decision for
+ * availability, since refusing it would refuse every read of that store until its repair is done.
+ */
+function addVote(tally: Tally, voter: ReadVoter, bit: number): void {
+  if (voter.isSuspect && voter.digest === 0n) return;
+  tally.any |= bit;
+  if (!voter.isSuspect) tally.firm |= bit;
+  if (voter.seat.role !== "owner") return;
+  tally.anyOwners |= bit;
+  if (!voter.isSuspect) tally.firmOwners |= bit;
+}
