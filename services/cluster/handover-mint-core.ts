@@ -14,7 +14,14 @@
  */
 import type { MemberKey } from "../placement/member-record.ts";
 import type { HandoverRequest } from "./handover-messages.ts";
-import { EffectList, heldSlot, mayFetch, standingPromise } from "./handover-rules-core.ts";
+import {
+  EffectList,
+  heldSlot,
+  mayFetch,
+  promiseAfterCheck,
+  promiseCheck,
+  standingPromise,
+} from "./handover-rules-core.ts";
 import {
   type HandoverEffect,
   type HandoverEvent,
@@ -71,13 +78,16 @@ export class MintCore {
     return this.#stage.kind;
   }
 
-  /** Begins to mint `slot`; without effects when that may not be, now. */
+  /** Begins to mint `slot`; without effects when that may not be, now. A promise in the way is asked about first. */
   start(slot: number, facts: HandoverFacts): readonly HandoverEffect[] {
     const { ledger, view } = facts;
     if (this.#stage.kind !== "idle" || ledger.staged.has(this.#partition)) return [];
     if (!mayFetch(facts, this.#partition) || view.isRemoved(view.ownKey)) return [];
-    const standing = standingPromise(ledger, { partition: this.#partition, slot }, view.isRemoved);
-    if (standing !== undefined && standing.to !== view.ownKey) return [];
+    const standing = standingPromise({ partition: this.#partition, slot }, facts);
+    if (standing !== undefined && standing.to !== view.ownKey) {
+      this.#effects.add(...promiseCheck({ partition: this.#partition, slot }, facts));
+      return this.#effects.drain();
+    }
     const tx = facts.nextTx();
     const token = this.#effects.persist(
       { kind: "counted", tx },
@@ -185,6 +195,8 @@ export class MintCore {
 
   #takeAnswer({ from, request, reply }: Extract<HandoverEvent, { kind: "answered" }>, facts: HandoverFacts): void {
     const stage = this.#stage;
+    const change = promiseAfterCheck({ from, request, reply }, facts);
+    if (change !== undefined) this.#effects.persist(change);
     if (stage.kind !== "asking" || request.kind !== "mint-query" || request.tx !== stage.minting.tx) return;
     const { minting } = stage;
     if (reply?.kind === "vacant" && reply.tx === minting.tx) {

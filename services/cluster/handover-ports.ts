@@ -125,7 +125,7 @@ export interface HandoverView {
   /** in T(partition), by the records known here */
   isTarget(partition: number, key: MemberKey): boolean;
   isRemoved(key: MemberKey): boolean;
-  /** where a member that is not removed is reached */
+  /** where a member is reached that is known and not removed, `left` ones too */
   nodeOf(key: MemberKey): NodeId | undefined;
   /** believed holders of the partition's slots, removed ones left out */
   holdersOf(partition: number): readonly { readonly key: MemberKey; readonly slot: number }[];

@@ -39,26 +39,31 @@ export function objectionToFetch(
   if (view.isRemoved(from) || view.isRemoved(view.ownKey)) return "removed";
   if (!mayFetch(facts, partition) || tx <= consumedTx(ledger, partition, from)) return "unwanted";
   // Who gives away what was promised to it has taken it: its minting is over.
-  const promise = standingPromise(ledger, { partition, slot }, view.isRemoved);
+  const promise = standingPromise({ partition, slot }, facts);
   return promise === undefined || promise.to === from ? undefined : "promised";
 }
 
-/** The promise that binds this node for a slot, or undefined: one to a removed member binds nobody. */
+/** The promise that binds this node for a slot, or undefined: one to a member that is out or has left binds nobody. */
 export function standingPromise(
-  ledger: SlotLedger,
   { partition, slot }: { readonly partition: number; readonly slot: number },
-  isRemoved: (key: MemberKey) => boolean,
+  { ledger, view }: HandoverFacts,
 ): SlotPromise | undefined {
   const promise = promiseFor(ledger, partition, slot);
-  return promise === undefined || isRemoved(promise.to) ? undefined : promise;
+  return promise === undefined || view.isRemoved(promise.to) || hasLeft(promise.to, view) ? undefined : promise;
+}
+
+/** A member whose record says `left` holds nothing, and takes nothing any more. */
+function hasLeft(key: MemberKey, view: HandoverFacts["view"]): boolean {
+  return view.nodeOf(key) !== undefined && key !== view.ownKey && !view.others().includes(key);
 }
 
 /** Asks the owner of the promise that binds this node for a slot whether it is still needed; nothing when none binds it. */
 export function promiseCheck(
   seat: { readonly partition: number; readonly slot: number },
-  { ledger, view }: HandoverFacts,
+  facts: HandoverFacts,
 ): readonly HandoverEffect[] {
-  const promise = standingPromise(ledger, seat, view.isRemoved);
+  const { view } = facts;
+  const promise = standingPromise(seat, facts);
   if (promise === undefined || promise.to === view.ownKey) return [];
   return [{ kind: "ask", to: promise.to, request: { kind: "mint-check", ...seat, from: view.ownKey, tx: promise.tx } }];
 }

@@ -9,7 +9,7 @@
 import { parseArgs } from "node:util";
 import { type Counts, type Life, N, OP_STEPS, rowOf, type Seams, World } from "./handover-world.ts";
 
-const STEPS = 1_500;
+const STEPS = 2_500;
 const CALM_STEPS = 6_000;
 const MOST_NODES = 7;
 
@@ -59,9 +59,10 @@ function turn(world: World): void {
   else if (chance < 0.4) world.operate("read");
   else if (chance < 0.55) gossip(world);
   else if (chance < 0.85) reviewOne(world);
-  else if (chance < 0.89) changeMembership(world);
-  else if (chance < 0.915) crashOrRestart(world);
-  else if (chance < 0.92) remove(world);
+  else if (chance < 0.88) changeMembership(world);
+  else if (chance < 0.886) crashOrRestart(world);
+  else if (chance < 0.9) restartOne(world);
+  else if (chance < 0.903) remove(world);
 }
 
 function calmTurn(world: World): void {
@@ -74,29 +75,37 @@ function calmTurn(world: World): void {
   else if (chance < 0.9) settleMembership(world);
 }
 
-function anyLife(world: World): Life {
-  return world.life(world.below(world.lives.length));
-}
-
 const isRunning = (life: Life): boolean => life.isUp && life.status !== "none";
 const isMember = (life: Life): boolean => life.status !== "none" && life.status !== "left";
 
+/** One that runs, those that have left included, now and then. */
+function runningLife(world: World): Life | undefined {
+  const running = world.lives.filter((life) => isRunning(life) && (life.status !== "left" || world.float() < 0.2));
+  return running[world.below(running.length)];
+}
+
 function gossip(world: World): void {
-  const one = anyLife(world);
-  const other = anyLife(world);
-  if (one !== other && isRunning(one) && isRunning(other)) world.exchange(one, other);
+  const one = runningLife(world);
+  const other = runningLife(world);
+  if (one !== undefined && other !== undefined && one !== other) world.exchange(one, other);
 }
 
 function reviewOne(world: World): void {
-  const life = anyLife(world);
-  if (isRunning(life)) world.review(life);
+  const life = runningLife(world);
+  if (life !== undefined) world.review(life);
 }
 
 /** Joins, leaves, and changes of mind, as each node's own operator would. */
 function changeMembership(world: World): void {
-  const life = anyLife(world);
-  if (life.status === "none") join(world, life, life.index);
-  else settleOne(world, life);
+  const life = runningLife(world);
+  if (life === undefined) return;
+  settleOne(world, life);
+  if (world.float() < 0.8) return;
+  if (world.float() < 0.4) {
+    const spare = world.lives.find((one) => one.status === "none");
+    if (spare !== undefined) join(world, spare, spare.index);
+    return;
+  }
   if (!isRunning(life) || life.removed.has(life.index)) return;
   const active = world.lives.filter((one) => !world.removedByAnyone.has(one.index) && isActive(one));
   if (isActive(life) && active.length > N && world.float() < 0.5) {
@@ -133,22 +142,24 @@ function settleOne(world: World, life: Life): void {
   const partitions = [...life.ledger.slots.keys()];
   const isWhole = partitions.every((p) => !world.target(life, p).includes(life.index) || life.ledger.slots[p] !== -1);
   if (life.status === "joining" && isWhole && life.durable.status === "joining") setStatus(world, life, "normal");
-  if (life.status === "leaving" && isAtRest(world, life)) setStatus(world, life, "left");
+  if (life.status === "leaving" && isAtRest(life)) setStatus(world, life, "left");
 }
 
-function isAtRest(world: World, life: Life): boolean {
+function isAtRest(life: Life): boolean {
   const { slots, staged, minting, released } = life.ledger;
   if (slots.some((slot) => slot !== -1) || staged.size > 0 || minting.size > 0 || life.commits.length > 0) return false;
   return [...released.values()].every((one) => one.isSettled || life.removed.has(Number(one.to)));
 }
 
 function settleMembership(world: World): void {
-  settleOne(world, anyLife(world));
+  const life = runningLife(world);
+  if (life !== undefined) settleOne(world, life);
 }
 
 function crashOrRestart(world: World): void {
-  const life = anyLife(world);
-  if (life.status === "none") return;
+  const started = world.lives.filter((one) => one.status !== "none");
+  const life = started[world.below(started.length)];
+  if (life === undefined) return;
   if (!life.isUp && !(world.isCalm && world.removedByAnyone.has(life.index))) world.restart(life);
   else if (life.isUp && !world.isCalm) world.crash(life);
   // One away at a time, mostly.
@@ -156,12 +167,19 @@ function crashOrRestart(world: World): void {
   if (away.length > 1) for (const one of away) if (world.float() < 0.5) world.restart(one);
 }
 
+function restartOne(world: World): void {
+  const away = world.lives.filter((one) => one.status !== "none" && !one.isUp && !world.removedByAnyone.has(one.index));
+  const life = away[world.below(away.length)];
+  if (life !== undefined) world.restart(life);
+}
+
 /** An operator gives up a member: mostly one that is down, sometimes one that runs on and has not heard of it. */
 function remove(world: World): void {
   if (world.counts.removals >= 3 || world.hasLoss()) return;
-  const operator = anyLife(world);
-  const victim = anyLife(world);
-  if (!isRunning(operator) || operator.removed.has(operator.index) || victim === operator || !isMember(victim)) return;
+  const operator = runningLife(world);
+  const victim = world.life(world.below(world.lives.length));
+  if (operator === undefined || operator.removed.has(operator.index) || victim === operator || !isMember(victim))
+    return;
   if (world.removedByAnyone.has(victim.index) || operator.rows[victim.index] === undefined) return;
   if (victim.isUp && world.float() < 0.7) world.crash(victim);
   const spare = world.lives.find((life) => life.status === "none");

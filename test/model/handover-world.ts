@@ -118,7 +118,7 @@ export interface Counts {
   over: number;
 }
 
-const LIVES = 12;
+const LIVES = 24;
 const FIRST_MEMBERS = 4;
 export const OP_STEPS = 400;
 
@@ -312,7 +312,10 @@ export class World {
       ownKey: life.key,
       isTarget: (partition, key) => this.target(life, partition).includes(indexOf(key)),
       isRemoved: (key) => life.removed.has(indexOf(key)),
-      nodeOf: (key) => this.lives[indexOf(key)]?.nodeId,
+      nodeOf: (key) =>
+        life.rows[indexOf(key)] === undefined || life.removed.has(indexOf(key))
+          ? undefined
+          : this.lives[indexOf(key)]?.nodeId,
       holdersOf: (partition) => this.holders(life, partition),
       isAlive: (key) => (this.float() < 0.95 ? this.life(indexOf(key)).isUp : this.float() < 0.5),
       others: () => this.others(life).map(keyOf),
@@ -719,6 +722,7 @@ export class World {
     const { partition } = request;
     const answer = answerMint(request, this.facts(at, "answer"));
     if (answer !== undefined) {
+      this.run(at, partition, "receiver", answer.checks);
       if (answer.changes.length === 0) reply(answer.reply);
       else this.commit(at, answer.changes, () => reply(answer.reply));
       return;
@@ -815,9 +819,9 @@ export class World {
 
   /** A read or a write through any node that thinks itself a member, sent to whomever it happens to think of. */
   operate(kind: "read" | "write"): void {
-    const at = this.lives[this.below(LIVES)];
-    if (at === undefined || !at.isUp || at.status === "none" || at.status === "left" || at.removed.has(at.index))
-      return;
+    const able = this.lives.filter((one) => one.isUp && one.status !== "none" && one.status !== "left");
+    const at = able[this.below(able.length)];
+    if (at === undefined || at.removed.has(at.index)) return;
     const partition = this.below(this.settings.partitions);
     const key = this.below(KEYS);
     const value = kind === "write" ? this.#nextValue : 0;
