@@ -46,6 +46,10 @@ export class MembershipView implements HandoverView {
     return this.#now().set.isRemoved(key);
   }
 
+  hasLeft(key: MemberKey): boolean {
+    return this.#now().set.recordOf(key)?.status === "left";
+  }
+
   nodeOf(key: MemberKey): NodeId | undefined {
     const { set } = this.#now();
     return set.isRemoved(key) ? undefined : set.recordOf(key)?.nodeId;

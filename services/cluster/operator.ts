@@ -38,8 +38,8 @@ export interface OperatorParts {
   readonly membership: Membership;
   readonly bootstrap: Pick<Bootstrap, "agreement" | "isEmpty" | "adopt">;
   readonly peers: Pick<Peers, "call">;
-  /** linked nodes that are members of a cluster */
-  readonly linkedMembers: () => readonly NodeId[];
+  /** nodes that a link leads to, members or not */
+  readonly linkedNodes: () => readonly NodeId[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -150,7 +150,7 @@ export class Operator {
   #tick(): void {
     if (this.#isStopped || this.#parts.membership.isMember) return;
     this.#timer = this.#parts.clock.setTimer(JOIN_EVERY_MS, () => this.#tick());
-    if (!this.#parts.bootstrap.isEmpty || this.#parts.linkedMembers().length === 0) return;
+    if (!this.#parts.bootstrap.isEmpty || this.#parts.linkedNodes().length === 0) return;
     void this.#join(undefined).then((reply) => {
       const trouble = reply.kind === "refused" ? reply.reason : undefined;
       if (trouble !== undefined && trouble !== this.trouble)
@@ -173,7 +173,7 @@ export class Operator {
   }
 
   async #fetchAgreement(): Promise<Agreement | undefined> {
-    for (const node of this.#parts.linkedMembers()) {
+    for (const node of this.#parts.linkedNodes()) {
       const result = await this.#call(node, AGREEMENT_TOPIC, {});
       const agreement = result.kind === "answer" ? parseAgreement(result.body) : undefined;
       if (agreement !== undefined) return agreement;

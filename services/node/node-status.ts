@@ -6,18 +6,22 @@ import type { StorageEngine } from "../../storage/engine.ts";
 import type { ClusterHealth, ClusterView, HealthCheck, NodeStatus, PartitionView, RingView } from "../api/ports.ts";
 import type { Config } from "../base/config.ts";
 import type { NodeId } from "../base/ids.ts";
-import type { ClusterView as BootstrapView, MemberView } from "../cluster/cluster-view.ts";
+import type { Bootstrap } from "../cluster/bootstrap.ts";
+import type { Membership } from "../cluster/membership.ts";
 import type { KeyName } from "../coordinator/contract.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import { locate } from "../placement/partitioner.ts";
 import type { PlacementTable } from "../placement/types.ts";
+import type { Liveness } from "./liveness.ts";
 
 /** What the status is read from. */
 export interface StatusParts {
   readonly config: Config;
   readonly engine: StorageEngine;
   readonly links: PeerLinks;
-  readonly view: () => BootstrapView;
+  readonly bootstrap: Pick<Bootstrap, "view">;
+  readonly membership: Pick<Membership, "table" | "isRemoved" | "store">;
+  readonly liveness: Pick<Liveness, "stateOf" | "member">;
   readonly isStopping: () => boolean;
 }
 
@@ -35,12 +39,12 @@ export class NodeStatusView implements NodeStatus {
   }
 
   readyz(): readonly HealthCheck[] {
-    const { isStopping, engine, view } = this.#parts;
-    const cluster = view();
+    const { isStopping, engine, membership } = this.#parts;
+    const waitingFor = this.#waitingFor();
     const isOpen = engine.failure === undefined;
     return [
       check("storage", isOpen, isOpen ? `recovered (${engine.recovery.mode})` : "failed"),
-      check("cluster", cluster.isBootstrapped, cluster.isBootstrapped ? "member" : cluster.waitingFor),
+      check("cluster", waitingFor === undefined, waitingFor ?? `member (${membership.store.record.status})`),
       check("lifecycle", !isStopping(), isStopping() ? "stopping" : "running"),
     ];
   }
@@ -52,57 +56,57 @@ export class NodeStatusView implements NodeStatus {
 
   cluster(): ClusterView {
     const { config, engine } = this.#parts;
-    const view = this.#parts.view();
+    const { table, isRemoved } = this.#parts.membership;
     const { mode, truncatedBytes, corruptRecordCount } = engine.recovery;
     const recovery = { mode, truncatedBytes, corruptRecords: corruptRecordCount };
     const suspectPartitions = engine.suspectPartitions().length;
-    if (!view.isBootstrapped) return this.#unmade(view.waitingFor);
+    if (table === undefined) return this.#unmade(this.#waitingFor() ?? "");
     return {
       cluster: config.cluster,
       node: config.nodeId,
-      partitions: view.table.partitionCount,
-      replicas: view.table.replicaCount,
-      ringHash: hex(view.table.ringHash),
-      members: view.members.map((member) => ({
-        node: member.id,
+      partitions: table.partitionCount,
+      replicas: table.replicaCount,
+      ringHash: hex(table.ringHash),
+      members: table.all.map((member) => ({
+        node: member.nodeId,
         zone: member.zone,
         host: member.host,
         weight: member.weight,
-        liveness: this.#isUp(member.id) ? "alive" : "faulty",
+        liveness: this.#isUp(member.nodeId) ? "alive" : "faulty",
         address: member.address,
-        slotsHeld: slotCountOf(view, member.id, config.nodeId),
+        slotsHeld: member.slots.reduce((count, slot) => (slot >= 0 ? count + 1 : count), 0),
       })),
-      details: { clusterId: view.clusterId, recovery, suspectPartitions },
+      details: { recovery, suspectPartitions, isRemoved, partitionsOnTheMove: table.moves.length },
     };
   }
 
   ring(): RingView {
-    const view = this.#parts.view();
-    if (!view.isBootstrapped) return { ringHash: hex(0n), partitions: [] };
-    const { table } = view;
+    const { table } = this.#parts.membership;
+    if (table === undefined) return { ringHash: hex(0n), partitions: [] };
     const partitions = Array.from({ length: table.partitionCount }, (_, partition) => partitionOf(table, partition));
     return { ringHash: hex(table.ringHash), partitions };
   }
 
   ringOf(name: KeyName): PartitionView & { readonly ringHash: string } {
-    const view = this.#parts.view();
+    const { table } = this.#parts.membership;
     const { partitionCount } = this.#parts.engine;
     const { partition } = locate(name, partitionCount);
-    if (!view.isBootstrapped) return { ringHash: hex(0n), partition, owners: [], fallbacks: [] };
-    return { ringHash: hex(view.table.ringHash), ...partitionOf(view.table, partition) };
+    if (table === undefined) return { ringHash: hex(0n), partition, owners: [], fallbacks: [] };
+    return { ringHash: hex(table.ringHash), ...partitionOf(table, partition) };
   }
 
   clusterHealth(level: "one" | "quorum" | "all"): ClusterHealth {
-    const view = this.#parts.view();
-    if (!view.isBootstrapped) return { verdict: "unavailable", reasons: [view.waitingFor], partitionsWithoutQuorum: 0 };
-    const { table } = view;
+    const { table } = this.#parts.membership;
+    if (table === undefined) {
+      return { verdict: "unavailable", reasons: [this.#waitingFor() ?? ""], partitionsWithoutQuorum: 0 };
+    }
     const quorum = level === "one" ? 1 : level === "all" ? table.replicaCount : Math.floor(table.replicaCount / 2) + 1;
     let partitionsWithoutQuorum = 0;
     for (let partition = 0; partition < table.partitionCount; partition += 1) {
       const upCount = table.ownersOf(partition).filter(({ node }) => this.#isUp(node)).length;
       if (upCount < quorum) partitionsWithoutQuorum += 1;
     }
-    const down = view.members.filter((member) => !this.#isUp(member.id)).map((member) => member.id);
+    const down = table.all.filter((member) => !this.#isUp(member.nodeId)).map((member) => member.nodeId);
     const reasons = down.map((node) => `node ${node} cannot be reached`);
     const suspectCount = this.#parts.engine.suspectPartitions().length;
     if (suspectCount > 0) reasons.push(`${suspectCount} partitions of this node may lack acknowledged writes`);
@@ -113,8 +117,18 @@ export class NodeStatusView implements NodeStatus {
     return { verdict, reasons, partitionsWithoutQuorum };
   }
 
+  /** What keeps this node from being a serving member, in one sentence; undefined: nothing does. */
+  #waitingFor(): string | undefined {
+    const { bootstrap, membership } = this.#parts;
+    const view = bootstrap.view();
+    if (!view.isBootstrapped) return view.waitingFor;
+    if (membership.isRemoved) return "this node was removed from the cluster: stop it and wipe its data directory";
+    return undefined;
+  }
+
   #isUp(node: NodeId): boolean {
-    return node === this.#parts.config.nodeId || this.#parts.links.isReachable(node);
+    const { config, links, liveness } = this.#parts;
+    return node === config.nodeId || (links.isReachable(node) && liveness.stateOf(node) !== "dead");
   }
 
   #unmade(waitingFor: string): ClusterView {
@@ -154,14 +168,4 @@ function partitionOf(table: PlacementTable, partition: number): PartitionView {
     owners: table.ownersOf(partition).map(({ node }) => node),
     fallbacks: table.fallbacksOf(partition),
   };
-}
-
-/** Of itself a node counts what its own record holds; of others, what the table gives them. */
-function slotCountOf(view: MemberView, node: NodeId, self: NodeId): number {
-  let count = 0;
-  for (let partition = 0; partition < view.table.partitionCount; partition += 1) {
-    const slot = node === self ? view.slotOf(partition) : view.table.slotOf(partition, node);
-    if (slot >= 0) count += 1;
-  }
-  return count;
 }

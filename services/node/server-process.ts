@@ -6,10 +6,12 @@ import { resolve } from "node:path";
 import { StoreUnusableError } from "../../storage/errors.ts";
 import { openLogEngine } from "../../storage/index.ts";
 import { DiskError } from "../../storage/ports.ts";
+import { createLoopDelayMeter } from "../adapters/loop-delay.ts";
 import { openNodeDisk } from "../adapters/node-disk.ts";
 import { createPinoLog } from "../adapters/pino-log.ts";
 import { createSystemClock } from "../adapters/system-clock.ts";
 import { createSystemRandom } from "../adapters/system-random.ts";
+import { createUdpDatagrams } from "../adapters/udp-datagrams.ts";
 import { createUndiciNetwork } from "../adapters/undici-network.ts";
 import { createApiServer } from "../api/server.ts";
 import type { Config } from "../base/config.ts";
@@ -44,7 +46,15 @@ export async function runServer(argv: readonly string[], io: CliIo): Promise<voi
 async function serve(config: Config, log: Log): Promise<void> {
   const clock = createSystemClock();
   const disk = await openNodeDisk(resolve(config.dataDir));
-  const windows: NodeWindows = { clock, random: createSystemRandom(), network: createUndiciNetwork(), disk, log };
+  const windows: NodeWindows = {
+    clock,
+    random: createSystemRandom(),
+    network: createUndiciNetwork(),
+    datagrams: createUdpDatagrams(),
+    disk,
+    log,
+    loopDelayMs: createLoopDelayMeter().read,
+  };
   const { partitionCount, durability } = config;
   const node = await GyreNode.start({
     config,

@@ -15,6 +15,7 @@ import type { Disk } from "../../storage/ports.ts";
 import type { CrashOutcome } from "./crash-outcome.ts";
 import type { Scheduler, SimProcess } from "./scheduler.ts";
 import { SimClock } from "./sim-clock.ts";
+import { SimDatagrams } from "./sim-datagrams.ts";
 import { SimDisk } from "./sim-disk.ts";
 import { SimNetwork } from "./sim-network.ts";
 import type { SimRandom } from "./sim-random.ts";
@@ -65,6 +66,7 @@ interface Machine {
 /** A cluster of three. */
 export class SimCluster {
   readonly network: SimNetwork;
+  readonly datagrams: SimDatagrams;
   /** events of all nodes, for the transcript of a failing seed; bounded */
   readonly transcript: string[] = [];
   readonly #scheduler: Scheduler;
@@ -79,6 +81,7 @@ export class SimCluster {
     this.#random = random;
     this.#sabotage = sabotage;
     this.network = new SimNetwork(scheduler, random);
+    this.datagrams = new SimDatagrams(scheduler, random, this.network);
     this.network.setAllFaults({ tailDelayMs: PACES_MS[random.below(PACES_MS.length)] ?? 0.1 });
     const diskMeanMs = PACES_MS[random.below(PACES_MS.length)] ?? 0.1;
     this.#machines = ["n1", "n2", "n3"].map((name) => {
@@ -127,7 +130,9 @@ export class SimCluster {
       random,
       disk,
       network: this.network.windowOf(machine.name, process),
+      datagrams: this.datagrams.windowOf(machine.name, process),
       log: this.#log(node),
+      loopDelayMs: () => 0,
     };
     let tellGone = (): void => {};
     const gone = new Promise<"gone">((resolve) => {

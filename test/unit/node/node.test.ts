@@ -28,8 +28,8 @@ class LoneNode {
         cluster: "test",
         dataDir: "",
         httpAddress: "",
-        peerAddress: "lone:4500",
-        advertiseAddress: "lone:4500",
+        peerAddress: "127.0.0.1:4500",
+        advertiseAddress: "127.0.0.1:4500",
         seeds: [],
         bootstrapExpect: 1,
         zone: "default",
@@ -73,7 +73,17 @@ class LoneNode {
       dial: () => Promise.reject(new Error("there is nobody")),
       resolve: async (address) => [address],
     };
-    return { clock: this.clock, random: seededRandom(1), network, disk: simDisk(), log: this.log };
+    const datagrams: NodeWindows["datagrams"] = {
+      open: async (address) => ({
+        address,
+        sendErrorCount: 0,
+        send: () => {},
+        listen: () => {},
+        close: async () => {},
+      }),
+    };
+    const { clock, log } = this;
+    return { clock, random: seededRandom(1), network, datagrams, disk: simDisk(), log, loopDelayMs: () => 0 };
   }
 }
 

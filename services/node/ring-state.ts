@@ -1,0 +1,43 @@
+/**
+ * RingState: what of the ring the hot path reads: the believed holders, and the slots that this node serves by its own
+ * durable record. Set by membership and the hand-over. Must never be set before what it rests on is durable.
+ */
+
+import type { NodeId } from "../base/ids.ts";
+import { MAX_PARTITIONS } from "../base/limits.ts";
+import { movedTo, type SlotLedger } from "../cluster/slot-ledger.ts";
+import type { HolderTable } from "../placement/holder-table.ts";
+
+/** One node's. */
+export class RingState {
+  table: HolderTable | undefined;
+  readonly #held = new Int8Array(MAX_PARTITIONS).fill(-1);
+  #ledger: SlotLedger | undefined;
+
+  /** Serves what the ledger says; called once, when this node is a member. */
+  begin(ledger: SlotLedger): void {
+    this.#ledger = ledger;
+    this.#held.fill(-1);
+    this.#held.set(ledger.slots);
+  }
+
+  /** This node serves the partition by this slot from now on; −1: by none. */
+  hold(partition: number, slot: number): void {
+    this.#held[partition] = slot;
+  }
+
+  /** Serves nothing any more: this node was removed. */
+  dropAll(): void {
+    this.#held.fill(-1);
+  }
+
+  /** 0 … N − 1, −1 for none. */
+  slotOf(partition: number): number {
+    return this.#held[partition] ?? -1;
+  }
+
+  /** Where the slot went that this node held last. */
+  movedTo(partition: number): NodeId | undefined {
+    return this.#ledger === undefined ? undefined : movedTo(this.#ledger, partition);
+  }
+}

@@ -1,0 +1,282 @@
+/**
+ * The rooms of a node, built over the windows and joined to each other; nothing is started here. Must never decide anything.
+ */
+import { hash } from "node:crypto";
+import type { StorageEngine } from "../../storage/engine.ts";
+import type { BucketSettings } from "../base/bucket-settings.ts";
+import type { Config } from "../base/config.ts";
+import { Bootstrap } from "../cluster/bootstrap.ts";
+import { BucketDirectory } from "../cluster/bucket-directory.ts";
+import { BUCKETS_EXCHANGE_TOPIC, BUCKETS_OFFER_TOPIC, BucketExchange } from "../cluster/bucket-exchange.ts";
+import type { MemberView } from "../cluster/cluster-view.ts";
+import { MembershipView } from "../cluster/handover-view.ts";
+import { Membership } from "../cluster/membership.ts";
+import { AGREEMENT_TOPIC, ORDER_TOPIC } from "../cluster/membership-messages.ts";
+import { Operator } from "../cluster/operator.ts";
+import type { Documents } from "../cluster/own-record.ts";
+import { RECORDS_EXCHANGE_TOPIC, RECORDS_OFFER_TOPIC } from "../cluster/record-exchange.ts";
+import { QuorumCoordinator } from "../coordinator/coordinator.ts";
+import { CountingHandoff } from "../coordinator/needs.ts";
+import { PeerRequests } from "../peers/peer-handler.ts";
+import { PeerLinks } from "../peers/peer-links.ts";
+import type { HolderTable } from "../placement/holder-table.ts";
+import { ReadRepair } from "../repair/read-repair.ts";
+import { conflictRulesOf } from "../replica/conflict-rules.ts";
+import { Replica } from "../replica/replica.ts";
+import { ContextCodec } from "../versioning/context-codec.ts";
+import { Liveness } from "./liveness.ts";
+import { RingState } from "./ring-state.ts";
+import type { NodeWindows } from "./windows.ts";
+
+/** What a node is made of besides its configuration. */
+export interface NodeOptions {
+  readonly config: Config;
+  readonly windows: NodeWindows;
+  /** Opens the store; production and most simulations pass the log engine. */
+  readonly openStore: () => Promise<StorageEngine>;
+  /** Something happened after which the process must end: what is on disk is unknown. */
+  readonly onFatal: (error: Error) => void;
+}
+
+/** The rooms of a node, joined. */
+export interface Rooms {
+  readonly engine: StorageEngine;
+  readonly ring: RingState;
+  readonly replica: Replica;
+  readonly requests: PeerRequests;
+  readonly links: PeerLinks;
+  readonly liveness: Liveness;
+  readonly buckets: BucketDirectory;
+  readonly exchange: BucketExchange;
+  readonly repairs: ReadRepair;
+  readonly coordinator: QuorumCoordinator;
+  readonly bootstrap: Bootstrap;
+  readonly membership: Membership;
+  readonly view: MembershipView;
+  readonly operator: Operator;
+  /** set once this node is a member */
+  readonly secrets: { codec: ContextCodec | undefined };
+}
+
+/** Builds and joins everything. Throws when the data directory is another node's or unreadable. */
+export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
+  const { config, windows } = options;
+  const { clock, log } = windows;
+  const documents = documentsOf(engine);
+  const ring = new RingState();
+  const secrets: Rooms["secrets"] = { codec: undefined };
+  const buckets = new BucketDirectory({ documents, clock, log, defaults: bucketDefaultsOf(config) });
+  const replica = new Replica({
+    store: engine,
+    slots: ring,
+    conflicts: conflictRulesOf(buckets),
+    clock,
+    log,
+    isDurable: config.durability === "fsync",
+  });
+  const requests = new PeerRequests({ replica, log });
+  const links = makeLinks(options, requests);
+  const membership: Membership = makeMembership(options, {
+    documents,
+    links,
+    ring,
+    onTable: (table) => {
+      ring.table = table;
+      links.setRingHash(table.ringHash);
+      for (const member of table.all) if (member.nodeId !== config.nodeId) links.addPeer(member.nodeId, member.address);
+      liveness.setRecordsHash(membership.recordsHash);
+    },
+  });
+  const liveness = new Liveness({
+    config,
+    windows,
+    links,
+    documents,
+    isKept: (node) => ring.table?.all.some((member) => member.nodeId === node) === true,
+    onRecordsDiffer: (node) => {
+      const peer = links.knownPeers().find(({ nodeId }) => nodeId === node);
+      if (peer !== undefined) membership.exchange.differs(peer.nodeId);
+    },
+    onFatal: options.onFatal,
+  });
+  const exchange = new BucketExchange({ directory: buckets, peers: links, clock, log });
+  const repairs = new ReadRepair({ self: config.nodeId, clock, peers: links, local: replica });
+  const coordinator = new QuorumCoordinator({
+    self: config.nodeId,
+    clock,
+    placement: { table: () => ring.table },
+    buckets,
+    local: replica,
+    peers: links,
+    liveness,
+    scan: engine,
+    repairs,
+    handoff: new CountingHandoff(),
+    log,
+  });
+  const onMember = (made: MemberView): void => {
+    links.setClusterId(made.clusterId);
+    buckets.configure({ replicaCount: made.table.replicaCount, defaults: made.bucketDefaults });
+    // Without a secret every listener is on loopback; the cluster's id then still keeps contexts of other clusters out.
+    secrets.codec = new ContextCodec(hash("sha256", `${config.secret ?? ""}\0${made.clusterId}`, "buffer"));
+    const firstSlots = Int8Array.from({ length: made.table.partitionCount }, (_, partition) => made.slotOf(partition));
+    const agreement = bootstrap.agreement();
+    if (agreement === undefined) throw new Error("a member without an agreement");
+    membership.begin(agreement, firstSlots);
+    ring.begin(membership.store.ledger);
+    if (membership.isRemoved) ring.dropAll();
+    log.info({ event: "node.serving", clusterId: made.clusterId, memberCount: membership.table?.all.length });
+  };
+  const bootstrap = makeBootstrap(options, { engine, documents, links, onMember });
+  if (bootstrap.clusterId !== undefined) links.setClusterId(bootstrap.clusterId);
+  const operator = makeOperator(options, { engine, documents, links, membership, bootstrap });
+  const view = new MembershipView({ membership, self: config.nodeId, isAlive: (node) => liveness.isAlive(node) });
+
+  const rooms = { engine, ring, replica, requests, links, liveness, buckets, exchange, repairs, coordinator };
+  const all: Rooms = { ...rooms, bootstrap, membership, view, operator, secrets };
+  registerTopics(all);
+  followLinks(all);
+  return all;
+}
+
+function registerTopics({ requests, bootstrap, exchange, coordinator, membership, operator, liveness }: Rooms): void {
+  requests.registerTopic(bootstrap.topic, bootstrap.topicHandler);
+  requests.registerTopic(BUCKETS_OFFER_TOPIC, exchange.offerHandler);
+  requests.registerTopic(BUCKETS_EXCHANGE_TOPIC, exchange.exchangeHandler);
+  requests.registerTopic(RECORDS_OFFER_TOPIC, membership.exchange.offerHandler);
+  requests.registerTopic(RECORDS_EXCHANGE_TOPIC, membership.exchange.exchangeHandler);
+  requests.registerTopic(AGREEMENT_TOPIC, operator.agreementHandler);
+  requests.registerTopic(ORDER_TOPIC, operator.orderHandler);
+  for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
+  for (const [topic, handler] of liveness.topics()) requests.registerTopic(topic, handler);
+}
+
+function followLinks({ buckets, links, bootstrap, exchange, membership, liveness }: Rooms): void {
+  buckets.shareWith(exchange.share);
+  links.onPeerUp((peer) => {
+    bootstrap.peerUp(peer);
+    exchange.peerUp(peer.nodeId);
+    membership.exchange.peerUp(peer.nodeId);
+    liveness.peerUp(peer);
+  });
+  links.onPeerDown((node) => {
+    bootstrap.peerDown(node);
+    exchange.peerDown(node);
+    membership.exchange.peerDown(node);
+  });
+}
+
+function documentsOf(engine: StorageEngine): Documents {
+  return {
+    read: (name) => engine.readDocument(name),
+    write: (name, bytes) => engine.writeDocument(name, bytes),
+  };
+}
+
+function bucketDefaultsOf(config: Config): BucketSettings {
+  return { n: config.n, r: config.r, w: config.w, conflicts: "siblings", blindWrites: "overwrite" };
+}
+
+function makeLinks({ config, windows }: NodeOptions, requests: PeerRequests): PeerLinks {
+  return new PeerLinks(
+    {
+      nodeId: config.nodeId,
+      bootNonce: Buffer.from(windows.random.fork("boot").bytes(16)).toString("hex"),
+      clusterName: config.cluster,
+      clusterId: undefined,
+      zone: config.zone,
+      host: config.host,
+      weight: config.weight,
+      secret: Buffer.from(config.secret ?? "", "utf8"),
+      listenAddress: config.peerAddress,
+      advertisedAddress: config.advertiseAddress,
+      seeds: config.seeds,
+      handler: requests.handle,
+    },
+    windows,
+  );
+}
+
+function makeMembership(
+  { config, windows, onFatal }: NodeOptions,
+  parts: {
+    readonly documents: Documents;
+    readonly links: PeerLinks;
+    readonly ring: RingState;
+    readonly onTable: (table: HolderTable) => void;
+  },
+): Membership {
+  const { nodeId: id, zone, host, weight } = config;
+  return new Membership({
+    self: { id, zone, host, weight, address: config.advertiseAddress ?? config.peerAddress },
+    documents: parts.documents,
+    peers: parts.links,
+    clock: windows.clock,
+    random: windows.random,
+    log: windows.log,
+    onTable: parts.onTable,
+    onRemoved: () => parts.ring.dropAll(),
+    onFailure: onFatal,
+  });
+}
+
+function makeOperator(
+  { config, windows }: NodeOptions,
+  parts: {
+    readonly engine: StorageEngine;
+    readonly documents: Documents;
+    readonly links: PeerLinks;
+    readonly membership: Membership;
+    readonly bootstrap: Bootstrap;
+  },
+): Operator {
+  const { links, membership, bootstrap, documents, engine } = parts;
+  const { nodeId: id, zone, host, weight } = config;
+  return new Operator({
+    self: { id, zone, host, weight, address: config.advertiseAddress ?? config.peerAddress },
+    joinsByItself: config.join === "auto",
+    partitionCount: engine.partitionCount,
+    documents,
+    membership,
+    bootstrap,
+    peers: links,
+    linkedNodes: () =>
+      links
+        .knownPeers()
+        .filter((peer) => peer.isReachable)
+        .map((peer) => peer.nodeId),
+    clock: windows.clock,
+    random: windows.random,
+    log: windows.log,
+  });
+}
+
+function makeBootstrap(
+  { config, windows, onFatal }: NodeOptions,
+  parts: {
+    readonly engine: StorageEngine;
+    readonly documents: Documents;
+    readonly links: PeerLinks;
+    readonly onMember: (view: MemberView) => void;
+  },
+): Bootstrap {
+  const { nodeId: id, zone, host, weight, advertiseAddress: address } = config;
+  return new Bootstrap({
+    settings: {
+      node: { id, zone, host, weight, address },
+      clusterName: config.cluster,
+      expect: config.bootstrapExpect,
+      partitionCount: parts.engine.partitionCount,
+      configuredPartitionCount: config.partitionCount,
+      replicaCount: config.n,
+      bucketDefaults: bucketDefaultsOf(config),
+    },
+    clock: windows.clock,
+    random: windows.random,
+    log: windows.log,
+    documents: parts.documents,
+    peers: parts.links,
+    onMember: parts.onMember,
+    onFailure: onFatal,
+  });
+}
