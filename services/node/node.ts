@@ -46,6 +46,8 @@ export class GyreNode {
       const rooms = joinRooms(options, engine);
       node = new GyreNode(options.config, rooms);
       await rooms.replica.prepare();
+      // what looks like a clean stop may be the backup of one: see DECISIONS 28
+      if (engine.recovery.mode === "clean") await rooms.replica.renewActor();
       const address = await rooms.links.start();
       await rooms.liveness.start(address);
       rooms.bootstrap.start();
