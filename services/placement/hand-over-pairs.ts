@@ -1,6 +1,7 @@
 /**
  * Who asks whom for a slot, and who may make a lost one anew: functions of the records, so that nodes with equal records
- * never disagree. Views are never equal for long; the hand-over itself is safe without this agreement.
+ * never disagree. No member is meant for two slots of a partition, no slot for two members; what is done does not change
+ * who is meant for the rest. Views are never equal for long; the hand-over itself is safe without this agreement.
  */
 import type { HolderTable, Move } from "./holder-table.ts";
 import type { MemberKey } from "./member-record.ts";
@@ -16,46 +17,64 @@ export interface VacantSlot {
 }
 
 /**
- * The departing holders that a pending member should ask, its own first: the i-th pending has the i-th departing, in the
- * same zone where there is one; the others follow, for the case that its own is given away or silent.
+ * The departing holders that a pending member should ask, its own first; the others follow, for the case that its own is
+ * given away or silent. None for a member that has no departing one of its own: it may mint, or others come first.
  */
 export function donorsFor(table: HolderTable, move: Move, key: MemberKey): readonly MemberKey[] {
-  const free = [...move.departing];
-  for (const pending of move.pending) {
-    if (free.length === 0) return [];
-    const zone = table.target.members.get(pending)?.zone;
-    const sameZone = free.findIndex((claim) => table.zoneOf(claim.node) === zone);
-    const [own] = free.splice(Math.max(0, sameZone), 1);
-    if (pending !== key || own === undefined) continue;
-    return [own.key, ...move.departing.filter((claim) => claim.key !== own.key).map((claim) => claim.key)];
-  }
-  return [];
+  const donor = pairsOf(table, move, minters(move).pending).get(key);
+  if (donor === undefined) return [];
+  return [donor, ...move.departing.map((claim) => claim.key).filter((other) => other !== donor)];
 }
 
 /**
  * The slots that nobody holds because their holder was removed, each with who is entitled: the replacement that the
- * removal names, if it should hold the partition and holds no slot of it, else the first pending member that no departing
- * one will give a slot to. A slot that a removed member's record claims and another member claims too has moved on.
+ * removal names, if it should hold the partition and holds no slot of it, else the first of such members in T. A slot that
+ * a removed member's record claims and another member claims too has moved on.
  */
 export function vacantSlots(set: RecordSet, table: HolderTable): readonly VacantSlot[] {
-  const removals = set.removals();
-  if (removals.length === 0) return [];
-  const vacant: VacantSlot[] = [];
-  for (const move of table.moves) {
-    const takers = [...move.pending];
-    // Those at the front get what the departing give; the rest may mint.
-    const reserved = takers.splice(0, Math.min(takers.length, Math.max(0, move.departing.length)));
-    for (const { key, replacedBy } of removals) {
-      const slot = set.recordOf(key)?.slots[move.partition] ?? -1;
-      if (slot < 0 || !move.unclaimed.includes(slot)) continue;
-      if (vacant.some((one) => one.partition === move.partition && one.slot === slot)) continue;
-      const named = replacedBy !== undefined && move.pending.includes(replacedBy) ? replacedBy : undefined;
-      const entitled = named ?? takers.shift() ?? reserved.pop();
-      if (entitled === undefined) continue;
-      const at = takers.indexOf(entitled);
-      if (at >= 0) takers.splice(at, 1);
-      vacant.push({ partition: move.partition, slot, removed: key, entitled });
-    }
+  if (set.removals().length === 0) return [];
+  return table.moves.flatMap((move) => minters(move).slots);
+}
+
+/** The vacant slots of a partition given out: first to those that were named, then in the order of T; and who is left. */
+function minters(move: Move): { readonly slots: readonly VacantSlot[]; readonly pending: readonly MemberKey[] } {
+  const { partition, vacant } = move;
+  if (vacant.length === 0) return { slots: [], pending: move.pending };
+  const pending = [...move.pending];
+  const given = new Map<number, VacantSlot>();
+  for (const { slot, left } of vacant) {
+    const named = left.find(({ heir }) => heir !== undefined && pending.includes(heir));
+    if (named?.heir === undefined) continue;
+    pending.splice(pending.indexOf(named.heir), 1);
+    given.set(slot, { partition, slot, removed: named.removed, entitled: named.heir });
   }
-  return vacant;
+  for (const { slot, left } of vacant) {
+    const [first] = left;
+    if (given.has(slot) || first === undefined) continue;
+    const entitled = pending.shift();
+    if (entitled !== undefined) given.set(slot, { partition, slot, removed: first.removed, entitled });
+  }
+  return { slots: [...given.values()].sort((left, right) => left.slot - right.slot), pending };
+}
+
+/** Departing holders by who is meant for each: in slot order, the first pending member of its zone, else the first left. */
+function pairsOf(
+  table: HolderTable,
+  { departing }: Move,
+  pending: readonly MemberKey[],
+): ReadonlyMap<MemberKey, MemberKey> {
+  const free = [...pending];
+  const own = new Map<MemberKey, MemberKey>();
+  const unmatched = departing.filter((claim) => {
+    const zone = table.zoneOf(claim.node);
+    const at = free.findIndex((key) => table.target.members.get(key)?.zone === zone);
+    const [receiver] = at < 0 ? [] : free.splice(at, 1);
+    if (receiver !== undefined) own.set(receiver, claim.key);
+    return receiver === undefined;
+  });
+  for (const claim of unmatched) {
+    const receiver = free.shift();
+    if (receiver !== undefined) own.set(receiver, claim.key);
+  }
+  return own;
 }

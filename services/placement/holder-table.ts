@@ -19,6 +19,13 @@ export interface Claim {
   readonly slot: number;
 }
 
+/** A slot that no member claims and a removed one did. */
+export interface Vacancy {
+  readonly slot: number;
+  /** the removed members whose records claim it, by key, each with who was named to take its slots */
+  readonly left: readonly { readonly removed: MemberKey; readonly heir: MemberKey | undefined }[];
+}
+
 /** One partition whose holders are not those that should be. */
 export interface Move {
   readonly partition: number;
@@ -26,8 +33,12 @@ export interface Move {
   readonly departing: readonly Claim[];
   /** should hold a slot and do not, in the order of the target table */
   readonly pending: readonly MemberKey[];
-  /** slots that no member claims */
+  /** slots that no member claims: on their way, or vacant */
   readonly unclaimed: readonly number[];
+  /** those of them whose holder was removed, by slot */
+  readonly vacant: readonly Vacancy[];
+  /** slots that several members claim */
+  readonly contested: readonly number[];
 }
 
 /** Believed holders, and how they differ from the target. `ringHash` is the target's. */
@@ -45,8 +56,11 @@ export interface HolderTable extends PlacementTable {
 export function buildHolderTable(set: RecordSet, target: TargetTable): HolderTable {
   const all = set.members();
   const { table } = target;
-  const claims = claimsByPartition(all, table.partitionCount);
+  const claims = claimsByPartition(all, table);
+  const removed = removedOf(set);
+  const keyOf = new Map([...target.members.values()].map((record) => [record.nodeId, record.key]));
   const owners: (readonly SlotHolder[])[] = [];
+  const fallbacks: (readonly NodeId[] | undefined)[] = [];
   const moves: Move[] = [];
   for (let partition = 0; partition < table.partitionCount; partition += 1) {
     const settled = settledOwners(table, claims[partition] ?? [], partition);
@@ -54,7 +68,8 @@ export function buildHolderTable(set: RecordSet, target: TargetTable): HolderTab
       owners.push(settled);
       continue;
     }
-    const move = moveOf(target, claims[partition] ?? [], partition);
+    const question = { target, keyOf, removed, claims: claims[partition] ?? [], partition };
+    const move = moveOf(question);
     moves.push(move);
     owners.push(believedOwners(target, claims[partition] ?? [], move));
   }
@@ -68,27 +83,55 @@ export function buildHolderTable(set: RecordSet, target: TargetTable): HolderTab
     moves,
     all,
     ownersOf: (partition) => owners[partition] ?? [],
-    fallbacksOf: (partition) => {
-      const holders = owners[partition] ?? [];
-      const targets = [...table.ownersOf(partition).map((owner) => owner.node), ...table.fallbacksOf(partition)];
-      return targets.filter((node) => !holders.some((holder) => holder.node === node));
-    },
+    // Once a partition, when it is first asked for: requests read it.
+    fallbacksOf: (partition) => (fallbacks[partition] ??= standIns(table, owners[partition] ?? [], partition)),
     slotOf: (partition, node) => recordOf.get(node)?.slots[partition] ?? -1,
     zoneOf: (node) => recordOf.get(node)?.zone ?? "",
     claimsOf: (partition) => claims[partition] ?? [],
   };
 }
 
+/** A removed member's record, and who takes its slots: through every heir that was removed in turn. */
+interface RemovedMember {
+  readonly record: MemberRecord;
+  readonly heir: MemberKey | undefined;
+}
+
+function removedOf(set: RecordSet): readonly RemovedMember[] {
+  return set.removals().flatMap(({ key, replacedBy }) => {
+    const record = set.recordOf(key);
+    let heir = replacedBy;
+    // Bounded: heirs in a circle are a fault, and inherit nothing.
+    const passed = new Set([key]);
+    while (heir !== undefined && set.isRemoved(heir)) {
+      passed.add(heir);
+      const next = set.removalOf(heir)?.replacedBy;
+      heir = next === undefined || passed.has(next) ? undefined : next;
+    }
+    return record === undefined ? [] : [{ record, heir }];
+  });
+}
+
+/** The walk of those that should hold the partition, and then of all others, without the believed holders. */
+function standIns(table: PlacementTable, holders: readonly SlotHolder[], partition: number): readonly NodeId[] {
+  const walk = [...table.ownersOf(partition).map((owner) => owner.node), ...table.fallbacksOf(partition)];
+  return walk.filter((node) => !holders.some((holder) => holder.node === node));
+}
+
 /** Everyone's claims, by partition and in slot order. */
-function claimsByPartition(all: readonly MemberRecord[], partitionCount: number): readonly (readonly Claim[])[] {
+function claimsByPartition(
+  all: readonly MemberRecord[],
+  { partitionCount, replicaCount }: PlacementTable,
+): readonly (readonly Claim[])[] {
   const claims: Claim[][] = Array.from({ length: partitionCount }, () => []);
   for (const { key, nodeId, slots } of all) {
     for (let partition = 0; partition < partitionCount; partition += 1) {
       const slot = slots[partition] ?? -1;
-      if (slot >= 0) claims[partition]?.push({ key, node: nodeId, slot });
+      if (slot >= 0 && slot < replicaCount) claims[partition]?.push({ key, node: nodeId, slot });
     }
   }
-  for (const some of claims) some.sort((left, right) => left.slot - right.slot || (left.key < right.key ? -1 : 1));
+  // Members come sorted by key, and sorting is stable.
+  for (const some of claims) some.sort((left, right) => left.slot - right.slot);
   return claims;
 }
 
@@ -106,8 +149,16 @@ function settledOwners(
   return claims;
 }
 
-function moveOf({ table, members }: TargetTable, claims: readonly Claim[], partition: number): Move {
-  const keyOf = new Map([...members.values()].map((record) => [record.nodeId, record.key]));
+interface MoveQuestion {
+  readonly target: TargetTable;
+  readonly keyOf: ReadonlyMap<NodeId, MemberKey>;
+  readonly removed: readonly RemovedMember[];
+  readonly claims: readonly Claim[];
+  readonly partition: number;
+}
+
+function moveOf({ target, keyOf, removed, claims, partition }: MoveQuestion): Move {
+  const { table, members } = target;
   const holding = new Set(claims.map((claim) => claim.key));
   const pending: MemberKey[] = [];
   for (const { node } of table.ownersOf(partition)) {
@@ -119,25 +170,42 @@ function moveOf({ table, members }: TargetTable, claims: readonly Claim[], parti
   const claimed = new Set(claims.map((claim) => claim.slot));
   const unclaimed: number[] = [];
   for (let slot = 0; slot < table.replicaCount; slot += 1) if (!claimed.has(slot)) unclaimed.push(slot);
-  return { partition, departing, pending, unclaimed };
+  const vacant = unclaimed.flatMap((slot) => {
+    const left = removed.filter(({ record }) => record.slots[partition] === slot);
+    return left.length === 0 ? [] : [{ slot, left: left.map(({ record, heir }) => ({ removed: record.key, heir })) }];
+  });
+  const contested = claims.flatMap(({ slot }, index) =>
+    claims[index + 1]?.slot === slot && claims[index - 1]?.slot !== slot ? [slot] : [],
+  );
+  return { partition, departing, pending, unclaimed, vacant, contested };
 }
 
+/**
+ * One holder for every slot, all distinct, as long as there are members: who claims it, of several one that should hold
+ * the partition; else the next pending member; else (two claim one slot and nobody another) the next of the walk.
+ */
 function believedOwners(
   { table, members }: TargetTable,
   claims: readonly Claim[],
-  { partition, pending, unclaimed }: Move,
+  { partition, pending }: Move,
 ): readonly SlotHolder[] {
-  const guesses = [...pending];
-  const owners: SlotHolder[] = [];
+  const bySlot: (NodeId | undefined)[] = [];
   for (let slot = 0; slot < table.replicaCount; slot += 1) {
     const some = claims.filter((claim) => claim.slot === slot);
     const best = some.find((claim) => table.slotOf(partition, claim.node) >= 0) ?? some[0];
-    if (best !== undefined) {
-      owners.push({ node: best.node, slot });
-      continue;
-    }
-    const guess = unclaimed.includes(slot) ? members.get(guesses.shift() ?? "") : undefined;
-    if (guess !== undefined) owners.push({ node: guess.nodeId, slot });
+    bySlot.push(best?.node);
+  }
+  const guesses = [
+    ...pending.flatMap((key) => members.get(key)?.nodeId ?? []),
+    ...table.ownersOf(partition).map((owner) => owner.node),
+    ...table.fallbacksOf(partition),
+  ];
+  const owners: SlotHolder[] = [];
+  for (let slot = 0; slot < table.replicaCount; slot += 1) {
+    const node = bySlot[slot] ?? guesses.find((guess) => !bySlot.includes(guess));
+    if (node === undefined) continue;
+    bySlot[slot] = node;
+    owners.push({ node, slot });
   }
   return owners;
 }
