@@ -116,6 +116,8 @@ export interface StorageEngine {
   /** Up to `limit` keys (≥ 1) of a partition from `fromHash` on, in hash order, tombstones included. */
   scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage>;
 
+  /** Keys of a partition that have a record, those of tombstones included. From RAM. */
+  keyCountOf(partition: number): number;
   /** Merkle tree of a partition over (key hash, digest): the root, 0n when empty. From RAM. */
   merkleRoot(partition: number): bigint;
   /** The 16 children of a node: path [] is the root's, path [i] that of child i. From RAM. */

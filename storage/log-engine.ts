@@ -121,6 +121,10 @@ class OpenLogEngine implements LogEngine {
     return this.#counted(scanPage({ ...this.#parts, clock: settings.clock }, range, limit));
   }
 
+  keyCountOf(partition: number): number {
+    return this.#parts.keyspace.table(partition)?.count ?? 0;
+  }
+
   merkleRoot(partition: number): bigint {
     return this.#parts.keyspace.tree(partition)?.root() ?? 0n;
   }

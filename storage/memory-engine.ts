@@ -152,6 +152,10 @@ class MemoryEngine implements StorageEngine {
     return { entries, nextHash: rest[end]?.hash };
   }
 
+  keyCountOf(partition: number): number {
+    return this.#partition(partition).size;
+  }
+
   merkleRoot(partition: number): bigint {
     return this.#tree(partition).root();
   }

@@ -118,6 +118,55 @@ export const MAX_GATE_WAITERS: number = 1_024;
 /** Hashes that a tracker of one partition's changes remembers; beyond, what has changed is found by comparing trees. */
 export const MAX_TRACKED_CHANGES: number = 100_000;
 
+/** Copying a partition to its next holder: bytes and objects of a page; a larger object goes in parts. */
+export const TRANSFER_PAGE_BYTES: number = 256 * KIB;
+export const TRANSFER_PAGE_OBJECTS: number = 1_024;
+/** What an object may come to in parts: whatever the store takes. */
+export const MAX_TRANSFER_OBJECT_BYTES: number = 64 * MIB;
+/** Keys that a page reads at a time: listed, and fetched from the store beside each other. */
+export const TRANSFER_SCAN_KEYS: number = 64;
+export const TRANSFER_READS: number = 8;
+/** Bytes a second that leave a node for all its transfers, and what is left of them while clients feel it. */
+export const TRANSFER_BYTES_PER_SECOND: number = 24 * MIB;
+export const MIN_TRANSFER_BYTES_PER_SECOND: number = 1 * MIB;
+/** How often the pace is looked at again. */
+export const TRANSFER_PACE_MS: number = 500;
+/** Pages that a node makes at a time, and those that wait for it; more are refused. */
+export const MAX_TRANSFER_PAGES: number = 4;
+export const MAX_WAITING_TRANSFER_PAGES: number = 64;
+/** Work of a transfer before the event loop gets its turn. */
+export const TRANSFER_SLICE_MS: number = 2;
+/** Changed keys that are taken together while catching up. */
+export const TRANSFER_BATCH_KEYS: number = 256;
+/** Little enough is left to hold up writes for it. */
+export const TRANSFER_REST_KEYS: number = 256;
+export const TRANSFER_REST_BYTES: number = 1 * MIB;
+/** Rounds of catching up, and comparisons from the beginning, before a transfer is given up. */
+export const MAX_TRANSFER_BATCHES: number = 4_096;
+export const MAX_TRANSFER_ROUNDS: number = 4;
+
+/** Partitions whose slot comes to, or leaves, a node at a time; between two nodes it is one. */
+export const MAX_INCOMING_HANDOVERS: number = 2;
+export const MAX_OUTGOING_HANDOVERS: number = 2;
+/** Lost slots that a node asks for at a time; it copies for `MAX_INCOMING_HANDOVERS` of them. */
+export const MAX_OPEN_MINTS: number = 256;
+/** Writes of a partition are held up for its hand-over at most so long. */
+export const SEAL_MS: number = 5_000;
+/** An attempt whose receiver is silent for so long is closed. */
+export const HANDOVER_IDLE_MS: number = 30_000;
+export const HANDOVER_RETRY_MIN_MS: number = 100;
+export const HANDOVER_RETRY_MAX_MS: number = 5_000;
+export const HANDOVER_ASK_MS: number = 2_000;
+export const HANDOVER_PAGE_MS: number = 15_000;
+/** How often a node looks for slots to fetch, when nothing else makes it look. */
+export const HANDOVER_REVIEW_MS: number = 1_000;
+/** From the last member's word to the first copy of a minting: every operation that knew the removed member has ended. */
+export const MINT_QUIET_MS: number = MAX_TIMEOUT_MS + 5_000;
+
+assert.ok(2 * HANDOVER_ASK_MS < SEAL_MS, "an answer under the seal can be asked for again");
+assert.ok(TRANSFER_PAGE_BYTES + 64 * KIB <= MAX_FRAME_BYTES, "a page of a transfer fits into a frame");
+assert.ok(MAX_OBJECT_BYTES <= MAX_TRANSFER_OBJECT_BYTES, "whatever clients write can be transferred");
+assert.ok(TRANSFER_REST_KEYS <= MAX_TRACKED_CHANGES, "the rest is remembered");
 assert.ok(MAX_OBJECT_BYTES + 64 * KIB <= MAX_FRAME_BYTES, "the largest object fits into a frame");
 assert.ok(MAX_OBJECT_BYTES <= MAX_QUEUED_REPAIR_BYTES, "the largest object can wait to be repaired");
 assert.ok(MAX_FRAME_BYTES <= MAX_PEER_QUEUE_BYTES, "a peer can queue the largest frame");
