@@ -54,12 +54,17 @@ export class RumorMill {
     );
   }
 
-  /** A line of a peer's table: its doubts and its dead are only doubts of ours, so that who is accused can refute. */
-  onTableEntry(told: TableEntry, nowMs: number): void {
+  /**
+   * A line of a peer's table. Its dead are only suspected here, so that who is accused can refute; its doubts count for no more
+   * than the life they are about. Both were first taken as accusations by this node (as memberlist does): the word of one
+   * then came back as that of many, and members died of one slow accuser (measured: 100 times the false dead at 64 members).
+   */
+  onTableEntry(told: TableEntry, peer: string, nowMs: number): void {
     const { facts, life } = told;
     const { nodeId } = facts;
+    const isSelf = nodeId === this.#state.nodeId;
     const entry = this.#state.table.get(nodeId);
-    if (entry === undefined && nodeId !== this.#state.nodeId && isTombstone(told)) {
+    if (entry === undefined && !isSelf && isTombstone(told)) {
       this.#inherit(told, nowMs);
       return;
     }
@@ -67,13 +72,10 @@ export class RumorMill {
       entry.facts = facts;
       this.#state.table.tell(entry, facts.address !== "");
     }
-    if (told.state === "alive") this.onRumor({ kind: "alive", life, facts }, undefined, nowMs);
-    else if (told.state === "left") this.onRumor({ kind: "left", nodeId, life }, undefined, nowMs);
-    else {
-      if (entry === undefined && nodeId !== this.#state.nodeId)
-        this.onRumor({ kind: "alive", life, facts }, undefined, nowMs);
-      this.onRumor({ kind: "suspect", nodeId, life, from: this.#state.nodeId }, undefined, nowMs);
-    }
+    if (told.state === "left") this.onRumor({ kind: "left", nodeId, life }, undefined, nowMs);
+    else if (told.state === "alive" || (told.state === "suspect" && !isSelf))
+      this.onRumor({ kind: "alive", life, facts }, undefined, nowMs);
+    else this.onRumor({ kind: "suspect", nodeId, life, from: peer }, undefined, nowMs);
   }
 
   /** Takes an alive member as known. */

@@ -156,9 +156,9 @@ export class SwimCore implements Swim {
     this.#prober.onSendFailed(nodeId);
   }
 
-  onTable(_peer: string, table: readonly TableEntry[], nowMs: number): void {
+  onTable(peer: string, table: readonly TableEntry[], nowMs: number): void {
     if (this.#state.phase === "halted") return;
-    for (const told of table) this.#mill.onTableEntry(told, nowMs);
+    for (const told of table) this.#mill.onTableEntry(told, peer, nowMs);
   }
 
   onGenerationDurable(generation: number, _nowMs: number): void {
