@@ -65,8 +65,8 @@ export class FanOut extends WheelEntry {
     const circuit = request.kind === "ask" ? undefined : this.#windows.health.circuitOf(node);
     circuit?.onSent(nowMs);
     this.#windows.peers.call(node, request, Math.max(1, this.deadlineMs - nowMs), (result) => {
-      const tookMs = this.noteEnd(index);
-      circuit?.onResult(result, tookMs, nowMs + tookMs);
+      const endMs = this.noteEnd(index);
+      circuit?.onResult(result, this.#tookMs[index] ?? 0, endMs);
       this.#listener.onResult(index, result);
     });
   }
@@ -76,11 +76,11 @@ export class FanOut extends WheelEntry {
     this.#sentMs[index] = this.#windows.clock.monotonicMs();
   }
 
-  /** Notes its end; the milliseconds that it took. */
+  /** Notes its end, and when that is. */
   noteEnd(index: number): number {
-    const tookMs = this.waitedMs(index);
-    this.#tookMs[index] = tookMs;
-    return tookMs;
+    const nowMs = this.#windows.clock.monotonicMs();
+    this.#tookMs[index] = nowMs - (this.#sentMs[index] ?? this.startedMs);
+    return nowMs;
   }
 
   /** Milliseconds that the replica took; undefined while it is silent. */

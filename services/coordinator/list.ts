@@ -17,9 +17,13 @@ import type { Failure, ListAnswer, ListRequest } from "./contract.ts";
 import { notReady, refused } from "./failures.ts";
 import { lookAgainAfterMs, strayRefusalOf, strayWordOf } from "./holder-search.ts";
 import type { Seat } from "./needs.ts";
+import type { Standing } from "./peer-health.ts";
 import { type CoordinatorRoom, cappedSettings } from "./request-scope.ts";
 import { parseFound, parseQuestion, plainFound, plainQuestion, SCAN_TOPIC, type ScanQuestion } from "./scan-message.ts";
 import { WheelCall } from "./timer-wheel.ts";
+
+/** This node comes first (0) or, when its store is not whole, after those that can be reached (3). */
+const RANK_BY_STANDING: Readonly<Record<Standing, number>> = { well: 1, doubtful: 2, unreachable: 4 };
 
 /** Lists buckets for clients, and answers runs for other nodes. */
 export class BucketList {
@@ -131,8 +135,7 @@ export class BucketList {
     const nowMs = this.#room.clock.monotonicMs();
     const rankOf = (seat: Seat): number => {
       if (seat.node === self) return isWhole ? 0 : 3;
-      if (!health.isReachable(seat.node)) return 4;
-      return health.isDoubtful(seat.node, nowMs) ? 2 : 1;
+      return RANK_BY_STANDING[health.standingOf(seat.node, nowMs)];
     };
     return seats.ownersOf(table, partition, n).toSorted((a, b) => rankOf(a) - rankOf(b));
   }

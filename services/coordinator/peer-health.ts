@@ -7,6 +7,9 @@ import type { Peers } from "../peers/messages.ts";
 import { Circuit } from "./circuit-core.ts";
 import type { Liveness } from "./needs.ts";
 
+/** When a node is asked: in its turn, after the others, or when nobody else is left. */
+export type Standing = "well" | "doubtful" | "unreachable";
+
 const ALL_ALIVE: Liveness = { stateOf: () => "alive" };
 
 /** What it works with. */
@@ -46,9 +49,12 @@ export class PeerHealth {
     return this.#circuits.get(node)?.isOpen(nowMs) === true;
   }
 
-  /** Gossip suspects the node, or it has not answered us lately: it is asked when nobody better is left. */
-  isDoubtful(node: NodeId, nowMs: number): boolean {
-    return this.isSilent(node, nowMs) || this.#liveness.stateOf(node) === "suspect";
+  /** When the node is to be asked; `doubtful`: gossip suspects it, or it has not answered us lately. */
+  standingOf(node: NodeId, nowMs: number): Standing {
+    if (!this.#peers.isReachable(node)) return "unreachable";
+    const state = this.#liveness.stateOf(node);
+    if (state === "dead") return "unreachable";
+    return state === "suspect" || this.isSilent(node, nowMs) ? "doubtful" : "well";
   }
 
   /** True once in a while for a node in doubt: it is asked in its turn, to see whether it has recovered. */

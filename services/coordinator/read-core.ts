@@ -48,6 +48,8 @@ export class ReadCore {
   readonly #asks: number[] = [];
   #verdict: ReadVerdict = PENDING;
   #isTimeUp = false;
+  /** some reply was not as the table had it: from then on slots may be looked for */
+  #isUnsettled = false;
   #isSearchOver = false;
 
   constructor(seats: readonly Seat[], need: ReadNeed) {
@@ -78,6 +80,7 @@ export class ReadCore {
   onDigest(index: number, reply: VoterReply, digest: bigint): void {
     const voter = this.#voterAwaiting(index);
     if (voter === undefined) return;
+    if (reply.slot !== voter.seat.slot) this.#isUnsettled = true;
     answered(voter, reply);
     voter.digest = digest;
     this.#advance();
@@ -87,6 +90,7 @@ export class ReadCore {
   onObject(index: number, reply: VoterReply, set: SiblingSet | undefined): void {
     const voter = this.#voterAwaiting(index);
     if (voter === undefined) return;
+    if (reply.slot !== voter.seat.slot) this.#isUnsettled = true;
     answered(voter, reply);
     voter.set = set;
     // Computed, not taken from the index: an index knows hashes, and two keys of one hash would answer for each other.
@@ -107,6 +111,7 @@ export class ReadCore {
   onAstray(index: number, reason: string, instead: Seat | undefined): void {
     const voter = this.#voterAwaiting(index);
     if (voter === undefined) return;
+    this.#isUnsettled = true;
     strayed(voter, reason, instead !== undefined);
     if (instead !== undefined) this.#askHolder(instead);
     this.#advance();
@@ -186,7 +191,7 @@ export class ReadCore {
   }
 
   #soughtCount(): number {
-    return this.#isSearchOver ? 0 : soughtCount(this.#voters, this.#need.n);
+    return this.#isUnsettled && !this.#isSearchOver ? soughtCount(this.#voters, this.#need.n) : 0;
   }
 
   #askHolder(seat: Seat): void {

@@ -3,6 +3,7 @@
  * with a local slot and agreeing replicas it costs one local read and one digest call.
  */
 
+import type { NodeId } from "../base/ids.ts";
 import type { CallResult } from "../peers/messages.ts";
 import { decodeSet, digestOf } from "../versioning/object-codec.ts";
 import { reduceLww } from "../versioning/sibling-set.ts";
@@ -108,9 +109,10 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
   }
 
   #isAskedInDoubt(): boolean {
-    const nowMs = this.#room.clock.monotonicMs();
-    const { health } = this.#room;
-    return this.#core.voters.every((voter) => voter.state !== "asked" || health.isDoubtful(voter.seat.node, nowMs));
+    const { health, clock, self } = this.#room;
+    const nowMs = clock.monotonicMs();
+    const isInDoubt = (node: NodeId): boolean => node !== self && health.standingOf(node, nowMs) !== "well";
+    return this.#core.voters.every((voter) => voter.state !== "asked" || isInDoubt(voter.seat.node));
   }
 
   /** Whoever holds no slot has no vote: another one is asked in its place, now or when it is known who. */

@@ -144,9 +144,10 @@ export function readOrder(room: CoordinatorRoom, scope: RequestScope, nowMs: num
   for (let i = 0; i < seats.length; i += 1) {
     const seat = seats[i];
     if (seat === undefined || i === localIndex) continue;
-    if (!health.isReachable(seat.node)) unreachable = [...unreachable, seat];
-    else if (!health.isDoubtful(seat.node, nowMs) || health.takeProbe(seat.node, nowMs)) order.push(seat);
-    else doubtful = [...doubtful, seat];
+    const standing = health.standingOf(seat.node, nowMs);
+    if (standing === "well" || (standing === "doubtful" && health.takeProbe(seat.node, nowMs))) order.push(seat);
+    else if (standing === "doubtful") doubtful = [...doubtful, seat];
+    else unreachable = [...unreachable, seat];
   }
   room.ranking.sort(order, fixed);
   if (room.ranking.isTimeToExplore()) swap(order, fixed);

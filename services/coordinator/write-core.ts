@@ -67,6 +67,8 @@ export class WriteCore {
   #verdict: WriteVerdict = "pending";
   /** nobody idle will be told any more */
   #isSendingOver = false;
+  /** some reply was not as the table had it: from then on slots may be looked for */
+  #isUnsettled = false;
   #isSearchOver = false;
 
   constructor(seats: readonly Seat[], need: WriteNeed) {
@@ -115,6 +117,7 @@ export class WriteCore {
   ): number {
     const party = this.#parties[index];
     if (party?.state !== "asked") return -1;
+    this.#isUnsettled = true;
     party.state = instead === undefined ? "astray" : "gone";
     party.reason = word.reason;
     party.detail = word.detail;
@@ -168,6 +171,7 @@ export class WriteCore {
     if (party?.state !== "asked") return false;
     party.state = word.kind;
     if (word.kind === "stored") {
+      if (word.slot !== party.seat.slot) this.#isUnsettled = true;
       party.slot = word.slot;
       party.isDurable = word.isDurable;
       party.digest = word.digest;
@@ -236,7 +240,7 @@ export class WriteCore {
   }
 
   #soughtCount(): number {
-    return this.#isSearchOver ? 0 : soughtCount(this.#parties, this.#need.n);
+    return this.#isUnsettled && !this.#isSearchOver ? soughtCount(this.#parties, this.#need.n) : 0;
   }
 
   #hasTrace(): boolean {

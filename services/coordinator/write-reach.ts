@@ -3,7 +3,7 @@ import { slotBit, slotCount } from "./quorum-core.ts";
 import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
 import type { WriteNeed } from "./write-core.ts";
 
-/** `short`: too few can be reached; `spare`: enough even without those that have not answered lately. */
+/** `short`: too few can be reached; `spare`: some have not answered lately, and there are enough without them. */
 export type Reach = "short" | "enough" | "spare";
 
 /** The reach of a write that this node coordinates, an owner itself. */
@@ -16,6 +16,7 @@ export function reachOf(
   let reachable = 0;
   let owners = 0;
   let answering = 0;
+  let isAnySilent = false;
   for (let index = 0; index < scope.seats.length; index += 1) {
     const seat = scope.seats[index];
     if (seat === undefined) continue;
@@ -24,9 +25,10 @@ export function reachOf(
     const bit = slotBit(seat.slot, need.n);
     reachable |= bit;
     if (seat.role === "owner") owners |= bit;
-    if (isSelf || !health.isSilent(seat.node, nowMs)) answering |= bit;
+    if (!isSelf && health.isSilent(seat.node, nowMs)) isAnySilent = true;
+    else answering |= bit;
   }
   if (slotCount(reachable) < need.total || slotCount(owners) < need.owners) return "short";
   // With owners asked for by number none is spared: the count is not worth a second mask.
-  return need.owners === 0 && slotCount(answering) >= need.total ? "spare" : "enough";
+  return isAnySilent && need.owners === 0 && slotCount(answering) >= need.total ? "spare" : "enough";
 }
