@@ -45,6 +45,8 @@ export interface MemoryEngineOptions {
   readonly image?: MemoryImage;
 }
 
+/** what opening memory costs and finds amiss */
+const NO_WORK = { scannedBytes: 0, truncatedBytes: 0, corruptRecordCount: 0, durationMs: 0 };
 const MAX_DOCUMENT_BYTES = 1024 * 1024;
 
 /** An empty image. */
@@ -90,15 +92,7 @@ class MemoryEngine implements StorageEngine {
     if (mode === "unclean") this.#identity = this.#withNewActor();
     this.#image.identity = this.#identity;
     this.#image.isClean = false;
-    this.recovery = {
-      mode,
-      recordCount: this.#rebuild(),
-      scannedBytes: 0,
-      truncatedBytes: 0,
-      corruptRecordCount: 0,
-      isNewActor: mode !== "clean",
-      durationMs: 0,
-    };
+    this.recovery = { ...NO_WORK, mode, recordCount: this.#rebuild(), isNewActor: mode !== "clean" };
   }
 
   get identity(): StoreIdentity {

@@ -166,7 +166,7 @@ export class TransferDonor {
     const { store, pace } = this.#parts;
     if (store.isSuspect(request.partition)) return this.#refuse("suspect");
     try {
-      const fill = (): Promise<FilledPage> => this.#filler.fill(request);
+      const fill = (): Promise<FilledPage> => this.#filler.page(request);
       const page = isPaced ? await pace.run(fill) : await fill();
       if (page === "busy") return this.#refuse("busy");
       // a listing leaves out what it cannot read, and says so in this way only

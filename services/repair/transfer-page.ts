@@ -61,7 +61,7 @@ export class PageFiller {
   }
 
   /** The next page. Rejects as the store does. */
-  async fill(request: PageRequest): Promise<FilledPage> {
+  async page(request: PageRequest): Promise<FilledPage> {
     const filling: Filling = {
       partition: request.partition,
       page: new PageWriter(),
