@@ -12,6 +12,8 @@ import type { Config } from "../base/config.ts";
 import { LINK_DRAIN_MS } from "../base/limits.ts";
 import { MetricsRegistry } from "../base/metrics.ts";
 import type { BucketDirectory } from "../cluster/bucket-directory.ts";
+import type { Membership } from "../cluster/membership.ts";
+import type { Operator } from "../cluster/operator.ts";
 import type { QuorumCoordinator } from "../coordinator/coordinator.ts";
 import { EMPTY_CONTEXT } from "../versioning/causal-context.ts";
 import { registerNodeMetrics } from "./node-metrics.ts";
@@ -70,6 +72,16 @@ export class GyreNode {
 
   get engine(): StorageEngine {
     return this.#rooms.engine;
+  }
+
+  /** Who belongs to the ring, as this node knows it. */
+  get membership(): Membership {
+    return this.#rooms.membership;
+  }
+
+  /** What people ask of membership. */
+  get operator(): Operator {
+    return this.#rooms.operator;
   }
 
   /** The slot of the partition that this node serves by its own record, −1 for none. For tests that look inside. */
