@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { TRANSFER_PAGE_BYTES } from "../../../services/base/limits.ts";
+import { parseEntries } from "../../../services/repair/transfer-page-core.ts";
 import type { StorageEngine } from "../../../storage/engine.ts";
 import { CorruptRecordError } from "../../../storage/errors.ts";
 import { putOf, writeTo } from "../../support/replica-fixture.ts";
@@ -149,6 +150,19 @@ describe("a copy of a partition", () => {
     expect(await finished(from, to, 8)).toEqual({ kind: "equal" });
   });
 
+  test("that is unequal for no reason that pages show is begun with nothing as well", async () => {
+    const { from, to } = await pair(50);
+    await to.receiver.receive(COPIED, sourceOf(from, TX), nothing);
+    const last = await from.donor.seal(COPIED, TX);
+    const other = { body: carried(last.body), count: last.count, root: "1" };
+    expect(await to.receiver.finish(COPIED, sourceOf(from, TX), other)).toMatchObject({ kind: "differs" });
+    expect(to.fixture.store.calls).not.toContain("drop");
+    from.donor.openAttempt(COPIED, 8);
+    await to.receiver.receive(COPIED, sourceOf(from, 8), nothing);
+    expect(to.fixture.store.calls.filter((call) => call === "drop")).toHaveLength(1);
+    expect(await finished(from, to, 8)).toEqual({ kind: "equal" });
+  });
+
   test("compares again when more has changed than is remembered", async () => {
     const { from, to } = await pair(10);
     let isFirst = true;
@@ -228,17 +242,21 @@ describe("what cannot be read is never an absence", () => {
       reason: "refused: suspect",
     });
     let isSuspect = false;
-    const result = await withStore((engine) =>
+    const from = transferNode(1, (engine) =>
       proxied(engine, {
         isSuspect: () => isSuspect,
         scan: async (partition, fromHash, limit) => {
           const page = await engine.scan(partition, fromHash, limit);
-          isSuspect = page.entries.length > 10;
+          isSuspect = true;
           return { ...page, entries: page.entries.slice(1) };
         },
       }),
     );
-    expect(result).toEqual({ kind: "failed", reason: "refused: suspect" });
+    await writeNth(from, 1);
+    from.donor.openAttempt(COPIED, TX);
+    const begin = { kind: "begin", leaves: new Uint8Array(2048) };
+    expect(await from.donor.pull(COPIED, TX, begin)).toEqual({ kind: "refused", reason: "suspect" });
+    expect(from.donor.counts()).toEqual({ pageCount: 0, objectCount: 0, sizeBytes: 0, refusedCount: 1 });
   });
 
   test("a store that stops refuses, and an attempt that is not open has no pages", async () => {
@@ -285,6 +303,21 @@ test("a batch of changes is answered again until it is acknowledged, and then no
   expect(second).toMatchObject({ batch: 2, remainingCount: 0 });
   if (first.kind !== "changed" || second.kind !== "changed") throw new Error("no pages");
   expect(second.objects.length).toBeLessThan(first.objects.length / 5);
+});
+
+test("the seal hands out what was not acknowledged, again and again, and says what must be held", async () => {
+  const { from } = await pair(0);
+  for (let n = 0; n < 5; n += 1) await writeNth(from, n);
+  const batch = await from.donor.changes(COPIED, TX, { kind: "batch", ack: 0 });
+  for (let n = 5; n < 10; n += 1) await writeNth(from, n);
+  await from.replica.closeGate(COPIED);
+  const [first, second] = [await from.donor.seal(COPIED, TX), await from.donor.seal(COPIED, TX)];
+  if (batch.kind !== "changed" || first.body.kind !== "changed" || second.body.kind !== "changed") {
+    throw new Error("no pages");
+  }
+  expect([batch, first.body].map(({ objects }) => parseEntries(objects)?.length)).toEqual([5, 10]);
+  expect(second.body.objects).toEqual(first.body.objects);
+  expect(first).toMatchObject({ count: 10, root: from.engine.merkleRoot(COPIED).toString(16) });
 });
 
 test("work of a transfer gives the event loop its turn", async () => {
