@@ -147,29 +147,22 @@ function parseNumbered(named: Numbered, fields: Readonly<Record<string, unknown>
 export function parseHandoverReply(value: unknown): HandoverReply | undefined {
   const fields = parseFields(value);
   if (fields === undefined) return undefined;
-  const { kind, body, root } = fields;
-  const tx = parseWhole(fields["tx"]);
+  const { kind, body } = fields;
+  if (kind === "refused") return parseRefused(fields);
   const slot = parseSlot(fields["slot"]);
+  if (kind === "page") return slot === undefined ? undefined : { kind, body, slot };
+  const tx = parseWhole(fields["tx"]);
+  if (tx === undefined) return undefined;
+  if (kind === "granted" || kind === "released") return slot === undefined ? undefined : { kind, tx, slot };
+  if (kind === "sealed") return parseSealed(tx, fields);
+  return kind === "over" || kind === "settled" || kind === "vacant" || kind === "open" ? { kind, tx } : undefined;
+}
+
+function parseSealed(tx: number, fields: Readonly<Record<string, unknown>>): HandoverReply | undefined {
+  const { body, root } = fields;
   const count = parseWhole(fields["count"]);
-  switch (kind) {
-    case "refused":
-      return parseRefused(fields);
-    case "page":
-      return slot === undefined ? undefined : { kind, body, slot };
-    case "granted":
-    case "released":
-      return tx === undefined || slot === undefined ? undefined : { kind, tx, slot };
-    case "sealed":
-      if (tx === undefined || count === undefined || typeof root !== "string") return undefined;
-      return root.length > MAX_HASH_CHARS ? undefined : { kind, tx, body, count, root };
-    case "over":
-    case "settled":
-    case "vacant":
-    case "open":
-      return tx === undefined ? undefined : { kind, tx };
-    default:
-      return undefined;
-  }
+  if (count === undefined || typeof root !== "string" || root.length > MAX_HASH_CHARS) return undefined;
+  return { kind: "sealed", tx, body, count, root };
 }
 
 function parseRefused(fields: Readonly<Record<string, unknown>>): HandoverReply | undefined {

@@ -110,37 +110,13 @@ export class MintCore {
   /** One step. */
   take(event: HandoverEvent, facts: HandoverFacts): readonly HandoverEffect[] {
     const stage = this.#stage;
-    switch (event.kind) {
-      case "answered":
-        this.#takeAnswer(event, facts);
-        break;
-      case "persisted":
-        if ("token" in stage && stage.token === event.token) this.#takePersisted(facts);
-        break;
-      case "timer":
-        if ("token" in stage && stage.token === event.token) this.#takeTimer(facts);
-        break;
-      case "cleared":
-        if (stage.kind === "clearing") this.#mergeNext(stage.minting, facts);
-        break;
-      case "merged":
-        if (stage.kind === "merging" && stage.from === event.from && stage.minting.tx === event.tx) {
-          if (event.slot === undefined || event.slot === stage.minting.slot) stage.minting.failed.add(event.from);
-          else stage.minting.merged.add(event.slot);
-          this.#mergeNext(stage.minting, facts);
-        }
-        break;
-      case "review":
-        this.#review(facts);
-        break;
-      case "request":
-      case "sealed":
-      case "seal-failed":
-      case "received":
-      case "finished":
-      case "proved":
-      case "dropped":
-        break;
+    if (event.kind === "answered") this.#takeAnswer(event, facts);
+    else if (event.kind === "review") this.#review(facts);
+    else if (event.kind === "merged") this.#takeMerged(event, facts);
+    else if (event.kind === "cleared" && stage.kind === "clearing") this.#mergeNext(stage.minting, facts);
+    else if ("token" in event && "token" in stage && stage.token === event.token) {
+      if (event.kind === "persisted") this.#takePersisted(facts);
+      else this.#takeTimer(facts);
     }
     return this.#effects.drain();
   }
@@ -203,10 +179,18 @@ export class MintCore {
       minting.vacant.add(from);
       if (facts.view.others().every((key) => minting.vacant.has(key))) this.#askAll(minting, facts);
     } else if (reply?.kind === "refused") {
-      if (reply.reason === "view_differs") this.#effects.add({ kind: "exchange", with: from });
+      // `view_differs` mends itself: records are compared all the time.
       if (reply.reason === "not_vacant") this.#end(minting, "not_vacant", facts);
       if (reply.reason === "stale") this.#end(minting, "over", facts);
     }
+  }
+
+  #takeMerged({ from, tx, slot }: Extract<HandoverEvent, { kind: "merged" }>, facts: HandoverFacts): void {
+    const stage = this.#stage;
+    if (stage.kind !== "merging" || stage.from !== from || stage.minting.tx !== tx) return;
+    if (slot === undefined || slot === stage.minting.slot) stage.minting.failed.add(from);
+    else stage.minting.merged.add(slot);
+    this.#mergeNext(stage.minting, facts);
   }
 
   #mergeNext(minting: Minting, facts: HandoverFacts): void {

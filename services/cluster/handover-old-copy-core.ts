@@ -2,8 +2,8 @@
  * OldCopyCore: what becomes of the copy of a partition whose slot this node gave away, as a state machine without I/O.
  *
  * Invariants: the copy is removed only when the receiver has durably taken the slot (it says so itself, asked until it
- * does) and is then found to have all of it. A copy whose receiver was removed is kept, until this node should hold the
- * partition again and needs the room. Source: gossip-ring notes §B.4 ("never delete on completion"), §B.5 step 7.
+ * does) and is then found to have all of it. A copy whose receiver was removed, or that an earlier life of this node left, is
+ * kept until this node should hold the partition again and needs the room. Source: gossip-ring notes §B.4 ("never delete on completion"), §B.5 step 7.
  */
 import type { MemberKey } from "../placement/member-record.ts";
 import type { HandoverReply } from "./handover-messages.ts";
@@ -41,47 +41,32 @@ export class OldCopyCore {
 
   /** One step. */
   take(event: HandoverEvent, facts: HandoverFacts): readonly HandoverEffect[] {
-    switch (event.kind) {
-      case "review":
-        if (this.#stage === "idle") this.#look(facts);
-        break;
-      case "answered":
-        this.#takeAnswer(event.from, event.reply, facts);
-        break;
-      case "timer":
-        if (event.token === this.#token && (this.#stage === "asking" || this.#stage === "pausing")) this.#look(facts);
-        break;
-      case "persisted":
-        if (event.token === this.#token && (this.#stage === "recording" || this.#stage === "forgetting")) {
-          this.#look(facts);
-        }
-        break;
-      case "proved":
-        if (this.#stage === "proving") this.#takeProof(event.isCovered);
-        break;
-      case "dropped":
-        if (this.#stage === "dropping") {
-          this.#stage = "forgetting";
-          this.#token = this.#effects.persist({ kind: "dropped", partition: this.#partition });
-        }
-        break;
-      case "request":
-      case "sealed":
-      case "seal-failed":
-      case "cleared":
-      case "received":
-      case "finished":
-      case "merged":
-        break;
-    }
+    const stage = this.#stage;
+    if (event.kind === "answered") this.#takeAnswer(event.from, event.reply, facts);
+    else if (event.kind === "proved" && stage === "proving") this.#takeProof(event.isCovered);
+    else if (event.kind === "dropped" && stage === "dropping") this.#forget();
+    else if (this.#isAwaited(event)) this.#look(facts);
     return this.#effects.drain();
+  }
+
+  /** Whatever comes of it: what to do next follows from the ledger. */
+  #isAwaited(event: HandoverEvent): boolean {
+    if (event.kind === "review") return this.#stage === "idle";
+    const awaited = { timer: ["asking", "pausing"], persisted: ["recording", "forgetting"] };
+    if (event.kind !== "timer" && event.kind !== "persisted") return false;
+    return event.token === this.#token && awaited[event.kind].includes(this.#stage);
+  }
+
+  #forget(): void {
+    this.#stage = "forgetting";
+    this.#token = this.#effects.persist({ kind: "dropped", partition: this.#partition });
   }
 
   #look({ ledger, view }: HandoverFacts): void {
     const released = ledger.released.get(this.#partition);
     this.#stage = "idle";
-    if (released === undefined || !ledger.retained.has(this.#partition)) return;
-    if (view.isRemoved(released.to)) {
+    if (!ledger.retained.has(this.#partition)) return;
+    if (released === undefined || view.isRemoved(released.to)) {
       if (view.isTarget(this.#partition, view.ownKey)) this.#drop();
     } else if (released.isSettled) {
       this.#stage = "proving";

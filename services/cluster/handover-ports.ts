@@ -61,6 +61,11 @@ export interface DonorData {
   closeAttempt(partition: number, tx: number): void;
   /** As `pull`, for a node that mints: no attempt is open, nothing is noted. */
   copy(partition: number, body: unknown): Promise<unknown>;
+  /**
+   * For the old copy of a slot that was given away: true when all of it is found again, as it is or newer, in what the
+   * receiver answers to `source.pull`. Without this the proof is the receiver's: it compared roots under the seal.
+   */
+  isCoveredBy?(partition: number, source: Pick<PageSource, "pull">): Promise<boolean>;
 }
 
 /** The way to one donor's pages, for one attempt. Both answer undefined when the donor is silent or the attempt over. */

@@ -66,6 +66,13 @@ export class ReceiverCore {
     return this.#stage.kind;
   }
 
+  /** Whom the slot is fetched from, while it is. */
+  get donor(): MemberKey | undefined {
+    const stage = this.#stage;
+    if (stage.kind === "asking") return stage.from;
+    return "transfer" in stage ? stage.transfer.from : undefined;
+  }
+
   /** Begins to fetch the slot from `from`; without effects when that may not be, now. */
   start(from: MemberKey, facts: HandoverFacts): readonly HandoverEffect[] {
     if (this.#stage.kind !== "idle" || facts.ledger.staged.has(this.#partition)) return [];

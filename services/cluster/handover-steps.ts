@@ -74,8 +74,6 @@ export type HandoverEffect =
   | { readonly kind: "prove"; readonly to: MemberKey }
   /** remove the old copy: comes back as `dropped` */
   | { readonly kind: "drop" }
-  /** exchange records with that member soon */
-  | { readonly kind: "exchange"; readonly with: MemberKey }
   | { readonly kind: "ended"; readonly outcome: HandoverOutcome };
 
 /** What a core is told. */

@@ -130,11 +130,9 @@ export function applyChange(ledger: SlotLedger, change: LedgerChange): void {
       ledger.released.set(change.partition, change.released);
       ledger.retained.add(change.partition);
       break;
-    case "settled": {
-      const released = ledger.released.get(change.partition);
-      if (released?.tx === change.tx) ledger.released.set(change.partition, { ...released, isSettled: true });
+    case "settled":
+      settle(ledger, change.partition, change.tx);
       break;
-    }
     case "dropped":
       ledger.retained.delete(change.partition);
       break;
@@ -145,11 +143,20 @@ export function applyChange(ledger: SlotLedger, change: LedgerChange): void {
       setOrDelete(ledger.minting, change.partition, change.mint);
       break;
     case "forgotten":
-      for (const [partition, donors] of ledger.consumed) {
-        donors.delete(change.from);
-        if (donors.size === 0) ledger.consumed.delete(partition);
-      }
+      forget(ledger, change.from);
       break;
+  }
+}
+
+function settle(ledger: SlotLedger, partition: number, tx: number): void {
+  const released = ledger.released.get(partition);
+  if (released?.tx === tx) ledger.released.set(partition, { ...released, isSettled: true });
+}
+
+function forget(ledger: SlotLedger, from: MemberKey): void {
+  for (const [partition, donors] of ledger.consumed) {
+    donors.delete(from);
+    if (donors.size === 0) ledger.consumed.delete(partition);
   }
 }
 

@@ -212,7 +212,8 @@ function disorder(world: World): string | undefined {
       (life) => life.durable.ledger.slots[partition] !== -1 && !world.removedByAnyone.has(life.index),
     );
     const isPlaced = holders.length === N && holders.every((life) => target.includes(life.index));
-    if (!isPlaced) return `partition ${partition}: held by ${holders.map((life) => life.index)}, not ${target}`;
+    if (!isPlaced)
+      return `partition ${partition}: held by ${holders.map((life) => life.index).join()}, not ${target.join()}`;
     for (const life of present) {
       const released = life.durable.ledger.released.get(partition);
       const isKept = life.durable.ledger.retained.has(partition);

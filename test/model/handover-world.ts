@@ -691,13 +691,6 @@ export class World {
           feed({ kind: "dropped" });
         });
         break;
-      case "exchange": {
-        const other = this.life(indexOf(effect.with));
-        this.send(other, () => {
-          if (life.isUp) this.exchange(life, other);
-        });
-        break;
-      }
       case "ended":
         if (effect.outcome.kind === "taken") this.counts[role === "mint" ? "mints" : "transfers"] += 1;
         else this.counts.over += 1;

@@ -1,0 +1,269 @@
+/**
+ * HandoverPartition: carries out what the four cores of one partition want done, and feeds back what came of it. Must never
+ * decide: whatever a failed step means is the cores' to say. A port that rejects is tried again later, for nothing may be
+ * taken as done that is not.
+ */
+import { HANDOVER_ASK_MS, HANDOVER_RETRY_MAX_MS } from "../base/limits.ts";
+import type { Timer } from "../base/ports.ts";
+import type { MemberKey } from "../placement/member-record.ts";
+import { askMember, attemptPages, heldPages } from "./handover-asks.ts";
+import { DonorCore } from "./handover-donor-core.ts";
+import type { HandoverReply, HandoverRequest } from "./handover-messages.ts";
+import { MintCore, type MintSettings } from "./handover-mint-core.ts";
+import { OldCopyCore } from "./handover-old-copy-core.ts";
+import type { HandoverParts, PageSource } from "./handover-ports.ts";
+import { ReceiverCore } from "./handover-receiver-core.ts";
+import type { HandoverEffect, HandoverEvent, HandoverFacts, HandoverOutcome, PageRequest } from "./handover-steps.ts";
+
+/** The four parts that a node plays for a partition. */
+export type HandoverRole = "donor" | "oldCopy" | "receiver" | "mint";
+
+/** What all partitions of a node share. */
+export interface HandoverShared {
+  readonly parts: HandoverParts;
+  readonly settings: MintSettings;
+  facts(): HandoverFacts;
+  /** runs `copy` when one of the node's few places for copies of mintings is free */
+  inTurn(copy: () => Promise<void>): void;
+  onEnded(partition: number, role: HandoverRole, outcome: HandoverOutcome): void;
+  onBytes(partition: number, sizeBytes: number): void;
+}
+
+type Effect<K extends HandoverEffect["kind"]> = Extract<HandoverEffect, { readonly kind: K }>;
+
+type DataEffect = Effect<"clear" | "drop" | "receive" | "finish" | "merge" | "prove">;
+type DonorEffect = Effect<"open-attempt" | "close-attempt" | "seal" | "unseal" | "hold">;
+
+/** One partition. */
+export class HandoverPartition {
+  readonly donor: DonorCore;
+  readonly oldCopy: OldCopyCore;
+  readonly receiver: ReceiverCore;
+  readonly mint: MintCore;
+  readonly #partition: number;
+  readonly #shared: HandoverShared;
+  readonly #calls = new Map<number, (reply: HandoverReply) => void>();
+  readonly #timers = new Set<Timer>();
+  #lastCall = 0;
+  #isStopped = false;
+
+  constructor(partition: number, shared: HandoverShared) {
+    this.#partition = partition;
+    this.#shared = shared;
+    this.donor = new DonorCore(partition, shared.settings.times);
+    this.oldCopy = new OldCopyCore(partition, shared.settings.times);
+    this.receiver = new ReceiverCore(partition, shared.settings.times);
+    this.mint = new MintCore(partition, shared.settings);
+  }
+
+  /** True while nothing is under way: it may be forgotten, the ledger knows the rest. */
+  get isIdle(): boolean {
+    const isQuiet = this.donor.isIdle && this.oldCopy.isIdle && this.#calls.size === 0;
+    return isQuiet && this.receiver.stage === "idle" && this.mint.stage === "idle";
+  }
+
+  /** Nothing more is done; calls that wait stay unanswered. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+  }
+
+  /** Has all four look at the ledger and the records again. */
+  review(): void {
+    for (const role of ["donor", "oldCopy", "receiver", "mint"] as const) this.feed(role, { kind: "review" });
+  }
+
+  /** Fetches the slot from `from`, if that may be. */
+  fetch(from: MemberKey): void {
+    this.run("receiver", this.receiver.start(from, this.#shared.facts()));
+  }
+
+  /** Mints `slot`, if that may be. */
+  startMint(slot: number): void {
+    this.run("mint", this.mint.start(slot, this.#shared.facts()));
+  }
+
+  /** Ends a minting that is another's to do. */
+  stopMint(): void {
+    this.run("mint", this.mint.stop(this.#shared.facts()));
+  }
+
+  /** The answer to a request; pending until the cores have one. */
+  answer(role: HandoverRole, request: HandoverRequest): Promise<HandoverReply> {
+    this.#lastCall += 1;
+    const call = this.#lastCall;
+    return new Promise((resolve) => {
+      this.#calls.set(call, resolve);
+      this.feed(role, { kind: "request", call, request });
+    });
+  }
+
+  /** One event for one core. */
+  feed(role: HandoverRole, event: HandoverEvent): void {
+    if (!this.#isStopped) this.run(role, this[role].take(event, this.#shared.facts()));
+  }
+
+  /** Carries out effects, in order. */
+  run(role: HandoverRole, effects: readonly HandoverEffect[]): void {
+    for (const effect of effects) {
+      if (!this.#isStopped) this.#do(role, effect);
+    }
+  }
+
+  #do(role: HandoverRole, effect: HandoverEffect): void {
+    if (effect.kind === "reply") this.#reply(effect.call, effect.reply);
+    else if (effect.kind === "serve") void this.#serve(effect);
+    else if (effect.kind === "persist") void this.#persist(role, effect);
+    else if (effect.kind === "ask") void this.#ask(role, effect);
+    else if (effect.kind === "ended") this.#shared.onEnded(this.#partition, role, effect.outcome);
+    else if (effect.kind === "timer") {
+      this.#later(effect.delayMs, () => this.feed(role, { kind: "timer", token: effect.token }));
+    } else this.#doWithData(role, effect);
+  }
+
+  #doWithData(role: HandoverRole, effect: DataEffect | DonorEffect): void {
+    if (effect.kind === "clear" || effect.kind === "drop") this.#empty(role, effect.kind);
+    else if (effect.kind === "receive") void this.#receive(effect);
+    else if (effect.kind === "finish") void this.#finish(effect);
+    else if (effect.kind === "merge") this.#shared.inTurn(() => this.#merge(effect));
+    else if (effect.kind === "prove") void this.#prove(effect.to);
+    else this.#doAtDonor(effect);
+  }
+
+  #doAtDonor(effect: DonorEffect): void {
+    const partition = this.#partition;
+    const { gate, donorData } = this.#shared.parts;
+    if (effect.kind === "open-attempt") donorData.openAttempt(partition, effect.tx);
+    else if (effect.kind === "close-attempt") donorData.closeAttempt(partition, effect.tx);
+    else if (effect.kind === "hold") gate.hold(partition, effect.slot);
+    else if (effect.kind === "unseal") gate.open(partition);
+    else void this.#seal(effect.tx);
+  }
+
+  /** Until it is done, or this node stops: nothing may be taken as empty that is not. */
+  #empty(role: HandoverRole, what: "clear" | "drop"): void {
+    const { receiverData } = this.#shared.parts;
+    const isClear = what === "clear";
+    const emptied = isClear
+      ? receiverData.clearLeftovers(this.#partition)
+      : receiverData.dropPartition(this.#partition);
+    emptied.then(
+      () => this.feed(role, { kind: isClear ? "cleared" : "dropped" }),
+      (error: unknown) => {
+        this.#warn(`handover.${what}-failed`, error);
+        this.#later(HANDOVER_RETRY_MAX_MS, () => this.#empty(role, what));
+      },
+    );
+  }
+
+  #reply(call: number, reply: HandoverReply): void {
+    const answer = this.#calls.get(call);
+    this.#calls.delete(call);
+    answer?.(reply);
+  }
+
+  async #serve({ call, request, slot }: Effect<"serve">): Promise<void> {
+    const { donorData, store } = this.#shared.parts;
+    try {
+      const body = await this.#page(request, donorData);
+      const isHeld = store.ledger.slots[this.#partition] === slot;
+      // A minter counts a copy only while its source holds the slot.
+      if (request.kind === "mint-pull" && !isHeld) this.#reply(call, { kind: "refused", reason: "no_slot" });
+      else this.#reply(call, { kind: "page", body, slot });
+    } catch (error) {
+      this.#warn("handover.page-failed", error);
+      this.#reply(call, { kind: "refused", reason: "busy" });
+    }
+  }
+
+  #page({ kind, tx, body }: PageRequest, donorData: HandoverParts["donorData"]): Promise<unknown> {
+    if (kind === "pull") return donorData.pull(this.#partition, tx, body);
+    if (kind === "changes") return donorData.changes(this.#partition, tx, body);
+    return donorData.copy(this.#partition, body);
+  }
+
+  async #persist(role: HandoverRole, { changes, token }: Effect<"persist">): Promise<void> {
+    try {
+      await this.#shared.parts.store.commit(changes);
+    } catch (error) {
+      // The store ends this node; nothing may be said of what was to be durable.
+      this.#warn("handover.ledger-failed", error);
+      return;
+    }
+    this.feed(role, { kind: "persisted", token });
+  }
+
+  async #ask(role: HandoverRole, { to, request }: Effect<"ask">): Promise<void> {
+    const reply = await askMember(this.#shared.parts, to, { request, timeoutMs: HANDOVER_ASK_MS });
+    this.feed(role, { kind: "answered", from: to, request, reply });
+  }
+
+  async #seal(tx: number): Promise<void> {
+    const { gate, donorData } = this.#shared.parts;
+    const isClosing = (): boolean => this.donor.attempt?.tx === tx && this.donor.attempt.stage === "closing";
+    try {
+      await gate.close(this.#partition);
+      if (!isClosing()) return;
+      const last = await donorData.seal(this.#partition, tx);
+      this.feed("donor", { kind: "sealed", tx, last });
+    } catch (error) {
+      this.#warn("handover.seal-failed", error);
+      this.feed("donor", { kind: "seal-failed", tx });
+    }
+  }
+
+  async #receive({ from, tx }: Effect<"receive">): Promise<void> {
+    const { receiverData } = this.#shared.parts;
+    const onProgress = (sizeBytes: number): void => this.#shared.onBytes(this.#partition, sizeBytes);
+    const result = await receiverData.receive(this.#partition, this.#pages(from, tx), onProgress).catch(failed);
+    this.feed("receiver", { kind: "received", tx, result });
+  }
+
+  async #finish({ from, tx, last }: Effect<"finish">): Promise<void> {
+    const result = await this.#shared.parts.receiverData
+      .finish(this.#partition, this.#pages(from, tx), last)
+      .catch(failed);
+    this.feed("receiver", { kind: "finished", tx, result });
+  }
+
+  /** Every page must come from a holder of one and the same slot. */
+  async #merge({ from, tx }: Effect<"merge">): Promise<void> {
+    const { parts } = this.#shared;
+    const source = heldPages(parts, { partition: this.#partition, from, tx });
+    const onProgress = (sizeBytes: number): void => this.#shared.onBytes(this.#partition, sizeBytes);
+    const result = await parts.receiverData.merge(this.#partition, source, onProgress).catch(failed);
+    if (result.kind === "failed") this.#warn("handover.merge-failed", result.reason);
+    const [slot] = source.slots;
+    const isWhole = result.kind === "copied" && source.slots.size === 1;
+    this.feed("mint", { kind: "merged", from, tx, slot: isWhole ? slot : undefined });
+  }
+
+  async #prove(to: MemberKey): Promise<void> {
+    const { parts } = this.#shared;
+    const source = heldPages(parts, { partition: this.#partition, from: to, tx: 0 });
+    const isCovered = (await parts.donorData.isCoveredBy?.(this.#partition, source).catch(() => false)) ?? true;
+    this.feed("oldCopy", { kind: "proved", isCovered });
+  }
+
+  #pages(from: MemberKey, tx: number): PageSource {
+    return attemptPages(this.#shared.parts, { partition: this.#partition, from, tx });
+  }
+
+  #later(delayMs: number, run: () => void): void {
+    if (this.#isStopped) return;
+    const timer = this.#shared.parts.clock.setTimer(delayMs, () => {
+      this.#timers.delete(timer);
+      run();
+    });
+    this.#timers.add(timer);
+  }
+
+  #warn(event: string, error: unknown): void {
+    if (!this.#isStopped) this.#shared.parts.log.warn({ event, partition: this.#partition, error });
+  }
+}
+
+function failed(error: unknown): { readonly kind: "failed"; readonly reason: string } {
+  return { kind: "failed", reason: String(error) };
+}

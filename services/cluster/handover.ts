@@ -1,0 +1,298 @@
+/**
+ * SlotHandover: moves slots to where they belong, as this node's part of it: fetches those that it should hold, gives away
+ * those that others should, mints those that were lost with a removed member. Decides what to begin next and how much at
+ * a time; everything about one slot is decided by the cores (`handover-…-core.ts`). Must never begin by liveness what the
+ * records do not ask for.
+ * Source: gossip-ring notes §B.5–B.7.
+ */
+
+import type { NodeId } from "../base/ids.ts";
+import {
+  HANDOVER_IDLE_MS,
+  HANDOVER_RETRY_MAX_MS,
+  HANDOVER_RETRY_MIN_MS,
+  HANDOVER_REVIEW_MS,
+  MAX_INCOMING_HANDOVERS,
+  MAX_OPEN_MINTS,
+  MAX_OUTGOING_HANDOVERS,
+  MINT_QUIET_MS,
+  SEAL_MS,
+} from "../base/limits.ts";
+import type { Timer } from "../base/ports.ts";
+import { TopicRefusal } from "../peers/peer-handler.ts";
+import type { MemberKey } from "../placement/member-record.ts";
+import { type HandoverReply, type HandoverRequest, parseHandoverRequest } from "./handover-messages.ts";
+import { answerMint } from "./handover-mint-answer-core.ts";
+import type { MintSettings } from "./handover-mint-core.ts";
+import { HandoverPartition, type HandoverRole, type HandoverShared } from "./handover-partition.ts";
+import type { HandoverParts, WantedPartition } from "./handover-ports.ts";
+import { HandoverCounts, type HandoverMove, type HandoverProgress } from "./handover-progress.ts";
+import { type HandoverFacts, type HandoverOutcome, retryDelayMs } from "./handover-steps.ts";
+
+/** What the cluster's size says of it. */
+export interface HandoverSettings {
+  readonly partitionCount: number;
+  readonly replicaCount: number;
+  /** default `MINT_QUIET_MS`; 0 when every coordinator discounts removed members at the moment in which it decides */
+  readonly mintQuietMs?: number;
+}
+
+interface Backoff {
+  readonly tries: number;
+  readonly untilMs: number;
+}
+
+/** One node's hand-over. `start` it when the node is a member, `review` it when records change. */
+export class SlotHandover {
+  readonly #parts: HandoverParts;
+  readonly #settings: HandoverSettings;
+  readonly #mintSettings: MintSettings;
+  readonly #partitions = new Map<number, HandoverPartition>();
+  readonly #backoffs = new Map<number, Backoff>();
+  readonly #counts = new HandoverCounts();
+  readonly #copies: (() => Promise<void>)[] = [];
+  readonly #shared: HandoverShared;
+  #copyCount = 0;
+  #drawnTx = 0;
+  #timer: Timer | undefined;
+  #isRunning = false;
+  #isReviewing = false;
+
+  constructor(parts: HandoverParts, settings: HandoverSettings) {
+    this.#parts = parts;
+    this.#settings = settings;
+    this.#mintSettings = mintSettingsOf(settings);
+    this.#shared = {
+      parts,
+      settings: this.#mintSettings,
+      facts: () => this.#facts(),
+      inTurn: (copy) => this.#inTurn(copy),
+      onEnded: (partition, role, outcome) => this.#onEnded(partition, role, outcome),
+      onBytes: (_partition, sizeBytes) => this.#counts.addBytes(sizeBytes, this.#parts.clock.monotonicMs()),
+    };
+  }
+
+  /** Goes on with what the ledger says, and looks for more from now on. */
+  start(): void {
+    this.#isRunning = true;
+    const { staged, minting, retained } = this.#parts.store.ledger;
+    const open = new Set([...staged.keys(), ...minting.keys(), ...retained]);
+    for (const partition of open) this.#at(partition).review();
+    this.review();
+  }
+
+  /** Begins nothing more and answers nobody; seals end with the process. */
+  stop(): void {
+    this.#isRunning = false;
+    this.#timer?.cancel();
+    for (const partition of this.#partitions.values()) partition.stop();
+    this.#partitions.clear();
+  }
+
+  /** Looks at records and ledger again, on the next turn: called whenever either may have changed. */
+  review(): void {
+    if (!this.#isRunning || this.#isReviewing) return;
+    this.#isReviewing = true;
+    this.#parts.clock.defer(() => {
+      this.#isReviewing = false;
+      this.#timer?.cancel();
+      if (!this.#isRunning) return;
+      this.#look();
+      this.#timer = this.#parts.clock.setTimer(HANDOVER_REVIEW_MS, () => this.review());
+    });
+  }
+
+  /** Answers the topic `handover`. */
+  readonly handler = async (from: NodeId, body: unknown): Promise<HandoverReply | TopicRefusal> => {
+    const request = parseHandoverRequest(body);
+    if (request === undefined || request.partition >= this.#settings.partitionCount) {
+      return new TopicRefusal("bad_request", "not a hand-over request");
+    }
+    if (!this.#isRunning) return new TopicRefusal("not_ready", "this node hands nothing over now");
+    if (request.kind === "req" || request.kind === "mint-query") await this.#parts.view.learn(request.news);
+    const { view } = this.#parts;
+    if (view.isRemoved(view.ownKey) || view.isRemoved(request.from)) return { kind: "refused", reason: "removed" };
+    if (view.nodeOf(request.from) !== from) return { kind: "refused", reason: "view_differs" };
+    return this.#answer(request);
+  };
+
+  /** For `GET /v1/cluster`. O(partitions under way). */
+  progress(): HandoverProgress {
+    const { view, store, clock } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    const wanted = view.wanted().map((one) => one.partition);
+    const left = [...new Set([...wanted, ...view.mints().map((one) => one.partition)])];
+    const counts = this.#counts;
+    return {
+      incoming: this.#moves("receiver"),
+      outgoing: this.#moves("donor"),
+      minting: this.#moves("mint"),
+      leftCount: left.length,
+      takenCount: counts.takenCount,
+      mintedCount: counts.mintedCount,
+      oldCopyCount: store.ledger.retained.size,
+      receivedBytes: counts.receivedBytes,
+      bytesPerSecond: counts.bytesPerSecond(nowMs),
+      etaMs: counts.etaMs(left.length, nowMs),
+      stalls: counts.stalls(left),
+    };
+  }
+
+  async #answer(request: HandoverRequest): Promise<HandoverReply> {
+    const partition = this.#at(request.partition);
+    const answer = answerMint(request, this.#facts());
+    if (answer === undefined) {
+      if (request.kind === "req" && this.#isFull(partition)) return { kind: "refused", reason: "busy" };
+      return partition.answer(request.kind === "settle" ? "receiver" : "donor", request);
+    }
+    partition.run("receiver", answer.checks);
+    if (answer.changes.length > 0) await this.#parts.store.commit(answer.changes);
+    return answer.reply;
+  }
+
+  /** True when this node gives away as many slots as it may, and this is not one of them. */
+  #isFull(partition: HandoverPartition): boolean {
+    if (!partition.donor.isIdle) return false;
+    const running = [...this.#partitions.values()].filter((one) => !one.donor.isIdle);
+    return running.length >= MAX_OUTGOING_HANDOVERS;
+  }
+
+  #look(): void {
+    for (const [partition, cores] of this.#partitions) {
+      cores.review();
+      if (cores.isIdle) this.#partitions.delete(partition);
+    }
+    const { view } = this.#parts;
+    if (view.isRemoved(view.ownKey)) return;
+    this.#lookForMints();
+    this.#lookForSlots();
+  }
+
+  /** The fewest live holders first, then those whose donor goes, then in order. */
+  #lookForSlots(): void {
+    const { view, clock } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    const busyDonors = new Set<MemberKey>();
+    let runningCount = this.#copyCount;
+    for (const { receiver } of this.#partitions.values()) {
+      if (receiver.stage === "idle") continue;
+      runningCount += 1;
+      if (receiver.donor !== undefined) busyDonors.add(receiver.donor);
+    }
+    if (runningCount >= MAX_INCOMING_HANDOVERS) return;
+    for (const wanted of view.wanted().toSorted(bySafety)) {
+      if (runningCount >= MAX_INCOMING_HANDOVERS) return;
+      const donor = this.#donorFor(wanted, busyDonors, nowMs);
+      if (donor === undefined) continue;
+      const partition = this.#at(wanted.partition);
+      partition.fetch(donor);
+      if (partition.receiver.stage === "idle") continue;
+      busyDonors.add(donor);
+      runningCount += 1;
+    }
+  }
+
+  #donorFor(wanted: WantedPartition, busy: ReadonlySet<MemberKey>, nowMs: number): MemberKey | undefined {
+    const backoff = this.#backoffs.get(wanted.partition);
+    if (backoff !== undefined && backoff.untilMs > nowMs) return undefined;
+    const isOpen = this.#partitions.get(wanted.partition)?.receiver.stage ?? "idle";
+    if (isOpen !== "idle" || wanted.donors.length === 0) return undefined;
+    // Another one each time: the first may be wrong, or away.
+    const donor = wanted.donors[(backoff?.tries ?? 0) % wanted.donors.length];
+    return donor === undefined || busy.has(donor) ? undefined : donor;
+  }
+
+  #lookForMints(): void {
+    const { view, store, clock } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    const entitled = new Map(view.mints().map((mint) => [mint.partition, mint.slot]));
+    for (const [partition, { slot }] of store.ledger.minting) {
+      if (entitled.get(partition) !== slot) this.#at(partition).stopMint();
+      else this.#at(partition).review();
+    }
+    for (const [partition, slot] of entitled) {
+      if (store.ledger.minting.size >= MAX_OPEN_MINTS) return;
+      if (store.ledger.minting.has(partition) || (this.#backoffs.get(partition)?.untilMs ?? 0) > nowMs) continue;
+      this.#at(partition).startMint(slot);
+    }
+  }
+
+  #onEnded(partition: number, role: HandoverRole, outcome: HandoverOutcome): void {
+    const { clock, random, log } = this.#parts;
+    const isMint = role === "mint";
+    const nowMs = clock.monotonicMs();
+    this.#counts.addEnd({ partition, isMint, outcome }, nowMs);
+    if (outcome.kind === "taken") {
+      this.#backoffs.delete(partition);
+      log.info({ event: isMint ? "handover.minted" : "handover.taken", partition, slot: outcome.slot });
+    } else {
+      const tries = (this.#backoffs.get(partition)?.tries ?? 0) + 1;
+      const delayMs = retryDelayMs(this.#mintSettings.times, tries) * (0.5 + random.float() / 2);
+      this.#backoffs.set(partition, { tries, untilMs: nowMs + delayMs });
+      log.debug({ event: "handover.failed", partition, isMint, why: outcome.why, detail: outcome.detail });
+    }
+    this.review();
+  }
+
+  #inTurn(copy: () => Promise<void>): void {
+    if (this.#copyCount >= MAX_INCOMING_HANDOVERS) {
+      this.#copies.push(copy);
+      return;
+    }
+    this.#copyCount += 1;
+    void copy().finally(() => {
+      this.#copyCount -= 1;
+      const next = this.#copies.shift();
+      if (next !== undefined && this.#isRunning) this.#inTurn(next);
+    });
+  }
+
+  #at(partition: number): HandoverPartition {
+    const known = this.#partitions.get(partition);
+    if (known !== undefined) return known;
+    const made = new HandoverPartition(partition, this.#shared);
+    this.#partitions.set(partition, made);
+    return made;
+  }
+
+  #facts(): HandoverFacts {
+    const { store, view, clock } = this.#parts;
+    return {
+      ledger: store.ledger,
+      view,
+      nowMs: clock.monotonicMs(),
+      wallMs: Math.floor(clock.wallMicros() / 1_000),
+      nextTx: () => {
+        this.#drawnTx = Math.max(this.#drawnTx, store.ledger.txCounter) + 1;
+        return this.#drawnTx;
+      },
+    };
+  }
+
+  #moves(role: "receiver" | "donor" | "mint"): readonly HandoverMove[] {
+    const { view } = this.#parts;
+    return [...this.#partitions].flatMap(([partition, cores]) => {
+      const peer = role === "donor" ? cores.donor.attempt?.to : role === "receiver" ? cores.receiver.donor : undefined;
+      const stage = role === "donor" ? (cores.donor.attempt?.stage ?? "idle") : cores[role].stage;
+      return stage === "idle" ? [] : [{ partition, peer: peer === undefined ? undefined : view.nodeOf(peer), stage }];
+    });
+  }
+}
+
+function mintSettingsOf({ replicaCount, mintQuietMs }: HandoverSettings): MintSettings {
+  const majority = Math.floor(replicaCount / 2) + 1;
+  return {
+    times: {
+      sealMs: SEAL_MS,
+      idleMs: HANDOVER_IDLE_MS,
+      retryMinMs: HANDOVER_RETRY_MIN_MS,
+      retryMaxMs: HANDOVER_RETRY_MAX_MS,
+      mintQuietMs: mintQuietMs ?? MINT_QUIET_MS,
+    },
+    sourceCount: Math.max(1, replicaCount - majority + 1),
+  };
+}
+
+function bySafety(a: WantedPartition, b: WantedPartition): number {
+  return a.liveHolderCount - b.liveHolderCount || Number(b.isUrgent) - Number(a.isUrgent) || a.partition - b.partition;
+}
