@@ -2,14 +2,8 @@
  * Liveness: gossip joined to this node: its datagrams, its questions over links, its generation in the store, and what the
  * rest of the node asks of it. Must never say who belongs: that is membership's; dead is not removed.
  */
-import {
-  Gossip,
-  type GossipSecrets,
-  type GossipStats,
-  type LinkQuestion,
-  type LinkTarget,
-  type Member,
-} from "../../gossip/index.ts";
+import { Gossip, type GossipStats, type LinkQuestion, type LinkTarget, type Member } from "../../gossip/index.ts";
+import { clusterSecretsOf } from "../base/cluster-secrets.ts";
 import type { Config } from "../base/config.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { PeerIdentity } from "../peers/identity.ts";
@@ -68,7 +62,7 @@ export class Liveness {
         bindAddress: bindAddress ?? bindHost,
         advertisedAddress,
         clusterName: config.cluster,
-        secrets: secretsOf(config),
+        secrets: clusterSecretsOf(config),
         profile: config.gossipProfile,
         isKept: this.#parts.isKept,
         seeds: () => this.#seeds(),
@@ -184,9 +178,4 @@ export class Liveness {
 
 function withPortOf(bind: string, bound: string): string {
   return `${bind.slice(0, bind.lastIndexOf(":"))}${bound.slice(bound.lastIndexOf(":"))}`;
-}
-
-function secretsOf({ secret, previousSecret }: Config): GossipSecrets {
-  const others = previousSecret === undefined ? [] : [Buffer.from(previousSecret, "utf8")];
-  return { primary: Buffer.from(secret ?? "", "utf8"), others };
 }

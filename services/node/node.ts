@@ -16,6 +16,8 @@ import type { Membership } from "../cluster/membership.ts";
 import type { Operator } from "../cluster/operator.ts";
 import type { QuorumCoordinator } from "../coordinator/coordinator.ts";
 import { EMPTY_CONTEXT } from "../versioning/causal-context.ts";
+import { NodeClusterDoor } from "./cluster-door.ts";
+import { ClusterFacts } from "./cluster-facts.ts";
 import { registerNodeMetrics } from "./node-metrics.ts";
 import { NodeStatusView } from "./node-status.ts";
 import { joinRooms, type NodeOptions, type Rooms } from "./rooms.ts";
@@ -26,6 +28,8 @@ export class GyreNode {
   readonly metrics: MetricsRegistry = new MetricsRegistry();
   readonly status: NodeStatusView;
   readonly contexts: ContextDoor;
+  /** membership as clients and operators see it */
+  readonly door: NodeClusterDoor;
   readonly #rooms: Rooms;
   #isStopping = false;
 
@@ -37,6 +41,20 @@ export class GyreNode {
     const isStopping = (): boolean => this.#isStopping;
     this.status = new NodeStatusView({ config, engine, links, bootstrap, membership, liveness, isStopping });
     registerNodeMetrics(this.metrics, rooms);
+    const facts = new ClusterFacts({
+      config,
+      ...rooms,
+      moving: () => rooms.moving.progress(),
+      monotonicMs: () => rooms.clock.monotonicMs(),
+    });
+    this.door = new NodeClusterDoor({
+      self: config.nodeId,
+      facts,
+      ...rooms,
+      isAlive: (node) => liveness.isAlive(node),
+      bytesOf: (partition) => copyBytesOf(engine, partition),
+      monotonicMs: () => rooms.clock.monotonicMs(),
+    });
   }
 
   /** Builds and starts a node; resolves when its peers can reach it. It serves once `status.readyz()` says so. */
@@ -97,9 +115,11 @@ export class GyreNode {
   /** Stops in the opposite order of the start; what was accepted is finished and the store closed cleanly. */
   async stop(): Promise<void> {
     this.announceStop();
-    const { operator, membership, bootstrap, exchange, requests, replica, links, liveness, engine } = this.#rooms;
+    const { operator, membership, bootstrap, exchange, requests, replica, links, liveness, moving, engine } =
+      this.#rooms;
     const farewell = liveness.leave();
     operator.stop();
+    moving.stop();
     bootstrap.stop();
     exchange.stop();
     requests.stop();
@@ -123,4 +143,11 @@ function contextDoorOf(secrets: Rooms["secrets"]): ContextDoor {
     encode: (name, context) => secrets.codec?.encode(name, context) ?? "",
     decode: (name, token) => secrets.codec?.decode(name, token) ?? { kind: "context", context: EMPTY_CONTEXT },
   };
+}
+
+/** A copy's size, from what this node holds of the partition and its records' average size. */
+function copyBytesOf(engine: StorageEngine, partition: number): number {
+  const { keyCount, tombstoneCount, liveBytes } = engine.stats();
+  const averageBytes = keyCount + tombstoneCount === 0 ? 0 : liveBytes / (keyCount + tombstoneCount);
+  return Math.round(engine.keyCountOf(partition) * averageBytes);
 }

@@ -4,7 +4,9 @@
 import { hash } from "node:crypto";
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { BucketSettings } from "../base/bucket-settings.ts";
+import { clusterSecretsOf } from "../base/cluster-secrets.ts";
 import type { Config } from "../base/config.ts";
+import type { Clock } from "../base/ports.ts";
 import { Bootstrap } from "../cluster/bootstrap.ts";
 import { BucketDirectory } from "../cluster/bucket-directory.ts";
 import { BUCKETS_EXCHANGE_TOPIC, BUCKETS_OFFER_TOPIC, BucketExchange } from "../cluster/bucket-exchange.ts";
@@ -25,6 +27,7 @@ import { conflictRulesOf } from "../replica/conflict-rules.ts";
 import { Replica } from "../replica/replica.ts";
 import { ContextCodec } from "../versioning/context-codec.ts";
 import { Liveness } from "./liveness.ts";
+import { Moving } from "./moving.ts";
 import { RingState } from "./ring-state.ts";
 import type { NodeWindows } from "./windows.ts";
 
@@ -40,6 +43,7 @@ export interface NodeOptions {
 
 /** The rooms of a node, joined. */
 export interface Rooms {
+  readonly clock: Clock;
   readonly engine: StorageEngine;
   readonly ring: RingState;
   readonly replica: Replica;
@@ -54,6 +58,7 @@ export interface Rooms {
   readonly membership: Membership;
   readonly view: MembershipView;
   readonly operator: Operator;
+  readonly moving: Moving;
   /** set once this node is a member */
   readonly secrets: { codec: ContextCodec | undefined };
 }
@@ -85,6 +90,7 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
       links.setRingHash(table.ringHash);
       for (const member of table.all) if (member.nodeId !== config.nodeId) links.addPeer(member.nodeId, member.address);
       liveness.setRecordsHash(membership.recordsHash);
+      moving.review();
     },
   });
   const liveness = new Liveness({
@@ -98,6 +104,20 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
       if (peer !== undefined) membership.exchange.differs(peer.nodeId);
     },
     onFatal: options.onFatal,
+  });
+  const view = new MembershipView({ membership, self: config.nodeId, isAlive: (node) => liveness.isAlive(node) });
+  const moving = new Moving({
+    config,
+    engine,
+    replica,
+    links,
+    membership,
+    view,
+    ring,
+    clock,
+    random: windows.random,
+    log,
+    loopDelayMs: windows.loopDelayMs,
   });
   const exchange = new BucketExchange({ directory: buckets, peers: links, clock, log });
   const repairs = new ReadRepair({ self: config.nodeId, clock, peers: links, local: replica });
@@ -117,29 +137,37 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
   const onMember = (made: MemberView): void => {
     links.setClusterId(made.clusterId);
     buckets.configure({ replicaCount: made.table.replicaCount, defaults: made.bucketDefaults });
-    // Without a secret every listener is on loopback; the cluster's id then still keeps contexts of other clusters out.
-    secrets.codec = new ContextCodec(hash("sha256", `${config.secret ?? ""}\0${made.clusterId}`, "buffer"));
+    secrets.codec = contextCodecOf(config, made.clusterId);
     const firstSlots = Int8Array.from({ length: made.table.partitionCount }, (_, partition) => made.slotOf(partition));
     const agreement = bootstrap.agreement();
     if (agreement === undefined) throw new Error("a member without an agreement");
     membership.begin(agreement, firstSlots);
     ring.begin(membership.store.ledger);
     if (membership.isRemoved) ring.dropAll();
+    moving.begin();
     log.info({ event: "node.serving", clusterId: made.clusterId, memberCount: membership.table?.all.length });
   };
   const bootstrap = makeBootstrap(options, { engine, documents, links, onMember });
   if (bootstrap.clusterId !== undefined) links.setClusterId(bootstrap.clusterId);
   const operator = makeOperator(options, { engine, documents, links, membership, bootstrap });
-  const view = new MembershipView({ membership, self: config.nodeId, isAlive: (node) => liveness.isAlive(node) });
 
-  const rooms = { engine, ring, replica, requests, links, liveness, buckets, exchange, repairs, coordinator };
-  const all: Rooms = { ...rooms, bootstrap, membership, view, operator, secrets };
+  const rooms = { clock, engine, ring, replica, requests, links, liveness, buckets, exchange, repairs, coordinator };
+  const all: Rooms = { ...rooms, bootstrap, membership, view, operator, moving, secrets };
   registerTopics(all);
   followLinks(all);
   return all;
 }
 
-function registerTopics({ requests, bootstrap, exchange, coordinator, membership, operator, liveness }: Rooms): void {
+function registerTopics({
+  requests,
+  bootstrap,
+  exchange,
+  coordinator,
+  membership,
+  operator,
+  liveness,
+  moving,
+}: Rooms): void {
   requests.registerTopic(bootstrap.topic, bootstrap.topicHandler);
   requests.registerTopic(BUCKETS_OFFER_TOPIC, exchange.offerHandler);
   requests.registerTopic(BUCKETS_EXCHANGE_TOPIC, exchange.exchangeHandler);
@@ -149,6 +177,7 @@ function registerTopics({ requests, bootstrap, exchange, coordinator, membership
   requests.registerTopic(ORDER_TOPIC, operator.orderHandler);
   for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
   for (const [topic, handler] of liveness.topics()) requests.registerTopic(topic, handler);
+  moving.register(requests);
 }
 
 function followLinks({ buckets, links, bootstrap, exchange, membership, liveness }: Rooms): void {
@@ -177,6 +206,14 @@ function bucketDefaultsOf(config: Config): BucketSettings {
   return { n: config.n, r: config.r, w: config.w, conflicts: "siblings", blindWrites: "overwrite" };
 }
 
+/** Without a secret every listener is on loopback; the cluster's id then still keeps contexts of other clusters out. */
+function contextCodecOf(config: Config, clusterId: string): ContextCodec {
+  const { primary, others } = clusterSecretsOf(config);
+  const bound = (secret: Uint8Array): Uint8Array =>
+    hash("sha256", Buffer.concat([secret, Buffer.from(`\0${clusterId}`)]), "buffer");
+  return new ContextCodec(bound(primary), others.map(bound));
+}
+
 function makeLinks({ config, windows }: NodeOptions, requests: PeerRequests): PeerLinks {
   return new PeerLinks(
     {
@@ -187,7 +224,7 @@ function makeLinks({ config, windows }: NodeOptions, requests: PeerRequests): Pe
       zone: config.zone,
       host: config.host,
       weight: config.weight,
-      secret: Buffer.from(config.secret ?? "", "utf8"),
+      secrets: clusterSecretsOf(config),
       listenAddress: config.peerAddress,
       advertisedAddress: config.advertiseAddress,
       seeds: config.seeds,

@@ -96,9 +96,11 @@ async function serve(config: Config, log: Log): Promise<void> {
   process.on("SIGINT", stop);
 }
 
-function apiPartsOf(node: GyreNode): Pick<GyreNode, "coordinator" | "buckets" | "status" | "contexts" | "metrics"> {
-  const { coordinator, buckets, status, contexts, metrics } = node;
-  return { coordinator, buckets, status, contexts, metrics };
+function apiPartsOf(
+  node: GyreNode,
+): Pick<GyreNode, "coordinator" | "buckets" | "status" | "contexts" | "metrics" | "door"> {
+  const { coordinator, buckets, status, contexts, metrics, door } = node;
+  return { coordinator, buckets, status, contexts, metrics, door };
 }
 
 function die(log: Log, event: string, error: unknown): never {

@@ -1,0 +1,143 @@
+/**
+ * Moving: the hand-over of slots joined to this node's links, gate, copies and records, and what of it is shown. Must never
+ * decide what moves: records say so, the hand-over follows them.
+ */
+import type { StorageEngine } from "../../storage/engine.ts";
+import type { ActiveMove, MovesView } from "../api/cluster-door.ts";
+import type { Config } from "../base/config.ts";
+import type { Clock, Log, Random } from "../base/ports.ts";
+import { SlotHandover } from "../cluster/handover.ts";
+import { HANDOVER_TOPIC } from "../cluster/handover-messages.ts";
+import type { HandoverView, PartitionGate } from "../cluster/handover-ports.ts";
+import type { HandoverMove } from "../cluster/handover-progress.ts";
+import type { Membership } from "../cluster/membership.ts";
+import type { PeerRequests } from "../peers/peer-handler.ts";
+import type { PeerLinks } from "../peers/peer-links.ts";
+import { TransferDonor } from "../repair/transfer-donor.ts";
+import { TransferPace } from "../repair/transfer-pace.ts";
+import { TransferReceiver } from "../repair/transfer-receiver.ts";
+import type { Replica } from "../replica/replica.ts";
+import { BulkAsks } from "./bulk-asks.ts";
+import type { RingState } from "./ring-state.ts";
+
+/** What the hand-over of a node is joined to. */
+export interface MovingParts {
+  readonly config: Config;
+  readonly engine: StorageEngine;
+  readonly replica: Replica;
+  readonly links: PeerLinks;
+  readonly membership: Membership;
+  readonly view: HandoverView;
+  readonly ring: RingState;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** how much the event loop is behind, ms */
+  readonly loopDelayMs: () => number;
+}
+
+/** Loop delay that counts as full pressure: half the rate from there on. */
+const PRESSING_DELAY_MS = 50;
+
+/** The hand-over of one node; it begins when the node is a member. */
+export class Moving {
+  readonly #parts: MovingParts;
+  #handover: SlotHandover | undefined;
+
+  constructor(parts: MovingParts) {
+    this.#parts = parts;
+  }
+
+  /** Answers the others' questions from the first moment on: those that come before this node is a member wait for nothing. */
+  register(requests: PeerRequests): void {
+    requests.registerTopic(HANDOVER_TOPIC, async (from, body) => this.#handover?.handler(from, body) ?? null);
+  }
+
+  /** Goes on with what the ledger says. Once, when membership has begun. */
+  begin(): void {
+    const { engine, replica, links, membership, view, clock, random, log } = this.#parts;
+    const { table } = membership;
+    if (table === undefined || this.#handover !== undefined) return;
+    const pace = new TransferPace({ clock, pressure: () => this.#parts.loopDelayMs() / PRESSING_DELAY_MS });
+    const settings = { partitionCount: table.partitionCount, replicaCount: table.replicaCount };
+    this.#handover = new SlotHandover(
+      {
+        peers: new BulkAsks(links, clock),
+        store: membership.store,
+        gate: this.#gate(),
+        donorData: new TransferDonor({ store: engine, replica, clock, pace }),
+        receiverData: new TransferReceiver({ store: engine, replica, clock }),
+        view,
+        clock,
+        random: random.fork("handover"),
+        log,
+      },
+      settings,
+    );
+    this.#handover.start();
+  }
+
+  /** Records or liveness changed. */
+  review(): void {
+    this.#handover?.review();
+  }
+
+  stop(): void {
+    this.#handover?.stop();
+  }
+
+  /** What this node itself moves now. */
+  progress(): Pick<MovesView, "bytesPerSecond" | "etaSeconds" | "active"> {
+    const progress = this.#handover?.progress();
+    if (progress === undefined) return { bytesPerSecond: 0, etaSeconds: undefined, active: [] };
+    const stall = Object.entries(progress.stalls).map(([why, count]) => `${why} (${count})`);
+    const active = [
+      ...progress.incoming.map((move) => this.#shown(move, "in")),
+      ...progress.outgoing.map((move) => this.#shown(move, "out")),
+      ...progress.minting.map((move) => this.#shown(move, "mint")),
+    ];
+    const waiting: readonly ActiveMove[] =
+      active.length === 0 && stall.length > 0 ? [this.#stalled(stall.join(", "))] : [];
+    return {
+      bytesPerSecond: Math.round(progress.bytesPerSecond),
+      etaSeconds: progress.etaMs === undefined ? undefined : Math.ceil(progress.etaMs / 1_000),
+      active: [...active, ...waiting],
+    };
+  }
+
+  #gate(): PartitionGate {
+    const { replica, ring } = this.#parts;
+    return {
+      close: (partition) => replica.closeGate(partition),
+      open: (partition) => replica.openGate(partition),
+      hold: (partition, slot) => ring.hold(partition, slot),
+    };
+  }
+
+  #shown({ partition, peer, stage }: HandoverMove, way: "in" | "out" | "mint"): ActiveMove {
+    const { config, ring } = this.#parts;
+    const self = config.nodeId;
+    return {
+      partition,
+      slot: Math.max(0, ring.slotOf(partition)),
+      from: way === "in" ? peer : way === "out" ? self : undefined,
+      to: way === "out" ? (peer ?? self) : self,
+      phase: way === "mint" ? "minting" : phaseOf(stage),
+      bytes: 0,
+      keys: 0,
+      stalled: undefined,
+    };
+  }
+
+  #stalled(why: string): ActiveMove {
+    const { nodeId } = this.#parts.config;
+    return { partition: 0, slot: 0, from: undefined, to: nodeId, phase: "waiting", bytes: 0, keys: 0, stalled: why };
+  }
+}
+
+function phaseOf(stage: string): ActiveMove["phase"] {
+  if (stage.startsWith("copy")) return "copying";
+  if (stage.startsWith("seal")) return "sealed";
+  if (stage === "finishing" || stage === "staging" || stage === "ready") return "verifying";
+  return "waiting";
+}
