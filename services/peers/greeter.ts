@@ -2,12 +2,13 @@
  * Makes byte links into links between nodes that know each other: dials or accepts, carries the handshake, hands over
  * what stands. Must never keep a link that was refused, nor more unproven ones than its bound.
  */
+import type { ClusterSecrets } from "../base/cluster-secrets.ts";
 import { DIAL_TIMEOUT_MS, MAX_FRAME_BYTES } from "../base/limits.ts";
 import type { ByteLink, Network, Random } from "../base/ports.ts";
 import { FramedLink, type LinkContext } from "./framed-link.ts";
 import { acceptHandshake, dialHandshake, type HandshakeSelf } from "./handshake.ts";
 import { PROOF_BYTES } from "./handshake-codec.ts";
-import type { HandshakeRefusal, LinkPurpose, PeerIdentity } from "./identity.ts";
+import type { HandshakeRefusal, LinkPurpose, PeerIdentity, ProvenBy } from "./identity.ts";
 import { Meeting, type MeetingResult } from "./meeting.ts";
 import { QueueAccount } from "./queue-account.ts";
 
@@ -18,6 +19,7 @@ const MAX_UNPROVEN_LINKS = 256;
 export interface ProvenLink {
   readonly peer: PeerIdentity;
   readonly purpose: LinkPurpose;
+  readonly provenBy: ProvenBy;
   readonly link: FramedLink;
 }
 
@@ -32,7 +34,7 @@ export interface GreeterParts {
   readonly network: Network;
   readonly random: Random;
   readonly context: LinkContext;
-  readonly secret: Uint8Array;
+  readonly secrets: ClusterSecrets;
   /** ourselves as of now */
   readonly self: () => PeerIdentity;
   readonly judge: (peer: PeerIdentity) => HandshakeRefusal | undefined;
@@ -56,7 +58,7 @@ export class Greeter {
     if (this.#unproven.size >= MAX_UNPROVEN_LINKS) return byteLink.close("too_many_handshakes");
     const meeting = new Meeting(acceptHandshake(this.#handshakeSelf()), (result) => {
       this.#unproven.delete(link);
-      if (result.kind === "up") this.#parts.onAccepted({ peer: result.peer, purpose: result.purpose, link });
+      if (result.kind === "up") this.#parts.onAccepted({ ...result, link });
       if (result.kind === "refused") this.#parts.onRefused(result, byteLink.remote);
     });
     const link = this.#framed(byteLink, meeting);
@@ -99,7 +101,7 @@ export class Greeter {
       this.#parts.onRefused(result, address);
       return { kind: "refused", reason: result.reason, by: result.by };
     }
-    this.#parts.onDialled({ peer: result.peer, purpose: result.purpose, link });
+    this.#parts.onDialled({ ...result, link });
     return { kind: "up", peer: result.peer };
   }
 
@@ -109,7 +111,7 @@ export class Greeter {
   }
 
   #handshakeSelf(): HandshakeSelf {
-    const { self, secret, random, judge } = this.#parts;
-    return { identity: self(), secret, nonce: random.bytes(PROOF_BYTES), judge };
+    const { self, secrets, random, judge } = this.#parts;
+    return { identity: self(), secrets, nonce: random.bytes(PROOF_BYTES), judge };
   }
 }

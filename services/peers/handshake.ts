@@ -1,10 +1,12 @@
 /**
  * The four words with which two nodes meet, pure: hello → challenge → proof → welcome. Each side proves that it knows
  * the cluster's secret by an HMAC-SHA-256 over everything said so far; the accepting side, which anyone can reach,
- * proves and names itself only after the dialling side has. Must never send the secret. Without a configured secret the
- * secret is empty, and the proof only guards against mistakes.
+ * proves and names itself only after the dialling side has. While secrets are exchanged a side proves with its primary
+ * and believes a proof by any that it has. Must never send a secret, nor tell or take time by which of them a proof was
+ * right or wrong. Without a configured secret the secret is empty, and the proof only guards against mistakes.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
+import type { ClusterSecrets } from "../base/cluster-secrets.ts";
 import { KIND_CHALLENGE, KIND_HELLO, KIND_PROOF, KIND_REFUSAL, KIND_WELCOME } from "./frame-layout.ts";
 import {
   decodeHello,
@@ -17,7 +19,7 @@ import {
   joinBytes,
   PROOF_BYTES,
 } from "./handshake-codec.ts";
-import type { HandshakeRefusal, LinkPurpose, PeerIdentity } from "./identity.ts";
+import type { HandshakeRefusal, LinkPurpose, PeerIdentity, ProvenBy } from "./identity.ts";
 
 /** A frame to send: its kind and body. */
 export interface HandshakeWord {
@@ -32,6 +34,7 @@ export type HandshakeStep =
       readonly kind: "up";
       readonly peer: PeerIdentity;
       readonly purpose: LinkPurpose;
+      readonly provenBy: ProvenBy;
       readonly word: HandshakeWord | undefined;
     }
   | {
@@ -46,7 +49,7 @@ export type HandshakeStep =
 /** What one side brings along. */
 export interface HandshakeSelf {
   readonly identity: PeerIdentity;
-  readonly secret: Uint8Array;
+  readonly secrets: ClusterSecrets;
   /** 32 fresh bytes */
   readonly nonce: Uint8Array;
   /** why this proven peer is not wanted, e.g. `retired_process`; undefined: welcome */
@@ -70,18 +73,20 @@ export function dialHandshake(
     if (word.kind === KIND_REFUSAL) return refusedByPeer(decodeRefusal(word.body));
     if (word.kind === KIND_CHALLENGE && challenge === undefined && word.body.length === PROOF_BYTES) {
       challenge = word.body.slice();
-      return { kind: "say", word: { kind: KIND_PROOF, body: proofOf("dialler", self.secret, [hello, challenge]) } };
+      return {
+        kind: "say",
+        word: { kind: KIND_PROOF, body: proofOf("dialler", self.secrets.primary, [hello, challenge]) },
+      };
     }
     if (word.kind !== KIND_WELCOME || challenge === undefined) return refusedByUs("malformed", undefined);
     const proof = word.body.subarray(0, PROOF_BYTES);
     const identityBytes = word.body.subarray(PROOF_BYTES);
-    if (!isEqual(proof, proofOf("acceptor", self.secret, [hello, challenge, identityBytes]))) {
-      return refusedByUs("wrong_secret", undefined);
-    }
+    const provenBy = proverOf(proof, "acceptor", { secrets: self.secrets, said: [hello, challenge, identityBytes] });
+    if (provenBy === undefined) return refusedByUs("wrong_secret", undefined);
     const peer = decodeIdentity(identityBytes);
     if (peer === undefined) return refusedByUs("malformed", undefined);
     const reason = mismatchOf(self.identity, peer) ?? self.judge(peer);
-    return reason === undefined ? { kind: "up", peer, purpose, word: undefined } : refusedByUs(reason, peer);
+    return reason === undefined ? { kind: "up", peer, purpose, provenBy, word: undefined } : refusedByUs(reason, peer);
   };
   return { opening: { kind: KIND_HELLO, body: hello }, handshake: { take } };
 }
@@ -102,12 +107,19 @@ export function acceptHandshake(self: HandshakeSelf): Handshake {
   };
 
   const takeProof = (proof: Uint8Array, said: Uint8Array, { identity: peer, purpose }: Hello): HandshakeStep => {
-    if (!isEqual(proof, proofOf("dialler", self.secret, [said, self.nonce]))) return refusedByUs("wrong_secret", peer);
+    const provenBy = proverOf(proof, "dialler", { secrets: self.secrets, said: [said, self.nonce] });
+    if (provenBy === undefined) return refusedByUs("wrong_secret", peer);
     const reason = self.judge(peer);
     if (reason !== undefined) return refusedByUs(reason, peer);
     const identityBytes = encodeIdentity(self.identity);
-    const ours = proofOf("acceptor", self.secret, [said, self.nonce, identityBytes]);
-    return { kind: "up", peer, purpose, word: { kind: KIND_WELCOME, body: joinBytes([ours, identityBytes]) } };
+    const ours = proofOf("acceptor", self.secrets.primary, [said, self.nonce, identityBytes]);
+    return {
+      kind: "up",
+      peer,
+      purpose,
+      provenBy,
+      word: { kind: KIND_WELCOME, body: joinBytes([ours, identityBytes]) },
+    };
   };
 
   return {
@@ -135,6 +147,19 @@ function proofOf(role: "dialler" | "acceptor", secret: Uint8Array, said: readonl
   const hmac = createHmac("sha256", secret).update(`gyre-peer ${role}\0`);
   for (const part of said) hmac.update(part);
   return hmac.digest();
+}
+
+/** Which of our secrets made the proof. All are tried, right or wrong, so that the time taken tells nothing. */
+function proverOf(
+  proof: Uint8Array,
+  role: "dialler" | "acceptor",
+  { secrets, said }: { readonly secrets: ClusterSecrets; readonly said: readonly Uint8Array[] },
+): ProvenBy | undefined {
+  const isByPrimary = isEqual(proof, proofOf(role, secrets.primary, said));
+  let isByOther = false;
+  for (const other of secrets.others) isByOther = isEqual(proof, proofOf(role, other, said)) || isByOther;
+  if (isByPrimary) return "primary";
+  return isByOther ? "previous" : undefined;
 }
 
 function isEqual(given: Uint8Array, expected: Uint8Array): boolean {

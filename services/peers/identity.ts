@@ -21,6 +21,9 @@ export interface PeerIdentity {
 /** What a link carries: the requests of clients, or background work in bulk that must never stand in their way. */
 export type LinkPurpose = "data" | "bulk";
 
+/** Which of our secrets a peer's proof was made with: the one that we speak with, or one that we only believe. */
+export type ProvenBy = "primary" | "previous";
+
 /** Why a handshake did not end in a link. */
 export type HandshakeRefusal =
   | "malformed"

@@ -8,14 +8,19 @@ import { HEADER_BYTES, KIND_CHALLENGE, KIND_HELLO, KIND_PROOF, KIND_REFUSAL, KIN
 import type { Frame } from "./frame-reader.ts";
 import type { FramedLink, FrameSink, LinkContext } from "./framed-link.ts";
 import type { Handshake, HandshakeWord } from "./handshake.ts";
-import type { HandshakeRefusal, LinkPurpose, PeerIdentity } from "./identity.ts";
+import type { HandshakeRefusal, LinkPurpose, PeerIdentity, ProvenBy } from "./identity.ts";
 
 /** A refusal must reach the peer before the link ends. */
 const LINGER_MS = 250;
 
 /** How a meeting ended. */
 export type MeetingResult =
-  | { readonly kind: "up"; readonly peer: PeerIdentity; readonly purpose: LinkPurpose }
+  | {
+      readonly kind: "up";
+      readonly peer: PeerIdentity;
+      readonly purpose: LinkPurpose;
+      readonly provenBy: ProvenBy;
+    }
   | {
       readonly kind: "refused";
       readonly reason: HandshakeRefusal;
@@ -71,7 +76,7 @@ export class Meeting implements FrameSink {
     }
     // The welcome leaves before the sink changes hands.
     this.#link?.flush();
-    this.#onDone({ kind: "up", peer: step.peer, purpose: step.purpose });
+    this.#onDone({ kind: "up", peer: step.peer, purpose: step.purpose, provenBy: step.provenBy });
   }
 
   onFlush(): void {

@@ -3,6 +3,7 @@
  * decide who belongs to the cluster or who is alive.
  */
 import assert from "node:assert/strict";
+import type { ClusterSecrets } from "../base/cluster-secrets.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Listener } from "../base/ports.ts";
 import type { LinkContext } from "./framed-link.ts";
@@ -26,8 +27,8 @@ export interface PeerLinksOptions {
   readonly zone: string;
   readonly host: string;
   readonly weight: number;
-  /** empty: none is configured */
-  readonly secret: Uint8Array;
+  /** proofs are made with the primary, and believed by any */
+  readonly secrets: ClusterSecrets;
   /** `host:port` to bind; port 0 = any free one */
   readonly listenAddress: string;
   /** what others shall dial; undefined = the address bound */
@@ -78,7 +79,7 @@ export class PeerLinks implements Peers {
     this.#roster = new PeerRoster(
       {
         context,
-        secret: options.secret,
+        secrets: options.secrets,
         seeds: options.seeds,
         handler: options.handler,
         ringHash: this.#ringHash,

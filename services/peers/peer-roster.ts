@@ -3,6 +3,7 @@
  * for ever, whoever dials us is dialled back. Must never keep two links for our requests to one node.
  */
 
+import type { ClusterSecrets } from "../base/cluster-secrets.ts";
 import type { NodeId } from "../base/ids.ts";
 import { MAX_ALL_PEERS_QUEUE_BYTES, MAX_MEMBERS, RECONNECT_MAX_MS } from "../base/limits.ts";
 import type { Clock, Log, LogFacts, Network, Random } from "../base/ports.ts";
@@ -34,7 +35,7 @@ export interface PeerLinksPorts {
 /** What the roster works with beside its windows. */
 export interface RosterParts {
   readonly context: LinkContext;
-  readonly secret: Uint8Array;
+  readonly secrets: ClusterSecrets;
   readonly seeds: readonly string[];
   readonly handler: PeerHandler;
   /** the hash that requests name, owned by whoever changes it */
@@ -67,7 +68,7 @@ export class PeerRoster {
       network: ports.network,
       random: ports.random,
       context: parts.context,
-      secret: parts.secret,
+      secrets: parts.secrets,
       self: parts.self,
       judge: (peer) => this.#judge(peer),
       onDialled: (proven) => this.#onDialled(proven),
@@ -192,7 +193,7 @@ export class PeerRoster {
     return true;
   }
 
-  #onDialled({ peer, purpose, link }: ProvenLink): void {
+  #onDialled({ peer, purpose, provenBy, link }: ProvenLink): void {
     const record = this.#learn(peer);
     if (record === undefined) return link.close("too_many_peers");
     if (record.calls[purpose] !== undefined) return link.close("duplicate");
@@ -205,7 +206,7 @@ export class PeerRoster {
     });
     link.handOver(call, record.account);
     record.calls[purpose] = call;
-    this.#linkUp({ peer: peer.nodeId, purpose, direction: "out", address: link.remote });
+    this.#linkUp({ peer: peer.nodeId, purpose, direction: "out", address: link.remote, provenBy });
     if (purpose === "data") this.#parts.onPeerUp(peer);
   }
 
@@ -222,7 +223,7 @@ export class PeerRoster {
     else record.loops[purpose]?.retry();
   }
 
-  #onAccepted({ peer, purpose, link }: ProvenLink): void {
+  #onAccepted({ peer, purpose, provenBy, link }: ProvenLink): void {
     const record = this.#learn(peer);
     if (record === undefined) return link.close("too_many_peers");
     const serve = new ServeLink(link, this.#parts.context, {
@@ -239,7 +240,7 @@ export class PeerRoster {
     });
     link.handOver(serve, record.account);
     record.addServed(purpose, serve);
-    this.#linkUp({ peer: peer.nodeId, purpose, direction: "in", address: link.remote });
+    this.#linkUp({ peer: peer.nodeId, purpose, direction: "in", address: link.remote, provenBy });
     if (!record.isReachable) record.loops.data?.kick();
   }
 

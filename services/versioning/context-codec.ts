@@ -1,6 +1,7 @@
 /**
  * The causal context that clients carry: opaque text, bound to one (bucket, key) and to the cluster's secret. A forged,
  * changed, truncated or foreign token is invalid, never a context: believing it would replace values that nobody read.
+ * While secrets are exchanged, tokens made under another one that is believed are taken as well.
  * Must never trust a byte before its checksum, and never tell how far a forged one was right.
  *
  * Token = base64url of: version u8 = 1, counts u16 × 2 (vector, detached), their dots, a tag of 12 bytes.
@@ -39,19 +40,21 @@ export type DecodedContext =
   | { readonly kind: "context"; readonly context: CausalContext }
   | { readonly kind: "invalid"; readonly reason: string };
 
-/** Makes and checks context tokens; every node of a cluster, having the same secret, makes and takes the same ones. */
+/** Makes and checks context tokens; every node of a cluster, having the same secrets, makes and takes the same ones. */
 export class ContextCodec {
+  /** the block to make tokens with, and all to check them with, it among them */
+  readonly #own: Uint8Array;
+  readonly #believed: readonly Uint8Array[];
   /** key block, name lengths, name, token bytes: what the tag is taken over. Reused; used within one call only. */
   readonly #work: Buffer = Buffer.alloc(NAME_AT + MAX_BUCKET_BYTES + MAX_KEY_BYTES + MAX_TOKEN_BYTES);
 
-  /** `secret`: the cluster's, at least one byte; the token key is derived from it, for this use alone. */
-  constructor(secret: Uint8Array) {
-    assert.ok(secret.length > 0, "a cluster has a secret");
-    const label = Buffer.from("gyre causal context 1:");
-    for (let half = 0; half < 2; half += 1) {
-      const derived = hash("sha256", Buffer.concat([label, Buffer.of(half), secret]), "hex");
-      this.#work.write(derived, half * 32, "hex");
-    }
+  /**
+   * `primary` makes tokens, and it and `others` check them: secrets of the cluster, each at least one byte. The token
+   * keys are derived from them, for this use alone.
+   */
+  constructor(primary: Uint8Array, others: readonly Uint8Array[] = []) {
+    this.#own = keyBlockOf(primary);
+    this.#believed = [this.#own, ...others.map(keyBlockOf)];
   }
 
   /**
@@ -68,7 +71,7 @@ export class ContextCodec {
     let at = from + DOTS_AT;
     for (const entry of told.vector) at = writeDot(work, at, entry);
     for (const dot of told.detached) at = writeDot(work, at, dot);
-    const tag = hash("sha256", work.subarray(0, at), "binary");
+    const tag = this.#tagUnder(this.#own, at);
     return work.toString("base64url", from, at + work.write(tag, at, TAG_BYTES, "latin1"));
   }
 
@@ -99,13 +102,33 @@ export class ContextCodec {
     return NAME_AT + bucketBytes + key.length;
   }
 
+  /** Every key and every byte is looked at, right or wrong, so that the time taken tells nothing. */
   #isTagRight(tagAt: number): boolean {
-    const tag = hash("sha256", this.#work.subarray(0, tagAt), "binary");
-    let difference = 0;
-    // Every byte is looked at, right or wrong, so that the time taken tells nothing.
-    for (let i = 0; i < TAG_BYTES; i += 1) difference |= tag.charCodeAt(i) ^ (this.#work[tagAt + i] ?? 0x100);
-    return difference === 0;
+    let isRight = false;
+    for (const keyBlock of this.#believed) {
+      const tag = this.#tagUnder(keyBlock, tagAt);
+      let difference = 0;
+      for (let i = 0; i < TAG_BYTES; i += 1) difference |= tag.charCodeAt(i) ^ (this.#work[tagAt + i] ?? 0x100);
+      isRight = difference === 0 || isRight;
+    }
+    return isRight;
   }
+
+  #tagUnder(keyBlock: Uint8Array, end: number): string {
+    this.#work.set(keyBlock, 0);
+    return hash("sha256", this.#work.subarray(0, end), "binary");
+  }
+}
+
+function keyBlockOf(secret: Uint8Array): Uint8Array {
+  assert.ok(secret.length > 0, "a cluster has a secret");
+  const label = Buffer.from("gyre causal context 1:");
+  const keyBlock = Buffer.alloc(KEY_BLOCK_BYTES);
+  for (let half = 0; half < 2; half += 1) {
+    const derived = hash("sha256", Buffer.concat([label, Buffer.of(half), secret]), "hex");
+    keyBlock.write(derived, half * 32, "hex");
+  }
+  return keyBlock;
 }
 
 function invalid(reason: string): DecodedContext {

@@ -51,7 +51,7 @@ function makeLinks(name: string, seeds: readonly string[]): PeerLinks {
       zone: "",
       host: "",
       weight: 1,
-      secret: new Uint8Array(0),
+      secrets: { primary: new Uint8Array(0), others: [] },
       listenAddress: "127.0.0.1:0",
       advertisedAddress: undefined,
       seeds,

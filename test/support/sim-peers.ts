@@ -71,7 +71,7 @@ export class SimPeers {
         zone: "",
         host: "",
         weight: 1,
-        secret: new TextEncoder().encode("secret"),
+        secrets: { primary: new TextEncoder().encode("secret"), others: [] },
         listenAddress: `${name}:7000`,
         advertisedAddress: undefined,
         seeds: [],

@@ -15,6 +15,7 @@ import { nodeIdOf } from "../../support/sim-peers.ts";
 interface Side {
   readonly identity?: Partial<PeerIdentity>;
   readonly secret?: string;
+  readonly others?: readonly string[];
   readonly judge?: HandshakeRefusal;
 }
 
@@ -31,7 +32,10 @@ function selfOf(name: string, side: Side = {}): HandshakeSelf {
       weight: 1.5,
       ...side.identity,
     },
-    secret: new TextEncoder().encode(side.secret ?? "secret"),
+    secrets: {
+      primary: new TextEncoder().encode(side.secret ?? "secret"),
+      others: (side.others ?? []).map((other) => new TextEncoder().encode(other)),
+    },
     nonce: new Uint8Array(32).fill(name.charCodeAt(0)),
     judge: () => side.judge,
   };

@@ -55,7 +55,7 @@ describe("finding each other", () => {
 
   test.each([
     ["another cluster's name", { clusterName: "other" }, "other_cluster_name"],
-    ["another secret", { secret: new TextEncoder().encode("guess") }, "wrong_secret"],
+    ["another secret", { secrets: { primary: new TextEncoder().encode("guess"), others: [] } }, "wrong_secret"],
     ["another cluster id", { clusterId: "c2" }, "other_cluster_id"],
     ["our own node id", { nodeId: A }, "same_node_id"],
   ])("a node with %s is refused, and both logs say why", async (_what, options, reason) => {
