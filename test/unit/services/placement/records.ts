@@ -71,7 +71,7 @@ export function anySlots(partitionCount: number): fc.Arbitrary<Int8Array> {
     .oneof(
       fc.array(slot, { minLength: partitionCount, maxLength: partitionCount }),
       fc.array(fc.integer({ min: -1, max: 2 }), { minLength: partitionCount, maxLength: partitionCount }),
-      fc.constant(new Array<number>(partitionCount).fill(-1)),
+      fc.constant(Array.from({ length: partitionCount }, () => -1)),
     )
     .map((slots) => Int8Array.from(slots));
 }

@@ -1,0 +1,163 @@
+/**
+ * How evenly the ring lies and how little moves, beside the numbers of the research and of the design (DESIGN §3).
+ * Usage: node test/bench/balance-bench.ts > docs/BALANCE.md (about a minute; counts are exact, times are this machine's).
+ */
+import { buildPlacementTable } from "../../services/placement/placement-table.ts";
+import { targetBalance } from "../../services/placement/ring-balance.ts";
+import type { PlacementTable, RingMember } from "../../services/placement/types.ts";
+import { copiesMoved, crowdedPartitions, loadsOf, membersIn } from "../unit/placement/layouts.ts";
+
+const SEEDS = [0, 1, 2, 3, 4, 5, 6, 7];
+const Q = 1_024;
+const N = 3;
+
+interface Row {
+  readonly hottest: number;
+  readonly hottestWorst: number;
+  readonly join: number;
+  readonly leave: number | undefined;
+  readonly violations: number;
+  readonly ms: number;
+}
+
+function tableOf(members: readonly RingMember[], capRatio?: number): PlacementTable {
+  return buildPlacementTable({ members, partitionCount: Q, replicaCount: N, capRatio });
+}
+
+const mean = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
+
+/** Copies that change hands between two tables, over what the member that comes or goes holds. */
+function movedOverLeast(small: PlacementTable, large: PlacementTable, isJoin: boolean): number {
+  const known = new Set(small.members.map((member) => member.id));
+  const other = large.members.find((member) => !known.has(member.id));
+  const least = loadsOf(large).get(other?.id ?? large.members[0]?.id ?? never()) ?? 0;
+  return (isJoin ? copiesMoved(small, large) : copiesMoved(large, small)) / least;
+}
+
+function never(): never {
+  throw new Error("a larger ring has a member that the smaller one lacks");
+}
+
+/** `layoutOf(seed, delta)`: the members of a ring with so many more than in the row's name. */
+function measure(layoutOf: (seed: number, delta: number) => readonly RingMember[], capRatio?: number): Row {
+  const rows = SEEDS.map((seed) => {
+    const own = tableOf(layoutOf(seed, 0), capRatio);
+    const startedMs = performance.now();
+    tableOf(layoutOf(seed, 0), capRatio);
+    const ms = performance.now() - startedMs;
+    const larger = tableOf(layoutOf(seed, 1), capRatio);
+    const smaller = own.members.length > N ? tableOf(layoutOf(seed, -1), capRatio) : undefined;
+    const crowded = crowdedPartitions(own);
+    return {
+      hottest: targetBalance(own).hottestOverMean,
+      join: movedOverLeast(own, larger, true),
+      leave: smaller === undefined ? undefined : movedOverLeast(smaller, own, false),
+      violations: crowded.zones + crowded.hosts,
+      ms,
+    };
+  });
+  const leaves = rows.flatMap((row) => row.leave ?? []);
+  return {
+    hottest: mean(rows.map((row) => row.hottest)),
+    hottestWorst: Math.max(...rows.map((row) => row.hottest)),
+    join: mean(rows.map((row) => row.join)),
+    leave: leaves.length === 0 ? undefined : mean(leaves),
+    violations: rows.reduce((sum, row) => sum + row.violations, 0),
+    ms: rows.map((row) => row.ms).toSorted((a, b) => a - b)[SEEDS.length >> 1] ?? 0,
+  };
+}
+
+/** `count` members in as many zones as there are replicas, of nearly one size; the last zone is the one that grows. */
+function inZones(count: number, seed: number): readonly RingMember[] {
+  return membersIn(
+    [seed, seed + 1, seed + 2].map((turn) => Math.floor((count + (turn % N)) / N)),
+    seed,
+  );
+}
+
+function line(name: string, row: Row, beside: string): string {
+  const leave = row.leave?.toFixed(2) ?? "–";
+  const balance = `${row.hottest.toFixed(2)} / ${row.hottestWorst.toFixed(2)}`;
+  return `| ${name} | ${balance} | ${row.join.toFixed(2)} | ${leave} | ${row.violations} | ${row.ms.toFixed(0)} | ${beside} |`;
+}
+
+function print(...lines: readonly string[]): void {
+  for (const one of lines) console.log(one);
+}
+
+const HEAD = [
+  "| members | hottest ÷ mean (mean / worst seed) | join | leave | violations | ms | research: hottest · join · leave |",
+  "|---|---|---|---|---|---|---|",
+];
+
+const BESIDE: ReadonlyMap<number, string> = new Map([
+  [3, "1.00 · ≤ 1.02 · –"],
+  [5, "≤ 1.10 · ≤ 1.02 · ≤ 1.02"],
+  [8, "1.07 · 1.01 · 1.00"],
+  [16, "1.10 · 1.02 · 1.01"],
+  [50, "1.25 · 1.03 · 1.03"],
+  [100, "1.27 · 1.09 · 1.05"],
+]);
+
+print(
+  "# Balance",
+  "",
+  "How evenly slots lie on members, and how many copies of partitions move when one joins or leaves. Made by",
+  "`node test/bench/balance-bench.ts > docs/BALANCE.md`; counts come out the same everywhere, times do not.",
+  "",
+  `Q = ${Q}, N = ${N}, ${SEEDS.length} seeds (other names, so other rings). *Join* and *leave*: copies that some member must newly receive, over`,
+  "what the one that comes or goes holds: 1 is the least that any placement could do. *Violations*: partitions whose replicas",
+  "share a zone or host although others exist. The goals (DESIGN §3): hottest ≤ 1.10 up to 32 members, ≤ 1.25 above; join ≤",
+  "1.02 up to 16 members, ≤ 1.15 at 50; no violations.",
+  "",
+  "## One zone, each member on its own host",
+  "",
+  ...HEAD,
+);
+for (const [count, beside] of BESIDE) {
+  print(
+    line(
+      `${count}`,
+      measure((seed, delta) => membersIn([count + delta], seed)),
+      beside,
+    ),
+  );
+}
+print("", "## Three zones", "", ...HEAD);
+for (const [count, beside] of BESIDE) {
+  print(
+    line(
+      `${count}`,
+      measure((seed, delta) => inZones(count + delta, seed)),
+      beside,
+    ),
+  );
+}
+print(
+  "",
+  "## Where the cap changes",
+  "",
+  "By default a member may hold 1.10 × its fair share up to 32 members and 1.25 × above. The step from 32 to 33 therefore",
+  "moves more than the newcomer's share, once. A cluster that keeps one ratio for ever (`capRatio` of `buildPlacementTable`)",
+  "has no such step, and pays in balance or in movement elsewhere.",
+  "",
+  "| cap | 32: hottest | 32 → 33: join | 33 → 32: leave | 50: hottest · join | 100: hottest · join |",
+  "|---|---|---|---|---|---|",
+);
+for (const [name, capRatio] of [
+  ["by size", undefined],
+  ["1.10", 1.1],
+  ["1.15", 1.15],
+  ["1.25", 1.25],
+] as const) {
+  const at = (count: number): Row => measure((seed, delta) => membersIn([count + delta], seed), capRatio);
+  const [small, edge, middle, large] = [at(32), at(33), at(50), at(100)];
+  const cells = [
+    small.hottestWorst.toFixed(2),
+    small.join.toFixed(2),
+    edge.leave?.toFixed(2) ?? "–",
+    `${middle.hottestWorst.toFixed(2)} · ${middle.join.toFixed(2)}`,
+    `${large.hottestWorst.toFixed(2)} · ${large.join.toFixed(2)}`,
+  ];
+  print(`| ${name} | ${cells.join(" | ")} |`);
+}
