@@ -97,6 +97,8 @@ export class RumorMill {
     }
     this.#onMember(entry, { rumor: { kind: "alive", life: sender.life, facts: entry.facts }, sender }, nowMs);
     if (entry.isLive && sender.life.generation === entry.life.generation) this.#checkBoot(entry, sender, nowMs);
+    // It speaks and does not know: its word may never have reached those who passed the suspicion on.
+    if (entry.state === "suspect") this.#tellAccusation(entry, sender, nowMs);
   }
 
   /** A suspicion has run out: the member counts as dead. */
@@ -196,8 +198,25 @@ export class RumorMill {
   /** Starts the timer of a suspicion anew, in place of the one that runs. */
   arm(entry: MemberEntry, suspicion: Suspicion, nowMs: number): void {
     this.#state.outbox.cancel(suspicion.timerId);
-    const delayMs = Math.max(0, suspicion.dueMs - nowMs);
+    // Some time before the end the suspect is asked once more: see `askOnceMore`.
+    const { probeIntervalMs } = this.#state.parameters;
+    const leftMs = Math.max(0, suspicion.dueMs - nowMs);
+    const delayMs = suspicion.isAskedOnceMore || leftMs <= probeIntervalMs ? leftMs : leftMs - probeIntervalMs;
     suspicion.timerId = this.#state.outbox.arm({ kind: "suspicion", entry, suspicion }, delayMs, nowMs);
+  }
+
+  /**
+   * A last ping with the accusation, in time for an answer. After a split the suspicion of one may have been told to nobody who
+   * is heard: without this it ended in the death of a member long after the links were back.
+   */
+  askOnceMore(entry: MemberEntry, suspicion: Suspicion): void {
+    if (suspicion.isAskedOnceMore) return;
+    suspicion.isAskedOnceMore = true;
+    const { nodeId, life } = entry;
+    this.#state.sendTo(entry, [
+      { kind: "ping", seq: this.#state.nextSeq(), target: nodeId, hashes: this.#state.hashes },
+      { kind: "suspect", nodeId, life, from: this.#state.nodeId },
+    ]);
   }
 
   #calm(entry: MemberEntry): void {
@@ -214,7 +233,7 @@ export class RumorMill {
     const rumor: Rumor =
       entry.state === "left"
         ? { kind: "left", nodeId, life }
-        : { kind: "dead", nodeId, life, from: this.#state.nodeId };
+        : { kind: entry.state === "suspect" ? "suspect" : "dead", nodeId, life, from: this.#state.nodeId };
     this.#state.sendToAddress(address, entry, [rumor]);
   }
 

@@ -28,6 +28,8 @@ export class Suspicion {
   #graceMs = 0;
   /** of the outbox; 0 = none */
   timerId = 0;
+  /** whether the suspect has had its last ping */
+  isAskedOnceMore = false;
 
   constructor(bounds: SuspicionBounds, from: string, startMs: number) {
     this.#bounds = bounds;

@@ -282,8 +282,8 @@ export class SwimCore implements Swim {
     if (purpose.kind !== "suspicion" || purpose.entry.suspicion !== purpose.suspicion) return;
     const { entry, suspicion } = purpose;
     const { probeIntervalMs, abstainLimitMs } = this.#state.parameters;
-    // Confirmed or pardoned since: another timer runs.
     if (suspicion.dueMs > nowMs) {
+      if (this.#state.phase === "alive") this.#mill.askOnceMore(entry, suspicion);
       this.#mill.arm(entry, suspicion, nowMs);
       return;
     }
