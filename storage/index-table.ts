@@ -41,6 +41,8 @@ const maxLength = 0x7fffffff;
 const maxLoad = 0.875;
 /** below this load a removal gives memory back */
 const minLoad = 0.35;
+/** slots behind its home where an entry mostly lies */
+const nearSlots = 8;
 const growth = 1.2;
 const smallestHomes = 4;
 const emptySlots: Uint32Array<ArrayBuffer> = new Uint32Array(0);
@@ -189,21 +191,34 @@ export class IndexTable {
     return this.#homeOf(this.#word(slot, hashHigh), this.#word(slot, hashLow));
   }
 
-  /** From `slot` on, the first whose hash is not below (high, low); a free slot ends the search unless it is skipped. */
+  /**
+   * From `slot`, the home of (high, low), the first that is free or whose hash is not below; free ones are skipped over if
+   * asked. A step in most tables; where entries came in the order of their hashes, and so lie far behind their homes,
+   * the steps double: whoever is below lies in one run with everyone before it, for an entry is never parted from its
+   * home by a free slot.
+   */
   #firstNotBelow(slot: number, high: number, low: number, skipFree: boolean): number {
-    const slots = this.#slots;
-    const end = this.#slotCount;
-    let at = slot * wordsPerSlot;
     let found = slot;
-    for (; found < end; found += 1, at += wordsPerSlot) {
-      if (slots[at + lengthWord] === 0) {
-        if (skipFree) continue;
-        break;
-      }
-      const slotHigh = slots[at + hashHigh] ?? 0;
-      if (slotHigh > high || (slotHigh === high && (slots[at + hashLow] ?? 0) >= low)) break;
+    let step = 1;
+    // slots up to `found` − 1 are below
+    while (this.#isBelow(found + step - 1, high, low)) {
+      found += step;
+      if (found - slot > nearSlots) step *= 2;
     }
+    while (step > 1) {
+      step >>>= 1;
+      if (this.#isBelow(found + step - 1, high, low)) found += step;
+    }
+    if (skipFree) while (found < this.#slotCount && !this.#isTaken(found)) found += 1;
     return found;
+  }
+
+  #isBelow(slot: number, high: number, low: number): boolean {
+    const slots = this.#slots;
+    const at = slot * wordsPerSlot;
+    if (slot >= this.#slotCount || slots[at + lengthWord] === 0) return false;
+    const slotHigh = slots[at + hashHigh] ?? 0;
+    return slotHigh < high || (slotHigh === high && (slots[at + hashLow] ?? 0) < low);
   }
 
   /** Frees the slot where a new entry of this hash belongs, pushing what is behind it one slot on. */

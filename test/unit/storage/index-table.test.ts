@@ -198,3 +198,39 @@ function scattered(serial: number): bigint {
   word = ((word ^ (word >> 30n)) * 0xbf58476d1ce4e5b9n) & 0xffff_ffff_ffff_ffffn;
   return prefix + ((word ^ (word >> 27n)) & ((1n << 54n) - 1n));
 }
+
+describe("keys that come in the order of their hashes, as a copied partition's do", () => {
+  const stepOf = (count: number): bigint => (1n << 54n) / BigInt(count + 1);
+  const nth = (n: number, count: number): bigint => prefix + BigInt(n) * stepOf(count);
+
+  test("are found at every moment, with those between them absent", () => {
+    const table = new IndexTable(partitionBits);
+    const count = 700;
+    for (let n = 0; n < count; n += 1) {
+      table.insert(entryOf(nth(n, count), n));
+      for (const m of [0, n >> 1, n - 1, n]) {
+        if (m < 0) continue;
+        const slot = table.find(nth(m, count));
+        expect(slot >= 0 && table.hashAt(slot)).toBe(nth(m, count));
+        expect(table.find(nth(m, count) + 1n)).toBe(-1);
+      }
+      const from = nth(n >> 2, count) + 1n;
+      let first = -1n;
+      table.forEachFrom(from, (slot) => {
+        first = table.hashAt(slot);
+        return false;
+      });
+      const expected = (n >> 2) + 1;
+      expect(first).toBe(expected <= n ? nth(expected, count) : -1n);
+    }
+  });
+
+  // steps that grow with the number of keys would take minutes here
+  test("cost about as much as others: the search does not walk through all that came before", () => {
+    const table = new IndexTable(partitionBits);
+    const count = 300_000;
+    for (let n = 0; n < count; n += 1) table.insert(entryOf(nth(n, count), n));
+    for (let n = 0; n < count; n += 1) if (table.find(nth(n, count)) < 0) expect.unreachable("it is there");
+    expect(table.count).toBe(count);
+  }, 30_000);
+});
