@@ -199,13 +199,15 @@ export class PeerLinks implements Peers {
     this.#roster.remove(nodeId);
   }
 
-  /** Names the cluster's id in handshakes from now on, and ends the links to nodes of another. */
+  /** Names the cluster's id in handshakes from now on, tells it to those linked, and ends the links to nodes of another. */
   setClusterId(clusterId: string): void {
+    if (clusterId === this.#clusterId) return;
     this.#clusterId = clusterId;
     for (const record of this.#roster.records.values()) {
       const theirs = record.identity?.clusterId;
       if (theirs !== undefined && theirs !== clusterId) record.closeAll("other_cluster_id");
     }
+    this.#roster.greetAnew();
   }
 
   /** Names this ring hash (unsigned 64-bit) in requests from now on. */

@@ -59,7 +59,9 @@ export class PeerRecord {
       this.#retiredNonces = [...this.#retiredNonces.slice(1 - MAX_RETIRED_NONCES), known.bootNonce];
       this.closeAll("peer_restarted");
     }
-    this.identity = identity;
+    // Handshakes may overtake each other, but a process that became a member of a cluster never ceases to be.
+    const isSameProcess = known?.bootNonce === identity.bootNonce;
+    this.identity = isSameProcess ? { ...identity, clusterId: identity.clusterId ?? known.clusterId } : identity;
     this.address = identity.address;
   }
 

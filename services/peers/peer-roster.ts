@@ -118,6 +118,14 @@ export class PeerRoster {
     record.loops.bulk.kick();
   }
 
+  /**
+   * Tells every linked node who we are by now, by a handshake beside the link that stands; the link that it makes ends
+   * at once as a duplicate.
+   */
+  greetAnew(): void {
+    for (const record of this.#records.values()) if (record.isReachable) void this.#dial(record.address, "data");
+  }
+
   #judge(peer: PeerIdentity): HandshakeRefusal | undefined {
     if (this.#isStopping) return "shutting_down";
     return this.#records.get(peer.nodeId)?.isRetired(peer.bootNonce) === true ? "retired_process" : undefined;
@@ -171,6 +179,7 @@ export class PeerRoster {
     const attempt = `${purpose} ${address}`;
     if (this.#dialling.has(attempt) || this.#isStopping) return false;
     this.#dialling.add(attempt);
+    const { clusterId } = this.#parts.self();
     const result = await this.greeter.dial(address, purpose);
     this.#dialling.delete(attempt);
     if (this.#answeredAt.size >= MAX_ANSWERS) this.#answeredAt.clear();
@@ -186,11 +195,19 @@ export class PeerRoster {
       });
       return false;
     }
+    // What we said may be out of date by now.
+    if (result.kind === "up" && this.#parts.self().clusterId !== clusterId) void this.#dial(address, purpose);
+    if (result.kind === "refused" && result.reason === "other_cluster_id") this.#endLinksTo(address);
     const isSelf = result.kind === "refused" && result.reason === "self";
     const answeredBy = result.kind === "up" ? result.peer.nodeId : isSelf ? this.#parts.self().nodeId : undefined;
     if (answeredBy === undefined) return false;
     this.#answeredAt.set(address, answeredBy);
     return true;
+  }
+
+  /** Whoever is there became a member of another cluster while links to it stood. */
+  #endLinksTo(address: string): void {
+    for (const record of this.#records.values()) if (record.address === address) record.closeAll("other_cluster_id");
   }
 
   #onDialled({ peer, purpose, provenBy, link }: ProvenLink): void {

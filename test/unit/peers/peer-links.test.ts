@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MAX_LINK_QUEUE_BYTES, MAX_SERVED_BYTES_PER_PEER } from "../../../services/base/limits.ts";
 import type { CallResult, PeerHandler, PeerReply, PeerRequest } from "../../../services/peers/messages.ts";
-import { ANSWER_ALL, nodeIdOf, SimPeers, storeOf } from "../../support/sim-peers.ts";
+import { ANSWER_ALL, nodeIdOf, type SimPeer, SimPeers, storeOf } from "../../support/sim-peers.ts";
 
 const KEY = { partition: 3, hash: 7n, key: new TextEncoder().encode("b\0k") };
 const DIGEST: PeerRequest = { kind: "digest", key: KEY };
@@ -531,6 +531,52 @@ describe("when links break", () => {
     await world.pass(60_000);
     expect(a.links.knownPeers()).toEqual([]);
     expect(b.links.isReachable(A)).toBe(false);
+  });
+});
+
+describe("a node that becomes a member on links that stand", () => {
+  const idsKnownBy = (node: SimPeer): readonly unknown[] =>
+    node.links.knownPeers().map(({ identity }) => identity?.clusterId);
+  const becomeMember = (world: SimPeers, node: SimPeer, clusterId: string): void => {
+    world.scheduler.after(0, () => node.links.setClusterId(clusterId), node.process);
+  };
+
+  test("is known as one by those linked, and no link is lost", async () => {
+    const world = new SimPeers("member");
+    const { a, b } = await world.pair();
+    becomeMember(world, a, "c1");
+    await world.until(() => idsKnownBy(b).includes("c1"));
+    expect(idsKnownBy(a)).toEqual([undefined]);
+    becomeMember(world, b, "c1");
+    await world.until(() => idsKnownBy(a).includes("c1"));
+    await world.pass(10_000);
+    expect([idsKnownBy(a), idsKnownBy(b)]).toEqual([["c1"], ["c1"]]);
+    expect([a.changes, b.changes]).toEqual([["+b"], ["+a"]]);
+    for (const { links } of [a, b]) expect(links.stats().linksOpened - links.stats().linksClosed).toBe(2);
+  });
+
+  test("is known as one whenever that happens, even while links are made (200 moments)", async () => {
+    for (let moment = 0; moment < 200; moment += 1) {
+      const world = new SimPeers(`moment ${moment}`);
+      world.network.setAllFaults({ tailDelayMs: 20 });
+      const a = world.start("a", { seeds: ["b:7000"] });
+      const b = world.start("b");
+      world.scheduler.after(moment, () => a.links.setClusterId("c1"), a.process);
+      world.scheduler.after(moment / 2, () => b.links.setClusterId("c1"), b.process);
+      await world.pass(10_000);
+      expect([idsKnownBy(a), idsKnownBy(b)], `moment ${moment}`).toEqual([["c1"], ["c1"]]);
+    }
+  });
+
+  test("of another cluster than the other side at the same time loses the links to it", async () => {
+    const world = new SimPeers("split");
+    const { a, b } = await world.pair();
+    becomeMember(world, a, "c1");
+    becomeMember(world, b, "c2");
+    await world.pass(10_000);
+    expect([a.links.isReachable(B), b.links.isReachable(A)]).toEqual([false, false]);
+    for (const { links } of [a, b]) expect(links.stats().linksOpened).toBe(links.stats().linksClosed);
+    expect(a.logged).toContainEqual(expect.objectContaining({ event: "peers.refused", reason: "other_cluster_id" }));
   });
 });
 
