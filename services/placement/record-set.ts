@@ -4,7 +4,7 @@
  * own maps. Must never drop a removal, and never take an older version. Source: gossip-ring notes §A.8.
  */
 import { xxh64 } from "../base/hash.ts";
-import type { NodeId } from "../base/ids.ts";
+import { type NodeId, parseNodeId } from "../base/ids.ts";
 import { MAX_MEMBERS, MAX_REPLICAS } from "../base/limits.ts";
 import type { MemberKey, MemberRecord, Removal } from "./member-record.ts";
 import { recordSizeBytes, recordText, sumOf } from "./record-text.ts";
@@ -253,6 +253,8 @@ function flawOf(record: MemberRecord, partitionCount: number, replicaCount: numb
   if (record.slots.some((slot) => slot < -1 || slot >= replicaCount)) return "a slot that cannot be";
   if (record.status === "left" && record.slots.some((slot) => slot >= 0)) return "left, and holds slots";
   if (record.replaces === record.key) return "replaces itself";
+  // Positions are names of nodes, own or inherited; the ring library reads meaning into other characters.
+  if (parseNodeId(record.position) === undefined) return "a position that is no node's name";
   return record.weight > 0 && record.weight <= MAX_WEIGHT ? undefined : "no weight";
 }
 

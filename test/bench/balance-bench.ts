@@ -38,18 +38,22 @@ function never(): never {
   throw new Error("a larger ring has a member that the smaller one lacks");
 }
 
+function durationOf(run: () => void): number {
+  const startedMs = performance.now();
+  run();
+  return performance.now() - startedMs;
+}
+
 /** `layoutOf(seed, delta)`: the members of a ring with so many more than in the row's name. */
 function measure(layoutOf: (seed: number, delta: number) => readonly RingMember[], capRatio?: number): Row {
   const rows = SEEDS.map((seed) => {
     const own = tableOf(layoutOf(seed, 0), capRatio);
-    const startedMs = performance.now();
-    tableOf(layoutOf(seed, 0), capRatio);
-    const ms = performance.now() - startedMs;
+    const ms = Math.min(...[1, 2, 3].map(() => durationOf(() => tableOf(layoutOf(seed, 0), capRatio))));
     const larger = tableOf(layoutOf(seed, 1), capRatio);
     const smaller = own.members.length > N ? tableOf(layoutOf(seed, -1), capRatio) : undefined;
     const crowded = crowdedPartitions(own);
     return {
-      hottest: targetBalance(own).hottestOverMean,
+      hottest: targetBalance(own).maxOverFair,
       join: movedOverLeast(own, larger, true),
       leave: smaller === undefined ? undefined : movedOverLeast(smaller, own, false),
       violations: crowded.zones + crowded.hosts,
@@ -91,8 +95,8 @@ const HEAD = [
 ];
 
 const BESIDE: ReadonlyMap<number, string> = new Map([
-  [3, "1.00 · ≤ 1.02 · –"],
-  [5, "≤ 1.10 · ≤ 1.02 · ≤ 1.02"],
+  [3, "1.00 (plain walk) · 1.00 · –"],
+  [5, "1.04 (plain walk) · 1.01 · 1.00"],
   [8, "1.07 · 1.01 · 1.00"],
   [16, "1.10 · 1.02 · 1.01"],
   [50, "1.25 · 1.03 · 1.03"],
@@ -123,8 +127,19 @@ for (const [count, beside] of BESIDE) {
     ),
   );
 }
-print("", "## Three zones", "", ...HEAD);
-for (const [count, beside] of BESIDE) {
+print(
+  "",
+  "## Three zones",
+  "",
+  "With as many zones as replicas, each partition has one replica in each zone, so members of the smaller zones hold more:",
+  "balance is measured against the fair share that zones allow (`services/placement/fair-shares.ts`). The research found no",
+  "violations either, and at most 1.07 of the least moved (1.18 for 50 members in zones).",
+  "",
+  "| members | fullest ÷ fair share (mean / worst seed) | join | leave | violations | ms | research |",
+  "|---|---|---|---|---|---|---|",
+);
+for (const count of BESIDE.keys()) {
+  const beside = count >= 50 ? "≤ 1.18 · 0 violations" : "≤ 1.07 · 0 violations";
   print(
     line(
       `${count}`,

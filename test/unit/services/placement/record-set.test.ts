@@ -126,6 +126,8 @@ describe("what is no record is refused", () => {
     ["a version that no count of writes reaches", { version: 2 ** 33 }, "jumps"],
     ["no weight", { weight: 0 }, "weight"],
     ["too much weight", { weight: 65 }, "weight"],
+    ["a position that could be anything", { position: "__proto__" }, "position"],
+    ["a position with a port", { position: "n1:11211" }, "position"],
     ["one that replaces itself", { replaces: keyOf(1) }, "replaces"],
   ])("%s", (_, change, reason) => {
     const set = new RecordSet(Q, N);

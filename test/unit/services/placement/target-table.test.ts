@@ -1,8 +1,10 @@
 import fc from "fast-check";
+import HashRing from "hashring";
 import { describe, expect, it } from "vitest";
 import type { MemberRecord, Removal } from "../../../../services/placement/member-record.ts";
 import { buildPlacementTable, ringHashOf } from "../../../../services/placement/placement-table.ts";
 import { fallbacksFor, ownersFor } from "../../../../services/placement/preference-list.ts";
+import { vnodesOf, walkRing } from "../../../../services/placement/ring-walk.ts";
 import { ringMembersOf, TargetTables } from "../../../../services/placement/target-table.ts";
 import type { PlacementTable } from "../../../../services/placement/types.ts";
 import { membersIn, nodeId, tableOf } from "../../placement/layouts.ts";
@@ -63,6 +65,21 @@ describe("positions on the ring", () => {
   it("are taken once: two members in one position are a fault", () => {
     const members = membersIn([3]).map((member) => ({ ...member, position: "same" }));
     expect(() => tableOf(members)).toThrow("position");
+  });
+});
+
+describe("the walk of a large ring", () => {
+  it("meets members in the order that the ring library gives, light ones too", () => {
+    const members = membersIn([60])
+      .map((member, index) => ({ ...member, weight: index % 7 === 0 ? 1 / 64 : 1 }))
+      .toSorted((left, right) => (left.id < right.id ? -1 : 1));
+    const servers = Object.fromEntries(members.map((member) => [member.id, { vnodes: vnodesOf(member.weight) }]));
+    const ring = new HashRing(servers, "md5", { "vnode count": 0, "max cache size": 1 });
+    const { order } = walkRing(members, 64);
+    for (let partition = 0; partition < 64; partition += 1) {
+      const walk = [...order.subarray(partition * 60, partition * 60 + 60)].map((index) => members[index]?.id);
+      expect(walk).toEqual(ring.range(`partition/${partition}`, 60, true));
+    }
   });
 });
 
