@@ -19,9 +19,14 @@ export type FaultKind =
   | "cut"
   | "pause"
   | "loss"
-  | "full";
+  | "full"
+  /** some machines are split from all others */
+  | "island"
+  /** datagrams are lost, doubled and late, streams are not */
+  | "datagrams";
 
-const KINDS: readonly FaultKind[] = [
+/** All of them. */
+export const FAULT_KINDS: readonly FaultKind[] = [
   "kill",
   "power",
   "stop",
@@ -33,6 +38,8 @@ const KINDS: readonly FaultKind[] = [
   "pause",
   "loss",
   "full",
+  "island",
+  "datagrams",
 ];
 const OUTCOMES: readonly CrashOutcome[] = [
   { pages: "dropped", names: "dropped" },
@@ -43,10 +50,14 @@ const OUTCOMES: readonly CrashOutcome[] = [
   { pages: "mixed", names: "random" },
 ];
 
+const CALM_DATAGRAMS = { lossProbability: 0, duplicateProbability: 0, lateProbability: 0 };
+
 /** The world as the nemesis may touch it. */
 export interface NemesisWorld {
   readonly cluster: SimCluster;
   readonly random: SimRandom;
+  /** the kinds of fault to draw from */
+  readonly kinds: readonly FaultKind[];
   sleep(ms: number): Promise<void>;
   /** a disk has lost acknowledged bytes: reads need not be fresh any more until everything was repaired */
   onRollback(): void;
@@ -64,7 +75,7 @@ export class Nemesis {
   constructor(world: NemesisWorld) {
     this.#world = world;
     this.#meanPauseMs = [60, 150, 400][world.random.below(3)] ?? 150;
-    const enabled = KINDS.filter(() => world.random.chance(0.5));
+    const enabled = world.kinds.filter(() => world.random.chance(0.5));
     this.kinds = enabled.length === 0 ? ["kill"] : enabled;
   }
 
@@ -124,6 +135,10 @@ export class Nemesis {
         makeRoom();
         return cluster.start(node);
       }
+      case "island":
+        return this.#island(forMs);
+      case "datagrams":
+        return this.#spoilDatagrams(forMs * 2);
       case "loss":
         cluster.network.setFaults(a, b, {
           lossProbability: random.float() * 0.3,
@@ -132,6 +147,30 @@ export class Nemesis {
         await sleep(forMs * 2);
         return cluster.network.setFaults(a, b, { lossProbability: 0, cutProbability: 0 });
     }
+  }
+
+  /** Each machine is on one of two sides, by chance; nothing passes between them. */
+  async #island(forMs: number): Promise<void> {
+    const { cluster, random, sleep } = this.#world;
+    const sides = Array.from({ length: cluster.size }, () => random.chance(0.5));
+    const pairs = sides.flatMap((side, a) =>
+      sides.flatMap((other, b) => (a < b && side !== other ? [[cluster.hostOf(a), cluster.hostOf(b)] as const] : [])),
+    );
+    for (const [a, b] of pairs) cluster.network.partition(a, b);
+    await sleep(forMs);
+    for (const [a, b] of pairs) cluster.network.heal(a, b);
+  }
+
+  async #spoilDatagrams(forMs: number): Promise<void> {
+    const { cluster, random, sleep } = this.#world;
+    cluster.datagrams.setAllFaults({
+      lossProbability: random.float() * 0.4,
+      duplicateProbability: random.float() * 0.4,
+      lateProbability: random.float() * 0.3,
+      lateMs: 500,
+    });
+    await sleep(forMs);
+    cluster.datagrams.setAllFaults(CALM_DATAGRAMS);
   }
 
   async #outage(node: number, end: () => void, forMs: number): Promise<void> {
@@ -162,6 +201,7 @@ export class Nemesis {
   #healAll(): void {
     const { cluster } = this.#world;
     cluster.network.setAllFaults({ lossProbability: 0, cutProbability: 0 });
+    cluster.datagrams.setAllFaults(CALM_DATAGRAMS);
     cluster.network.heal();
     for (let node = 0; node < cluster.size; node += 1) {
       cluster.resume(node);

@@ -4,32 +4,20 @@
  * white-box look (`heldAt`) is for the end of a run.
  */
 
-import type { Config } from "../../services/base/config.ts";
-import { type NodeId, parseNodeId } from "../../services/base/ids.ts";
 import type { Log, LogFacts } from "../../services/base/ports.ts";
 import { GyreNode } from "../../services/node/node.ts";
 import type { KeyLocation } from "../../services/replica/contract.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
-import { type LogEngineOptions, openLogEngine } from "../../storage/index.ts";
+import { openLogEngine } from "../../storage/index.ts";
 import type { Disk } from "../../storage/ports.ts";
-import type { CrashOutcome } from "./crash-outcome.ts";
-import type { Scheduler, SimProcess } from "./scheduler.ts";
+import type { Scheduler } from "./scheduler.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimDatagrams } from "./sim-datagrams.ts";
 import { SimDisk } from "./sim-disk.ts";
+import { configOf, type Ending, type Machine, SIM_PARTITIONS, SIM_REPLICAS, SMALL_STORE } from "./sim-machine.ts";
 import { SimNetwork } from "./sim-network.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { NodeDoor } from "./workload.ts";
-
-const PEER_PORT = 4500;
-const PARTITION_COUNT = 64;
-/** Small, so that segments roll and compaction runs within a short life. */
-const SMALL_STORE: Partial<LogEngineOptions> = {
-  segmentBytes: 8_192,
-  garbageSegments: 0,
-  reserveBytes: 0,
-  manifestBytes: 4_096,
-};
 
 /** Mean delays of networks and disks, drawn per life: fast ones for depth, slow ones for overlap. */
 const PACES_MS: readonly number[] = [0.1, 2, 12];
@@ -40,30 +28,16 @@ export interface Sabotage {
   readonly engine?: (engine: StorageEngine, node: number) => StorageEngine;
 }
 
-/** How a node ends. */
-export type Ending =
-  /** the process dies, the machine lives */
-  | { readonly kind: "kill" }
-  /** the machine loses power: un-synced bytes meet their fate, peers hear nothing */
-  | { readonly kind: "power"; readonly outcome: CrashOutcome }
-  /** the disk comes back as it was at the last snapshot: acknowledged bytes are lost */
-  | { readonly kind: "rollback" };
-
-interface Running {
-  readonly process: SimProcess;
-  readonly node: GyreNode | undefined;
-  readonly door: NodeDoor | undefined;
-  readonly tellGone: () => void;
+/** What a cluster may be besides three machines in one zone. */
+export interface ClusterShape {
+  readonly sabotage?: Sabotage;
+  /** empty processes join a running cluster by themselves; default: only the operator's word makes them */
+  readonly join?: "auto";
+  /** machines are put in these in turn; default: one for all */
+  readonly zones?: readonly string[];
 }
 
-interface Machine {
-  readonly name: string;
-  disk: SimDisk;
-  snapshot: SimDisk | undefined;
-  running: Running | undefined;
-}
-
-/** A cluster of three. */
+/** A cluster that three machines found; more may be added, and any of them taken away. */
 export class SimCluster {
   readonly network: SimNetwork;
   readonly datagrams: SimDatagrams;
@@ -72,25 +46,44 @@ export class SimCluster {
   readonly #scheduler: Scheduler;
   readonly #random: SimRandom;
   readonly #sabotage: Sabotage;
-  readonly #machines: readonly Machine[];
+  readonly #shape: ClusterShape;
+  readonly #machines: Machine[] = [];
+  readonly #diskMeanMs: number;
   /** nodes that ended themselves because their store failed */
   fatalCount = 0;
 
-  constructor(scheduler: Scheduler, random: SimRandom, sabotage: Sabotage = {}) {
+  constructor(scheduler: Scheduler, random: SimRandom, shape: ClusterShape = {}) {
     this.#scheduler = scheduler;
     this.#random = random;
-    this.#sabotage = sabotage;
+    this.#shape = shape;
+    this.#sabotage = shape.sabotage ?? {};
     this.network = new SimNetwork(scheduler, random);
     this.datagrams = new SimDatagrams(scheduler, random, this.network);
     this.network.setAllFaults({ tailDelayMs: PACES_MS[random.below(PACES_MS.length)] ?? 0.1 });
-    const diskMeanMs = PACES_MS[random.below(PACES_MS.length)] ?? 0.1;
-    this.#machines = ["n1", "n2", "n3"].map((name) => {
-      const chance = random.fork(`disk-${name}`);
-      const delays = random.fork(`disk-delay-${name}`);
-      const clock = { setTimer: (delayMs: number, run: () => void) => scheduler.after(delayMs, run) };
-      const disk = new SimDisk({ random: chance, latency: { clock, delayMs: () => delays.exponential(diskMeanMs) } });
-      return { name, disk, snapshot: undefined, running: undefined };
-    });
+    this.#diskMeanMs = PACES_MS[random.below(PACES_MS.length)] ?? 0.1;
+    for (let node = 0; node < SIM_REPLICAS; node += 1) this.addMachine();
+  }
+
+  /** An empty machine; answers its number. Those that found the cluster are in service, others once they are wiped. */
+  addMachine(): number {
+    const node = this.#machines.length;
+    const name = `n${node + 1}`;
+    const { zones = ["default"], join = "manual" } = this.#shape;
+    const zone = zones[node % zones.length] ?? "default";
+    const disk = this.#emptyDisk(name);
+    const isFounder = node < SIM_REPLICAS;
+    const machine = {
+      name,
+      zone,
+      join,
+      isFounder,
+      isInService: isFounder,
+      disk,
+      snapshot: undefined,
+      running: undefined,
+    };
+    this.#machines.push(machine);
+    return node;
   }
 
   get size(): number {
@@ -106,6 +99,34 @@ export class SimCluster {
     return this.#machine(node).running !== undefined;
   }
 
+  isInService(node: number): boolean {
+    return this.#machine(node).isInService;
+  }
+
+  /** A running node, for the operator and for looks inside; undefined while it does not run or starts. */
+  inside(node: number): GyreNode | undefined {
+    return this.#machine(node).running?.node;
+  }
+
+  /** Resolves when the process that runs now is gone; at once when there is none. */
+  gone(node: number): Promise<"gone"> {
+    return this.#machine(node).running?.door?.gone ?? Promise.resolve("gone");
+  }
+
+  /** Takes a machine out of service: its process ends, and nobody starts it until it is wiped. */
+  retire(node: number): void {
+    this.end(node, { kind: "power", outcome: { pages: "dropped", names: "dropped" } });
+    this.#machine(node).isInService = false;
+  }
+
+  /** The machine is in service with an empty disk and no process. Whether that then joins by itself is `join`'s to say. */
+  wipe(node: number, join: "manual" | "auto"): void {
+    const machine = this.#machine(node);
+    this.end(node, { kind: "kill" });
+    this.#say(node, { event: "sim.wipe" });
+    Object.assign(machine, { disk: this.#emptyDisk(machine.name), snapshot: undefined, isInService: true, join });
+  }
+
   /** The doors of the nodes that take requests now. */
   doors(): readonly NodeDoor[] {
     return this.#machines.flatMap(({ running }) => {
@@ -117,7 +138,7 @@ export class SimCluster {
   /** Starts the process of a node; it serves some virtual milliseconds later. */
   start(node: number): void {
     const machine = this.#machine(node);
-    if (machine.running !== undefined) return;
+    if (machine.running !== undefined || !machine.isInService) return;
     const process = this.#scheduler.newProcess(machine.name);
     const clock = new SimClock(this.#scheduler, process, {
       offsetMicros: Math.floor((this.#random.float() - 0.5) * 400_000),
@@ -145,11 +166,12 @@ export class SimCluster {
       if (machine.running?.process === process) this.end(node, { kind: "kill" });
     };
     const openStore = async (): Promise<StorageEngine> => {
-      const options = { ...windows, ...SMALL_STORE, partitionCount: PARTITION_COUNT, durability: "fsync" } as const;
+      const options = { ...windows, ...SMALL_STORE, partitionCount: SIM_PARTITIONS, durability: "fsync" } as const;
       const engine = await openLogEngine(options);
       return this.#sabotage.engine?.(engine, node) ?? engine;
     };
-    GyreNode.start({ config: this.#config(machine.name), windows, openStore, onFatal }).then((started) => {
+    const config = configOf(machine, this.#seeds());
+    GyreNode.start({ config, windows, openStore, onFatal }).then((started) => {
       if (machine.running?.process !== process) return;
       machine.running = { process, node: started, door: { coordinator: started.coordinator, gone }, tellGone };
     }, onFatal);
@@ -212,32 +234,17 @@ export class SimCluster {
     return machine;
   }
 
-  #config(name: string): Config {
-    const address = `${name}:${PEER_PORT}`;
-    return {
-      nodeId: nodeIdOf(name),
-      cluster: "sim",
-      dataDir: "",
-      httpAddress: "",
-      peerAddress: address,
-      advertiseAddress: address,
-      seeds: this.#machines.map((machine) => `${machine.name}:${PEER_PORT}`),
-      bootstrapExpect: this.size,
-      zone: "default",
-      host: name,
-      weight: 1,
-      partitionCount: PARTITION_COUNT,
-      n: 3,
-      r: 2,
-      w: 2,
-      durability: "fsync",
-      join: "manual",
-      gossipProfile: "fast",
-      secret: "a secret of simulations",
-      previousSecret: undefined,
-      isInsecure: false,
-      logLevel: "info",
-    };
+  #emptyDisk(name: string): SimDisk {
+    const chance = this.#random.fork(`disk-${name}`);
+    const delays = this.#random.fork(`disk-delay-${name}`);
+    const clock = { setTimer: (delayMs: number, run: () => void) => this.#scheduler.after(delayMs, run) };
+    return new SimDisk({ random: chance, latency: { clock, delayMs: () => delays.exponential(this.#diskMeanMs) } });
+  }
+
+  /** Those that an operator would name: the first machines that are there. */
+  #seeds(): readonly string[] {
+    const serving = this.#machines.filter((machine) => machine.isInService);
+    return serving.slice(0, SIM_REPLICAS).map((machine) => machine.name);
   }
 
   #log(node: number): Log {
@@ -249,12 +256,6 @@ export class SimCluster {
     if (this.transcript.length > 2_000) this.transcript.splice(0, 1_000);
     this.transcript.push(`${this.#scheduler.nowMs.toFixed(1).padStart(9)} n${node + 1} ${describe(facts)}`);
   }
-}
-
-function nodeIdOf(name: string): NodeId {
-  const id = parseNodeId(name);
-  if (id === undefined) throw new RangeError(`${name} is no node id`);
-  return id;
 }
 
 function describe(facts: LogFacts): string {

@@ -1,25 +1,18 @@
 /**
  * One simulated life of a cluster, from a seed: set up, trouble under load, heal, repair by reading, judge; then everyone
- * restarts and is judged again. The same seed gives the same life. Must never wait for real time.
+ * restarts and is judged again. In lives of a ring the operator changes the membership meanwhile. The same seed gives
+ * the same life. Must never wait for real time.
  */
-
-import { locate } from "../../services/placement/partitioner.ts";
-import { decodeSet } from "../../services/versioning/object-codec.ts";
-import { Nemesis } from "./nemesis.ts";
+import { LifeJudge } from "./life-judge.ts";
+import { FAULT_KINDS, Nemesis } from "./nemesis.ts";
 import { Oracle, type Violation } from "./oracle.ts";
+import { RingLook } from "./ring-look.ts";
+import { RingOperator } from "./ring-operator.ts";
 import { Scheduler } from "./scheduler.ts";
-import { type Sabotage, SimCluster } from "./sim-cluster.ts";
+import { type ClusterShape, type Sabotage, SimCluster } from "./sim-cluster.ts";
 import { SimRandom } from "./sim-random.ts";
 import { armTripwires } from "./tripwire.ts";
-import {
-  keyBytesOf,
-  keyName,
-  runWorkload,
-  SIM_BUCKET,
-  type WorkloadCounts,
-  type WorkloadPlan,
-  writeIdOf,
-} from "./workload.ts";
+import { runWorkload, type WorkloadCounts, type WorkloadPlan } from "./workload.ts";
 
 /** What a life came to. */
 export interface SimulationReport {
@@ -34,41 +27,73 @@ export interface SimulationReport {
   readonly traceHash: number;
 }
 
-const PLAN: WorkloadPlan = { sessionCount: 6, operationsPerSession: 40, keyCount: 8, thinkMs: 90, timeoutMs: 400 };
-const PARTITION_COUNT = 64;
-const MAX_EVENTS = 3_000_000;
+/** `fixed`: three nodes for ever. `ring`: machines join, leave, are removed, replaced and wiped. */
+export type LifeKind = "fixed" | "ring";
+
+const PLANS: Readonly<Record<LifeKind, WorkloadPlan>> = {
+  fixed: { sessionCount: 6, operationsPerSession: 40, keyCount: 8, thinkMs: 90, timeoutMs: 400 },
+  ring: { sessionCount: 6, operationsPerSession: 90, keyCount: 24, thinkMs: 240, timeoutMs: 600 },
+};
+const MAX_EVENTS = 20_000_000;
 const READY_WITHIN_MS = 60_000;
-const REPAIR_ROUNDS = 200;
+const SETTLED_WITHIN_MS = 240_000;
+/** How often slots are looked at. */
+const LOOK_EVERY_MS = 1;
 
 /** Lives one life. Rejects only for bugs of the simulator; broken promises are in the report. */
-export async function simulate(seed: string, sabotage: Sabotage = {}): Promise<SimulationReport> {
+export async function simulate(
+  seed: string,
+  sabotage: Sabotage = {},
+  kind: LifeKind = "fixed",
+): Promise<SimulationReport> {
   using _armed = armTripwires();
-  const life = new Life(seed, sabotage);
+  const life = new Life(seed, sabotage, kind);
   // awaited here: the tripwires stay armed until the life is over
   return await life.run();
 }
 
 class Life {
   readonly #seed: string;
+  readonly #kind: LifeKind;
   readonly #scheduler: Scheduler;
   readonly #random: SimRandom;
   readonly #cluster: SimCluster;
   readonly #oracle = new Oracle();
   readonly #nemesis: Nemesis;
+  readonly #look: RingLook;
+  readonly #operator: RingOperator | undefined;
+  readonly #judge: LifeJudge;
   readonly #failures: Violation[] = [];
   #hasRolledBack = false;
   #isWorkOver = false;
   #counts: WorkloadCounts | undefined;
 
-  constructor(seed: string, sabotage: Sabotage) {
+  constructor(seed: string, sabotage: Sabotage, kind: LifeKind) {
     this.#seed = seed;
+    this.#kind = kind;
     this.#scheduler = new Scheduler(seed);
     this.#random = new SimRandom(seed);
-    this.#cluster = new SimCluster(this.#scheduler, this.#random.fork("cluster"), sabotage);
+    const sleep = (ms: number): Promise<void> => this.#sleep(ms);
+    const shape = shapeOf(kind, this.#random.fork("shape"));
+    const cluster = new SimCluster(this.#scheduler, this.#random.fork("cluster"), { ...shape, sabotage });
+    this.#cluster = cluster;
+    this.#look = new RingLook(cluster);
+    const operated = { cluster, look: this.#look, random: this.#random.fork("operator"), sleep };
+    this.#operator = kind === "ring" ? new RingOperator(operated) : undefined;
+    this.#judge = new LifeJudge({
+      cluster,
+      oracle: this.#oracle,
+      keyCount: PLANS[kind].keyCount,
+      holdersOf: (partition) => this.#look.holdersOf(partition),
+      sleep,
+      fail: (violation) => this.#failures.push(violation),
+    });
     this.#nemesis = new Nemesis({
-      cluster: this.#cluster,
+      cluster,
       random: this.#random.fork("nemesis"),
-      sleep: (ms) => this.#sleep(ms),
+      // A disk that forgets is a loss, and the operator of a ring makes losses of its own: one at a time.
+      kinds: FAULT_KINDS.filter((fault) => kind === "fixed" || fault !== "rollback"),
+      sleep,
       onRollback: () => {
         this.#hasRolledBack = true;
       },
@@ -95,7 +120,7 @@ class Life {
       seed: this.#seed,
       violations: [...this.#oracle.violations, ...this.#failures],
       counts: this.#counts ?? { applied: 0, notApplied: 0, unknown: 0, found: 0, siblingReads: 0, failedReads: 0 },
-      deeds: this.#nemesis.deeds,
+      deeds: [...this.#nemesis.deeds, ...(this.#operator?.deeds ?? [])],
       transcript: this.#cluster.transcript,
       eventCount: this.#scheduler.eventCount,
       virtualMs: this.#scheduler.nowMs,
@@ -104,24 +129,29 @@ class Life {
   }
 
   async #story(): Promise<void> {
-    for (let node = 0; node < this.#cluster.size; node += 1) this.#cluster.start(node);
+    for (const node of this.#inService()) this.#cluster.start(node);
     if (!(await this.#untilAllServe("at the start"))) return;
+    if (this.#kind === "ring") this.#watchSlots();
     const trouble = this.#nemesis.run(() => this.#isWorkOver);
+    const changes = this.#operator?.run(() => this.#isWorkOver);
     this.#counts = await this.#work();
     this.#isWorkOver = true;
     await trouble;
+    if (!(await this.#untilDone(changes))) return;
     if (!(await this.#untilAllServe("after the faults"))) return;
-    await this.#repairByReading();
-    await this.#judge("after repair");
-    for (let node = 0; node < this.#cluster.size; node += 1) this.#cluster.end(node, { kind: "kill" });
-    for (let node = 0; node < this.#cluster.size; node += 1) this.#cluster.start(node);
+    if (!(await this.#untilSettled("after the faults"))) return;
+    await this.#judge.repairByReading();
+    await this.#judge.judge("after repair");
+    for (const node of this.#inService()) this.#cluster.end(node, { kind: "kill" });
+    for (const node of this.#inService()) this.#cluster.start(node);
     if (!(await this.#untilAllServe("after the last restart"))) return;
-    await this.#judge("after the last restart");
+    if (!(await this.#untilSettled("after the last restart"))) return;
+    await this.#judge.judge("after the last restart");
   }
 
   #work(): Promise<WorkloadCounts> {
     const pick = this.#random.fork("doors");
-    return runWorkload(PLAN, {
+    return runWorkload(PLANS[this.#kind], {
       random: this.#random.fork("workload"),
       oracle: this.#oracle,
       nowMs: () => this.#scheduler.nowMs,
@@ -134,89 +164,74 @@ class Life {
     });
   }
 
+  #inService(): readonly number[] {
+    return Array.from({ length: this.#cluster.size }, (_, node) => node).filter((node) =>
+      this.#cluster.isInService(node),
+    );
+  }
+
   #sleep(ms: number): Promise<void> {
     return new Promise((resolve) => this.#scheduler.after(ms, resolve));
   }
 
+  /** From now on, until the first time that it is wrong: each slot is served by one node at most, and by right. */
+  #watchSlots(): void {
+    const wrong = this.#look.wrongHolding();
+    if (wrong === undefined) this.#scheduler.after(LOOK_EVERY_MS, () => this.#watchSlots());
+    else this.#fail("slot-held-wrongly", `${wrong}, at ${this.#scheduler.nowMs.toFixed(1)} ms`);
+  }
+
   async #untilAllServe(when: string): Promise<boolean> {
-    const endsAt = this.#scheduler.nowMs + READY_WITHIN_MS;
-    while (this.#cluster.doors().length < this.#cluster.size) {
-      if (this.#scheduler.nowMs > endsAt) {
-        const detail = `${when}: ${this.#cluster.doors().length} nodes serve after ${READY_WITHIN_MS} ms`;
-        this.#failures.push({ rule: "liveness", key: "", detail });
-        return false;
-      }
+    const isSo = (): boolean => this.#cluster.doors().length >= this.#inService().length;
+    if (await this.#until(isSo, READY_WITHIN_MS)) return true;
+    const detail = `${when}: ${this.#cluster.doors().length} of ${this.#inService().length} nodes serve after ${READY_WITHIN_MS} ms`;
+    this.#fail("liveness", detail);
+    return false;
+  }
+
+  /** What the operator has begun is done. */
+  async #untilDone(changes: Promise<void> | undefined): Promise<boolean> {
+    if (changes === undefined) return true;
+    let isDone = false;
+    void changes.then(() => {
+      isDone = true;
+    });
+    if (await this.#until(() => isDone, SETTLED_WITHIN_MS)) return true;
+    const stuck = [...(this.#operator?.underWay ?? [])].join("; ");
+    this.#fail("liveness", `the operator still waits for: ${stuck}`);
+    this.#failUnrest("meanwhile");
+    return false;
+  }
+
+  /** All members agree, and everything is where it belongs. */
+  async #untilSettled(when: string): Promise<boolean> {
+    if (this.#kind === "fixed") return true;
+    if (await this.#until(() => this.#look.unrest().length === 0, SETTLED_WITHIN_MS)) return true;
+    this.#failUnrest(when);
+    return false;
+  }
+
+  async #until(isSo: () => boolean, withinMs: number): Promise<boolean> {
+    const endsAt = this.#scheduler.nowMs + withinMs;
+    while (!isSo()) {
+      if (this.#scheduler.nowMs > endsAt) return false;
       await this.#sleep(20);
     }
     return true;
   }
 
-  /** Reads every key from all replicas through every node until nobody lacks anything. */
-  async #repairByReading(): Promise<void> {
-    for (let round = 0; round < REPAIR_ROUNDS; round += 1) {
-      let isWhole = true;
-      for (let i = 0; i < PLAN.keyCount; i += 1) isWhole = (await this.#readFromAll(keyName(i))) && isWhole;
-      await this.#sleep(50);
-      if (isWhole && (await this.#areEqual())) return;
-    }
-    this.#failures.push({
-      rule: "liveness",
-      key: "",
-      detail: `replicas still differ after ${REPAIR_ROUNDS} rounds of reading`,
-    });
+  #failUnrest(when: string): void {
+    for (const detail of this.#look.unrest()) this.#fail("unrest", `${when}: ${detail}`);
   }
 
-  async #readFromAll(key: string): Promise<boolean> {
-    let isAnswered = true;
-    for (const door of this.#cluster.doors()) {
-      const name = { bucket: SIM_BUCKET, key: keyBytesOf(key) };
-      const knobs = { r: "all", sloppy: false, timeoutMs: 2_000, explain: false } as const;
-      const answer = await Promise.race([door.coordinator.get({ name, knobs }), door.gone]);
-      isAnswered = isAnswered && answer !== "gone" && answer.kind !== "failed";
-    }
-    return isAnswered;
-  }
-
-  async #statesOf(key: string): Promise<readonly (Uint8Array | undefined)[]> {
-    const location = locate({ bucket: SIM_BUCKET, key: keyBytesOf(key) }, PARTITION_COUNT);
-    const states: (Uint8Array | undefined)[] = [];
-    for (let node = 0; node < this.#cluster.size; node += 1) states.push(await this.#cluster.heldAt(node, location));
-    return states;
-  }
-
-  async #areEqual(): Promise<boolean> {
-    for (let i = 0; i < PLAN.keyCount; i += 1) {
-      const states = await this.#statesOf(keyName(i));
-      if (new Set(states.map((bytes) => hexOf(bytes))).size > 1) return false;
-    }
-    return true;
-  }
-
-  async #judge(when: string): Promise<void> {
-    for (let i = 0; i < PLAN.keyCount; i += 1) {
-      const key = keyName(i);
-      const states = await this.#statesOf(key);
-      this.#oracle.onConvergence(
-        key,
-        states.map((bytes) => hexOf(bytes)),
-      );
-      for (const [node, bytes] of states.entries()) {
-        this.#oracle.onFinal(key, this.#idsIn(key, bytes), `n${node + 1} ${when}`);
-      }
-    }
-  }
-
-  #idsIn(key: string, bytes: Uint8Array | undefined): readonly number[] {
-    if (bytes === undefined) return [];
-    const decoded = decodeSet(bytes);
-    if (decoded.kind === "corrupt") {
-      this.#failures.push({ rule: "corrupt-object", key, detail: decoded.reason });
-      return [];
-    }
-    return decoded.set.siblings.map((sibling) => writeIdOf(sibling.bytes));
+  #fail(rule: string, detail: string): void {
+    this.#failures.push({ rule, key: "", detail });
   }
 }
 
-function hexOf(bytes: Uint8Array | undefined): string {
-  return bytes === undefined ? "nothing" : Buffer.from(bytes).toString("hex");
+/** What a life of this kind starts from. */
+function shapeOf(kind: LifeKind, random: SimRandom): ClusterShape {
+  if (kind === "fixed") return {};
+  const zones = [["default"], ["a", "b", "c"], ["a", "b"]][random.below(3)] ?? ["default"];
+  return { join: "auto", zones };
 }

@@ -1,0 +1,101 @@
+/**
+ * What is judged when a life's faults are over: replicas made equal by reading, then each key at each node that holds it,
+ * against what clients did. Must never write.
+ */
+import { locate } from "../../services/placement/partitioner.ts";
+import { decodeSet } from "../../services/versioning/object-codec.ts";
+import type { Oracle, Violation } from "./oracle.ts";
+import type { SimCluster } from "./sim-cluster.ts";
+import { SIM_PARTITIONS } from "./sim-machine.ts";
+import { keyBytesOf, keyName, SIM_BUCKET, writeIdOf } from "./workload.ts";
+
+const REPAIR_ROUNDS = 200;
+
+/** What is judged, and by whom. */
+export interface JudgedLife {
+  readonly cluster: SimCluster;
+  readonly oracle: Oracle;
+  readonly keyCount: number;
+  /** nodes that hold a slot of the partition */
+  holdersOf(partition: number): readonly number[];
+  sleep(ms: number): Promise<void>;
+  fail(violation: Violation): void;
+}
+
+/** Judges one life. */
+export class LifeJudge {
+  readonly #life: JudgedLife;
+
+  constructor(life: JudgedLife) {
+    this.#life = life;
+  }
+
+  /** Reads every key from all replicas through every node until nobody lacks anything. */
+  async repairByReading(): Promise<void> {
+    for (let round = 0; round < REPAIR_ROUNDS; round += 1) {
+      let isWhole = true;
+      for (let i = 0; i < this.#life.keyCount; i += 1) isWhole = (await this.#readFromAll(keyName(i))) && isWhole;
+      await this.#life.sleep(50);
+      if (isWhole && (await this.#areEqual())) return;
+    }
+    const detail = `replicas still differ after ${REPAIR_ROUNDS} rounds of reading`;
+    this.#life.fail({ rule: "liveness", key: "", detail });
+  }
+
+  /** Judges every key at every node that holds it. */
+  async judge(when: string): Promise<void> {
+    const { oracle, keyCount } = this.#life;
+    for (let i = 0; i < keyCount; i += 1) {
+      const key = keyName(i);
+      const states = await this.#statesOf(key);
+      oracle.onConvergence(
+        key,
+        states.map(({ bytes }) => hexOf(bytes)),
+      );
+      for (const { node, bytes } of states) oracle.onFinal(key, this.#idsIn(key, bytes), `n${node + 1} ${when}`);
+    }
+  }
+
+  async #readFromAll(key: string): Promise<boolean> {
+    let isAnswered = true;
+    for (const door of this.#life.cluster.doors()) {
+      const name = { bucket: SIM_BUCKET, key: keyBytesOf(key) };
+      const knobs = { r: "all", sloppy: false, timeoutMs: 2_000, explain: false } as const;
+      const answer = await Promise.race([door.coordinator.get({ name, knobs }), door.gone]);
+      isAnswered = isAnswered && answer !== "gone" && answer.kind !== "failed";
+    }
+    return isAnswered;
+  }
+
+  async #statesOf(key: string): Promise<readonly { readonly node: number; readonly bytes: Uint8Array | undefined }[]> {
+    const { cluster, holdersOf } = this.#life;
+    const location = locate({ bucket: SIM_BUCKET, key: keyBytesOf(key) }, SIM_PARTITIONS);
+    const states: { node: number; bytes: Uint8Array | undefined }[] = [];
+    for (const node of holdersOf(location.partition)) {
+      states.push({ node, bytes: await cluster.heldAt(node, location) });
+    }
+    return states;
+  }
+
+  async #areEqual(): Promise<boolean> {
+    for (let i = 0; i < this.#life.keyCount; i += 1) {
+      const states = await this.#statesOf(keyName(i));
+      if (new Set(states.map(({ bytes }) => hexOf(bytes))).size > 1) return false;
+    }
+    return true;
+  }
+
+  #idsIn(key: string, bytes: Uint8Array | undefined): readonly number[] {
+    if (bytes === undefined) return [];
+    const decoded = decodeSet(bytes);
+    if (decoded.kind === "corrupt") {
+      this.#life.fail({ rule: "corrupt-object", key, detail: decoded.reason });
+      return [];
+    }
+    return decoded.set.siblings.map((sibling) => writeIdOf(sibling.bytes));
+  }
+}
+
+function hexOf(bytes: Uint8Array | undefined): string {
+  return bytes === undefined ? "nothing" : Buffer.from(bytes).toString("hex");
+}
