@@ -110,6 +110,61 @@ test("the dialling side may refuse whom it met", () => {
   expect(dialler).toMatchObject({ kind: "refused", reason: "retired_process", by: "us" });
 });
 
+interface Round {
+  readonly name: string;
+  readonly side: Side;
+}
+
+/** What a node may be configured with while the secrets are exchanged, in the order of the rounds. */
+const ROUNDS: readonly Round[] = [
+  { name: "old", side: { secret: "old" } },
+  { name: "old, believes new", side: { secret: "old", others: ["new"] } },
+  { name: "new, believes old", side: { secret: "new", others: ["old"] } },
+  { name: "new", side: { secret: "new" } },
+];
+const PAIRS = ROUNDS.flatMap((ours, i) => ROUNDS.map((theirs, j) => ({ ours, theirs, distance: Math.abs(i - j) })));
+
+test.each(PAIRS.filter(({ distance }) => distance <= 1))(
+  "no more than one round of restarts apart they meet: $ours.name dials $theirs.name",
+  ({ ours, theirs }) => {
+    const { dialler, acceptor } = converse(selfOf("a", ours.side), selfOf("b", theirs.side));
+    const provenBy = ours.side.secret === theirs.side.secret ? "primary" : "previous";
+    expect(dialler).toMatchObject({ kind: "up", provenBy });
+    expect(acceptor).toMatchObject({ kind: "up", provenBy });
+  },
+);
+
+test.each(PAIRS.filter(({ distance }) => distance > 1))(
+  "a round was left out: $ours.name does not get through to $theirs.name",
+  ({ ours, theirs }) => {
+    const { dialler, words } = converse(selfOf("a", ours.side), selfOf("b", theirs.side));
+    expect(dialler).toMatchObject({ kind: "refused", reason: "wrong_secret" });
+    // Whoever does not believe the dialler says nothing of itself.
+    const isBelieved = theirs.side.others?.includes(ours.side.secret ?? "") === true;
+    expect(words.some((word) => word.kind === KIND_WELCOME)).toBe(isBelieved);
+  },
+);
+
+test("a refusal is the same whatever the guess was", () => {
+  const believing: Side = { secret: "new", others: ["old", "older"] };
+  const guesses = ["guess", "olde", "ol", ""].map((secret) =>
+    converse(selfOf("a", { secret }), selfOf("b", believing)),
+  );
+  for (const { acceptor, words } of guesses) {
+    expect(acceptor).toEqual(guesses[0]?.acceptor);
+    expect(words.at(-1)).toEqual(guesses[0]?.words.at(-1));
+  }
+});
+
+test("a secret that is only believed is never spoken with: a dialler that knows nothing else is refused", () => {
+  const { acceptor, dialler } = converse(
+    selfOf("a", { secret: "old" }),
+    selfOf("b", { secret: "new", others: ["old"] }),
+  );
+  expect(acceptor).toMatchObject({ kind: "up", provenBy: "previous" });
+  expect(dialler).toMatchObject({ kind: "refused", reason: "wrong_secret", by: "us" });
+});
+
 test("another protocol version is told apart from nonsense, whatever follows it", () => {
   const hello = encodeHello({ identity: selfOf("a").identity, purpose: "data", nonce: new Uint8Array(32) });
   hello[4] = 2;

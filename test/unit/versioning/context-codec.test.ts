@@ -54,6 +54,54 @@ describe("a context token", () => {
   });
 });
 
+describe("while secrets are exchanged", () => {
+  const codecOf = (primary: string, ...others: readonly string[]): ContextCodec =>
+    new ContextCodec(
+      Buffer.from(primary),
+      others.map((other) => Buffer.from(other)),
+    );
+  const before = codecOf("old");
+  const first = codecOf("old", "new");
+  const second = codecOf("new", "old");
+  const after = codecOf("new");
+
+  test.each([
+    { what: "the first round", nodes: [before, first] },
+    { what: "the second round", nodes: [first, second] },
+    { what: "the third round", nodes: [second, after] },
+  ])("every node takes the tokens that any other makes in $what", ({ nodes }) => {
+    for (const maker of nodes) {
+      const made = maker.encode(alice, someContext);
+      for (const taker of nodes) expect(taker.decode(alice, made)).toEqual({ kind: "context", context: someContext });
+    }
+  });
+
+  test("a client's token of before is taken until the old secret is gone, and refused then", () => {
+    const made = before.encode(alice, someContext);
+    expect([before, first, second].map((node) => node.decode(alice, made).kind)).toEqual(
+      Array.from({ length: 3 }, () => "context"),
+    );
+    expect(after.decode(alice, made).kind).toBe("invalid");
+  });
+
+  test("tokens are made with the primary alone, whatever was checked just before", () => {
+    second.decode(alice, before.encode(alice, someContext));
+    second.decode(alice, "A".repeat(80));
+    expect(second.encode(alice, someContext)).toBe(after.encode(alice, someContext));
+    expect(first.encode(alice, someContext)).toBe(before.encode(alice, someContext));
+  });
+
+  test("what a believed secret did not make for this key is as invalid as ever", () => {
+    const made = before.encode(alice, someContext);
+    expect(second.decode({ ...alice, key: Buffer.from("bob") }, made).kind).toBe("invalid");
+    for (let at = 0; at < made.length; at += 1) {
+      const changed = made.slice(0, at) + (made[at] === "A" ? "B" : "A") + made.slice(at + 1);
+      expect(second.decode(alice, changed).kind).toBe("invalid");
+    }
+    expect(() => codecOf("new", "")).toThrow("a cluster has a secret");
+  });
+});
+
 describe("a token that was not made for this key by this cluster is invalid", () => {
   test.each([
     { name: "another key", of: { bucket: alice.bucket, key: Buffer.from("bob") } },
