@@ -6,7 +6,7 @@
 import type { NodeId } from "../base/ids.ts";
 import { MAX_HOLDER_LOOKS, MAX_MOVED_HOPS } from "../base/limits.ts";
 import type { Seat } from "./needs.ts";
-import { slotBit } from "./quorum-core.ts";
+import { slotBit, slotCount } from "./quorum-core.ts";
 
 /** One node that an operation has asked or may ask, as its core keeps it. */
 export interface SearchedSeat {
@@ -32,6 +32,11 @@ export function isCovering({ state }: SearchedSeat): boolean {
 /** True when the node certainly did nothing and may do it now: it held no slot, or could not be reached. */
 export function canAskAgain({ state, reason }: SearchedSeat): boolean {
   return state === "astray" || state === "gone" || reason === "unreachable";
+}
+
+/** True when somebody stands for every slot: nothing is left to look for. */
+export function isAllCovered(asked: readonly SearchedSeat[], n: number): boolean {
+  return slotCount(coveredSlots(asked, n)) === n;
 }
 
 /** Those that are astray although others stand for their slots by now. */

@@ -15,7 +15,7 @@ import { WheelEntry } from "./timer-wheel.ts";
 /** The operation that searches. */
 export interface HolderSeeker {
   readonly seats: readonly SearchedSeat[];
-  /** A round begins: who is astray is out of it where others stand for its slot. */
+  /** A round begins: who is astray is out of it where there is nothing left to look for. */
   dropReplaced(): void;
   /** Asks these nodes, known or new, in this order. */
   askHolders(seats: readonly Seat[]): void;

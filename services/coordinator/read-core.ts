@@ -11,7 +11,7 @@
  */
 import { digestOf } from "../versioning/object-codec.ts";
 import type { CausalContext, SiblingSet } from "../versioning/types.ts";
-import { canAskAgain, replacedSeats, soughtCount } from "./holder-search-core.ts";
+import { canAskAgain, isAllCovered, replacedSeats, soughtCount } from "./holder-search-core.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
 import { slotBit, slotCount } from "./quorum-core.ts";
 import { answered, newVoter, type ReadQuestion, type ReadVoter, strayed, type VoterReply } from "./read-voter-core.ts";
@@ -117,8 +117,9 @@ export class ReadCore {
     this.#advance();
   }
 
-  /** Who is astray is out of it where others stand for its slot. */
+  /** Who is astray is out of it when nothing is left to look for; until then it may come to hold another slot. */
   dropReplaced(): void {
+    if (!isAllCovered(this.#voters, this.#need.n)) return;
     for (const voter of replacedSeats(this.#voters, this.#need.n)) voter.state = "gone";
   }
 

@@ -11,7 +11,7 @@
  * looked for; another party is then told in its place. What counts are the slots that replies name, whatever the table said.
  */
 import type { Outcome } from "../base/errors.ts";
-import { canAskAgain, replacedSeats, soughtCount } from "./holder-search-core.ts";
+import { canAskAgain, isAllCovered, replacedSeats, soughtCount } from "./holder-search-core.ts";
 import type { Seat } from "./needs.ts";
 import { quorumState, type SlotsSoFar, slotBit, slotCount } from "./quorum-core.ts";
 
@@ -142,8 +142,12 @@ export class WriteCore {
     return index;
   }
 
-  /** Who is astray is out of it where others stand for its slot. */
+  /**
+   * Who is astray is out of it where others stand for its slot; while W slots are not found, only when nothing is left to
+   * look for: it may have come to hold another slot.
+   */
   dropReplaced(): void {
+    if (this.#verdict === "pending" && !isAllCovered(this.#parties, this.#need.n)) return;
     for (const party of replacedSeats(this.#parties, this.#need.n)) party.state = "gone";
   }
 

@@ -7,14 +7,15 @@ import { type BucketName, type NodeId, parseBucketName, parseNodeId } from "../.
 import type { Log } from "../../services/base/ports.ts";
 import type { GetAnswer, KeyName, Knobs, WriteAnswer } from "../../services/coordinator/contract.ts";
 import { QuorumCoordinator } from "../../services/coordinator/coordinator.ts";
-import type { MissedWrite, RepairTask, ScannedKey } from "../../services/coordinator/needs.ts";
+import type { Liveness, MissedWrite, RepairTask, ScannedKey } from "../../services/coordinator/needs.ts";
 import type { CallResult, PeerRequest, Peers } from "../../services/peers/messages.ts";
 import { PeerRequests } from "../../services/peers/peer-handler.ts";
 import { locate } from "../../services/placement/partitioner.ts";
 import type { PlacementTable, SlotHolder } from "../../services/placement/types.ts";
 import { ReadRepair } from "../../services/repair/read-repair.ts";
+import type { SiblingSet } from "../../services/versioning/types.ts";
 import { FakeClock } from "./fake-clock.ts";
-import { FakeReplica } from "./fake-replica.ts";
+import { FakeReplica, keyText } from "./fake-replica.ts";
 import { EventLog } from "./replica-fixture.ts";
 
 /** How a message between two nodes fares. */
@@ -49,6 +50,8 @@ export interface FakeClusterOptions {
   readonly n?: number;
   readonly settings?: Partial<BucketSettings>;
   readonly fateOf?: (from: NodeId, to: NodeId, request: PeerRequest) => Fate;
+  /** what every node believes of the others; undefined: all are alive */
+  readonly stateOf?: Liveness["stateOf"];
 }
 
 const SILENT: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -71,11 +74,15 @@ export class FakeCluster {
   /** every call that was sent, in order */
   readonly sent: { readonly from: NodeId; readonly to: NodeId; readonly request: PeerRequest }[] = [];
   fateOf: (from: NodeId, to: NodeId, request: PeerRequest) => Fate;
+  stateOf: Liveness["stateOf"];
+  /** the table that a node believes in, where it is not `table` */
+  readonly views: Map<NodeId, PlacementTable> = new Map();
 
   constructor(options: FakeClusterOptions = {}) {
     const n = options.n ?? 3;
     this.settings = { n, r: 2, w: 2, conflicts: "siblings", blindWrites: "overwrite", ...options.settings };
     this.fateOf = options.fateOf ?? (() => ({ thereMs: 1, backMs: 1 }));
+    this.stateOf = options.stateOf ?? (() => "alive");
     const ids = Array.from({ length: options.nodeCount ?? n }, (_, at) => nodeId(`node${at}`));
     this.table = fakeTable(ids, n);
     for (const [at, id] of ids.entries()) this.nodes.push(this.#node(id, at < n ? at : -1, at + 1));
@@ -85,6 +92,65 @@ export class FakeCluster {
     const node = this.nodes[at];
     if (node === undefined) throw new Error(`no node ${at}`);
     return node;
+  }
+
+  /** Makes a node believe that these hold the slots of every partition; nodes by their number. */
+  believe(at: number, holders: readonly { readonly at: number; readonly slot: number }[]): void {
+    const owners = holders.map((holder) => ({ node: this.node(holder.at).id, slot: holder.slot }));
+    this.views.set(
+      this.node(at).id,
+      tableOf(
+        this.nodes.map((node) => node.id),
+        this.table.replicaCount,
+        owners,
+      ),
+    );
+  }
+
+  /** A node's slot goes to another one with all that is held, at once; nobody is told but by refusals. */
+  move(from: number, to: number): void {
+    const [giver, taker] = [this.node(from).replica, this.node(to).replica];
+    taker.copyFrom(giver);
+    taker.slot = giver.slot;
+    taker.movedTo = undefined;
+    giver.slot = -1;
+    giver.movedTo = this.node(to).id;
+  }
+
+  /** The same as a hand-over does it: sealed, copied when all that was inside is done, and for a while nobody's. */
+  async handOver(from: number, to: number, transitMs: number): Promise<void> {
+    const [giver, taker] = [this.node(from).replica, this.node(to).replica];
+    const slot = giver.slot;
+    if (slot < 0 || taker.slot >= 0 || giver.isSealed || taker.isSealed) return;
+    giver.isSealed = true;
+    taker.isSealed = true;
+    while (giver.insideCount > 0) await this.#wait(1);
+    taker.copyFrom(giver);
+    giver.slot = -1;
+    giver.movedTo = this.node(to).id;
+    giver.isSealed = false;
+    // The real one keeps it until the taker is seen to have it all: sooner is harder.
+    giver.held.clear();
+    taker.slotComing = slot;
+    await this.#wait(transitMs);
+    taker.slotComing = -1;
+    taker.slot = slot;
+    taker.movedTo = undefined;
+    taker.isSealed = false;
+  }
+
+  /** What every slot holds of the key, at its holder or, in transit, where it went. */
+  slotContents(): readonly { readonly slot: number; readonly set: SiblingSet | undefined }[] {
+    const key = keyText(locate(this.name(), PARTITION_COUNT));
+    return this.nodes
+      .map(({ replica }) => ({ slot: Math.max(replica.slot, replica.slotComing), set: replica.held.get(key) }))
+      .filter(({ slot }) => slot >= 0);
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.clock.setTimer(ms, resolve);
+    });
   }
 
   name(key = "alice", bucket = "carts"): KeyName {
@@ -131,7 +197,8 @@ export class FakeCluster {
     const coordinator = new QuorumCoordinator({
       self: id,
       clock: this.clock,
-      placement: { table: () => this.table },
+      placement: { table: () => this.views.get(id) ?? this.table },
+      liveness: { stateOf: (node) => this.stateOf(node) },
       buckets: { settingsOf: () => this.settings },
       local: replica,
       peers,
@@ -213,14 +280,21 @@ export class FakeCluster {
 }
 
 function fakeTable(ids: readonly NodeId[], n: number): PlacementTable {
-  const owners: readonly SlotHolder[] = ids.slice(0, n).map((node, slot) => ({ node, slot }));
+  return tableOf(
+    ids,
+    n,
+    ids.slice(0, n).map((node, slot) => ({ node, slot })),
+  );
+}
+
+function tableOf(ids: readonly NodeId[], n: number, owners: readonly SlotHolder[]): PlacementTable {
   return {
     partitionCount: PARTITION_COUNT,
     replicaCount: n,
     ringHash: 0xabcn,
     members: ids.map((id) => ({ id, zone: `zone-${id}`, host: id, weight: 1 })),
     ownersOf: () => owners,
-    fallbacksOf: () => ids.slice(n),
+    fallbacksOf: () => ids.filter((id) => !owners.some((owner) => owner.node === id)),
     slotOf: (_partition, node) => owners.find((owner) => owner.node === node)?.slot ?? -1,
     zoneOf: (node) => `zone-${node}`,
   };

@@ -2,6 +2,7 @@
  * One node's keys in a map, by the real rules of versions, with faults that a test sets: what the coordinator and read
  * repair are tested against. The real replica over the real store is tested with its own suites.
  */
+import type { NodeId } from "../../services/base/ids.ts";
 import type {
   HandedVersion,
   KeyLocation,
@@ -32,6 +33,14 @@ export class FakeReplica implements LocalReplica {
   /** every version text that was ever stored here, for tests that look for traces */
   readonly everStored: SiblingSet[] = [];
   slot: number;
+  /** whom its slot went to, as it tells those who ask */
+  movedTo: NodeId | undefined;
+  /** a slot on its way here, whose content is here already */
+  slotComing = -1;
+  /** writes and stores wait until it is false, and are refused when the slot has gone by then */
+  isSealed = false;
+  /** writes and stores under way */
+  insideCount = 0;
   isSuspectStore = false;
   storeDelayMs = 0;
   readDelayMs = 0;
@@ -57,6 +66,12 @@ export class FakeReplica implements LocalReplica {
     return this.slot;
   }
 
+  refusalOf(_partition: number): ReplicaRefusal | undefined {
+    if (this.slot >= 0) return undefined;
+    if (this.movedTo === undefined) return { kind: "refused", reason: "not_owner", detail: "no slot is held here" };
+    return { kind: "refused", reason: "moved", detail: "the slot has gone", facts: { to: this.movedTo } };
+  }
+
   isSuspect(_partition: number): boolean {
     return this.isSuspectStore;
   }
@@ -68,10 +83,13 @@ export class FakeReplica implements LocalReplica {
 
   read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult> {
     this.readCount += 1;
+    // As a store does: refused at once, read later, when the slot and all that it held may be gone.
+    const refusal = this.refusalOf(0);
     const result = (): ReplicaReadResult =>
-      this.readFault === undefined
+      refusal ??
+      (this.readFault === undefined
         ? { kind: "object", set: this.held.get(keyText(location)) }
-        : { kind: "refused", reason: this.readFault, detail: "as the test says" };
+        : { kind: "refused", reason: this.readFault, detail: "as the test says" });
     return this.readDelayMs === 0 ? result() : this.#later(this.readDelayMs, result);
   }
 
@@ -97,6 +115,20 @@ export class FakeReplica implements LocalReplica {
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
     this.budgets.push(intent.budgetMs);
+    const refusal = await this.#enter(intent.budgetMs);
+    if (refusal !== undefined) return refusal;
+    try {
+      return await this.#writeInside(location, intent, onMinted);
+    } finally {
+      this.insideCount -= 1;
+    }
+  }
+
+  async #writeInside(
+    location: KeyLocation,
+    intent: WriteIntent,
+    onMinted: (minted: Minted) => void,
+  ): Promise<ReplicaWriteResult> {
     if (this.storeFault !== undefined && !this.storeFault.startsWith("failed")) return this.#refusal(this.storeFault);
     const set = this.held.get(keyText(location)) ?? EMPTY;
     const held = { set, digest: this.digestOf(location) };
@@ -108,10 +140,35 @@ export class FakeReplica implements LocalReplica {
     return this.#append(location, plan.minted.object, this.appendFault ?? this.storeFault);
   }
 
-  store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
+  async store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
     this.storeCount += 1;
     this.budgets.push(version.budgetMs);
-    return this.#append(location, version.object, this.storeFault);
+    const refusal = await this.#enter(version.budgetMs);
+    if (refusal !== undefined) return refusal;
+    try {
+      return await this.#append(location, version.object, this.storeFault);
+    } finally {
+      this.insideCount -= 1;
+    }
+  }
+
+  /** Passes the gate; a refusal when the slot is not held, or the time is up. Who is in counts as inside. */
+  async #enter(budgetMs = Number.POSITIVE_INFINITY): Promise<ReplicaRefusal | undefined> {
+    const endMs = this.#clock.monotonicMs() + budgetMs;
+    while (this.isSealed && this.#clock.monotonicMs() < endMs) await this.#later(1, () => undefined);
+    if (this.#clock.monotonicMs() >= endMs) return this.#refusal("expired");
+    const refusal = this.refusalOf(0);
+    if (refusal === undefined) this.insideCount += 1;
+    return refusal;
+  }
+
+  /** Takes over all that `other` holds. */
+  copyFrom(other: FakeReplica): void {
+    for (const [key, set] of other.held) {
+      const mine = this.held.get(key);
+      this.held.set(key, mine === undefined ? set : mergedOf(mine, set, false));
+      this.everStored.push(set);
+    }
   }
 
   async #append(location: KeyLocation, object: Uint8Array, fault: StoreFault | undefined): Promise<ReplicaWriteResult> {

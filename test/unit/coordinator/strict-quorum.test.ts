@@ -5,10 +5,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { GetAnswer, WriteAnswer } from "../../../services/coordinator/contract.ts";
-import { covers } from "../../../services/versioning/causal-context.ts";
-import type { CausalContext, Dot } from "../../../services/versioning/types.ts";
 import { FakeCluster, type Fate, knobs } from "../../support/fake-cluster.ts";
 import type { StoreFault } from "../../support/fake-replica.ts";
+import { QuorumHistory } from "../../support/quorum-history.ts";
 
 const TIMEOUT_MS = 60;
 const FAULTS: readonly (StoreFault | undefined)[] = [
@@ -40,38 +39,7 @@ const fate: fc.Arbitrary<Fate> = fc
   .record({ thereMs: fc.nat(15), backMs: fc.nat(15), lost: fc.nat(11) })
   .map(({ thereMs, backMs, lost }) => ({ thereMs: lost === 0 ? -1 : thereMs, backMs: lost === 1 ? -1 : backMs }));
 
-interface Write {
-  readonly value: string;
-  readonly answer: WriteAnswer;
-}
-
-/** What was written and acknowledged, and what reads missed of it. */
-class History {
-  readonly faults: string[] = [];
-  readonly writes: Write[] = [];
-  readonly acked: { readonly dot: Dot; readonly value: string }[] = [];
-  context: CausalContext | undefined;
-
-  onWrite(write: Write): void {
-    this.writes.push(write);
-    if (write.answer.kind !== "applied") return;
-    this.acked.push({ dot: write.answer.dot, value: write.value });
-    this.context = write.answer.context;
-  }
-
-  /** `ackedBefore`: how many writes had been acknowledged when the read began. */
-  onRead(answer: GetAnswer, ackedBefore: number): void {
-    if (answer.kind === "failed") return;
-    const known = answer.kind === "found" ? answer.set.clock : answer.kind === "deleted" ? answer.context : undefined;
-    if (known !== undefined) this.context = known;
-    for (const acked of this.acked.slice(0, ackedBefore)) {
-      const isSeen = known !== undefined && covers(known, acked.dot);
-      if (!isSeen) this.faults.push(`a read misses the acknowledged ${acked.value}`);
-    }
-  }
-}
-
-async function play(cluster: FakeCluster, steps: readonly Step[], history: History): Promise<void> {
+async function play(cluster: FakeCluster, steps: readonly Step[], history: QuorumHistory): Promise<void> {
   const running: Promise<void>[] = [];
   for (const [order, what] of steps.entries()) {
     await cluster.clock.advance(what.waitMs);
@@ -116,17 +84,10 @@ async function faultsOf(
 ): Promise<readonly string[]> {
   const cluster = new FakeCluster({ nodeCount: 4, settings: quorum });
   cluster.fateOf = () => fates.next().value ?? { thereMs: 1, backMs: 1 };
-  const history = new History();
+  const history = new QuorumHistory();
   await play(cluster, steps, history);
   await cluster.clock.advance(10_000);
-  const versions = cluster.nodes.flatMap((node) => node.replica.everStored);
-  const stored = new Set(
-    versions.flatMap((set) => set.siblings.map((sibling) => Buffer.from(sibling.bytes).toString())),
-  );
-  for (const { value, answer } of history.writes) {
-    const isDenied = answer.kind === "failed" && answer.outcome === "not_applied";
-    if (isDenied && stored.has(value)) history.faults.push(`${value} was not applied, and is stored`);
-  }
+  history.checkTraces(cluster);
   return history.faults;
 }
 
