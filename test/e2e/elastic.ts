@@ -1,0 +1,154 @@
+/**
+ * `npm run accept:elastic`: 3 → 5 → 8 → 5 → 3 nodes under steady load with the oracle on, joins and leaves overlapping, one
+ * receiver and one donor killed in mid-transfer; prints what was lost, how long anything failed, and what was moved.
+ * `--keys 20000 --sessions 8`. Ends with exit code 1 when a promise was broken.
+ */
+import { parseArgs } from "node:util";
+import { pause, RealCluster } from "./cluster.ts";
+import { change, metric, nameOf, ringText, untilSettled } from "./elastic-story.ts";
+import { ask, tryAsk } from "./http.ts";
+import { OracleLoad } from "./oracle-load.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    keys: { type: "string", default: "20000" },
+    sessions: { type: "string", default: "8" },
+    seed: { type: "string", default: String(Date.now() % 1_000_000) },
+    partitions: { type: "string", default: "1024" },
+  },
+});
+const keyCount = Number(flags.keys);
+const SETTLE_MS = 240_000;
+const startedAt = performance.now();
+
+function tell(text: string): void {
+  process.stdout.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s  ${text}\n`);
+}
+
+async function fill(cluster: RealCluster): Promise<void> {
+  let next = 0;
+  const writer = async (node: number): Promise<void> => {
+    for (let i = next++; i < keyCount; i = next++) {
+      const url = `${cluster.url(node)}/v1/kv/bulk/key-${i}`;
+      const { status, text } = await ask(url, { method: "PUT", body: JSON.stringify({ i, pad: "p".repeat(900) }) });
+      if (status !== 200) throw new Error(text);
+    }
+  };
+  await Promise.all(Array.from({ length: 24 }, (_, i) => writer(i % 3)));
+}
+
+/** Reads every bulk key through one node; answers how many are not as written. */
+async function wrongOnes(cluster: RealCluster, node: number): Promise<number> {
+  let next = 0;
+  let wrong = 0;
+  const reader = async (): Promise<void> => {
+    for (let i = next++; i < keyCount; i = next++) {
+      const answer = await tryAsk(`${cluster.url(node)}/v1/kv/bulk/key-${i}`);
+      const { value } = answer?.body as { readonly value?: { readonly i: number } };
+      if (value?.i !== i) wrong += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: 24 }, reader));
+  return wrong;
+}
+
+function percentile(values: readonly number[], share: number): string {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(1);
+}
+
+async function main(): Promise<boolean> {
+  await using cluster = await RealCluster.start(3, { GYRE_PARTITIONS: flags.partitions });
+  let live: readonly number[] = [0, 1, 2];
+  tell(`3 nodes, seed ${flags.seed}`);
+  await fill(cluster);
+  tell(`${keyCount} keys of 1 KB written`);
+  const plan = { sessionCount: Number(flags.sessions), keyCount: 200, seed: Number(flags.seed), thinkMs: 5 };
+  const load = new OracleLoad(cluster, plan, () => live);
+  load.start();
+  await pause(5_000);
+  const quiet = load.counts.latenciesMs.splice(0);
+  tell(`quiet: p50 ${percentile(quiet, 0.5)} p99 ${percentile(quiet, 0.99)} ms`);
+
+  const [four, five] = await cluster.grow(2);
+  await cluster.untilReady([four ?? 3, five ?? 4]);
+  live = [0, 1, 2, 3, 4];
+  tell("n4 and n5 are joining");
+  await pause(2_000);
+  const added = await cluster.grow(3);
+  await cluster.untilReady(added);
+  live = [0, 1, 2, 3, 4, 5, 6, 7];
+  tell("n6, n7, n8 are joining beside them");
+  await pause(2_000);
+  live = live.filter((node) => node !== 4);
+  await cluster.kill(4);
+  tell("killed n5, a receiver");
+  await pause(2_000);
+  cluster.spawn(4);
+  await cluster.untilReady([4]);
+  live = [...live, 4].toSorted();
+  await pause(1_000);
+  live = live.filter((node) => node !== 0);
+  await cluster.kill(0);
+  tell("killed n1, a donor");
+  await pause(2_000);
+  cluster.spawn(0);
+  await cluster.untilReady([0]);
+  live = [0, ...live];
+  await untilSettled(cluster, [0, 1, 2, 3, 4, 5, 6, 7], SETTLE_MS);
+  tell("8 nodes, settled");
+
+  for (const node of [7, 6]) await change(cluster, 1, [{ kind: "leave", node: nameOf(node) }]);
+  await pause(2_000);
+  await change(cluster, 1, [{ kind: "leave", node: nameOf(5) }]);
+  tell("n8, n7 and, beside them, n6 are leaving");
+  await untilSettled(cluster, [0, 1, 2, 3, 4], SETTLE_MS);
+  live = [0, 1, 2, 3, 4];
+  tell("5 nodes, settled");
+  for (const node of [5, 6, 7]) {
+    await untilEmpty(cluster, node);
+    await cluster.stop(node);
+  }
+  await change(cluster, 0, [{ kind: "leave", node: nameOf(3) }]);
+  await change(cluster, 0, [{ kind: "leave", node: nameOf(4) }]);
+  await untilSettled(cluster, [0, 1, 2], SETTLE_MS);
+  live = [0, 1, 2];
+  for (const node of [3, 4]) await untilEmpty(cluster, node);
+  tell("3 nodes, settled; who left is empty");
+  const moving = load.counts.latenciesMs.splice(0);
+  await load.stop();
+
+  const texts = await Promise.all(live.map((node) => ringText(cluster, node)));
+  const areEqual = new Set(texts).size === 1;
+  const owners = (texts[0] ?? "").split("\n").map((line) => line.split(","));
+  const areDistinct = owners.every((nodes) => new Set(nodes).size === 3);
+  const unread = await load.judge(0, "at the end");
+  const wrong = await wrongOnes(cluster, 1);
+  const { operationCount, appliedCount, failedCount, longestFailureMs, longestFailureText } = load.counts;
+  tell(`load: ${operationCount} operations, ${appliedCount} applied, ${failedCount} failed and tried again`);
+  tell(`longest that an operation failed: ${longestFailureMs.toFixed(0)} ms (${longestFailureText.slice(0, 400)})`);
+  tell(`latency while moving: p50 ${percentile(moving, 0.5)} p99 ${percentile(moving, 0.99)} ms`);
+  tell(`equal tables: ${areEqual}, three distinct owners everywhere: ${areDistinct}`);
+  tell(`bulk keys lost: ${wrong} of ${keyCount}; oracle keys unread: ${unread.length}`);
+  tell(`broken promises: ${load.oracle.violations.length} ${JSON.stringify(load.oracle.violations.slice(0, 5))}`);
+  return (
+    areEqual &&
+    areDistinct &&
+    wrong === 0 &&
+    unread.length === 0 &&
+    load.oracle.violations.length === 0 &&
+    longestFailureMs <= 2_000
+  );
+}
+
+async function untilEmpty(cluster: RealCluster, node: number): Promise<void> {
+  for (let tries = 0; tries < 300; tries += 1) {
+    const keys =
+      (await metric(cluster, node, "gyre_storage_keys")) + (await metric(cluster, node, "gyre_storage_tombstones"));
+    if (keys === 0) return;
+    await pause(200);
+  }
+  throw new Error(`node ${nameOf(node)} still holds keys`);
+}
+
+process.exitCode = (await main()) ? 0 : 1;
