@@ -35,20 +35,22 @@ function movedOverLeast(small: PlacementTable, large: PlacementTable, isJoin: bo
 }
 
 function never(): never {
-  throw new Error("a larger ring has a member that the smaller one lacks");
+  throw new Error("every row is measured before it is shown, and a larger ring has one member more");
 }
 
-function durationOf(run: () => void): number {
-  const startedMs = performance.now();
+/** Of the processor, not of the clock: others may be using this machine. */
+function cpuMsOf(run: () => void): number {
+  const before = process.cpuUsage();
   run();
-  return performance.now() - startedMs;
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1_000;
 }
 
 /** `layoutOf(seed, delta)`: the members of a ring with so many more than in the row's name. */
 function measure(layoutOf: (seed: number, delta: number) => readonly RingMember[], capRatio?: number): Row {
   const rows = SEEDS.map((seed) => {
     const own = tableOf(layoutOf(seed, 0), capRatio);
-    const ms = Math.min(...[1, 2, 3].map(() => durationOf(() => tableOf(layoutOf(seed, 0), capRatio))));
+    const ms = Math.min(...[1, 2, 3].map(() => cpuMsOf(() => tableOf(layoutOf(seed, 0), capRatio))));
     const larger = tableOf(layoutOf(seed, 1), capRatio);
     const smaller = own.members.length > N ? tableOf(layoutOf(seed, -1), capRatio) : undefined;
     const crowded = crowdedPartitions(own);
@@ -79,6 +81,19 @@ function inZones(count: number, seed: number): readonly RingMember[] {
   );
 }
 
+function measureFlat(count: number, capRatio?: number): Row {
+  return measure((seed, delta) => membersIn([count + delta], seed), capRatio);
+}
+
+function rowOf(count: number): Row {
+  return flat.get(count) ?? never();
+}
+
+function goal(what: string, measured: number, most: number): string {
+  const isMet = measured <= most + 0.0005;
+  return `- ${isMet ? "met" : "**missed**"}: ${what}: ${measured.toFixed(3)}, at most ${most.toFixed(2)}`;
+}
+
 function line(name: string, row: Row, beside: string): string {
   const leave = row.leave?.toFixed(2) ?? "–";
   const balance = `${row.hottest.toFixed(2)} / ${row.hottestWorst.toFixed(2)}`;
@@ -107,7 +122,8 @@ print(
   "# Balance",
   "",
   "How evenly slots lie on members, and how many copies of partitions move when one joins or leaves. Made by",
-  "`node test/bench/balance-bench.ts > docs/BALANCE.md`; counts come out the same everywhere, times do not.",
+  "`node test/bench/balance-bench.ts > docs/BALANCE.md`; counts come out the same everywhere, times (milliseconds of one",
+  "processor to make a table) do not.",
   "",
   `Q = ${Q}, N = ${N}, ${SEEDS.length} seeds (other names, so other rings). *Join* and *leave*: copies that some member must newly receive, over`,
   "what the one that comes or goes holds: 1 is the least that any placement could do. *Violations*: partitions whose replicas",
@@ -118,15 +134,19 @@ print(
   "",
   ...HEAD,
 );
-for (const [count, beside] of BESIDE) {
-  print(
-    line(
-      `${count}`,
-      measure((seed, delta) => membersIn([count + delta], seed)),
-      beside,
-    ),
-  );
-}
+const flat = new Map([...BESIDE.keys(), 15].map((count) => [count, measureFlat(count)]));
+for (const [count, beside] of BESIDE) print(line(`${count}`, rowOf(count), beside));
+print(
+  "",
+  "Goals, and what is measured:",
+  "",
+  ...[3, 5, 8, 16].map((count) => goal(`hottest of ${count}, worst seed`, rowOf(count).hottestWorst, 1.1)),
+  ...[50, 100].map((count) => goal(`hottest of ${count}, worst seed`, rowOf(count).hottestWorst, 1.25)),
+  ...[3, 5, 8, 15, 16].map((count) => goal(`join ${count} → ${count + 1}`, rowOf(count).join, 1.02)),
+  goal("join 50 → 51", rowOf(50).join, 1.15),
+  goal("join 100 → 101 (research)", rowOf(100).join, 1.09),
+  goal("leave 100 → 99 (research)", rowOf(100).leave ?? 1, 1.05),
+);
 print(
   "",
   "## Three zones",
@@ -165,7 +185,7 @@ for (const [name, capRatio] of [
   ["1.15", 1.15],
   ["1.25", 1.25],
 ] as const) {
-  const at = (count: number): Row => measure((seed, delta) => membersIn([count + delta], seed), capRatio);
+  const at = (count: number): Row => measureFlat(count, capRatio);
   const [small, edge, middle, large] = [at(32), at(33), at(50), at(100)];
   const cells = [
     small.hottestWorst.toFixed(2),
