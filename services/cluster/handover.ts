@@ -57,6 +57,8 @@ export class SlotHandover {
   #timer: Timer | undefined;
   #isRunning = false;
   #isReviewing = false;
+  /** the partition whose unfinished copy is being removed */
+  #sweeping: number | undefined;
 
   constructor(parts: HandoverParts, settings: HandoverSettings) {
     this.#parts = parts;
@@ -166,6 +168,30 @@ export class SlotHandover {
     if (view.isRemoved(view.ownKey)) return;
     this.#lookForMints();
     this.#lookForSlots();
+    this.#sweep();
+  }
+
+  /** A copy that was begun for a slot which this node shall not have any more is of no use to anybody. One at a time. */
+  #sweep(): void {
+    const { view, store, receiverData, log } = this.#parts;
+    const { receiving, slots, staged, minting } = store.ledger;
+    if (this.#sweeping !== undefined) return;
+    for (const partition of receiving.keys()) {
+      const isNeeded = view.isTarget(partition, view.ownKey) || slots[partition] !== -1;
+      const isBusy =
+        staged.has(partition) || minting.has(partition) || this.#partitions.get(partition)?.isIdle === false;
+      if (isNeeded || isBusy) continue;
+      this.#sweeping = partition;
+      receiverData
+        .dropPartition(partition)
+        .then(() => store.commit([{ kind: "receiving", partition, from: undefined }]))
+        .catch((error: unknown) => log.warn({ event: "handover.sweep-failed", partition, error }))
+        .finally(() => {
+          this.#sweeping = undefined;
+          this.review();
+        });
+      return;
+    }
   }
 
   /** The fewest live holders first, then those whose donor goes, then in order. */
@@ -196,7 +222,7 @@ export class SlotHandover {
     const backoff = this.#backoffs.get(wanted.partition);
     if (backoff !== undefined && backoff.untilMs > nowMs) return undefined;
     const isOpen = this.#partitions.get(wanted.partition)?.receiver.stage ?? "idle";
-    if (isOpen !== "idle" || wanted.donors.length === 0) return undefined;
+    if (isOpen !== "idle" || wanted.donors.length === 0 || wanted.partition === this.#sweeping) return undefined;
     // Another one each time: the first may be wrong, or away.
     const donor = wanted.donors[(backoff?.tries ?? 0) % wanted.donors.length];
     return donor === undefined || busy.has(donor) ? undefined : donor;
@@ -224,7 +250,7 @@ export class SlotHandover {
     this.#counts.addEnd({ partition, isMint, outcome }, nowMs);
     if (outcome.kind === "taken") {
       this.#backoffs.delete(partition);
-      log.info({ event: isMint ? "handover.minted" : "handover.taken", partition, slot: outcome.slot });
+      log.debug({ event: isMint ? "handover.minted" : "handover.taken", partition, slot: outcome.slot });
     } else {
       const tries = (this.#backoffs.get(partition)?.tries ?? 0) + 1;
       const delayMs = retryDelayMs(this.#mintSettings.times, tries) * (0.5 + random.float() / 2);
