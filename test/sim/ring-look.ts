@@ -62,14 +62,13 @@ export class RingLook {
     return [...found, ...running.flatMap((seen) => leftoversOf(seen))];
   }
 
-  /** True when no running member knows of a slot that nobody holds, and all know these members to be out. */
+  /**
+   * True when members run, all of them know these members to be out, and each knows of somebody that holds each slot: by
+   * their records, not by a table that may lag behind them.
+   */
   isMended(removed: readonly MemberKey[]): boolean {
-    return this.#running().every(({ node }) => {
-      if (!isMember(node)) return true;
-      const { set, table } = node.membership;
-      if (removed.some((key) => set?.isRemoved(key) !== true)) return false;
-      return table?.moves.every((move) => move.unclaimed.length === 0) === true;
-    });
+    const members = this.#running().filter(({ node }) => isMember(node));
+    return members.length > 0 && members.every(({ node }) => isWhole(node, removed));
   }
 
   /** Nodes that serve a slot of the partition. */
@@ -89,6 +88,16 @@ export class RingLook {
 
 function isMember({ membership }: GyreNode): boolean {
   return membership.isMember && !membership.isRemoved && membership.store.record.status !== "left";
+}
+
+function isWhole({ membership: { set } }: GyreNode, removed: readonly MemberKey[]): boolean {
+  if (set === undefined || removed.some((key) => !set.isRemoved(key))) return false;
+  const claims = set.members().map((record) => record.slots);
+  for (let place = 0; place < SIM_PARTITIONS * SIM_REPLICAS; place += 1) {
+    const partition = Math.floor(place / SIM_REPLICAS);
+    if (!claims.some((slots) => slots[partition] === place % SIM_REPLICAS)) return false;
+  }
+  return true;
 }
 
 function viewOf({ membership }: GyreNode, what: "records" | "target" | "holders"): string {

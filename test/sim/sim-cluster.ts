@@ -72,7 +72,7 @@ export class SimCluster {
     const zone = zones[node % zones.length] ?? "default";
     const disk = this.#emptyDisk(name);
     const isFounder = node < SIM_REPLICAS;
-    const machine = {
+    const machine: Machine = {
       name,
       zone,
       join,
