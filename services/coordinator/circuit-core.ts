@@ -12,36 +12,39 @@ const TELLING_WAIT_MS = 250;
 /** One peer's circuit; times are of the monotonic clock, in milliseconds. */
 export class Circuit {
   #failureCount = 0;
+  /** the last reply; what was sent before it says nothing any more, however it ends */
+  #heardMs = -1;
+  /** sent since then and not ended, and the first of these */
   #outstandingCount = 0;
-  /** since when something is outstanding and nothing came */
-  #quietSinceMs = 0;
+  #waitingSinceMs = 0;
   /** 0: nobody has met the circuit open since the last reply */
   #nextProbeMs = 0;
 
   /** A request was sent that a peer in health answers at once. */
   onSent(nowMs: number): void {
-    if (this.#outstandingCount === 0) this.#quietSinceMs = nowMs;
+    if (this.#outstandingCount === 0) this.#waitingSinceMs = nowMs;
     this.#outstandingCount += 1;
   }
 
   /** How it ended, `tookMs` after it was sent. Any reply, a refusal too, shows that the peer lives. */
   onResult(result: CallResult, tookMs: number, nowMs: number): void {
-    this.#outstandingCount -= 1;
-    if (result.kind === "lost") this.#failureCount += weightOf(result.reason, tookMs);
-    else if (result.kind === "unsent") {
-      // Who has no link is out of reach: that is known without a circuit.
-      if (result.reason === "queue_full") this.#failureCount += 1;
-    } else {
-      this.#quietSinceMs = nowMs;
+    if (result.kind !== "lost" && result.kind !== "unsent") {
+      this.#heardMs = nowMs;
+      this.#outstandingCount = 0;
       this.#failureCount = 0;
       this.#nextProbeMs = 0;
+      return;
     }
+    // A peer that has recovered answers none of what it lost, and that ends late.
+    if (nowMs - tookMs < this.#heardMs) return;
+    this.#outstandingCount = Math.max(0, this.#outstandingCount - 1);
+    this.#failureCount += weightOf(result, tookMs);
   }
 
   /** True when the peer should be asked last. */
   isOpen(nowMs: number): boolean {
     if (this.#failureCount >= CIRCUIT_FAILURES) return true;
-    return this.#outstandingCount > 0 && nowMs - this.#quietSinceMs >= CIRCUIT_SILENCE_MS;
+    return this.#outstandingCount > 0 && nowMs - this.#waitingSinceMs >= CIRCUIT_SILENCE_MS;
   }
 
   /** True once in a while for an open circuit: the request that asks goes to the peer as if all were well. */
@@ -53,8 +56,12 @@ export class Circuit {
   }
 }
 
-function weightOf(reason: "link_closed" | "timeout", waitedMs: number): number {
-  if (reason === "link_closed") return 1;
+type Unanswered = Extract<CallResult, { readonly kind: "lost" | "unsent" }>;
+
+/** For how many failures it counts. Who has no link is out of reach: that is known without a circuit. */
+function weightOf({ reason }: Unanswered, waitedMs: number): number {
+  if (reason === "no_link") return 0;
+  if (reason === "link_closed" || reason === "queue_full") return 1;
   if (waitedMs >= CIRCUIT_SILENCE_MS) return CIRCUIT_FAILURES;
   return waitedMs >= TELLING_WAIT_MS ? 1 : 0;
 }

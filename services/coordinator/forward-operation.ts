@@ -16,7 +16,7 @@ import { COORDINATE_TOPIC, plainWrite, type WriteRequest } from "./forward-reque
 import { lookAgainAfterMs } from "./holder-search.ts";
 import type { Seat } from "./needs.ts";
 import { explainOf, forwardReport, unaskedReport } from "./reports.ts";
-import { type CoordinatorRoom, type RequestScope, readOrder, scopeOf } from "./request-scope.ts";
+import { askOrder, type CoordinatorRoom, type RequestScope, scopeOf } from "./request-scope.ts";
 import { WheelCall } from "./timer-wheel.ts";
 import type { Elsewhere } from "./write-words.ts";
 
@@ -187,7 +187,8 @@ export class ForwardOperation implements FanOutListener {
   }
 
   #othersOf(scope: RequestScope): Seat[] {
-    const order = readOrder(this.#room, scope, this.#room.clock.monotonicMs());
+    // A write is handed to one at a time and never hedged: nobody in doubt is tried with it.
+    const order = askOrder(this.#room, scope, { nowMs: this.#room.clock.monotonicMs(), mayProbe: false });
     return order.filter((seat) => seat.node !== this.#room.self);
   }
 

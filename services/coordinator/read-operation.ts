@@ -17,7 +17,7 @@ import type { RepairTarget, Seat } from "./needs.ts";
 import { ReadCore, type ReadNeed, type ReadVerdict } from "./read-core.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
 import { explainOf, readReports } from "./reports.ts";
-import { type CoordinatorRoom, type RequestScope, readOrder } from "./request-scope.ts";
+import { askOrder, type CoordinatorRoom, type RequestScope } from "./request-scope.ts";
 
 const MICROS_PER_MS = 1_000;
 
@@ -46,7 +46,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
     this.#need = read.need;
     this.#onAnswer = onAnswer;
     this.#fanOut = new FanOut(room, this, read.request.knobs.timeoutMs);
-    this.#core = new ReadCore(readOrder(room, read.scope, this.#fanOut.startedMs), read.need);
+    this.#core = new ReadCore(askOrder(room, read.scope, { nowMs: this.#fanOut.startedMs, mayProbe: true }), read.need);
   }
 
   /** Asks the first replicas. */

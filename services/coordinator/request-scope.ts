@@ -18,6 +18,7 @@ import type {
   RepairSink,
   Seat,
 } from "./needs.ts";
+import type { PeerHealth } from "./peer-health.ts";
 import type { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
 import type { Stagger } from "./stagger.ts";
 
@@ -127,33 +128,51 @@ export function cappedSettings(settings: BucketSettings, replicaCount: number): 
   return settings.n <= replicaCount ? settings : { ...settings, n: replicaCount };
 }
 
+/** How replicas are to be ordered. */
+export interface Asking {
+  /** monotonic */
+  readonly nowMs: number;
+  /** somebody in doubt may be asked first, to see whether it has recovered: only where another is asked beside it in time */
+  readonly mayProbe: boolean;
+}
+
 /**
- * The order in which a read asks: this node (its digest and object cost no trip), then the reachable by latency, then
- * those in doubt, then the others. A local store that may have lost data goes behind the reachable ones: its word is taken
- * last anyway.
+ * The order in which replicas are asked: this node (its digest and object cost no trip), then the reachable by latency,
+ * then a local store that may have lost data, then those in doubt, then the others.
  */
-export function readOrder(room: CoordinatorRoom, scope: RequestScope, nowMs: number): readonly Seat[] {
+export function askOrder(room: CoordinatorRoom, scope: RequestScope, asking: Asking): readonly Seat[] {
   const { seats, localIndex } = scope;
-  const { health } = room;
   const local = seats[localIndex];
   const isLocalFirst = local !== undefined && !room.local.isSuspect(scope.location.partition);
   const order: Seat[] = isLocalFirst ? [local] : [];
   const fixed = order.length;
-  let unreachable = NO_SEATS;
-  let doubtful = NO_SEATS;
+  let others = NO_SEATS;
   for (let i = 0; i < seats.length; i += 1) {
     const seat = seats[i];
     if (seat === undefined || i === localIndex) continue;
-    const standing = health.standingOf(seat.node, nowMs);
-    if (standing === "well" || (standing === "doubtful" && health.takeProbe(seat.node, nowMs))) order.push(seat);
-    else if (standing === "doubtful") doubtful = [...doubtful, seat];
-    else unreachable = [...unreachable, seat];
+    if (room.health.standingOf(seat.node, asking.nowMs) === "well") order.push(seat);
+    else others = [...others, seat];
   }
   room.ranking.sort(order, fixed);
   if (room.ranking.isTimeToExplore()) swap(order, fixed);
-  if (doubtful.length > 0) order.push(...doubtful);
   if (local !== undefined && !isLocalFirst) order.push(local);
-  return unreachable.length === 0 ? order : [...order, ...unreachable];
+  if (others.length > 0) addOthers(room.health, { order, fixed, others }, asking);
+  return order;
+}
+
+/** Adds those who are not well, the unreachable last; the one that is tried goes before all but this node. */
+function addOthers(
+  health: PeerHealth,
+  seats: { readonly order: Seat[]; readonly fixed: number; readonly others: readonly Seat[] },
+  { nowMs, mayProbe }: Asking,
+): void {
+  const { order, fixed, others } = seats;
+  const isDoubtful = (seat: Seat): boolean => health.standingOf(seat.node, nowMs) === "doubtful";
+  const doubtful = others.filter(isDoubtful);
+  // By its latency it is the last, and would never be asked.
+  const probe = mayProbe ? doubtful.find((seat) => health.takeProbe(seat.node, nowMs)) : undefined;
+  if (probe !== undefined) order.splice(fixed, 0, probe);
+  order.push(...doubtful.filter((seat) => seat !== probe), ...others.filter((seat) => !isDoubtful(seat)));
 }
 
 function swap(order: Seat[], at: number): void {
