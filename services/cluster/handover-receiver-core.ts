@@ -68,9 +68,12 @@ export class ReceiverCore {
 
   /** Whom the slot is fetched from, while it is. */
   get donor(): MemberKey | undefined {
-    const stage = this.#stage;
-    if (stage.kind === "asking") return stage.from;
-    return "transfer" in stage ? stage.transfer.from : undefined;
+    return this.#stage.kind === "asking" ? this.#stage.from : this.transfer?.from;
+  }
+
+  /** The transfer under way, from its grant on. */
+  get transfer(): Transfer | undefined {
+    return "transfer" in this.#stage ? this.#stage.transfer : undefined;
   }
 
   /** Begins to fetch the slot from `from`; without effects when that may not be, now. */

@@ -7,17 +7,7 @@
  */
 
 import type { NodeId } from "../base/ids.ts";
-import {
-  HANDOVER_IDLE_MS,
-  HANDOVER_RETRY_MAX_MS,
-  HANDOVER_RETRY_MIN_MS,
-  HANDOVER_REVIEW_MS,
-  MAX_INCOMING_HANDOVERS,
-  MAX_OPEN_MINTS,
-  MAX_OUTGOING_HANDOVERS,
-  MINT_QUIET_MS,
-  SEAL_MS,
-} from "../base/limits.ts";
+import { HANDOVER_REVIEW_MS, MAX_INCOMING_HANDOVERS, MAX_OPEN_MINTS, MAX_OUTGOING_HANDOVERS } from "../base/limits.ts";
 import type { Timer } from "../base/ports.ts";
 import { TopicRefusal } from "../peers/peer-handler.ts";
 import type { MemberKey } from "../placement/member-record.ts";
@@ -27,15 +17,9 @@ import type { MintSettings } from "./handover-mint-core.ts";
 import { HandoverPartition, type HandoverRole, type HandoverShared } from "./handover-partition.ts";
 import type { HandoverParts, WantedPartition } from "./handover-ports.ts";
 import { HandoverCounts, type HandoverMove, type HandoverProgress } from "./handover-progress.ts";
+import { type HandoverSettings, mintSettingsOf } from "./handover-settings.ts";
 import { type HandoverFacts, type HandoverOutcome, retryDelayMs } from "./handover-steps.ts";
-
-/** What the cluster's size says of it. */
-export interface HandoverSettings {
-  readonly partitionCount: number;
-  readonly replicaCount: number;
-  /** default `MINT_QUIET_MS`; 0 when every coordinator discounts removed members at the moment in which it decides */
-  readonly mintQuietMs?: number;
-}
+import { HandoverSweep } from "./handover-sweep.ts";
 
 interface Backoff {
   readonly tries: number;
@@ -52,17 +36,17 @@ export class SlotHandover {
   readonly #counts = new HandoverCounts();
   readonly #copies: (() => Promise<void>)[] = [];
   readonly #shared: HandoverShared;
+  readonly #sweep: HandoverSweep;
   #copyCount = 0;
   #drawnTx = 0;
   #timer: Timer | undefined;
   #isRunning = false;
   #isReviewing = false;
-  /** the partition whose unfinished copy is being removed */
-  #sweeping: number | undefined;
 
   constructor(parts: HandoverParts, settings: HandoverSettings) {
     this.#parts = parts;
     this.#settings = settings;
+    this.#sweep = new HandoverSweep(parts);
     this.#mintSettings = mintSettingsOf(settings);
     this.#shared = {
       parts,
@@ -168,30 +152,7 @@ export class SlotHandover {
     if (view.isRemoved(view.ownKey)) return;
     this.#lookForMints();
     this.#lookForSlots();
-    this.#sweep();
-  }
-
-  /** A copy that was begun for a slot which this node shall not have any more is of no use to anybody. One at a time. */
-  #sweep(): void {
-    const { view, store, receiverData, log } = this.#parts;
-    const { receiving, slots, staged, minting } = store.ledger;
-    if (this.#sweeping !== undefined) return;
-    for (const partition of receiving.keys()) {
-      const isNeeded = view.isTarget(partition, view.ownKey) || slots[partition] !== -1;
-      const isBusy =
-        staged.has(partition) || minting.has(partition) || this.#partitions.get(partition)?.isIdle === false;
-      if (isNeeded || isBusy) continue;
-      this.#sweeping = partition;
-      receiverData
-        .dropPartition(partition)
-        .then(() => store.commit([{ kind: "receiving", partition, from: undefined }]))
-        .catch((error: unknown) => log.warn({ event: "handover.sweep-failed", partition, error }))
-        .finally(() => {
-          this.#sweeping = undefined;
-          this.review();
-        });
-      return;
-    }
+    this.#sweep.review((partition) => this.#partitions.get(partition)?.isIdle !== false);
   }
 
   /** The fewest live holders first, then those whose donor goes, then in order. */
@@ -222,7 +183,7 @@ export class SlotHandover {
     const backoff = this.#backoffs.get(wanted.partition);
     if (backoff !== undefined && backoff.untilMs > nowMs) return undefined;
     const isOpen = this.#partitions.get(wanted.partition)?.receiver.stage ?? "idle";
-    if (isOpen !== "idle" || wanted.donors.length === 0 || wanted.partition === this.#sweeping) return undefined;
+    if (isOpen !== "idle" || wanted.donors.length === 0 || wanted.partition === this.#sweep.partition) return undefined;
     // Another one each time: the first may be wrong, or away.
     const donor = wanted.donors[(backoff?.tries ?? 0) % wanted.donors.length];
     return donor === undefined || busy.has(donor) ? undefined : donor;
@@ -303,20 +264,6 @@ export class SlotHandover {
       return stage === "idle" ? [] : [{ partition, peer: peer === undefined ? undefined : view.nodeOf(peer), stage }];
     });
   }
-}
-
-function mintSettingsOf({ replicaCount, mintQuietMs }: HandoverSettings): MintSettings {
-  const majority = Math.floor(replicaCount / 2) + 1;
-  return {
-    times: {
-      sealMs: SEAL_MS,
-      idleMs: HANDOVER_IDLE_MS,
-      retryMinMs: HANDOVER_RETRY_MIN_MS,
-      retryMaxMs: HANDOVER_RETRY_MAX_MS,
-      mintQuietMs: mintQuietMs ?? MINT_QUIET_MS,
-    },
-    sourceCount: Math.max(1, replicaCount - majority + 1),
-  };
 }
 
 function bySafety(a: WantedPartition, b: WantedPartition): number {

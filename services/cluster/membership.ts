@@ -9,32 +9,20 @@ import type { Clock, Log, Random, Timer } from "../base/ports.ts";
 import type { Peers } from "../peers/messages.ts";
 import { buildHolderTable, type HolderTable } from "../placement/holder-table.ts";
 import type { MemberKey, MemberRecord, Removal } from "../placement/member-record.ts";
-import {
-  allOf,
-  decodeNews,
-  encodeNews,
-  parseDigests,
-  parseNews,
-  plainDigests,
-  plainNews,
-  type RecordNews,
-} from "../placement/record-codec.ts";
+import { allOf, decodeNews, encodeNews, plainNews, type RecordNews } from "../placement/record-codec.ts";
 import { RecordSet } from "../placement/record-set.ts";
 import { TargetTables } from "../placement/target-table.ts";
 import type { ClusterConfig, ClusterMember } from "./cluster-config.ts";
 import { firstRecordOf, openMember } from "./first-records.ts";
 import { MemberStore, type RecordChange } from "./member-store.ts";
+import { MembersFile } from "./members-file.ts";
 import type { Documents, Proposal } from "./own-record.ts";
-import { type RecordBook, RecordExchange } from "./record-exchange.ts";
+import { recordBookOf } from "./record-book.ts";
+import { RecordExchange } from "./record-exchange.ts";
 import { isLedgerAtRest } from "./slot-ledger.ts";
-
-/** Name of the document with everyone's records. */
-export const MEMBERS_DOCUMENT = "members";
 
 /** How soon after a change of records the holder table follows. */
 const REBUILD_MS = 20;
-/** How soon others' records are written when they only say where slots are. */
-const LAZY_WRITE_MS = 1_000;
 
 /** What membership works with. */
 export interface MembershipParts {
@@ -58,6 +46,7 @@ interface Begun {
   readonly config: ClusterConfig;
   readonly store: MemberStore;
   readonly set: RecordSet;
+  readonly file: MembersFile;
   readonly targets: TargetTables;
   table: HolderTable;
 }
@@ -69,16 +58,13 @@ export class Membership {
   readonly #introduced = new Set<NodeId>();
   #begun: Begun | undefined;
   #rebuildTimer: Timer | undefined;
-  #writeTimer: Timer | undefined;
-  #isWriting = false;
-  #writeAgain: (() => void)[] = [];
   #isRemoved = false;
   #isStopped = false;
 
   constructor(parts: MembershipParts) {
     this.#parts = parts;
     this.exchange = new RecordExchange({
-      book: this.#book(),
+      book: recordBookOf({ now: () => this.#begun, merge: (news) => this.merge(news) }),
       peers: parts.peers,
       clock: parts.clock,
       random: parts.random,
@@ -93,18 +79,15 @@ export class Membership {
     const { documents, self, onFailure } = this.#parts;
     const start = openMember(documents, { config, self, firstSlots });
     const store = new MemberStore({ documents, onDurable: (record) => this.#onOwn(record), onFailure }, start);
-    const set = new RecordSet(config.partitionCount);
+    const set = new RecordSet(config.partitionCount, config.replicaCount);
     for (const member of config.members) set.mergeRecord(firstRecordOf(config, member));
-    const bytes = documents.read(MEMBERS_DOCUMENT);
-    const news = bytes === undefined ? undefined : decodeNews(bytes, config.partitionCount);
-    if (bytes !== undefined && news === undefined) {
-      this.#parts.log.warn({ event: "membership.members-unreadable", detail: "others' records are learned anew" });
-    }
+    const file = new MembersFile({ ...this.#parts, onFailure }, set);
+    const news = file.read();
     for (const record of news?.records ?? []) if (record.key !== store.record.key) set.mergeRecord(record);
     for (const removal of news?.removals ?? []) set.mergeRemoval(removal);
     set.mergeRecord(store.record);
     const targets = new TargetTables(config.replicaCount);
-    this.#begun = { config, store, set, targets, table: buildHolderTable(set, targets.of(set)) };
+    this.#begun = { config, store, set, file, targets, table: buildHolderTable(set, targets.of(set)) };
     this.exchange.start();
     this.#reviewRemoval();
     this.#parts.onTable(this.#begun.table);
@@ -118,7 +101,7 @@ export class Membership {
     this.#isStopped = true;
     this.exchange.stop();
     this.#rebuildTimer?.cancel();
-    this.#writeTimer?.cancel();
+    this.#begun?.file.stop();
   }
 
   /** Undefined before `begin`. */
@@ -210,8 +193,8 @@ export class Membership {
     }
     if (!isChanged) return;
     this.#scheduleRebuild(isUrgent);
-    if (isUrgent) await this.#writeNow();
-    else this.#scheduleWrite();
+    if (isUrgent) await this.#must().file.writeNow();
+    else this.#must().file.writeSoon();
     this.#reviewRemoval();
   }
 
@@ -233,7 +216,10 @@ export class Membership {
     const { set, store, table } = this.#begun;
     const { status, key } = store.record;
     const isPending = table.moves.some((move) => move.pending.includes(key));
-    if (status === "joining" && !isPending) void this.change({ status: "normal" });
+    if (status === "joining" && !isPending) {
+      void this.change({ status: "normal" });
+      this.#parts.log.info({ event: "membership.joined", node: store.record.nodeId });
+    }
     if (status === "leaving" && isLedgerAtRest(store.ledger, (other) => set.isRemoved(other))) {
       void this.change({ status: "left" });
       this.#parts.log.info({ event: "membership.left", node: store.record.nodeId });
@@ -286,60 +272,5 @@ export class Membership {
     begun.table = buildHolderTable(begun.set, begun.targets.of(begun.set));
     this.#parts.onTable(begun.table);
     this.reviewStatus();
-  }
-
-  #scheduleWrite(): void {
-    this.#writeTimer ??= this.#parts.clock.setTimer(LAZY_WRITE_MS, () => {
-      this.#writeTimer = undefined;
-      void this.#writeNow();
-    });
-  }
-
-  /** One write at a time; whoever asks during one is served by the next. */
-  #writeNow(): Promise<void> {
-    const done = new Promise<void>((resolve) => this.#writeAgain.push(resolve));
-    if (!this.#isWriting) void this.#write();
-    return done;
-  }
-
-  async #write(): Promise<void> {
-    this.#isWriting = true;
-    while (this.#writeAgain.length > 0 && !this.#isStopped) {
-      const waiting = this.#writeAgain;
-      this.#writeAgain = [];
-      try {
-        await this.#parts.documents.write(MEMBERS_DOCUMENT, encodeNews(allOf(this.#must().set)));
-      } catch (error) {
-        this.#parts.onFailure(new Error("the records of the members could not be written", { cause: error }));
-        return;
-      }
-      for (const resolve of waiting) resolve();
-    }
-    this.#isWriting = false;
-  }
-
-  #book(): RecordBook {
-    return {
-      hash: () => this.recordsHash,
-      digests: () => plainDigests(this.#begun?.set.digests() ?? []),
-      newerThan: (digests) => {
-        const parsed = parseDigests(digests);
-        if (parsed === undefined || this.#begun === undefined) return undefined;
-        const news = this.#begun.set.newerThan(parsed);
-        return news.records.length + news.removals.length === 0 ? undefined : plainNews(news);
-      },
-      ownRecords: () => {
-        const { set, store } = this.#must();
-        const own = store.record;
-        return plainNews({ records: [own], removals: set.removals().filter((removal) => removal.by === own.key) });
-      },
-      merge: async (records) => {
-        if (this.#begun === undefined) return "malformed";
-        const news = parseNews(records, this.#begun.config.partitionCount);
-        if (news === undefined) return "malformed";
-        await this.merge(news);
-        return "merged";
-      },
-    };
   }
 }

@@ -11,10 +11,11 @@ import type { MemberKey, MemberRecord } from "../placement/member-record.ts";
 import { encodeNews, parseNews, type RecordNews } from "../placement/record-codec.ts";
 import { RecordSet } from "../placement/record-set.ts";
 import type { Bootstrap } from "./bootstrap.ts";
-import type { ClusterMember } from "./cluster-config.ts";
+import type { ClusterConfig, ClusterMember } from "./cluster-config.ts";
 import { joiningRecord } from "./first-records.ts";
 import { encodeMemberDocument, MEMBER_DOCUMENT } from "./member-document.ts";
-import { MEMBERS_DOCUMENT, type Membership } from "./membership.ts";
+import { MEMBERS_DOCUMENT } from "./members-file.ts";
+import type { Membership } from "./membership.ts";
 import {
   AGREEMENT_TOPIC,
   type Agreement,
@@ -193,7 +194,7 @@ export class Operator {
     }
     const news = parseNews(records, partitionCount);
     if (news === undefined) return refused("the member's records are not understood here");
-    const set = setOf(news, partitionCount);
+    const set = setOf(news, config);
     const before = set.memberNamed(self.id);
     const replaced = replaces === undefined ? before : set.recordOf(replaces);
     if (replaces !== undefined && replaced === undefined) return refused(`no member has the key ${replaces}`);
@@ -234,8 +235,8 @@ export class Operator {
   }
 }
 
-function setOf(news: RecordNews, partitionCount: number): RecordSet {
-  const set = new RecordSet(partitionCount);
+function setOf(news: RecordNews, config: ClusterConfig): RecordSet {
+  const set = new RecordSet(config.partitionCount, config.replicaCount);
   for (const record of news.records) set.mergeRecord(record);
   for (const removal of news.removals) set.mergeRemoval(removal);
   return set;

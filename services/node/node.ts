@@ -20,7 +20,8 @@ import { NodeClusterDoor } from "./cluster-door.ts";
 import { ClusterFacts } from "./cluster-facts.ts";
 import { registerNodeMetrics } from "./node-metrics.ts";
 import { NodeStatusView } from "./node-status.ts";
-import { joinRooms, type NodeOptions, type Rooms } from "./rooms.ts";
+import type { NodeOptions } from "./room-makers.ts";
+import { joinRooms, type Rooms } from "./rooms.ts";
 
 /** A node that runs. */
 export class GyreNode {

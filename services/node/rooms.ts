@@ -1,11 +1,7 @@
 /**
  * The rooms of a node, built over the windows and joined to each other; nothing is started here. Must never decide anything.
  */
-import { hash } from "node:crypto";
 import type { StorageEngine } from "../../storage/engine.ts";
-import type { BucketSettings } from "../base/bucket-settings.ts";
-import { clusterSecretsOf } from "../base/cluster-secrets.ts";
-import type { Config } from "../base/config.ts";
 import type { Clock } from "../base/ports.ts";
 import { Bootstrap } from "../cluster/bootstrap.ts";
 import { BucketDirectory } from "../cluster/bucket-directory.ts";
@@ -15,13 +11,11 @@ import { MembershipView } from "../cluster/handover-view.ts";
 import { Membership } from "../cluster/membership.ts";
 import { AGREEMENT_TOPIC, ORDER_TOPIC } from "../cluster/membership-messages.ts";
 import { Operator } from "../cluster/operator.ts";
-import type { Documents } from "../cluster/own-record.ts";
 import { RECORDS_EXCHANGE_TOPIC, RECORDS_OFFER_TOPIC } from "../cluster/record-exchange.ts";
 import { QuorumCoordinator } from "../coordinator/coordinator.ts";
 import { CountingHandoff } from "../coordinator/needs.ts";
 import { PeerRequests } from "../peers/peer-handler.ts";
 import { PeerLinks } from "../peers/peer-links.ts";
-import type { HolderTable } from "../placement/holder-table.ts";
 import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
 import { Replica } from "../replica/replica.ts";
@@ -29,17 +23,16 @@ import { ContextCodec } from "../versioning/context-codec.ts";
 import { Liveness } from "./liveness.ts";
 import { Moving } from "./moving.ts";
 import { RingState } from "./ring-state.ts";
-import type { NodeWindows } from "./windows.ts";
-
-/** What a node is made of besides its configuration. */
-export interface NodeOptions {
-  readonly config: Config;
-  readonly windows: NodeWindows;
-  /** Opens the store; production and most simulations pass the log engine. */
-  readonly openStore: () => Promise<StorageEngine>;
-  /** Something happened after which the process must end: what is on disk is unknown. */
-  readonly onFatal: (error: Error) => void;
-}
+import {
+  bucketDefaultsOf,
+  contextCodecOf,
+  documentsOf,
+  makeBootstrap,
+  makeLinks,
+  makeMembership,
+  makeOperator,
+  type NodeOptions,
+} from "./room-makers.ts";
 
 /** The rooms of a node, joined. */
 export interface Rooms {
@@ -192,128 +185,5 @@ function followLinks({ buckets, links, bootstrap, exchange, membership, liveness
     bootstrap.peerDown(node);
     exchange.peerDown(node);
     membership.exchange.peerDown(node);
-  });
-}
-
-function documentsOf(engine: StorageEngine): Documents {
-  return {
-    read: (name) => engine.readDocument(name),
-    write: (name, bytes) => engine.writeDocument(name, bytes),
-  };
-}
-
-function bucketDefaultsOf(config: Config): BucketSettings {
-  return { n: config.n, r: config.r, w: config.w, conflicts: "siblings", blindWrites: "overwrite" };
-}
-
-/** Without a secret every listener is on loopback; the cluster's id then still keeps contexts of other clusters out. */
-function contextCodecOf(config: Config, clusterId: string): ContextCodec {
-  const { primary, others } = clusterSecretsOf(config);
-  const bound = (secret: Uint8Array): Uint8Array =>
-    hash("sha256", Buffer.concat([secret, Buffer.from(`\0${clusterId}`)]), "buffer");
-  return new ContextCodec(bound(primary), others.map(bound));
-}
-
-function makeLinks({ config, windows }: NodeOptions, requests: PeerRequests): PeerLinks {
-  return new PeerLinks(
-    {
-      nodeId: config.nodeId,
-      bootNonce: Buffer.from(windows.random.fork("boot").bytes(16)).toString("hex"),
-      clusterName: config.cluster,
-      clusterId: undefined,
-      zone: config.zone,
-      host: config.host,
-      weight: config.weight,
-      secrets: clusterSecretsOf(config),
-      listenAddress: config.peerAddress,
-      advertisedAddress: config.advertiseAddress,
-      seeds: config.seeds,
-      handler: requests.handle,
-    },
-    windows,
-  );
-}
-
-function makeMembership(
-  { config, windows, onFatal }: NodeOptions,
-  parts: {
-    readonly documents: Documents;
-    readonly links: PeerLinks;
-    readonly ring: RingState;
-    readonly onTable: (table: HolderTable) => void;
-  },
-): Membership {
-  const { nodeId: id, zone, host, weight } = config;
-  return new Membership({
-    self: { id, zone, host, weight, address: config.advertiseAddress ?? config.peerAddress },
-    documents: parts.documents,
-    peers: parts.links,
-    clock: windows.clock,
-    random: windows.random,
-    log: windows.log,
-    onTable: parts.onTable,
-    onRemoved: () => parts.ring.dropAll(),
-    onFailure: onFatal,
-  });
-}
-
-function makeOperator(
-  { config, windows }: NodeOptions,
-  parts: {
-    readonly engine: StorageEngine;
-    readonly documents: Documents;
-    readonly links: PeerLinks;
-    readonly membership: Membership;
-    readonly bootstrap: Bootstrap;
-  },
-): Operator {
-  const { links, membership, bootstrap, documents, engine } = parts;
-  const { nodeId: id, zone, host, weight } = config;
-  return new Operator({
-    self: { id, zone, host, weight, address: config.advertiseAddress ?? config.peerAddress },
-    joinsByItself: config.join === "auto",
-    partitionCount: engine.partitionCount,
-    documents,
-    membership,
-    bootstrap,
-    peers: links,
-    linkedNodes: () =>
-      links
-        .knownPeers()
-        .filter((peer) => peer.isReachable)
-        .map((peer) => peer.nodeId),
-    clock: windows.clock,
-    random: windows.random,
-    log: windows.log,
-  });
-}
-
-function makeBootstrap(
-  { config, windows, onFatal }: NodeOptions,
-  parts: {
-    readonly engine: StorageEngine;
-    readonly documents: Documents;
-    readonly links: PeerLinks;
-    readonly onMember: (view: MemberView) => void;
-  },
-): Bootstrap {
-  const { nodeId: id, zone, host, weight, advertiseAddress: address } = config;
-  return new Bootstrap({
-    settings: {
-      node: { id, zone, host, weight, address },
-      clusterName: config.cluster,
-      expect: config.bootstrapExpect,
-      partitionCount: parts.engine.partitionCount,
-      configuredPartitionCount: config.partitionCount,
-      replicaCount: config.n,
-      bucketDefaults: bucketDefaultsOf(config),
-    },
-    clock: windows.clock,
-    random: windows.random,
-    log: windows.log,
-    documents: parts.documents,
-    peers: parts.links,
-    onMember: parts.onMember,
-    onFailure: onFatal,
   });
 }
