@@ -74,7 +74,7 @@ export class Dissemination {
    * Appends to a datagram what fits into `roomBytes`, at most `limit` tellings each. Not counted when it goes to one who may
    * not hear it: in small clusters the dead would use up what the living need.
    */
-  fill(into: Message[], roomBytes: number, by: { readonly limit: number; readonly isCounted: boolean }): void {
+  addTo(into: Message[], roomBytes: number, by: { readonly limit: number; readonly isCounted: boolean }): void {
     if (this.#byKey.size === 0) return;
     this.#take(roomBytes);
     for (const news of this.#taken) {

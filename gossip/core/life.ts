@@ -11,8 +11,3 @@ export const LAST_NUMBER = 0xffffffff;
 export function compareLives(a: Life, b: Life): number {
   return a.generation - b.generation || a.incarnation - b.incarnation;
 }
-
-/** The later of two lives. */
-export function laterLife(a: Life, b: Life): Life {
-  return compareLives(a, b) >= 0 ? a : b;
-}

@@ -142,7 +142,7 @@ export class SwimState {
     let room = this.parameters.datagramBytes;
     for (const message of messages) room -= messageBytes(message);
     const limit = retransmitLimit(this.parameters, this.liveCount);
-    this.queue.fill(messages, room, { limit, isCounted: entry?.state === "alive" });
+    this.queue.addTo(messages, room, { limit, isCounted: entry?.state === "alive" });
   }
 }
 

@@ -2,14 +2,14 @@
  * What gossip does, in virtual time: how soon a crash and an update are known, how often the living are slandered, what it costs,
  * how soon a split heals. Printed beside published and earlier figures. Usage: node test/bench/gossip-bench.ts [fast|steady] [n …]
  * Model: 0.6–1.4 ms round trips, datagrams with UDP/IP headers and envelope counted; slow processes are Lifeguard's: datagrams stuck
- * both ways for 4–32 s, then 1 s free, again and again. Source: gossip-ring notes §A.7; Lifeguard (Dadgar et al. 2018) §V.
+ * both ways for 4–32 s, then 1 s free, again and again, for 120 s (30 s with more than 64 members). Source: gossip-ring notes §A.7; Lifeguard (Dadgar et al. 2018) §V.
  */
 import { PROFILES, type SwimParameters } from "../../gossip/core/parameters.ts";
 import { type SimMember, SwimSim } from "../sim/swim-sim.ts";
 
 const SIZES = [3, 5, 8, 16, 64, 256, 1000];
 /** seeds of a cell, by the size of the cluster: together some two minutes */
-const SEEDS: Readonly<Record<number, number>> = { 3: 60, 5: 60, 8: 60, 16: 40, 64: 12, 256: 4, 1000: 1 };
+const SEEDS: Readonly<Record<number, number>> = { 3: 60, 5: 60, 8: 60, 16: 40, 64: 10, 256: 3, 1000: 1 };
 const SLOW_SHARES = [0, 0.05, 0.25];
 const SLOW_RUN_MS = 120_000;
 
@@ -112,7 +112,7 @@ function slander(
     };
     for (const member of sim.members.slice(0, at.slowCount))
       sim.after(1_000 * sim.random.float(), () => suffer(member));
-    sim.run(n >= 1000 ? SLOW_RUN_MS / 4 : SLOW_RUN_MS);
+    sim.run(n > 64 ? SLOW_RUN_MS / 4 : SLOW_RUN_MS);
   }
   return (views / runs).toFixed(1);
 }
@@ -155,7 +155,7 @@ function pause(n: number, runs: number, parameters: SwimParameters): string {
 
 function rowOf(n: number, parameters: SwimParameters): Cells {
   const seeds = SEEDS[n] ?? 3;
-  const slowRuns = n <= 16 ? 12 : n <= 64 ? 3 : 1;
+  const slowRuns = n <= 16 ? 12 : n <= 64 ? 2 : 1;
   const slander3 = SLOW_SHARES.map((share) => {
     const slowCount = share === 0 ? 0 : Math.max(1, Math.round(share * n));
     return n >= 1000 && share > 0.1 ? "–" : `${slowCount}: ${slander(n, slowRuns, { parameters, slowCount })}`;
@@ -168,7 +168,7 @@ function rowOf(n: number, parameters: SwimParameters): Cells {
     "with 30 % loss": n > 256 ? "–" : update(n, seeds, { parameters, lossRate: 0.3 }),
     "false dead, slow 0/5/25 %": slander3.join(" · "),
     "mean of 1, 2, 4 slow": few,
-    "heal p50/p99 s": n > 256 ? "–" : heal(n, Math.min(20, seeds), parameters),
+    "heal p50/p99 s": n > 256 ? "–" : heal(n, n > 64 ? 1 : Math.min(20, seeds), parameters),
     "pause forgiven": n > 64 ? "–" : pause(n, 8, parameters),
   };
 }
