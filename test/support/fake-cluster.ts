@@ -41,6 +41,8 @@ export interface FakeNode {
   isAway: boolean;
   /** its store cannot be scanned */
   scanFails: boolean;
+  /** what happens while it is scanned, before keys are read */
+  onScan: (() => void) | undefined;
 }
 
 /** What a test may set. */
@@ -214,7 +216,18 @@ export class FakeCluster {
     });
     const requests = new PeerRequests({ replica, log: SILENT });
     for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
-    return { id, replica, coordinator, repair, requests, repairs, missed, isAway: false, scanFails: false };
+    return {
+      id,
+      replica,
+      coordinator,
+      repair,
+      requests,
+      repairs,
+      missed,
+      isAway: false,
+      scanFails: false,
+      onScan: undefined,
+    };
   }
 
   async #scan(
@@ -223,6 +236,7 @@ export class FakeCluster {
     run: { readonly partition: number; readonly from: bigint; readonly limit: number },
   ): Promise<{ readonly entries: readonly ScannedKey[]; readonly nextHash: bigint | undefined }> {
     if (this.nodes.some((node) => node.id === id && node.scanFails)) throw new Error("as the test says");
+    this.nodes.find((node) => node.id === id)?.onScan?.();
     const entries: ScannedKey[] = [];
     for (const [text, set] of replica.held) {
       const key = Buffer.from(text, "latin1");

@@ -90,6 +90,61 @@ describe("a listing", () => {
     expect(answer).toMatchObject({ kind: "failed", code: "quorum_not_met", retryable: true });
   });
 
+  test("goes to whom the slots went, page by page, and shows every key once", async () => {
+    const cluster = new FakeCluster({ nodeCount: 6 });
+    const keys = await filled(cluster, 40);
+    const shown: string[] = [];
+    let from: bigint | undefined = 0n;
+    const moves = [
+      [0, 3],
+      [1, 4],
+      [2, 5],
+      [3, 0],
+      [5, 1],
+    ] as const;
+    for (let page = 0; from !== undefined && page < 100; page += 1) {
+      const move = moves[page];
+      if (move !== undefined) {
+        cluster.move(move[0], move[1]);
+        cluster.node(move[0]).replica.held.clear();
+      }
+      const found = pageOf(
+        await cluster.run(cluster.node(page % 6).coordinator.list(request(cluster, { limit: 4, from }))),
+      );
+      shown.push(...found.keys.map((key) => Buffer.from(key).toString()));
+      from = found.next;
+    }
+    expect(shown).toEqual(keys);
+  });
+
+  test("waits for slots in transit, and takes the table of then", async () => {
+    const cluster = new FakeCluster({ nodeCount: 6 });
+    const keys = await filled(cluster, 10);
+    for (const at of [0, 1]) cluster.node(at).isAway = true;
+    void cluster.handOver(2, 4, 200);
+    await cluster.clock.advance(5);
+    cluster.clock.setTimer(150, () =>
+      cluster.believe(3, [
+        { at: 0, slot: 0 },
+        { at: 1, slot: 1 },
+        { at: 4, slot: 2 },
+      ]),
+    );
+    expect(await listAll(cluster, 3)).toEqual(keys);
+    expect(cluster.clock.monotonicMs()).toBeLessThan(500);
+  });
+
+  test("shows nothing of a partition whose slot went away while it was read", async () => {
+    const cluster = new FakeCluster({ nodeCount: 6 });
+    const keys = await filled(cluster, 10);
+    cluster.node(0).onScan = () => {
+      cluster.node(0).onScan = undefined;
+      cluster.move(0, 3);
+      cluster.node(0).replica.held.clear();
+    };
+    expect(await listAll(cluster, 0)).toEqual(keys);
+  });
+
   test("ends at its deadline", async () => {
     const cluster = new FakeCluster({ nodeCount: 4, fateOf: () => ({ thereMs: -1, backMs: -1 }) });
     const answer = await cluster.run(cluster.node(3).coordinator.list(request(cluster, { timeoutMs: 200 })));

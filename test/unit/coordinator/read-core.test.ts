@@ -185,6 +185,44 @@ describe("a read", () => {
   });
 });
 
+describe("a replica that holds no slot any more", () => {
+  test("loses the vote that it had, and another is asked in its place for what it was asked", () => {
+    const core = read();
+    asks(core);
+    core.onObject(0, { slot: 0, ...WHOLE }, OLD);
+    core.onDigest(1, { slot: 1, ...WHOLE }, digestOf(NEW));
+    expect(asks(core)).toEqual(["1:object"]);
+    core.onAstray(1, "moved", { node: node("node7"), slot: 1, role: "owner" });
+    expect(asks(core)).toEqual(["3:digest"]);
+    core.onDigest(3, { slot: 1, ...WHOLE }, digestOf(OLD));
+    expect(setOf(core), "two slots").toEqual(OLD);
+  });
+
+  test("keeps the read waiting for its slot, and no longer than there is looking", () => {
+    const core = read({}, [0, 1]);
+    asks(core);
+    core.onObject(0, { slot: 0, ...WHOLE }, OLD);
+    core.onAstray(1, "not_owner", undefined);
+    expect(core.verdict.kind).toBe("pending");
+    core.askHolders([{ node: node("node1"), slot: 1, role: "owner" }]);
+    expect(asks(core)).toEqual(["1:digest"]);
+    core.onAstray(1, "not_owner", undefined);
+    core.onSearchOver();
+    expect(core.verdict).toEqual({ kind: "unmet", received: 1 });
+  });
+
+  test("is no reason to believe a store that may have lost data before the time is up", () => {
+    const core = read();
+    asks(core);
+    core.onObject(0, { slot: 0, ...SUSPECT }, OLD);
+    core.onDigest(1, { slot: 1, ...WHOLE }, digestOf(OLD));
+    core.onAstray(2, "not_owner", undefined);
+    expect(core.verdict.kind).toBe("pending");
+    core.onDeadline();
+    expect(setOf(core)).toEqual(OLD);
+  });
+});
+
 describe("absence", () => {
   test("is R owners that have nothing", () => {
     const core = read();

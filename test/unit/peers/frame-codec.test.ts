@@ -1,12 +1,19 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_FRAME_BYTES } from "../../../services/base/limits.ts";
-import { HEADER_BYTES, KIND_DIGEST, KIND_HELLO, KIND_STORE } from "../../../services/peers/frame-layout.ts";
+import {
+  HEADER_BYTES,
+  KIND_DIGEST,
+  KIND_HELLO,
+  KIND_REFUSED,
+  KIND_STORE,
+} from "../../../services/peers/frame-layout.ts";
 import { type Frame, type FrameFault, FrameReader } from "../../../services/peers/frame-reader.ts";
 import { FrameWriter } from "../../../services/peers/frame-writer.ts";
 import type { KeyOnWire, RefusalReason } from "../../../services/peers/messages.ts";
 import { decodeReply, encodeReply, replySize, type WireReply } from "../../../services/peers/reply-codec.ts";
 import { decodeRequest, encodeRequest, requestSize, type WireRequest } from "../../../services/peers/request-codec.ts";
+import { nodeIdOf } from "../../support/sim-peers.ts";
 
 const u64 = fc.bigInt({ min: 0n, max: 0xffff_ffff_ffff_ffffn });
 const bytesUpTo = (maxLength: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ maxLength });
@@ -51,6 +58,8 @@ const anyReply: fc.Arbitrary<WireReply> = fc.oneof(
   fc.record({ kind: fc.constant("pong") }),
   fc.record({ kind: fc.constant("answer"), body: object }),
   fc.record({ kind: fc.constant("refused"), reason: fc.constantFrom(...REASONS), detail }),
+  fc.record({ kind: fc.constant("refused"), reason: fc.constant("moved"), detail, to: fc.constant(nodeIdOf("n-1.x")) }),
+  fc.record({ kind: fc.constant("refused"), reason: fc.constant("moved"), detail }),
   fc.record({ kind: fc.constant("failed"), detail }),
 );
 
@@ -280,6 +289,24 @@ test("random bytes, and frames with a random byte changed, never throw (20,000 s
   );
   expect(frameCount).toBeGreaterThan(5_000);
   expect(faultCount).toBeGreaterThan(1_000);
+});
+
+test.each([
+  { name: "no length of the node", body: [10] },
+  { name: "a node longer than the frame", body: [10, 5, 97] },
+  { name: "a node that is no node id", body: [10, 2, 47, 47] },
+  { name: "a reason of a later version", body: [11] },
+])("a refusal with $name is malformed", ({ body }) => {
+  const whole = encoded<WireReply>([{ kind: "failed", detail: "x".repeat(body.length) }], encodeReply);
+  whole[8] = KIND_REFUSED;
+  whole.set(body, HEADER_BYTES);
+  expect(readAll([whole], decodeReply).read.map(({ message }) => message)).toEqual([undefined]);
+});
+
+test("a refusal keeps the node that a slot went to, however long its words are", () => {
+  const refused = { kind: "refused", reason: "moved", detail: "x".repeat(5_000), to: nodeIdOf("b") } as const;
+  const { read } = readAll([encoded<WireReply>([refused], encodeReply)], decodeReply);
+  expect(read[0]?.message).toEqual({ ...refused, detail: "x".repeat(1_022) });
 });
 
 test("words over the bound of a frame are cut, not refused", () => {

@@ -100,6 +100,46 @@ test.each<PeerRequest>([
   expect(world.touched).toEqual([]);
 });
 
+test("a partition whose slot has gone is refused with the node that it went to", async () => {
+  const gone = { kind: "refused", reason: "moved", detail: "it went", facts: { to: "b" } } as const;
+  const moved = [{ kind: "refused", reason: "moved", detail: "it went", to: nodeIdOf("b") }];
+  const without = new World({ slotOf: () => -1, refusalOf: () => gone });
+  for (const request of [{ kind: "digest", key: KEY }, { kind: "fetch", key: KEY }, STORE] as const) {
+    expect(await without.ask(request)).toEqual(moved);
+  }
+  expect(without.touched).toEqual([]);
+  const sealed = new World({ store: async () => gone, readEncoded: () => gone });
+  for (const request of [{ kind: "fetch", key: KEY }, STORE] as const) expect(await sealed.ask(request)).toEqual(moved);
+  const topics = new World();
+  topics.requests.registerTopic("t", async () => new TopicRefusal("moved", "it went", nodeIdOf("b")));
+  expect(await topics.ask({ kind: "ask", topic: "t", body: 1 })).toEqual(moved);
+});
+
+test("an object that was read while the slot went is no answer for the slot: the key may have gone with it", async () => {
+  let slot = 2;
+  const read = async (): Promise<{ readonly kind: "object"; readonly object: undefined }> => {
+    slot = -1;
+    return { kind: "object", object: undefined };
+  };
+  const world = new World({ slotOf: () => slot, readEncoded: read });
+  expect(await world.ask({ kind: "fetch", key: KEY })).toMatchObject([{ kind: "refused", reason: "not_owner" }]);
+});
+
+test("a store that ends in another slot than it began in counts for none, in none for the one it was in", async () => {
+  let slot = 2;
+  const storing = (slotAfter: number): World =>
+    new World({
+      slotOf: () => slot,
+      store: async () => {
+        slot = slotAfter;
+        return { kind: "stored", digest: 2n, isDurable: true };
+      },
+    });
+  expect(await storing(1).ask(STORE)).toMatchObject([{ kind: "stored", slot: -1 }]);
+  slot = 2;
+  expect(await storing(-1).ask(STORE)).toMatchObject([{ kind: "stored", slot: 2 }]);
+});
+
 test("what the replica refuses or fails at is passed on in its words", async () => {
   const refusing = new World({
     readEncoded: async () => ({ kind: "refused", reason: "corrupt_record", detail: "crc" }),

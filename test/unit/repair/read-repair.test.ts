@@ -45,6 +45,23 @@ function task(key: string, set: SiblingSet, targets: readonly NodeId[]) {
 const STORED: CallResult = { kind: "stored", slot: 1, digest: 1n, isDurable: true };
 
 describe("read repair", () => {
+  test("follows the slot of a replica that it has left since, three times at most", async () => {
+    const { clock, calls, repair, replica } = room();
+    repair.repair(task("a", version(3), [B]));
+    await clock.advance(0);
+    const nodes = [C, B, C, B];
+    for (const [at, to] of nodes.entries()) calls[at]?.end({ kind: "refused", reason: "moved", detail: "", to });
+    expect(calls.map((call) => call.to)).toEqual([B, C, B, C]);
+    expect(repair.counts()).toMatchObject({ failedCount: 1, runningNow: 0 });
+    replica.slot = -1;
+    replica.movedTo = C;
+    repair.repair(task("b", version(4), [SELF]));
+    await clock.advance(0);
+    expect(calls.map((call) => call.to)).toEqual([B, C, B, C, C]);
+    calls.at(-1)?.end(STORED);
+    expect(repair.counts()).toMatchObject({ repairedCount: 1, runningNow: 0 });
+  });
+
   test("sends the merged version with what the replica held, and never in the turn of the read", async () => {
     const { clock, calls, repair } = room();
     const set = version(3);
