@@ -241,6 +241,20 @@ describe("a write of a slot that has moved", () => {
     });
   });
 
+  test("is applied though the table names this node or another one twice, and this node never calls itself", async () => {
+    for (const twice of [0, 1]) {
+      const made = await cluster();
+      made.believe(0, [
+        { at: 0, slot: 0 },
+        { at: 1, slot: 1 },
+        { at: twice, slot: 2 },
+      ]);
+      expect(await made.put(0, "new")).toMatchObject({ kind: "applied", acks: { received: 2 } });
+      expect(valuesOf(await made.get(0))).toEqual(["new"]);
+      expect(made.sent.filter((call) => call.from === call.to)).toEqual([]);
+    }
+  });
+
   test("does not count a slot beyond the bucket's n", async () => {
     const made = await cluster({ settings: { n: 2, r: 2, w: 2 } });
     made.node(1).isAway = true;
