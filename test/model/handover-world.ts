@@ -121,6 +121,7 @@ export interface Counts {
 const LIVES = 24;
 const FIRST_MEMBERS = 4;
 export const OP_STEPS = 400;
+const SLOW_RATE = 0.15;
 
 const keyOf = (index: number): MemberKey => `${index}`.padStart(16, "0");
 const indexOf = (key: MemberKey): number => Number(key);
@@ -231,13 +232,14 @@ export class World {
     for (const run of due) run();
   }
 
-  /** A message: 5 % lost, 5 % doubled with four times the delay. */
-  send(to: Life, deliver: () => void): void {
+  /** A message: 5 % lost, 5 % doubled with four times the delay; of clients' ones, some that dawdle. */
+  send(to: Life, deliver: () => void, slowRate = 0): void {
     const { lossRate } = this.settings;
     const arrive = (): void => {
       if (to.isUp) deliver();
     };
-    if (this.float() >= lossRate) this.at(1 + this.below(12), arrive);
+    const mostSteps = slowRate > 0 && this.float() < slowRate ? OP_STEPS / 2 : 12;
+    if (this.float() >= lossRate) this.at(1 + this.below(mostSteps), arrive);
     if (this.float() < lossRate) this.at(1 + this.below(48), arrive);
   }
 
@@ -253,7 +255,7 @@ export class World {
       onReply(reply);
     };
     this.send(to, () => {
-      this.#serve(to, this.settings.seams.onRequest?.(this, to, request) ?? request, (reply) =>
+      this.serve(to, this.settings.seams.onRequest?.(this, to, request) ?? request, (reply) =>
         this.send(from, () => take(this.settings.seams.onReply?.(this, from, request, reply) ?? reply)),
       );
     });
@@ -699,7 +701,7 @@ export class World {
   }
 
   /** What a node does with a question of another. */
-  #serve(at: Life, request: HandoverRequest, reply: (reply: HandoverReply) => void): void {
+  serve(at: Life, request: HandoverRequest, reply: (reply: HandoverReply) => void): void {
     if (at.status === "none") return;
     if (request.kind === "req" || request.kind === "mint-query") {
       const news = this.#news[new DataView(request.news.buffer).getUint32(0)];
@@ -838,7 +840,11 @@ export class World {
     for (const index of known) {
       if (this.float() < 0.15) continue;
       const replica = this.life(index);
-      this.send(replica, () => this.#atReplica(replica, { kind, at, partition, key, value, deadline }, take));
+      this.send(
+        replica,
+        () => this.#atReplica(replica, { kind, at, partition, key, value, deadline }, take),
+        SLOW_RATE,
+      );
     }
   }
 
@@ -855,7 +861,7 @@ export class World {
     const answer = (): void => {
       const slot = replica.held[partition] ?? -1;
       const value = registers[key] ?? 0;
-      if (slot !== -1) this.send(at, () => take(replica.index, slot, value));
+      if (slot !== -1) this.send(at, () => take(replica.index, slot, value), SLOW_RATE);
     };
     if (op.kind === "read") return answer();
     const { epoch } = replica;

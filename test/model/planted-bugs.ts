@@ -1,0 +1,72 @@
+/**
+ * Bugs planted beside the cores, never in them: what the model check must find to be worth anything. Each tampers with
+ * messages, effects or facts in the way in which a simpler protocol would behave.
+ */
+import type { Seams } from "./handover-world.ts";
+
+/** READY without a transfer id: a late double of it releases whatever attempt is sealed then. */
+export const READY_WITHOUT_ID: Seams = {
+  onRequest: (world, at, request) => {
+    if (request.kind !== "ready") return request;
+    for (let double = 0; double < 10; double += 1) {
+      world.atNode(at, 20 + world.below(600), () => {
+        const running = world.coresOf(at, request.partition).donor.attempt;
+        if (running?.to === request.from) world.serve(at, { ...request, tx: running.tx }, () => undefined);
+      });
+    }
+    return request;
+  },
+};
+
+/** Ownership flips when the copy is done; the old holder hears of it by gossip. */
+export const FLIP_BY_GOSSIP: Seams = {
+  onEffect: (world, at, partition, effect) => {
+    if (effect.kind !== "ask" || effect.request.kind !== "seal") return true;
+    const slot = world.life(Number(effect.to)).ledger.slots[partition] ?? -1;
+    if (slot === -1 || at.ledger.slots[partition] !== -1) return false;
+    world.commit(at, [{ kind: "taken", partition, slot }], () => {
+      at.held[partition] = slot;
+    });
+    return false;
+  },
+  onLearn: (world, at) => {
+    for (const [partition, slot] of at.ledger.slots.entries()) {
+      const other = at.rows.findIndex((row, index) => index !== at.index && row?.slots[partition] === slot);
+      if (slot === -1 || other === -1 || world.target(at, partition).includes(at.index)) continue;
+      const { key, nodeId } = world.life(other);
+      at.held[partition] = -1;
+      const released = { to: key, toNode: nodeId, tx: 0, slot, atMs: 0, isSettled: true };
+      world.commit(at, [{ kind: "released", partition, released }], () => undefined);
+    }
+  },
+};
+
+/** The source drops its copy as soon as all of it was sent, before the receiver has proved that it has it. */
+export const DROP_BEFORE_PROOF: Seams = {
+  onEffect: (world, at, partition, effect) => {
+    if (effect.kind === "reply" && effect.reply.kind === "sealed") world.registers(at, partition).fill(0);
+    return true;
+  },
+};
+
+/** A double of SEALED that comes very late stages the copy again, though its slot was taken and given on long ago. */
+export const REARMED_BY_A_DUPLICATE: Seams = {
+  onReply: (world, at, request, reply) => {
+    if (reply.kind !== "sealed") return reply;
+    const { partition } = request;
+    const transfer = at.cores[partition]?.receiver.transfer;
+    if (transfer === undefined || transfer.tx !== reply.tx) return reply;
+    world.atNode(at, 100 + world.below(600), () => {
+      if (at.ledger.slots[partition] !== -1 || at.ledger.staged.has(partition)) return;
+      at.ledger.consumed.get(partition)?.delete(transfer.from);
+      world.commit(at, [{ kind: "staged", partition, staged: transfer }], () => undefined);
+    });
+    return reply;
+  },
+};
+
+/** The minter asks one member and believes that it spoke for all. */
+export const MINT_WITHOUT_ASKING_EVERYONE: Seams = {
+  facts: (facts, role) =>
+    role === "mint" ? { ...facts, view: { ...facts.view, others: () => facts.view.others().slice(0, 1) } } : facts,
+};
