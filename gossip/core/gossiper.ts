@@ -7,6 +7,8 @@ import type { MemberEntry } from "./member-table.ts";
 import type { Message } from "./messages.ts";
 import type { SwimState } from "./swim-state.ts";
 
+/** How soon a node that hears nobody asks for seeds again, at first: its greetings may be lost, or it is the first to start. */
+const FIRST_LONELY_MS = 1000;
 /** Dead members greeted in one round of re-contact, at most. */
 const RECONTACTS = 3;
 /** A farewell that nobody takes is given up after so many lingers. */
@@ -23,6 +25,9 @@ export class Gossiper {
   readonly #picked: MemberEntry[] = [];
   readonly #greetings = new Set<number>();
   #leftAtMs: number | undefined;
+  /** when seeds were asked for last, and how long a node that is alone waits before it asks again */
+  #seedsAtMs = 0;
+  #lonelyMs = FIRST_LONELY_MS;
 
   constructor(state: SwimState) {
     this.#state = state;
@@ -32,7 +37,8 @@ export class Gossiper {
     const { outbox, parameters, options } = this.#state;
     outbox.arm({ kind: "gossip" }, parameters.gossipIntervalMs * options.random(), nowMs);
     outbox.arm({ kind: "recontact" }, parameters.recontactIntervalMs * options.random(), nowMs);
-    outbox.arm({ kind: "seeds" }, parameters.seedIntervalMs, nowMs);
+    this.#seedsAtMs = nowMs;
+    outbox.arm({ kind: "seeds" }, FIRST_LONELY_MS, nowMs);
     outbox.arm({ kind: "sweep" }, SWEEP_INTERVAL_MS, nowMs);
   }
 
@@ -62,9 +68,18 @@ export class Gossiper {
     outbox.arm({ kind: "recontact" }, parameters.recontactIntervalMs, nowMs);
   }
 
+  /** Seeds are asked for now and then, and again and again by a node that hears nobody. */
   onSeedsDue(nowMs: number): void {
-    this.#state.outbox.push({ kind: "re-resolve-seeds" });
-    this.#state.outbox.arm({ kind: "seeds" }, this.#state.parameters.seedIntervalMs, nowMs);
+    const { table, outbox, parameters } = this.#state;
+    const isAlone = table.live.length === 0;
+    const leftMs = this.#seedsAtMs + parameters.seedIntervalMs - nowMs;
+    if (isAlone || leftMs <= 0) {
+      outbox.push({ kind: "re-resolve-seeds" });
+      this.#seedsAtMs = nowMs;
+    }
+    this.#lonelyMs = isAlone ? Math.min(2 * this.#lonelyMs, parameters.seedIntervalMs / 4) : FIRST_LONELY_MS;
+    const nextMs = leftMs > 0 ? leftMs : parameters.seedIntervalMs;
+    outbox.arm({ kind: "seeds" }, isAlone ? this.#lonelyMs : nextMs, nowMs);
   }
 
   /** Lets old tombstones fade, and then forgets them, but not those of nodes that belong. */

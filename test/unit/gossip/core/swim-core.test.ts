@@ -73,6 +73,39 @@ describe("what is said of another member", () => {
     expect(rig.events("a")).toEqual(["suspect", "recover"]);
   });
 
+  test("a suspect is asked once more, with the accusation, in time to object", () => {
+    const rig = new SwimRig("a", { gossipIntervalMs: 1e9 }).started();
+    rig.hear("a", [suspect("a", life(1, 1), "x")]);
+    rig.forget();
+    rig.pass(2_600);
+    expect(rig.state("a")).toBe("suspect");
+    const asked = rig
+      .of("send")
+      .filter(({ messages }) => messages[0]?.kind === "ping" && messages[1]?.kind === "suspect");
+    expect(asked).toHaveLength(rig.core.counters.probes + 1);
+    rig.pass(400);
+    expect(rig.state("a")).toBe("dead");
+  });
+
+  test("a suspect that speaks in the suspected life is told of it, at most once a second", () => {
+    const rig = new SwimRig().started();
+    rig.hear("b", [suspect("a")]);
+    rig.forget();
+    for (let times = 0; times < 5; times += 1) rig.hear("a", []);
+    const told = rig.sentTo("a").filter((message) => message.kind === "suspect" && message.from === "me");
+    expect(told).toHaveLength(1);
+  });
+
+  test("what is sent to the suspected and the dead does not use up a rumor", () => {
+    const rig = new SwimRig("ab", { probeIntervalMs: 1e6 }).started();
+    rig.pass(5_000);
+    rig.hear("b", [dead("a")]);
+    rig.pass(5_000);
+    const toLiving = rig.sentTo("b").filter((message) => message.kind === "dead" && message.from === "b");
+    expect(toLiving).toHaveLength(8);
+    expect(rig.sentTo("a").length).toBeGreaterThan(0);
+  });
+
   test("an old suspicion is answered with the later life that we know", () => {
     const rig = new SwimRig().started();
     rig.hear("b", [aliveOf("a", life(1, 4))]);
@@ -466,6 +499,22 @@ describe("tables and hashes", () => {
     expect(rig.state("e")).toBe("suspect");
   });
 
+  test("a peer's dead are its own word: this node does not repeat it as an accuser of its own", () => {
+    const rig = new SwimRig().started();
+    rig.act((core, nowMs) => core.onTable("b", [entryOf("a", "dead", life(1, 1))], nowMs));
+    rig.pass(300, "abc");
+    const accusers = rig.sentTo("c").flatMap((message) => (message.kind === "suspect" ? [message.from] : []));
+    expect(new Set(accusers)).toEqual(new Set(["b"]));
+  });
+
+  test("who comes back from the dead by speaking is asked for its table: it may stand for a whole side of a split", () => {
+    const rig = new SwimRig().started();
+    rig.hear("b", [dead("a", life(1, 1))]);
+    rig.forget();
+    rig.hear("a", [], life(1, 2));
+    expect(rig.of("sync-with")).toMatchObject([{ nodeId: "a", what: "members" }]);
+  });
+
   test("tombstones are taken over with their age, and old ones not at all", () => {
     const rig = new SwimRig().started();
     const hour = 3_600_000;
@@ -548,6 +597,15 @@ describe("the gone", () => {
     rig.forget();
     rig.pass(15_000);
     expect(rig.sentTo("a").map((message) => message.kind)).toEqual(expect.arrayContaining(["ping", "dead"]));
+  });
+
+  test("and while this node is alone it seeks all the time, more and more slowly", () => {
+    const rig = new SwimRig("").started();
+    rig.pass(1_000);
+    expect(rig.of("re-resolve-seeds")).toHaveLength(1);
+    rig.pass(59_000);
+    expect(rig.of("re-resolve-seeds").length).toBeGreaterThan(7);
+    expect(rig.of("re-resolve-seeds").length).toBeLessThan(13);
   });
 
   test("are sought through seeds every thirty seconds", () => {
