@@ -16,8 +16,10 @@ export type RecordChange = Partial<Pick<MemberRecord, "status" | "zone" | "host"
 /** What the store works with. */
 export interface MemberStoreParts {
   readonly documents: Documents;
-  /** called after each write, with what is durable now */
+  /** called after each write that changed the record, with what is durable now */
   readonly onDurable: (record: MemberRecord) => void;
+  /** called after a write that changed the ledger alone */
+  readonly onLedgerDurable: () => void;
   /** The document could not be written: this node must end. */
   readonly onFailure: (error: Error) => void;
 }
@@ -112,6 +114,7 @@ export class MemberStore implements LedgerStore {
       const isNews = record !== this.#durable;
       this.#durable = record;
       if (isNews) this.#parts.onDurable(record);
+      else this.#parts.onLedgerDurable();
       batch.settle(undefined);
     }
     this.#isWriting = false;

@@ -78,7 +78,9 @@ export class Membership {
     const { config } = proposal;
     const { documents, self, onFailure } = this.#parts;
     const start = openMember(documents, { config, self, firstSlots });
-    const store = new MemberStore({ documents, onDurable: (record) => this.#onOwn(record), onFailure }, start);
+    const onDurable = (record: MemberRecord): void => this.#onOwn(record);
+    const onLedgerDurable = (): void => this.reviewStatus();
+    const store = new MemberStore({ documents, onDurable, onLedgerDurable, onFailure }, start);
     const set = new RecordSet(config.partitionCount, config.replicaCount);
     for (const member of config.members) set.mergeRecord(firstRecordOf(config, member));
     const file = new MembersFile({ ...this.#parts, onFailure }, set);
@@ -210,7 +212,7 @@ export class Membership {
     return encodeNews({ records: [store.record], removals: set.removals() });
   }
 
-  /** Joining ends when nothing more is to come, leaving when nothing is left to give. Called after each rebuild. */
+  /** Joining ends when nothing more is to come, leaving when nothing is left to give. Called when either may be. */
   reviewStatus(): void {
     if (this.#begun === undefined || this.#isStopped || this.#isRemoved) return;
     const { set, store, table } = this.#begun;

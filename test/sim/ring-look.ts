@@ -33,7 +33,8 @@ export class RingLook {
         const slot = node.slotOf(partition);
         if (slot === -1) continue;
         const name = `n${at + 1}`;
-        if (slots?.[partition] !== slot) {
+        // While it stops, a node hands nothing over: a release that became durable meanwhile is told after its restart.
+        if (slots?.[partition] !== slot && !isStopping(node)) {
           return `${name} serves slot ${slot} of partition ${partition}, its durable record says ${slots?.[partition]}`;
         }
         const place = partition * SIM_REPLICAS + slot;
@@ -88,6 +89,10 @@ export class RingLook {
 
 function isMember({ membership }: GyreNode): boolean {
   return membership.isMember && !membership.isRemoved && membership.store.record.status !== "left";
+}
+
+function isStopping({ status }: GyreNode): boolean {
+  return status.readyz().some((check) => check.name === "lifecycle" && !check.isOk);
 }
 
 function isWhole({ membership: { set } }: GyreNode, removed: readonly MemberKey[]): boolean {
