@@ -116,15 +116,26 @@ export function scopeOf(room: CoordinatorRoom, name: KeyName): RequestScope | un
   const slot = room.local.slotOf(location.partition);
   // The table says who may own; only the node's own durable record says that it does.
   if (slot < 0 || slot >= settings.n) return { table, location, settings, seats: owners, localIndex: -1 };
-  const inTable = owners.findIndex((seat) => seat.node === room.self);
-  // A believed table may name a node twice; this one has one seat, for what it holds, or it would call itself.
-  const isRight = inTable >= 0 && owners[inTable]?.slot === slot;
-  if (isRight && owners.findLastIndex((seat) => seat.node === room.self) === inTable) {
-    return { table, location, settings, seats: owners, localIndex: inTable };
-  }
+  const inTable = onlySeatOf(owners, room.self, slot);
+  if (inTable >= 0) return { table, location, settings, seats: owners, localIndex: inTable };
   const others = owners.filter((seat) => seat.node !== room.self);
   const seats: readonly Seat[] = [...others, { node: room.self, slot, role: "owner" }];
   return { table, location, settings, seats, localIndex: seats.length - 1 };
+}
+
+/**
+ * The index of the node's seat if it is for this slot and the only one, −1 otherwise. A believed table may name a node
+ * twice; this one has one seat, for what it holds, or it would call itself.
+ */
+function onlySeatOf(owners: readonly Seat[], node: NodeId, slot: number): number {
+  let found = -1;
+  for (let index = 0; index < owners.length; index += 1) {
+    const seat = owners[index];
+    if (seat?.node !== node) continue;
+    if (found >= 0 || seat.slot !== slot) return -1;
+    found = index;
+  }
+  return found;
 }
 
 /** Settings whose `n` the cluster can serve; the same object when it can already. */
