@@ -44,10 +44,8 @@ export function parseOrder(body: unknown): MembershipOrder | undefined {
       const isPlain = fields["replaces"] === undefined || fields["replaces"] === null;
       return replaces === undefined && !isPlain ? undefined : { kind, replaces };
     }
-    case "weight": {
-      const { weight } = fields;
-      return typeof weight === "number" && Number.isFinite(weight) && weight > 0 ? { kind, weight } : undefined;
-    }
+    case "weight":
+      return parseWeight(fields["weight"]);
     case "zone":
     case "host": {
       const label = parseLabel(fields["label"]);
@@ -56,6 +54,10 @@ export function parseOrder(body: unknown): MembershipOrder | undefined {
     default:
       return undefined;
   }
+}
+
+function parseWeight(weight: unknown): MembershipOrder | undefined {
+  return typeof weight === "number" && Number.isFinite(weight) && weight > 0 ? { kind: "weight", weight } : undefined;
 }
 
 /** The agreement in the body of an answer, or undefined. */

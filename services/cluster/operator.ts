@@ -87,7 +87,7 @@ export class Operator {
   /** Answers `membership.order`. */
   readonly orderHandler: TopicHandler = async (_from, body) => {
     const order = parseOrder(body);
-    return order === undefined ? new TopicRefusal("bad_request", "not an order") : await this.obey(order);
+    return order === undefined ? new TopicRefusal("bad_request", "not an order") : this.obey(order);
   };
 
   /** Has `node` do something with its own record; it is done and durable when this resolves `done`. */
