@@ -33,11 +33,9 @@ describe("the model check finds", () => {
     ["a minter that copies from one other slot only", { sourceCount: 1 }, 400],
   ];
 
-  for (const [what, plan, mostRuns] of planted) {
-    it(what, { timeout: 60_000 }, () => {
-      expect(firstFound(plan, mostRuns)).toBeLessThanOrEqual(mostRuns);
-    });
-  }
+  it.each(planted)("%s", { timeout: 60_000 }, (_what, plan, mostRuns) => {
+    expect(firstFound(plan, mostRuns)).toBeLessThanOrEqual(mostRuns);
+  });
 });
 
 /** How many runs it takes until one breaks a promise; one more than `mostRuns` when none does. */

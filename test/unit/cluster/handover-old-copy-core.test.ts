@@ -1,0 +1,76 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { OldCopyCore } from "../../../services/cluster/handover-old-copy-core.ts";
+import type { HandoverEffect, HandoverEvent } from "../../../services/cluster/handover-steps.ts";
+import { effectOf, FactsByHand, kindsOf, nodeOf, OTHER, SELF, TIMES } from "../../support/handover-facts.ts";
+
+let world: FactsByHand;
+let core: OldCopyCore;
+
+beforeEach(() => {
+  world = new FactsByHand(1);
+  const released = { to: OTHER, toNode: nodeOf(OTHER), tx: 3, slot: 1, atMs: 0, isSettled: false };
+  world.apply({ kind: "released", partition: 0, released });
+  core = new OldCopyCore(0, TIMES);
+});
+
+function take(event: HandoverEvent): readonly HandoverEffect[] {
+  return core.take(event, world.facts);
+}
+
+const answered = (kind: "settled" | "open", tx = 3): readonly HandoverEffect[] =>
+  take({
+    kind: "answered",
+    from: OTHER,
+    request: { kind: "settle", partition: 0, from: SELF, tx },
+    reply: { kind, tx },
+  });
+
+/** The receiver has said that the slot arrived. */
+function settled(): readonly HandoverEffect[] {
+  take({ kind: "review" });
+  return take({ kind: "persisted", token: world.write(answered("settled")) });
+}
+
+describe("an old copy", () => {
+  it("is asked about until its receiver says that the slot arrived", () => {
+    const first = take({ kind: "review" });
+    expect(effectOf(first, "ask")).toMatchObject({ to: OTHER, request: { kind: "settle", tx: 3 } });
+    expect(answered("open")).toEqual([]);
+    expect(kindsOf(take({ kind: "timer", token: effectOf(first, "timer").token }))).toEqual(["ask", "timer"]);
+  });
+
+  it("is dropped when it arrived, and all of it was found there, and not before", () => {
+    expect(kindsOf(settled())).toEqual(["prove"]);
+    expect(kindsOf(take({ kind: "proved", isCovered: true }))).toEqual(["drop"]);
+    const token = world.write(take({ kind: "dropped" }));
+    expect(world.ledger.retained.size).toBe(0);
+    expect(take({ kind: "persisted", token })).toEqual([]);
+    expect(core.isIdle).toBe(true);
+  });
+
+  it("is kept while something of it is missing there, and looked at again", () => {
+    settled();
+    const pause = effectOf(take({ kind: "proved", isCovered: false }), "timer");
+    expect(pause.delayMs).toBe(TIMES.retryMaxMs);
+    expect(kindsOf(take({ kind: "timer", token: pause.token }))).toEqual(["prove"]);
+  });
+
+  it("is proved and dropped after a restart too", () => {
+    settled();
+    core = new OldCopyCore(0, TIMES);
+    expect(kindsOf(take({ kind: "review" }))).toEqual(["prove"]);
+  });
+
+  it("is not settled by the answer about another transfer", () => {
+    take({ kind: "review" });
+    expect(answered("settled", 2)).toEqual([]);
+    expect(world.ledger.released.get(0)?.isSettled).toBe(false);
+  });
+
+  it("is kept when its receiver was removed, until its room is needed", () => {
+    world.removed = [OTHER];
+    expect(take({ kind: "review" })).toEqual([]);
+    world.targets = [SELF];
+    expect(kindsOf(take({ kind: "review" }))).toEqual(["drop"]);
+  });
+});
