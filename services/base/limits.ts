@@ -160,6 +160,8 @@ export const HANDOVER_ASK_MS: number = 2_000;
 export const HANDOVER_PAGE_MS: number = 15_000;
 /** How often a node looks for slots to fetch, when nothing else makes it look. */
 export const HANDOVER_REVIEW_MS: number = 1_000;
+/** A slot that nobody claims for so long is asked about: it may be lost, where others are only on their way. */
+export const HANDOVER_LOST_MS: number = 10_000;
 /** From the last member's word to the first copy of a minting: every operation that knew the removed member has ended. */
 export const MINT_QUIET_MS: number = MAX_TIMEOUT_MS + 5_000;
 

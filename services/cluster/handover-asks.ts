@@ -19,7 +19,8 @@ export async function askMember(
   to: MemberKey,
   question: { readonly request: HandoverRequest; readonly timeoutMs: number },
 ): Promise<HandoverReply | undefined> {
-  const node = view.nodeOf(to);
+  // Another life of this very node cannot be asked: its disk is gone, or it is this one's past.
+  const node = view.nodeOf(to) === view.nodeOf(view.ownKey) ? undefined : view.nodeOf(to);
   const { request, timeoutMs } = question;
   const body = node === undefined ? await Promise.resolve() : await peers.ask(node, HANDOVER_TOPIC, request, timeoutMs);
   return body === undefined ? undefined : parseHandoverReply(body);

@@ -120,8 +120,8 @@ export interface WantedPartition {
 export interface EntitledMint {
   readonly partition: number;
   readonly slot: number;
-  /** the removed member that held it */
-  readonly removed: MemberKey;
+  /** the removed member that held it; undefined: the slot may as well be on its way, and only time tells that it is not */
+  readonly removed: MemberKey | undefined;
 }
 
 /** What the records and gossip say, as of now. All but `learn` are cheap and synchronous. */

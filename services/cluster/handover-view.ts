@@ -4,7 +4,7 @@
  */
 import { xxh64 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
-import { donorsFor, type VacantSlot, vacantSlots } from "../placement/hand-over-pairs.ts";
+import { donorsFor, lostSlots, type VacantSlot, vacantSlots } from "../placement/hand-over-pairs.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import type { MemberKey } from "../placement/member-record.ts";
 import type { RecordSet } from "../placement/record-set.ts";
@@ -25,6 +25,7 @@ export class MembershipView implements HandoverView {
   #table: HolderTable | undefined;
   #wanted: readonly WantedPartition[] = [];
   #vacant: readonly VacantSlot[] = [];
+  #lost: readonly VacantSlot[] = [];
 
   constructor(sight: HandoverSight) {
     this.#sight = sight;
@@ -92,7 +93,7 @@ export class MembershipView implements HandoverView {
   mints(): readonly EntitledMint[] {
     this.#review();
     const { ownKey } = this;
-    return this.#vacant.filter((slot) => slot.entitled === ownKey);
+    return [...this.#vacant, ...this.#lost].filter((slot) => slot.entitled === ownKey);
   }
 
   /** Slots whose holder was removed and that nobody has made anew yet. */
@@ -121,6 +122,7 @@ export class MembershipView implements HandoverView {
     if (table === this.#table) return;
     this.#table = table;
     this.#vacant = vacantSlots(set, table);
+    this.#lost = lostSlots(set, table);
     const { ownKey } = this;
     const wanted: WantedPartition[] = [];
     for (const move of table.moves) {

@@ -7,7 +7,13 @@
  */
 
 import type { NodeId } from "../base/ids.ts";
-import { HANDOVER_REVIEW_MS, MAX_INCOMING_HANDOVERS, MAX_OPEN_MINTS, MAX_OUTGOING_HANDOVERS } from "../base/limits.ts";
+import {
+  HANDOVER_LOST_MS,
+  HANDOVER_REVIEW_MS,
+  MAX_INCOMING_HANDOVERS,
+  MAX_OPEN_MINTS,
+  MAX_OUTGOING_HANDOVERS,
+} from "../base/limits.ts";
 import type { Timer } from "../base/ports.ts";
 import { TopicRefusal } from "../peers/peer-handler.ts";
 import type { MemberKey } from "../placement/member-record.ts";
@@ -15,7 +21,7 @@ import { type HandoverReply, type HandoverRequest, parseHandoverRequest } from "
 import { answerMint } from "./handover-mint-answer-core.ts";
 import type { MintSettings } from "./handover-mint-core.ts";
 import { HandoverPartition, type HandoverRole, type HandoverShared } from "./handover-partition.ts";
-import type { HandoverParts, WantedPartition } from "./handover-ports.ts";
+import type { EntitledMint, HandoverParts, WantedPartition } from "./handover-ports.ts";
 import { HandoverCounts, type HandoverMove, type HandoverProgress } from "./handover-progress.ts";
 import { type HandoverSettings, mintSettingsOf } from "./handover-settings.ts";
 import { type HandoverFacts, type HandoverOutcome, retryDelayMs } from "./handover-steps.ts";
@@ -33,6 +39,7 @@ export class SlotHandover {
   readonly #mintSettings: MintSettings;
   readonly #partitions = new Map<number, HandoverPartition>();
   readonly #backoffs = new Map<number, Backoff>();
+  readonly #missingSince = new Map<number, number>();
   readonly #counts = new HandoverCounts();
   readonly #copies: (() => Promise<void>)[] = [];
   readonly #shared: HandoverShared;
@@ -192,15 +199,29 @@ export class SlotHandover {
   #lookForMints(): void {
     const { view, store, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
-    const entitled = new Map(view.mints().map((mint) => [mint.partition, mint.slot]));
+    const mints = view.mints();
+    const entitled = new Map(mints.map((mint) => [mint.partition, mint.slot]));
+    this.#noteMissing(mints, nowMs);
     for (const [partition, { slot }] of store.ledger.minting) {
       if (entitled.get(partition) !== slot) this.#at(partition).stopMint();
       else this.#at(partition).review();
     }
     for (const [partition, slot] of entitled) {
       if (store.ledger.minting.size >= MAX_OPEN_MINTS) return;
+      if (nowMs - (this.#missingSince.get(partition) ?? -Infinity) < HANDOVER_LOST_MS) continue;
       if (store.ledger.minting.has(partition) || (this.#backoffs.get(partition)?.untilMs ?? 0) > nowMs) continue;
       this.#at(partition).startMint(slot);
+    }
+  }
+
+  /** Since when each slot is missed that may be lost, and may be on its way. */
+  #noteMissing(mints: readonly EntitledMint[], nowMs: number): void {
+    const missing = mints.filter((mint) => mint.removed === undefined).map((mint) => mint.partition);
+    for (const partition of this.#missingSince.keys()) {
+      if (!missing.includes(partition)) this.#missingSince.delete(partition);
+    }
+    for (const partition of missing) {
+      if (!this.#missingSince.has(partition)) this.#missingSince.set(partition, nowMs);
     }
   }
 

@@ -198,6 +198,7 @@ export class Membership {
     if (isUrgent) await this.#must().file.writeNow();
     else this.#must().file.writeSoon();
     this.#reviewRemoval();
+    await this.#reviewNamesakes();
   }
 
   /** News in bytes, as `handover` sends them; malformed ones change nothing. */
@@ -239,6 +240,23 @@ export class Membership {
     if (record.version <= own.version) return;
     const detail = `others know version ${record.version} of this node's record, its disk version ${own.version}: the data directory is an old copy`;
     this.#parts.onFailure(new Error(detail));
+  }
+
+  /**
+   * Another life under this node's name still counts: this one joined through a member that had not heard of it. Its disk
+   * is gone, or gossip would have ended one of the two processes: it is removed, and this life takes its slots.
+   */
+  async #reviewNamesakes(): Promise<void> {
+    const { set, store } = this.#must();
+    const { key, nodeId } = store.record;
+    const others = set.conflicts().flatMap((conflict) => {
+      if (conflict.nodeId !== nodeId || this.#isRemoved) return [];
+      return [conflict.kept, conflict.ignored].filter((one) => one !== key);
+    });
+    for (const other of new Set(others)) {
+      this.#parts.log.warn({ event: "membership.earlier-life-removed", node: nodeId, key: other });
+      await this.remove(other, key);
+    }
   }
 
   #onOwn(record: MemberRecord): void {

@@ -11,8 +11,8 @@ import type { RecordSet } from "./record-set.ts";
 export interface VacantSlot {
   readonly partition: number;
   readonly slot: number;
-  /** the removed member whose record claims it */
-  readonly removed: MemberKey;
+  /** the removed member whose record claims it; undefined: nobody's does, see `lostSlots` */
+  readonly removed: MemberKey | undefined;
   readonly entitled: MemberKey;
 }
 
@@ -34,6 +34,27 @@ export function donorsFor(table: HolderTable, move: Move, key: MemberKey): reado
 export function vacantSlots(set: RecordSet, table: HolderTable): readonly VacantSlot[] {
   if (set.removals().length === 0) return [];
   return table.moves.flatMap((move) => minters(move).slots);
+}
+
+/**
+ * The slots that neither a member's record claims nor a removed one's, each with who may ask whether they are lost. They
+ * are on their way, as a rule; but a slot that was given to a member that was removed before anybody heard that it had it
+ * is nowhere. Records cannot tell one from the other: the members that are asked before a minting can.
+ */
+export function lostSlots(set: RecordSet, table: HolderTable): readonly VacantSlot[] {
+  if (set.removals().length === 0) return [];
+  return table.moves.flatMap((move) => {
+    const { partition, vacant, unclaimed } = move;
+    const lost = unclaimed.filter((slot) => !vacant.some((one) => one.slot === slot));
+    if (lost.length === 0) return [];
+    const { pending } = minters(move);
+    const paired = pairsOf(table, move, pending);
+    const free = pending.filter((key) => !paired.has(key));
+    return free.slice(0, lost.length).flatMap((entitled, at) => {
+      const slot = lost[at];
+      return slot === undefined ? [] : [{ partition, slot, removed: undefined, entitled }];
+    });
+  });
 }
 
 /** The vacant slots of a partition given out: first to those that were named, then in the order of T; and who is left. */
