@@ -83,9 +83,9 @@ export class ClusterFacts {
   ring({ from, limit }: { readonly from: number; readonly limit: number }): RingPage {
     const { table } = this.#parts.membership;
     if (table === undefined) return { ringHash: hex(0n), partitionCount: 0, partitions: [] };
-    const count = Math.max(0, Math.min(limit, table.partitionCount - from));
+    const shown = Math.max(0, Math.min(limit, table.partitionCount - from));
     const moves = new Map(table.moves.map((move) => [move.partition, move]));
-    const partitions = Array.from({ length: count }, (_, i) => placementOf(table, moves, from + i));
+    const partitions = Array.from({ length: shown }, (_, i) => placementOf(table, moves, from + i));
     return { ringHash: hex(table.ringHash), partitionCount: table.partitionCount, partitions };
   }
 
@@ -172,7 +172,7 @@ export class ClusterFacts {
 
   #moves(table: HolderTable | undefined): MovesView {
     const moves = table?.moves ?? [];
-    const copiesLeft = moves.reduce((count, move) => count + move.pending.length, 0);
+    const copiesLeft = moves.reduce((sum, move) => sum + move.pending.length, 0);
     return { partitionsLeft: moves.length, copiesLeft, ...this.#parts.moving() };
   }
 

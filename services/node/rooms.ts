@@ -1,6 +1,7 @@
 /**
  * The rooms of a node, built over the windows and joined to each other; nothing is started here. Must never decide anything.
  */
+import assert from "node:assert/strict";
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { Clock } from "../base/ports.ts";
 import { Bootstrap } from "../cluster/bootstrap.ts";
@@ -11,11 +12,13 @@ import { MembershipView } from "../cluster/handover-view.ts";
 import { Membership } from "../cluster/membership.ts";
 import { AGREEMENT_TOPIC, ORDER_TOPIC } from "../cluster/membership-messages.ts";
 import { Operator } from "../cluster/operator.ts";
+import type { Documents } from "../cluster/own-record.ts";
 import { RECORDS_EXCHANGE_TOPIC, RECORDS_OFFER_TOPIC } from "../cluster/record-exchange.ts";
 import { QuorumCoordinator } from "../coordinator/coordinator.ts";
 import { CountingHandoff } from "../coordinator/needs.ts";
 import { PeerRequests } from "../peers/peer-handler.ts";
 import { PeerLinks } from "../peers/peer-links.ts";
+import type { HolderTable } from "../placement/holder-table.ts";
 import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
 import { Replica } from "../replica/replica.ts";
@@ -58,11 +61,33 @@ export interface Rooms {
 
 /** Builds and joins everything. Throws when the data directory is another node's or unreadable. */
 export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
+  const store = storeRooms(options, engine);
+  const ring = ringRooms(options, store);
+  const requests = requestRooms(options, store, ring);
+  const { links } = store;
+  const secrets: Rooms["secrets"] = { codec: undefined };
+  const bootstrap = makeBootstrap(options, { ...store, onMember: (made) => becomeMember(all, options, made) });
+  if (bootstrap.clusterId !== undefined) links.setClusterId(bootstrap.clusterId);
+  const operator = makeOperator(options, { ...store, membership: ring.membership, bootstrap });
+  const { clock } = options.windows;
+  const all: Rooms = { clock, ...store, ...ring, ...requests, bootstrap, operator, secrets };
+  registerTopics(all);
+  followLinks(all);
+  return all;
+}
+
+type StoreRooms = Pick<Rooms, "engine" | "buckets" | "replica" | "requests" | "links"> & {
+  readonly documents: Documents;
+  readonly ring: RingState;
+};
+type RingRooms = Pick<Rooms, "membership" | "liveness" | "view" | "moving">;
+
+/** What this node keeps, and the links to the others. */
+function storeRooms(options: NodeOptions, engine: StorageEngine): StoreRooms {
   const { config, windows } = options;
   const { clock, log } = windows;
   const documents = documentsOf(engine);
   const ring = new RingState();
-  const secrets: Rooms["secrets"] = { codec: undefined };
   const buckets = new BucketDirectory({ documents, clock, log, defaults: bucketDefaultsOf(config) });
   const replica = new Replica({
     store: engine,
@@ -73,19 +98,21 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
     isDurable: config.durability === "fsync",
   });
   const requests = new PeerRequests({ replica, log });
-  const links = makeLinks(options, requests);
-  const membership: Membership = makeMembership(options, {
-    documents,
-    links,
-    ring,
-    onTable: (table) => {
-      ring.table = table;
-      links.setRingHash(table.ringHash);
-      for (const member of table.all) if (member.nodeId !== config.nodeId) links.addPeer(member.nodeId, member.address);
-      liveness.setRecordsHash(membership.recordsHash);
-      moving.review();
-    },
-  });
+  return { engine, documents, ring, buckets, replica, requests, links: makeLinks(options, requests) };
+}
+
+/** Who belongs, who is alive, and what moves because of the former. */
+function ringRooms(options: NodeOptions, { engine, documents, ring, replica, links }: StoreRooms): RingRooms {
+  const { config, windows, onFatal } = options;
+  const { clock, random, log, loopDelayMs } = windows;
+  const onTable = (table: HolderTable): void => {
+    ring.table = table;
+    links.setRingHash(table.ringHash);
+    for (const member of table.all) if (member.nodeId !== config.nodeId) links.addPeer(member.nodeId, member.address);
+    liveness.setRecordsHash(membership.recordsHash);
+    moving.review();
+  };
+  const membership = makeMembership(options, { documents, links, ring, onTable });
   const liveness = new Liveness({
     config,
     windows,
@@ -96,22 +123,21 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
       const peer = links.knownPeers().find(({ nodeId }) => nodeId === node);
       if (peer !== undefined) membership.exchange.differs(peer.nodeId);
     },
-    onFatal: options.onFatal,
+    onFatal,
   });
   const view = new MembershipView({ membership, self: config.nodeId, isAlive: (node) => liveness.isAlive(node) });
-  const moving = new Moving({
-    config,
-    engine,
-    replica,
-    links,
-    membership,
-    view,
-    ring,
-    clock,
-    random: windows.random,
-    log,
-    loopDelayMs: windows.loopDelayMs,
-  });
+  const shared = { config, engine, replica, links, membership, view, ring, clock, random, log };
+  const moving = new Moving({ ...shared, loopDelayMs });
+  return { membership, liveness, view, moving };
+}
+
+/** What takes the requests of clients, and what follows from them. */
+function requestRooms(
+  { config, windows }: NodeOptions,
+  { engine, ring, buckets, replica, links }: StoreRooms,
+  { liveness }: RingRooms,
+): Pick<Rooms, "exchange" | "repairs" | "coordinator"> {
+  const { clock, log } = windows;
   const exchange = new BucketExchange({ directory: buckets, peers: links, clock, log });
   const repairs = new ReadRepair({ self: config.nodeId, clock, peers: links, local: replica });
   const coordinator = new QuorumCoordinator({
@@ -127,28 +153,23 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
     handoff: new CountingHandoff(),
     log,
   });
-  const onMember = (made: MemberView): void => {
-    links.setClusterId(made.clusterId);
-    buckets.configure({ replicaCount: made.table.replicaCount, defaults: made.bucketDefaults });
-    secrets.codec = contextCodecOf(config, made.clusterId);
-    const firstSlots = Int8Array.from({ length: made.table.partitionCount }, (_, partition) => made.slotOf(partition));
-    const agreement = bootstrap.agreement();
-    if (agreement === undefined) throw new Error("a member without an agreement");
-    membership.begin(agreement, firstSlots);
-    ring.begin(membership.store.ledger);
-    if (membership.isRemoved) ring.dropAll();
-    moving.begin();
-    log.info({ event: "node.serving", clusterId: made.clusterId, memberCount: membership.table?.all.length });
-  };
-  const bootstrap = makeBootstrap(options, { engine, documents, links, onMember });
-  if (bootstrap.clusterId !== undefined) links.setClusterId(bootstrap.clusterId);
-  const operator = makeOperator(options, { engine, documents, links, membership, bootstrap });
+  return { exchange, repairs, coordinator };
+}
 
-  const rooms = { clock, engine, ring, replica, requests, links, liveness, buckets, exchange, repairs, coordinator };
-  const all: Rooms = { ...rooms, bootstrap, membership, view, operator, moving, secrets };
-  registerTopics(all);
-  followLinks(all);
-  return all;
+/** The node is a member, by its own durable record: it serves what that record says. */
+function becomeMember(rooms: Rooms, { config, windows }: NodeOptions, made: MemberView): void {
+  const { links, buckets, secrets, bootstrap, membership, ring, moving } = rooms;
+  links.setClusterId(made.clusterId);
+  buckets.configure({ replicaCount: made.table.replicaCount, defaults: made.bucketDefaults });
+  secrets.codec = contextCodecOf(config, made.clusterId);
+  const firstSlots = Int8Array.from({ length: made.table.partitionCount }, (_, partition) => made.slotOf(partition));
+  const agreement = bootstrap.agreement();
+  assert.ok(agreement !== undefined, "a member has an agreement");
+  membership.begin(agreement, firstSlots);
+  ring.begin(membership.store.ledger);
+  if (membership.isRemoved) ring.dropAll();
+  moving.begin();
+  windows.log.info({ event: "node.serving", clusterId: made.clusterId, memberCount: membership.table?.all.length });
 }
 
 function registerTopics({
