@@ -16,6 +16,16 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** Polls until `isSo`; answers how long that took, ms. Throws in `what`'s words after `timeoutMs`. */
+export async function until(what: string, isSo: () => boolean | Promise<boolean>, timeoutMs: number): Promise<number> {
+  const startedAt = performance.now();
+  while (!(await isSo())) {
+    if (performance.now() - startedAt > timeoutMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await pause(20);
+  }
+  return performance.now() - startedAt;
+}
+
 async function freePorts(count: number): Promise<readonly number[]> {
   const servers = await Promise.all(
     Array.from(
@@ -41,6 +51,7 @@ export class RealCluster implements AsyncDisposable {
   readonly #peerPorts: number[];
   readonly #firstCount: number;
   readonly #env: Readonly<Record<string, string>>;
+  readonly #ownEnv = new Map<number, Readonly<Record<string, string>>>();
   readonly #children = new Map<number, ChildProcess>();
 
   private constructor(
@@ -75,13 +86,13 @@ export class RealCluster implements AsyncDisposable {
     return this.#httpPorts.length;
   }
 
-  /** Starts `count` more nodes, which join by themselves; answers their numbers at once. */
-  async grow(count: number): Promise<readonly number[]> {
+  /** Starts `count` more nodes, which join by themselves unless `env` says otherwise; answers their numbers at once. */
+  async grow(count: number, env: Readonly<Record<string, string>> = {}): Promise<readonly number[]> {
     const ports = await freePorts(count * 2);
     this.#httpPorts.push(...ports.slice(0, count));
     this.#peerPorts.push(...ports.slice(count));
     const added = Array.from({ length: count }, (_, i) => this.size - count + i);
-    for (const node of added) this.spawn(node);
+    for (const node of added) this.spawn(node, env);
     return added;
   }
 
@@ -100,8 +111,21 @@ export class RealCluster implements AsyncDisposable {
     return readFileSync(join(this.#directory, `${node}.log`), "utf8");
   }
 
-  /** Starts the process of a node, without waiting. */
-  spawn(node: number): void {
+  /** What the node has logged so far, line by line, of all its processes. */
+  logged(node: number): readonly Readonly<Record<string, unknown>>[] {
+    const lines = this.log(node).split("\n").slice(0, -1);
+    return lines.filter((line) => line.startsWith("{")).map((line): Record<string, unknown> => JSON.parse(line));
+  }
+
+  /** Of the process that runs; undefined when none does. */
+  pid(node: number): number | undefined {
+    const child = this.#children.get(node);
+    return child?.exitCode === null && child.signalCode === null ? child.pid : undefined;
+  }
+
+  /** Starts the process of a node, without waiting; `env` is for this node alone and kept for later starts. */
+  spawn(node: number, env: Readonly<Record<string, string>> | undefined = this.#ownEnv.get(node)): void {
+    this.#ownEnv.set(node, env ?? {});
     const output = openSync(join(this.#directory, `${node}.log`), "a");
     const peers = this.#peerPorts.map((port) => `${HOST}:${port}`);
     const child = spawn(process.execPath, [MAIN, "server"], {
@@ -117,6 +141,7 @@ export class RealCluster implements AsyncDisposable {
         GYRE_JOIN: "auto",
         GYRE_HOST: `host-${node + 1}`,
         ...this.#env,
+        ...env,
       },
     });
     this.#children.set(node, child);
@@ -130,6 +155,13 @@ export class RealCluster implements AsyncDisposable {
   /** Stops a node as an operator would; resolves with its exit code. */
   async stop(node: number): Promise<number | null> {
     return this.#end(node, "SIGTERM");
+  }
+
+  /** The exit code of a node that ends by itself; throws after `timeoutMs`. */
+  async untilEnded(node: number, timeoutMs: number): Promise<number | null> {
+    const child = this.#children.get(node);
+    await until(`n${node + 1} has ended`, () => this.pid(node) === undefined, timeoutMs);
+    return child?.exitCode ?? null;
   }
 
   /** Sends a signal without waiting. */

@@ -44,7 +44,7 @@ async function wrongOnes(cluster: RealCluster, node: number): Promise<number> {
   const reader = async (): Promise<void> => {
     for (let i = next++; i < keyCount; i = next++) {
       const answer = await tryAsk(`${cluster.url(node)}/v1/kv/bulk/key-${i}`);
-      const { value } = answer?.body as { readonly value?: { readonly i: number } };
+      const { value } = (answer?.body ?? {}) as { readonly value?: { readonly i: number } };
       if (value?.i !== i) wrong += 1;
     }
   };

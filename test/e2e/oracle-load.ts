@@ -14,6 +14,8 @@ export interface LoadPlan {
   readonly seed: number;
   /** mean pause between two operations of a session, ms */
   readonly thinkMs: number;
+  /** of its own for each load on one cluster: an oracle knows only its own writes */
+  readonly bucket?: string;
 }
 
 /** What the load met. */
@@ -34,8 +36,6 @@ interface Seen {
 
 type Verb = "read" | "follow" | "blind-sibling" | "blind-overwrite" | "delete";
 
-const BUCKET = "oracle";
-
 /** Load on the nodes that `nodes` names, until `stop`. */
 export class OracleLoad {
   readonly oracle: Oracle = new Oracle();
@@ -50,6 +50,7 @@ export class OracleLoad {
   readonly #cluster: RealCluster;
   readonly #plan: LoadPlan;
   readonly #nodes: () => readonly number[];
+  readonly #bucket: string;
   #state: number;
   #nextId = 1;
   #isStopped = false;
@@ -59,6 +60,7 @@ export class OracleLoad {
     this.#cluster = cluster;
     this.#plan = plan;
     this.#nodes = nodes;
+    this.#bucket = plan.bucket ?? "oracle";
     this.#state = plan.seed;
   }
 
@@ -78,7 +80,7 @@ export class OracleLoad {
     const unread: string[] = [];
     for (let i = 0; i < this.#plan.keyCount; i += 1) {
       const key = `k${i}`;
-      const answer = await this.#readAll(`${this.#cluster.url(node)}/v1/kv/${BUCKET}/${key}?r=all`);
+      const answer = await this.#readAll(`${this.#cluster.url(node)}/v1/kv/${this.#bucket}/${key}?r=all`);
       if (answer === undefined) unread.push(key);
       else this.oracle.onFinal(key, answer.status === 200 ? idsOf(answer.body) : [], when);
     }
@@ -143,7 +145,7 @@ export class OracleLoad {
     node: number,
     { key, verb, seen }: { readonly key: string; readonly verb: Verb; readonly seen: Map<string, Seen> },
   ): Promise<string | undefined> {
-    const url = `${this.#cluster.url(node)}/v1/kv/${BUCKET}/${key}`;
+    const url = `${this.#cluster.url(node)}/v1/kv/${this.#bucket}/${key}`;
     if (verb === "read") return this.#read(url, key, seen);
     const known = verb === "blind-sibling" || verb === "blind-overwrite" ? undefined : seen.get(key);
     const isOverwrite = verb === "blind-overwrite" || (verb === "delete" && known === undefined);
