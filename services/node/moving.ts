@@ -9,7 +9,7 @@ import type { Clock, Log, Random } from "../base/ports.ts";
 import { SlotHandover } from "../cluster/handover.ts";
 import { HANDOVER_TOPIC } from "../cluster/handover-messages.ts";
 import type { HandoverView, PartitionGate } from "../cluster/handover-ports.ts";
-import type { HandoverMove } from "../cluster/handover-progress.ts";
+import type { HandoverMove, HandoverProgress } from "../cluster/handover-progress.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { PeerRequests } from "../peers/peer-handler.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
@@ -84,6 +84,13 @@ export class Moving {
 
   stop(): void {
     this.#handover?.stop();
+  }
+
+  /** Totals since the start, for metrics. */
+  totals(): Pick<HandoverProgress, "takenCount" | "mintedCount" | "receivedBytes" | "oldCopyCount" | "leftCount"> {
+    return (
+      this.#handover?.progress() ?? { takenCount: 0, mintedCount: 0, receivedBytes: 0, oldCopyCount: 0, leftCount: 0 }
+    );
   }
 
   /** What this node itself moves now. */

@@ -4,6 +4,8 @@ import type { MetricsRegistry } from "../base/metrics.ts";
 import type { CoordinatorCounters } from "../coordinator/needs.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import type { ReadRepair } from "../repair/read-repair.ts";
+import type { Liveness } from "./liveness.ts";
+import type { Moving } from "./moving.ts";
 
 /** Whose numbers are shown. */
 export interface MetricSources {
@@ -11,6 +13,8 @@ export interface MetricSources {
   readonly links: PeerLinks;
   readonly coordinator: { readonly counters: CoordinatorCounters };
   readonly repairs: ReadRepair;
+  readonly moving: Pick<Moving, "totals">;
+  readonly liveness: Pick<Liveness, "stats">;
 }
 
 /** Registers everything that the rooms count. */
@@ -18,6 +22,8 @@ export function registerNodeMetrics(metrics: MetricsRegistry, sources: MetricSou
   registerStorage(metrics, sources.engine);
   registerLinks(metrics, sources.links);
   registerCoordinator(metrics, sources.coordinator);
+  registerMoves(metrics, sources.moving);
+  registerGossip(metrics, sources.liveness);
   const { repairs } = sources;
   const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
   gauge("gyre_read_repair_queued", "Read repairs that wait.", () => repairs.counts().queuedNow);
@@ -31,6 +37,23 @@ export function registerNodeMetrics(metrics: MetricsRegistry, sources: MetricSou
     "Read repairs forgotten for newer ones, since start.",
     () => repairs.counts().droppedCount,
   );
+}
+
+function registerMoves(metrics: MetricsRegistry, moving: MetricSources["moving"]): void {
+  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  gauge("gyre_handover_left", "Slots that this node should hold and does not yet.", () => moving.totals().leftCount);
+  gauge("gyre_handover_taken", "Slots taken since start.", () => moving.totals().takenCount);
+  gauge("gyre_handover_minted", "Of them, made anew after a removal.", () => moving.totals().mintedCount);
+  gauge("gyre_handover_old_copies", "Copies given away and kept for now.", () => moving.totals().oldCopyCount);
+  gauge("gyre_handover_received_bytes", "Bytes of copies received since start.", () => moving.totals().receivedBytes);
+}
+
+function registerGossip(metrics: MetricsRegistry, liveness: MetricSources["liveness"]): void {
+  metrics.gauge({ name: "gyre_gossip_members", help: "Members as gossip knows them, by state." }, () =>
+    Object.entries(liveness.stats()?.membersByState ?? {}).map(([state, value]) => ({ labels: { state }, value })),
+  );
+  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  gauge("gyre_gossip_health", "Local health: 0 (well) to 7.", () => liveness.stats()?.health ?? 0);
 }
 
 function registerStorage(metrics: MetricsRegistry, engine: StorageEngine): void {
