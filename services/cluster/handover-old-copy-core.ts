@@ -2,8 +2,9 @@
  * OldCopyCore: what becomes of the copy of a partition whose slot this node gave away, as a state machine without I/O.
  *
  * Invariants: the copy is removed only when the receiver has durably taken the slot (it says so itself, asked until it
- * does) and is then found to have all of it. A copy whose receiver was removed, or that an earlier life of this node left, is
- * kept until this node should hold the partition again and needs the room. Source: gossip-ring notes §B.4 ("never delete on completion"), §B.5 step 7.
+ * does), or was removed, and a holder of today is then found to have all of it. Only a copy whose receiver was removed, or
+ * that an earlier life of this node left, goes without that: when this node should hold the partition again and needs the
+ * room. Source: gossip-ring notes §B.4 ("never delete on completion"), §B.5 step 7.
  */
 import type { MemberKey } from "../placement/member-record.ts";
 import type { HandoverReply } from "./handover-messages.ts";
@@ -15,6 +16,7 @@ import {
   type HandoverTimes,
   retryDelayMs,
 } from "./handover-steps.ts";
+import type { ReleasedSlot } from "./slot-ledger.ts";
 
 /** In this life of the process; the ledger says the rest. */
 type Stage = "idle" | "asking" | "recording" | "proving" | "pausing" | "dropping" | "forgetting";
@@ -66,11 +68,11 @@ export class OldCopyCore {
     const released = ledger.released.get(this.#partition);
     this.#stage = "idle";
     if (!ledger.retained.has(this.#partition)) return;
-    if (released === undefined || view.isRemoved(released.to)) {
-      if (view.isTarget(this.#partition, view.ownKey)) this.#drop();
-    } else if (released.isSettled) {
-      this.#stage = "proving";
-      this.#effects.add({ kind: "prove", to: released.to });
+    const isReceiverGone = released === undefined || view.isRemoved(released.to);
+    if (isReceiverGone && view.isTarget(this.#partition, view.ownKey)) {
+      this.#drop();
+    } else if (isReceiverGone || released.isSettled) {
+      this.#prove(released, view);
     } else {
       this.#stage = "asking";
       const request = { kind: "settle", partition: this.#partition, from: view.ownKey, tx: released.tx } as const;
@@ -80,21 +82,36 @@ export class OldCopyCore {
     }
   }
 
+  /** By who holds the slot now: the receiver may have passed it on, or was removed. The others after that, in turn. */
+  #prove(released: ReleasedSlot | undefined, view: HandoverFacts["view"]): void {
+    const holders = view.holdersOf(this.#partition).filter(({ key }) => key !== view.ownKey);
+    const now = holders.filter(({ slot }) => slot === released?.slot).map(({ key }) => key);
+    const receiver = released === undefined || view.isRemoved(released.to) ? [] : [released.to];
+    const inOrder = [...new Set([...now, ...receiver, ...holders.map(({ key }) => key)])];
+    const to = inOrder[this.#tries % Math.max(1, inOrder.length)];
+    if (to === undefined) return this.#pause();
+    this.#stage = "proving";
+    this.#effects.add({ kind: "prove", to });
+  }
+
+  #pause(): void {
+    this.#stage = "pausing";
+    this.#tries += 1;
+    this.#token = this.#effects.timer(this.#times.retryMaxMs);
+  }
+
   #takeAnswer(from: MemberKey, reply: HandoverReply | undefined, { ledger }: HandoverFacts): void {
     const released = ledger.released.get(this.#partition);
     if (this.#stage !== "asking" || released === undefined || released.to !== from || released.isSettled) return;
     if (reply?.kind !== "settled" || reply.tx !== released.tx) return;
     this.#stage = "recording";
+    this.#tries = 0;
     this.#token = this.#effects.persist({ kind: "settled", partition: this.#partition, tx: released.tx });
   }
 
   #takeProof(isCovered: boolean): void {
-    if (isCovered) {
-      this.#drop();
-    } else {
-      this.#stage = "pausing";
-      this.#token = this.#effects.timer(this.#times.retryMaxMs);
-    }
+    if (isCovered) this.#drop();
+    else this.#pause();
   }
 
   #drop(): void {

@@ -1,7 +1,17 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { OldCopyCore } from "../../../services/cluster/handover-old-copy-core.ts";
 import type { HandoverEffect, HandoverEvent } from "../../../services/cluster/handover-steps.ts";
-import { effectOf, FactsByHand, kindsOf, nodeOf, OTHER, SELF, TIMES } from "../../support/handover-facts.ts";
+import {
+  effectOf,
+  FactsByHand,
+  FOURTH,
+  kindsOf,
+  nodeOf,
+  OTHER,
+  SELF,
+  THIRD,
+  TIMES,
+} from "../../support/handover-facts.ts";
 
 let world: FactsByHand;
 let core: OldCopyCore;
@@ -67,9 +77,33 @@ describe("an old copy", () => {
     expect(world.ledger.released.get(0)?.isSettled).toBe(false);
   });
 
-  it("is kept when its receiver was removed, until its room is needed", () => {
+  it("is looked for at who holds the slot now, when the receiver has passed it on", () => {
+    settled();
+    take({ kind: "proved", isCovered: true });
+    core = new OldCopyCore(0, TIMES);
+    world.holders = [
+      { key: FOURTH, slot: 0 },
+      { key: THIRD, slot: 1 },
+    ];
+    expect(effectOf(take({ kind: "review" }), "prove").to).toBe(THIRD);
+    const tried = [0, 1, 2].map(() => {
+      const pause = effectOf(take({ kind: "proved", isCovered: false }), "timer");
+      return effectOf(take({ kind: "timer", token: pause.token }), "prove").to;
+    });
+    expect(tried).toEqual([OTHER, FOURTH, THIRD]);
+  });
+
+  it("is kept when its receiver was removed, until another holder has all of it", () => {
     world.removed = [OTHER];
-    expect(take({ kind: "review" })).toEqual([]);
+    expect(kindsOf(take({ kind: "review" }))).toEqual(["timer"]);
+    core = new OldCopyCore(0, TIMES);
+    world.holders = [{ key: THIRD, slot: 1 }];
+    expect(effectOf(take({ kind: "review" }), "prove").to).toBe(THIRD);
+    expect(kindsOf(take({ kind: "proved", isCovered: true }))).toEqual(["drop"]);
+  });
+
+  it("is dropped when its receiver was removed and its room is needed", () => {
+    world.removed = [OTHER];
     world.targets = [SELF];
     expect(kindsOf(take({ kind: "review" }))).toEqual(["drop"]);
   });
