@@ -113,11 +113,13 @@ export class SlotHandover {
   progress(): HandoverProgress {
     const { view, store, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
-    const wanted = view.wanted().map((one) => one.partition);
-    const left = [...new Set([...wanted, ...view.mints().map((one) => one.partition)])];
+    const incoming = this.#moves("receiver");
+    // A slot on its way has no donor that could be asked, and is not here yet.
+    const open = [...view.wanted(), ...view.mints(), ...incoming].map((one) => one.partition);
+    const left = [...new Set(open)];
     const counts = this.#counts;
     return {
-      incoming: this.#moves("receiver"),
+      incoming,
       outgoing: this.#moves("donor"),
       minting: this.#moves("mint"),
       leftCount: left.length,
