@@ -3,12 +3,13 @@
  * and a donor killed in mid-transfer. `elastic.test.ts` tells a short one, `elastic.ts` the whole. Must never judge data by
  * itself: the oracle does.
  */
-import { pause, type RealCluster } from "./cluster.ts";
+import { pause, type RealCluster, until } from "./cluster.ts";
 import { type Answer, ask, tryAsk } from "./http.ts";
 
 /** What `GET /v1/cluster` says of a member, as far as it matters here. */
 export interface MemberLook {
   readonly node: string;
+  readonly memberKey: string;
   readonly status: string;
   readonly liveness: string;
   readonly slotsHeld: number;
@@ -104,8 +105,15 @@ export async function ringText(cluster: RealCluster, node: number): Promise<stri
   return parts.join("\n");
 }
 
+/** Waits until a node that has left holds no key of anybody. */
+export async function untilEmpty(cluster: RealCluster, node: number, timeoutMs: number): Promise<void> {
+  const isEmpty = async (): Promise<boolean> =>
+    (await metric(cluster, node, "gyre_storage_keys")) + (await metric(cluster, node, "gyre_storage_tombstones")) === 0;
+  await until(`${nameOf(node)} is empty`, isEmpty, timeoutMs);
+}
+
 /** The value of a metric without labels. */
-export async function metric(cluster: RealCluster, node: number, name: string): Promise<number> {
+async function metric(cluster: RealCluster, node: number, name: string): Promise<number> {
   const { text } = await ask(`${cluster.url(node)}/metrics`);
   const line = text.split("\n").find((one) => one.startsWith(`${name} `));
   return Number(line?.slice(name.length + 1) ?? "NaN");

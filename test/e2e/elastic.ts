@@ -4,9 +4,9 @@
  * `--keys 20000 --sessions 8`. Ends with exit code 1 when a promise was broken.
  */
 import { parseArgs } from "node:util";
+import { fillBulk, wrongBulk } from "./bulk-keys.ts";
 import { pause, RealCluster } from "./cluster.ts";
-import { change, metric, nameOf, ringText, untilSettled } from "./elastic-story.ts";
-import { ask, tryAsk } from "./http.ts";
+import { change, nameOf, ringText, untilEmpty, untilSettled } from "./elastic-story.ts";
 import { OracleLoad } from "./oracle-load.ts";
 
 const { values: flags } = parseArgs({
@@ -25,33 +25,6 @@ function tell(text: string): void {
   process.stdout.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s  ${text}\n`);
 }
 
-async function fill(cluster: RealCluster): Promise<void> {
-  let next = 0;
-  const writer = async (node: number): Promise<void> => {
-    for (let i = next++; i < keyCount; i = next++) {
-      const url = `${cluster.url(node)}/v1/kv/bulk/key-${i}`;
-      const { status, text } = await ask(url, { method: "PUT", body: JSON.stringify({ i, pad: "p".repeat(900) }) });
-      if (status !== 200) throw new Error(text);
-    }
-  };
-  await Promise.all(Array.from({ length: 24 }, (_, i) => writer(i % 3)));
-}
-
-/** Reads every bulk key through one node; answers how many are not as written. */
-async function wrongOnes(cluster: RealCluster, node: number): Promise<number> {
-  let next = 0;
-  let wrong = 0;
-  const reader = async (): Promise<void> => {
-    for (let i = next++; i < keyCount; i = next++) {
-      const answer = await tryAsk(`${cluster.url(node)}/v1/kv/bulk/key-${i}`);
-      const { value } = (answer?.body ?? {}) as { readonly value?: { readonly i: number } };
-      if (value?.i !== i) wrong += 1;
-    }
-  };
-  await Promise.all(Array.from({ length: 24 }, reader));
-  return wrong;
-}
-
 function percentile(values: readonly number[], share: number): string {
   const sorted = values.toSorted((a, b) => a - b);
   return (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(1);
@@ -61,7 +34,7 @@ async function main(): Promise<boolean> {
   await using cluster = await RealCluster.start(3, { GYRE_PARTITIONS: flags.partitions });
   let live: readonly number[] = [0, 1, 2];
   tell(`3 nodes, seed ${flags.seed}`);
-  await fill(cluster);
+  await fillBulk(cluster, keyCount);
   tell(`${keyCount} keys of 1 KB written`);
   const plan = { sessionCount: Number(flags.sessions), keyCount: 200, seed: Number(flags.seed), thinkMs: 5 };
   const load = new OracleLoad(cluster, plan, () => live);
@@ -106,14 +79,14 @@ async function main(): Promise<boolean> {
   live = [0, 1, 2, 3, 4];
   tell("5 nodes, settled");
   for (const node of [5, 6, 7]) {
-    await untilEmpty(cluster, node);
+    await untilEmpty(cluster, node, SETTLE_MS);
     await cluster.stop(node);
   }
   await change(cluster, 0, [{ kind: "leave", node: nameOf(3) }]);
   await change(cluster, 0, [{ kind: "leave", node: nameOf(4) }]);
   await untilSettled(cluster, [0, 1, 2], SETTLE_MS);
   live = [0, 1, 2];
-  for (const node of [3, 4]) await untilEmpty(cluster, node);
+  for (const node of [3, 4]) await untilEmpty(cluster, node, SETTLE_MS);
   tell("3 nodes, settled; who left is empty");
   const moving = load.counts.latenciesMs.splice(0);
   await load.stop();
@@ -123,7 +96,7 @@ async function main(): Promise<boolean> {
   const owners = (texts[0] ?? "").split("\n").map((line) => line.split(","));
   const areDistinct = owners.every((nodes) => new Set(nodes).size === 3);
   const unread = await load.judge(0, "at the end");
-  const wrong = await wrongOnes(cluster, 1);
+  const wrong = await wrongBulk(cluster, 1, keyCount);
   const { operationCount, appliedCount, failedCount, longestFailureMs, longestFailureText } = load.counts;
   tell(`load: ${operationCount} operations, ${appliedCount} applied, ${failedCount} failed and tried again`);
   tell(`longest that an operation failed: ${longestFailureMs.toFixed(0)} ms (${longestFailureText.slice(0, 400)})`);
@@ -139,16 +112,6 @@ async function main(): Promise<boolean> {
     load.oracle.violations.length === 0 &&
     longestFailureMs <= 2_000
   );
-}
-
-async function untilEmpty(cluster: RealCluster, node: number): Promise<void> {
-  for (let tries = 0; tries < 300; tries += 1) {
-    const keys =
-      (await metric(cluster, node, "gyre_storage_keys")) + (await metric(cluster, node, "gyre_storage_tombstones"));
-    if (keys === 0) return;
-    await pause(200);
-  }
-  throw new Error(`node ${nameOf(node)} still holds keys`);
 }
 
 process.exitCode = (await main()) ? 0 : 1;
