@@ -97,7 +97,9 @@ export class Moving {
   progress(): Pick<MovesView, "bytesPerSecond" | "etaSeconds" | "active"> {
     const progress = this.#handover?.progress();
     if (progress === undefined) return { bytesPerSecond: 0, etaSeconds: undefined, active: [] };
-    const stall = Object.entries(progress.stalls).map(([why, count]) => `${why} (${count})`);
+    // A donor that is busy with others is no stall: it comes to this one in turn.
+    const stalls = Object.entries(progress.stalls).filter(([why]) => why !== "busy");
+    const stall = stalls.map(([why, count]) => `${why} (${count})`);
     const active = [
       ...progress.incoming.map((move) => this.#shown(move, "in")),
       ...progress.outgoing.map((move) => this.#shown(move, "out")),
