@@ -135,6 +135,9 @@ export class DonorCore {
     const stage = this.#stage;
     if (stage.kind === "granting") {
       this.#wait(stage.calls, call);
+    } else if (stage.kind === "idle" && !areOthersAlive(facts, this.#partition)) {
+      // It could not be sealed: no copy is begun for that.
+      this.#effects.reply(call, { kind: "refused", reason: "others_down" });
     } else if (stage.kind === "idle") {
       const attempt: Attempt = { tx: facts.nextTx(), to: from, heardMs: facts.nowMs };
       const token = this.#effects.persist({ kind: "counted", tx: attempt.tx });

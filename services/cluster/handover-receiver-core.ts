@@ -19,6 +19,7 @@ import {
   promiseAfterCheck,
   promiseCheck,
   type Transfer,
+  whyFailed,
 } from "./handover-rules-core.ts";
 import {
   type HandoverEffect,
@@ -45,6 +46,8 @@ type Stage =
   | { readonly kind: "unstaging"; readonly why: HandoverFailure; readonly token: number }
   | { readonly kind: "taking"; readonly transfer: Transfer; readonly token: number };
 
+/** Another holder is away: so often the seal is asked for again before others get this node's time. */
+const MAX_WAITS = 4;
 /** A seal lasts seconds: an answer that was lost is asked for again this often, at once. */
 const SEAL_TRIES = 3;
 
@@ -128,7 +131,7 @@ export class ReceiverCore {
   #takeGrant(from: MemberKey, reply: HandoverReply | undefined, facts: HandoverFacts): void {
     if (reply?.kind !== "granted") {
       // A release that nobody waits for any more was consumed long ago; the donor will ask about it (`settle`).
-      this.#fail(reply === undefined ? "silent" : "refused", `req to ${from}`, reply);
+      this.#fail(whyFailed(reply), `req to ${from}`, reply);
       return;
     }
     const { tx, slot } = reply;
@@ -174,11 +177,11 @@ export class ReceiverCore {
       this.#effects.add({ kind: "finish", from: transfer.from, tx: transfer.tx, last });
     } else if (reply === undefined && tries < SEAL_TRIES) {
       this.#seal(transfer, tries + 1, facts);
-    } else if (reply?.kind === "refused" && reply.reason === "others_down") {
+    } else if (reply?.kind === "refused" && reply.reason === "others_down" && this.#waits < MAX_WAITS) {
       this.#waits += 1;
       this.#stage = { kind: "waiting", transfer, token: this.#effects.timer(retryDelayMs(this.#times, this.#waits)) };
     } else {
-      this.#fail(reply === undefined ? "silent" : "over", `seal of transfer ${transfer.tx}`, reply);
+      this.#fail(whyFailed(reply), `seal of transfer ${transfer.tx}`, reply);
     }
   }
 

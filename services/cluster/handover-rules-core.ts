@@ -109,6 +109,12 @@ export function noSlotReply({ ledger }: HandoverFacts, partition: number): Hando
   return holder === undefined ? { kind: "refused", reason: "no_slot" } : { kind: "refused", reason: "no_slot", holder };
 }
 
+/** What an answer that does not help comes to. */
+export function whyFailed(reply: HandoverReply | undefined): HandoverFailure {
+  if (reply === undefined) return "silent";
+  return reply.kind === "refused" ? "refused" : "over";
+}
+
 /** Gathers the effects of one step; writes and timers get tokens that no other of this list has. */
 export class EffectList {
   #effects: HandoverEffect[] = [];

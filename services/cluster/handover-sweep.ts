@@ -46,3 +46,15 @@ export class HandoverSweep {
     this.review(isIdle);
   }
 }
+
+/** Of donors that were removed nothing is accepted, and so nothing need be remembered. Durable when it resolves. */
+export async function forgetRemoved({
+  store,
+  view,
+  log,
+}: Pick<HandoverParts, "view" | "store" | "log">): Promise<void> {
+  const donors = new Set([...store.ledger.consumed.values()].flatMap((byDonor) => [...byDonor.keys()]));
+  const changes = [...donors].flatMap((from) => (view.isRemoved(from) ? [{ kind: "forgotten", from } as const] : []));
+  if (changes.length === 0) return;
+  await store.commit(changes).catch((error: unknown) => log.warn({ event: "handover.ledger-failed", error }));
+}

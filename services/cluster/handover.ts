@@ -25,7 +25,7 @@ import type { EntitledMint, HandoverParts, WantedPartition } from "./handover-po
 import { HandoverCounts, type HandoverMove, type HandoverProgress } from "./handover-progress.ts";
 import { type HandoverSettings, mintSettingsOf } from "./handover-settings.ts";
 import { type HandoverFacts, type HandoverOutcome, retryDelayMs } from "./handover-steps.ts";
-import { HandoverSweep } from "./handover-sweep.ts";
+import { forgetRemoved, HandoverSweep } from "./handover-sweep.ts";
 
 interface Backoff {
   readonly tries: number;
@@ -71,6 +71,7 @@ export class SlotHandover {
     const { staged, minting, retained } = this.#parts.store.ledger;
     const open = new Set([...staged.keys(), ...minting.keys(), ...retained]);
     for (const partition of open) this.#at(partition).review();
+    void forgetRemoved(this.#parts);
     this.review();
   }
 
@@ -172,7 +173,8 @@ export class SlotHandover {
     let runningCount = this.#copyCount;
     for (const { receiver } of this.#partitions.values()) {
       if (receiver.stage === "idle") continue;
-      runningCount += 1;
+      // Who only waits for a release costs nothing, and may wait for long.
+      if (receiver.stage !== "ready") runningCount += 1;
       if (receiver.donor !== undefined) busyDonors.add(receiver.donor);
     }
     if (runningCount >= MAX_INCOMING_HANDOVERS) return;
@@ -210,6 +212,7 @@ export class SlotHandover {
     }
     for (const [partition, slot] of entitled) {
       if (store.ledger.minting.size >= MAX_OPEN_MINTS) return;
+      if (partition === this.#sweep.partition) continue;
       if (nowMs - (this.#missingSince.get(partition) ?? -Infinity) < HANDOVER_LOST_MS) continue;
       if (store.ledger.minting.has(partition) || (this.#backoffs.get(partition)?.untilMs ?? 0) > nowMs) continue;
       this.#at(partition).startMint(slot);

@@ -86,6 +86,11 @@ describe("a donor grants", () => {
     ["an asker that is not to have one", () => (world.targets = [THIRD]), { kind: "refused", reason: "not_target" }],
     ["an asker that is removed", () => (world.removed = [OTHER]), { kind: "refused", reason: "removed" }],
     ["a donor that is removed", () => (world.removed = [SELF]), { kind: "refused", reason: "removed" }],
+    [
+      "a partition of which another holder is away",
+      () => (world.dead = [THIRD]),
+      { kind: "refused", reason: "others_down" },
+    ],
     ["a node without a slot", () => (world.ledger.slots[0] = -1), { kind: "refused", reason: "no_slot" }],
   ];
   it.each(refused)("nothing for %s", (_who, prepare, reply) => {

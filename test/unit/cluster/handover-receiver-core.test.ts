@@ -89,6 +89,19 @@ describe("a receiver fetches a slot", () => {
     expect(kindsOf(waiting)).toEqual(["timer"]);
     expect(kindsOf(take({ kind: "timer", token: effectOf(waiting, "timer").token }))).toEqual(["receive"]);
   });
+
+  it("giving way to others when another holder stays away", () => {
+    reach("copying");
+    const refused: HandoverReply = { kind: "refused", reason: "others_down" };
+    const kinds: string[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      take({ kind: "received", tx: 5, result: { kind: "copied" } });
+      const [effect] = answer("seal", refused);
+      kinds.push(effect?.kind ?? "nothing");
+      if (effect?.kind === "timer") take({ kind: "timer", token: effect.token });
+    }
+    expect(kinds).toEqual(["timer", "timer", "timer", "timer", "ended"]);
+  });
 });
 
 describe("a receiver begins nothing", () => {
