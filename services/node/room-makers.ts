@@ -11,6 +11,7 @@ import type { MemberView } from "../cluster/cluster-view.ts";
 import { Membership } from "../cluster/membership.ts";
 import { Operator } from "../cluster/operator.ts";
 import type { Documents } from "../cluster/own-record.ts";
+import { patientDocuments } from "../cluster/patient-writes.ts";
 import { PeerRequests } from "../peers/peer-handler.ts";
 import { PeerLinks } from "../peers/peer-links.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
@@ -83,7 +84,7 @@ export function makeMembership(
   const { nodeId: id, zone, host, weight } = config;
   return new Membership({
     self: { id, zone, host, weight, address: config.advertiseAddress ?? config.peerAddress },
-    documents: parts.documents,
+    documents: patientDocuments(parts.documents, windows),
     peers: parts.links,
     clock: windows.clock,
     random: windows.random,
