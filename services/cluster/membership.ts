@@ -76,7 +76,11 @@ export class Membership {
   /** Takes up what is durable, or what follows from the agreement for a member of the first hour; then builds the table. */
   begin(proposal: Proposal, firstSlots: Int8Array): void {
     const { config } = proposal;
-    const { documents, self, onFailure } = this.#parts;
+    const { documents, self } = this.#parts;
+    // A write that was under way when the node stopped meets a closed store: nobody waits for it any more.
+    const onFailure = (error: Error): void => {
+      if (!this.#isStopped) this.#parts.onFailure(error);
+    };
     const start = openMember(documents, { config, self, firstSlots });
     const onDurable = (record: MemberRecord): void => this.#onOwn(record);
     const onLedgerDurable = (): void => this.reviewStatus();
