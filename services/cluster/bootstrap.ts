@@ -46,7 +46,13 @@ const CALL_BUDGET_MS = 1_000;
 /** How often a node that waits says what for. */
 const WAITING_LOG_MS = 10_000;
 
-type Answer = (reply: BootstrapReply) => void;
+/** An input whose turn comes. */
+interface Waiting {
+  readonly input: BootstrapInput;
+  readonly answer?: (reply: BootstrapReply) => void;
+  /** what followed is durable and done */
+  readonly done?: () => void;
+}
 
 /** One node's way into its cluster. Register `topicHandler` for `topic` and pass on what the links say of peers. */
 export class Bootstrap {
@@ -54,7 +60,7 @@ export class Bootstrap {
   readonly #parts: BootstrapParts;
   readonly #random: Random;
   readonly #state: BootstrapState;
-  readonly #queue: { readonly input: BootstrapInput; readonly answer: Answer | undefined }[] = [];
+  readonly #queue: Waiting[] = [];
   readonly #asking = new Set<NodeId>();
   #memberView: MemberView | undefined;
   #clusterId: string | undefined;
@@ -99,14 +105,14 @@ export class Bootstrap {
   /** A link to a peer stands. */
   peerUp(peer: PeerIdentity): void {
     const { nodeId: id, zone, host, weight, address, clusterId } = peer;
-    this.#push({ kind: "peer_up", peer: { member: { id, zone, host, weight, address }, clusterId } });
-    this.#push({ kind: "tick", candidateId: this.#candidateId() });
+    this.#push({ input: { kind: "peer_up", peer: { member: { id, zone, host, weight, address }, clusterId } } });
+    this.#push({ input: { kind: "tick", candidateId: this.#candidateId() } });
   }
 
   /** No link leads to the peer any more. */
   peerDown(node: NodeId): void {
     this.#asking.delete(node);
-    this.#push({ kind: "peer_down", node });
+    this.#push({ input: { kind: "peer_down", node } });
   }
 
   /** What was agreed when the cluster was made, for those who join; undefined before this node is a member. */
@@ -120,9 +126,15 @@ export class Bootstrap {
     return this.#state.record.stage.kind === "empty";
   }
 
-  /** Makes this node a member without slots of a cluster that others made, durably; then `onMember` is called. */
-  adopt(proposal: Proposal): void {
-    this.#push({ kind: "adopt", proposal });
+  /**
+   * Makes this node a member without slots of a cluster that others made; then `onMember` is called. Resolves when that is
+   * durable; false when it did not come to it. Pending for ever when this node stops meanwhile.
+   */
+  adopt(proposal: Proposal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const done = (): void => resolve(this.#clusterId === proposal.config.clusterId);
+      this.#push({ input: { kind: "adopt", proposal }, done });
+    });
   }
 
   /** Answers the asks of `topic`. */
@@ -130,12 +142,12 @@ export class Bootstrap {
     const request = parseBootstrapRequest(body);
     if (request === undefined) return new TopicRefusal("bad_request", "not a bootstrap request");
     if (this.#isStopped) return new TopicRefusal("shutting_down", "this node is stopping");
-    return new Promise<BootstrapReply>((answer) => this.#push({ kind: "request", from, request }, answer));
+    return new Promise<BootstrapReply>((answer) => this.#push({ input: { kind: "request", from, request }, answer }));
   };
 
   #tick(): void {
     if (this.#isStopped) return;
-    this.#push({ kind: "tick", candidateId: this.#candidateId() });
+    this.#push({ input: { kind: "tick", candidateId: this.#candidateId() } });
     if (this.#isDone()) return;
     this.#sayWaiting();
     this.#timer = this.#parts.clock.setTimer(TICK_MS, () => this.#tick());
@@ -149,9 +161,9 @@ export class Bootstrap {
     return proposer !== this.#parts.settings.node.id || this.#state.confirmed.size === config.members.length;
   }
 
-  #push(input: BootstrapInput, answer?: Answer): void {
+  #push(waiting: Waiting): void {
     if (this.#isStopped) return;
-    this.#queue.push({ input, answer });
+    this.#queue.push(waiting);
     if (!this.#isWorking) void this.#work();
   }
 
@@ -161,7 +173,9 @@ export class Bootstrap {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
         const output = takeBootstrapInput(this.#state, next.input);
         if (output.record !== undefined) await this.#write(output.record);
-        if (!this.#isStopped) this.#act(output, next.answer);
+        if (this.#isStopped) return;
+        this.#act(output, next);
+        next.done?.();
       }
     } catch (error) {
       this.stop();
@@ -176,7 +190,7 @@ export class Bootstrap {
     if (!this.#isStopped) this.#settleView(record);
   }
 
-  #act(output: BootstrapOutput, answer: Answer | undefined): void {
+  #act(output: BootstrapOutput, { answer }: Waiting): void {
     if (output.reply !== undefined) answer?.(output.reply);
     for (const { level, facts } of output.logs) this.#parts.log[level](facts);
     for (const { to, request } of output.sends) this.#send(to, request);
@@ -189,7 +203,7 @@ export class Bootstrap {
     this.#parts.peers.call(to, { kind: "ask", topic: BOOTSTRAP_TOPIC, body: request }, CALL_BUDGET_MS, (result) => {
       this.#asking.delete(to);
       const reply = result.kind === "answer" ? parseBootstrapReply(result.body) : undefined;
-      if (reply !== undefined) this.#push({ kind: "reply", from: to, request, reply });
+      if (reply !== undefined) this.#push({ input: { kind: "reply", from: to, request, reply } });
     });
   }
 

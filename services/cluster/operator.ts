@@ -201,8 +201,8 @@ export class Operator {
     const record = joiningRecord(self, { key: this.#newKey(), partitionCount, replaced });
     await this.#write(documents, record, { set, replaced, before });
     log.info({ event: "membership.joining", key: record.key, replaces: replaced?.key, members: set.members().length });
-    bootstrap.adopt(proposal);
-    return done("joining");
+    const isMember = await bootstrap.adopt(proposal);
+    return isMember ? done("joining") : refused("this node has promised itself to another cluster");
   }
 
   /** The documents come before the adoption: a crash between leaves an empty node that joins anew under another key. */

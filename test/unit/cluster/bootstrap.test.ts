@@ -259,8 +259,10 @@ describe("bootstrap", () => {
     const agreement = cluster.node("a").bootstrap.agreement();
     expect(cluster.node("d").bootstrap.agreement()).toBeUndefined();
     if (agreement === undefined) throw new Error("node a is no member");
-    cluster.node("d").bootstrap.adopt(agreement);
+    expect(cluster.node("d").bootstrap.isEmpty).toBe(true);
+    const adopted = cluster.node("d").bootstrap.adopt(agreement);
     await cluster.clock.advance(500);
+    expect(await adopted).toBe(true);
     const view = cluster.node("d").views[0];
     expect(view?.clusterId).toBe(agreement.config.clusterId);
     expect(Array.from({ length: agreement.config.partitionCount }, (_, p) => view?.slotOf(p))).toEqual(
@@ -279,8 +281,9 @@ describe("bootstrap", () => {
     const agreement = cluster.node("a").bootstrap.agreement();
     if (agreement === undefined) throw new Error("node a is no member");
     const other = { ...agreement, config: { ...agreement.config, clusterId: "f".repeat(32) } };
-    cluster.node("b").bootstrap.adopt(other);
+    const adopted = cluster.node("b").bootstrap.adopt(other);
     await cluster.clock.advance(500);
+    expect(await adopted).toBe(false);
     expect(cluster.node("b").bootstrap.agreement()).toEqual(agreement);
   });
 
