@@ -11,6 +11,8 @@ import type { HolderTable } from "../placement/holder-table.ts";
 /** One node's. */
 export class RingState {
   table: HolderTable | undefined;
+  /** names that only removed members bear: nobody serves them */
+  removedNodes: ReadonlySet<NodeId> = new Set();
   readonly #held = new Int8Array(MAX_PARTITIONS).fill(-1);
   #ledger: SlotLedger | undefined;
 

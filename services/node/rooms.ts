@@ -3,6 +3,7 @@
  */
 import assert from "node:assert/strict";
 import type { StorageEngine } from "../../storage/engine.ts";
+import type { NodeId } from "../base/ids.ts";
 import type { Clock } from "../base/ports.ts";
 import { Bootstrap } from "../cluster/bootstrap.ts";
 import { BucketDirectory } from "../cluster/bucket-directory.ts";
@@ -19,6 +20,7 @@ import { CountingHandoff } from "../coordinator/needs.ts";
 import { PeerRequests } from "../peers/peer-handler.ts";
 import { PeerLinks } from "../peers/peer-links.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
+import type { RecordSet } from "../placement/record-set.ts";
 import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
 import { Replica } from "../replica/replica.ts";
@@ -97,7 +99,7 @@ function storeRooms(options: NodeOptions, engine: StorageEngine): StoreRooms {
     log,
     isDurable: config.durability === "fsync",
   });
-  const requests = new PeerRequests({ replica, log });
+  const requests = new PeerRequests({ replica, log, isRemoved: (node) => ring.removedNodes.has(node) });
   return { engine, documents, ring, buckets, replica, requests, links: makeLinks(options, requests) };
 }
 
@@ -107,6 +109,7 @@ function ringRooms(options: NodeOptions, { engine, documents, ring, replica, lin
   const { clock, random, log, loopDelayMs } = windows;
   const onTable = (table: HolderTable): void => {
     ring.table = table;
+    ring.removedNodes = removedNodesOf(membership.set);
     links.setRingHash(table.ringHash);
     for (const member of table.all) if (member.nodeId !== config.nodeId) links.addPeer(member.nodeId, member.address);
     liveness.setRecordsHash(membership.recordsHash);
@@ -129,6 +132,12 @@ function ringRooms(options: NodeOptions, { engine, documents, ring, replica, lin
   const shared = { config, engine, replica, links, membership, view, ring, clock, random, log };
   const moving = new Moving({ ...shared, loopDelayMs });
   return { membership, liveness, view, moving };
+}
+
+function removedNodesOf(set: RecordSet | undefined): ReadonlySet<NodeId> {
+  const records = set?.records() ?? [];
+  const living = new Set(records.filter(({ key }) => set?.isRemoved(key) === false).map((record) => record.nodeId));
+  return new Set(records.map((record) => record.nodeId).filter((node) => !living.has(node)));
 }
 
 /** What takes the requests of clients, and what follows from them. */

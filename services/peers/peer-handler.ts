@@ -69,6 +69,11 @@ export class TopicRefusal {
 export interface PeerHandlerParts {
   readonly replica: ServedReplica;
   readonly log: Log;
+  /**
+   * The node was removed from the cluster. It may not know yet, hold a slot by its own disk, and coordinate: with nobody
+   * serving it, what it counts is never a quorum. Absent: nobody is. Asked once a request: must be cheap.
+   */
+  readonly isRemoved?: (node: NodeId) => boolean;
 }
 
 type Reply = (reply: PeerReply) => void;
@@ -107,6 +112,7 @@ export class PeerRequests {
     if (request.kind === "ping") return reply({ kind: "pong" });
     if (budgetMs < 1) return reply(refusal("expired", "no time was left"));
     if (request.kind === "ask") return this.#ask(from, request, { budgetMs, reply });
+    if (this.#parts.isRemoved?.(from) === true) return reply(refusal("not_ready", `node ${from} was removed`));
     const slot = this.#parts.replica.slotOf(request.key.partition);
     if (slot < 0) return reply(this.#notHeld(request.key.partition));
     if (request.kind === "digest") {

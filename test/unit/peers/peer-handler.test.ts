@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { NodeId } from "../../../services/base/ids.ts";
 import type { Log, LogFacts } from "../../../services/base/ports.ts";
 import type { PeerReply, PeerRequest } from "../../../services/peers/messages.ts";
 import { PeerRequests, type ServedReplica, TopicRefusal } from "../../../services/peers/peer-handler.ts";
@@ -12,6 +13,7 @@ class World {
   readonly touched: string[] = [];
   readonly errors: LogFacts[] = [];
   readonly requests: PeerRequests;
+  readonly removed = new Set<NodeId>();
 
   constructor(replica: Partial<ServedReplica> = {}) {
     const touch = (name: string): void => {
@@ -21,6 +23,7 @@ class World {
     const log: Log = { debug: silent, info: silent, warn: silent, error: (facts) => this.errors.push(facts) };
     this.requests = new PeerRequests({
       log,
+      isRemoved: (node) => this.removed.has(node),
       replica: {
         slotOf: (partition) => (partition === 3 ? 2 : -1),
         isSuspect: () => true,
@@ -62,6 +65,19 @@ test("a store is told how much time is left, for it may wait for its key", async
   });
   await world.ask(STORE, 77);
   expect(budgets).toEqual([77]);
+});
+
+test("a removed node is served no key, and still hears what else it asks", async () => {
+  const world = new World();
+  world.removed.add(FROM);
+  world.requests.registerTopic("news", async () => "you were removed");
+  for (const request of [STORE, { kind: "fetch", key: KEY }, { kind: "digest", key: KEY }] as const) {
+    expect(await world.ask(request)).toMatchObject([{ kind: "refused", reason: "not_ready" }]);
+  }
+  expect(world.touched).toEqual([]);
+  expect(await world.ask({ kind: "ask", topic: "news", body: null })).toEqual([
+    { kind: "answer", body: "you were removed" },
+  ]);
 });
 
 test("a digest is answered within the call, with its slot", () => {
