@@ -54,6 +54,7 @@ export class RecordExchange {
   readonly #stale = new Set<NodeId>();
   #pushTimer: Timer | undefined;
   #compareTimer: Timer | undefined;
+  #isStarted = false;
   #isStopped = false;
 
   constructor(parts: RecordExchangeParts) {
@@ -63,6 +64,8 @@ export class RecordExchange {
 
   /** Begins to compare. */
   start(): void {
+    this.#isStarted = true;
+    for (const node of this.#linked) void this.#compareWith(node);
     this.#compareTimer = this.#parts.clock.setTimer(COMPARE_EVERY_MS, () => this.#compareWithOne());
   }
 
@@ -122,7 +125,8 @@ export class RecordExchange {
   }
 
   async #compareWith(node: NodeId): Promise<void> {
-    if (this.#isStopped || this.#comparing.has(node)) return;
+    // Before this node is a member it has nothing to compare, and nowhere to put what it would be told.
+    if (!this.#isStarted || this.#isStopped || this.#comparing.has(node)) return;
     this.#comparing.add(node);
     try {
       await this.#exchangeWith(node);
