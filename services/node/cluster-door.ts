@@ -164,12 +164,14 @@ export class NodeClusterDoor implements ClusterDoor {
     return planChange({ set, targets: new TargetTables(table.replicaCount), changes, facts });
   }
 
-  /** Nodes that could join: those that no record names, and those that have left and still run. */
+  /** Nodes that could join: those that no record names, those that have left and still run, and those that lost their disk. */
   #waiting(): readonly WaitingNode[] {
-    const { isAlive } = this.#parts;
-    return this.#parts.facts
+    const { isAlive, facts } = this.#parts;
+    return facts
       .status()
-      .members.filter((member) => member.status === "waiting" || (member.status === "left" && isAlive(member.node)))
+      .members.filter(
+        ({ status, node }) => status === "waiting" || (status === "left" && isAlive(node)) || facts.isEmpty(node),
+      )
       .map(({ node, zone, host, weight }) => ({ node, zone, host, weight }));
   }
 

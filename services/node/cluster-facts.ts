@@ -100,6 +100,12 @@ export class ClusterFacts {
     return { ringHash: hex(table.ringHash), ...placementOf(table, moves, partition) };
   }
 
+  /** The node runs and knows no records: it is new here, or has lost its disk, whatever the records of its name say. */
+  isEmpty(node: NodeId): boolean {
+    const { liveness } = this.#parts;
+    return liveness.isAlive(node) && liveness.member(node)?.recordsHash === 0n;
+  }
+
   #waitingFor(): string | undefined {
     const { bootstrap, membership, operator } = this.#parts;
     const view = bootstrap.view();
@@ -111,8 +117,10 @@ export class ClusterFacts {
     const living = new Set(table.all.map((record) => record.key));
     const names = new Set(table.all.map((record) => record.nodeId));
     const shares = sharesOf(table);
-    // of former lives only those whose name nobody bears now
-    const former = set.records().filter((record) => !living.has(record.key) && !names.has(record.nodeId));
+    // of former lives only those whose name nobody bears now, nor an empty node that waits for a life of its own
+    const former = set
+      .records()
+      .filter(({ key, nodeId }) => !living.has(key) && !names.has(nodeId) && !this.isEmpty(nodeId));
     const newest = new Map(former.map((record) => [record.nodeId, record]));
     return [...table.all, ...newest.values()].map((record) => ({
       ...this.#lifeOf(record.nodeId),

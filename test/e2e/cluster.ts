@@ -117,6 +117,11 @@ export class RealCluster implements AsyncDisposable {
     return lines.filter((line) => line.startsWith("{")).map((line): Record<string, unknown> => JSON.parse(line));
   }
 
+  /** Nodes whose process runs, by number. */
+  get running(): readonly number[] {
+    return [...this.#children.keys()].filter((node) => this.pid(node) !== undefined).toSorted((a, b) => a - b);
+  }
+
   /** Of the process that runs; undefined when none does. */
   pid(node: number): number | undefined {
     const child = this.#children.get(node);
