@@ -1,6 +1,7 @@
 /** `npm start`, as a user has it: real processes, on ports that are free. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -12,6 +13,9 @@ const READY_WITHIN_MS = 45_000;
 /** Below the range from which the system gives ports to those who ask for any. */
 const firstPort = 12_000 + (process.pid % 1_000) * 20;
 const url = (node: number): string => `http://127.0.0.1:${firstPort + node}`;
+
+const MOST_NODES = 5;
+const PEER_PORTS = 10;
 
 interface Running {
   readonly child: ChildProcess;
@@ -26,12 +30,17 @@ beforeEach(() => {
 });
 afterEach(async () => {
   await Promise.all(running.splice(0).map(({ child }) => ended(child, "SIGKILL")));
-  await pause(500);
+  // Nodes of a process that was killed stop a little later, and cleanly.
+  for (let node = 0; node < MOST_NODES; node += 1) {
+    for (const port of [firstPort + node, firstPort + PEER_PORTS + node]) {
+      await until(`port ${port} free`, () => isFree(port));
+    }
+  }
   rmSync(folder, { recursive: true, force: true });
 });
 
 function start(more: readonly string[] = []): Running {
-  const ports = ["--http-port", String(firstPort), "--peer-port", String(firstPort + 10)];
+  const ports = ["--http-port", String(firstPort), "--peer-port", String(firstPort + PEER_PORTS)];
   const child = spawn(process.execPath, [MAIN, "local", "--data-dir", folder, ...ports, ...more]);
   const one: Running = { child, output: "" };
   const take = (chunk: Buffer): void => {
@@ -43,6 +52,14 @@ function start(more: readonly string[] = []): Running {
   return one;
 }
 
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
 async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   const code = new Promise<number | null>((resolve) => child.once("exit", resolve));
@@ -50,13 +67,12 @@ async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<numbe
   return code;
 }
 
-async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const endsMs = performance.now() + READY_WITHIN_MS;
+async function until(what: string, isSo: () => boolean | Promise<boolean>, withinMs = READY_WITHIN_MS): Promise<void> {
+  const endsMs = performance.now() + withinMs;
   const last = running.at(-1);
   while (!(await isSo())) {
     const isOver = last?.child.exitCode !== null && what.startsWith("ready");
-    if (performance.now() > endsMs || isOver)
-      throw new Error(`not within ${READY_WITHIN_MS} ms: ${what}\n${last?.output}`);
+    if (performance.now() > endsMs || isOver) throw new Error(`not within ${withinMs} ms: ${what}\n${last?.output}`);
     await pause(50);
   }
 }
@@ -89,6 +105,38 @@ test("a local cluster starts, says how to use it, survives kill -9, stops cleanl
   expect((await ask(`${url(2)}/v1/kv/demo/kept?raw=true`)).text).toBe('{"is":"kept"}');
 });
 
+test("a local cluster of three that is started with five has five members in the end, and its data", {
+  timeout: 240_000,
+}, async () => {
+  const three = start();
+  await until("ready", () => three.output.includes("gyre is ready: 3 nodes"));
+  expect((await putJson(`${url(0)}/v1/kv/demo/kept`, { is: "kept" })).status).toBe(200);
+  expect(await ended(three.child, "SIGINT")).toBe(0);
+
+  const five = start(["--nodes", "5"]);
+  await until("ready", () => five.output.includes("gyre is ready: 5 nodes"));
+  expect(five.output).toMatch(/ {2}n5 {2}http:\/\/127\.0\.0\.1:\d+ /);
+  await until(
+    "five members, each with its share",
+    async () => {
+      const answer = await tryAsk(`${url(4)}/v1/cluster`);
+      const { members, verdict } = (answer?.body ?? {}) as { readonly members?: readonly Member[]; verdict?: string };
+      const isWhole = members?.every(({ status, slotsHeld, slotsTarget }) => {
+        return status === "normal" && slotsHeld === slotsTarget && slotsHeld > 0;
+      });
+      return members?.length === 5 && isWhole === true && verdict === "healthy";
+    },
+    180_000,
+  );
+  expect((await ask(`${url(3)}/v1/kv/demo/kept?raw=true`)).text).toBe('{"is":"kept"}');
+});
+
+interface Member {
+  readonly status: string;
+  readonly slotsHeld: number;
+  readonly slotsTarget: number;
+}
+
 test("the nodes of a local cluster stop when the process that runs them is killed", { timeout: 120_000 }, async () => {
   const one = start(["--nodes", "1"]);
   await until("ready", () => one.output.includes("gyre is ready: 1 node,"));
@@ -98,7 +146,7 @@ test("the nodes of a local cluster stop when the process that runs them is kille
 });
 
 test("a local cluster that npm started stops when npm is ended", { timeout: 120_000 }, async () => {
-  const flags = `--data-dir ${folder} --nodes 1 --http-port ${firstPort} --peer-port ${firstPort + 10}`;
+  const flags = `--data-dir ${folder} --nodes 1 --http-port ${firstPort} --peer-port ${firstPort + PEER_PORTS}`;
   // Like npm: a shell in between, which does not hand signals on. The second command keeps it from becoming the first.
   const shell = spawn("sh", ["-c", `"${process.execPath}" "${MAIN}" local ${flags}; true`], {
     env: { ...process.env, npm_lifecycle_event: "start" },

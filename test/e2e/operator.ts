@@ -32,7 +32,7 @@ function tell(text: string): void {
 async function run(cluster: RealCluster, words: readonly string[], code = 0): Promise<Told> {
   const urls = cluster.running.map((node) => cluster.url(node));
   const told = await gyre(words, urls, SETTLE_MS);
-  const last = `${told.err || told.out}`.trim().split("\n").at(-1) ?? "";
+  const last = (told.err || told.out).trim().split("\n").at(-1) ?? "";
   tell(`$ gyre ${words.join(" ")} → ${told.code}  ${last}`);
   assert.equal(told.code, code, `gyre ${words.join(" ")}\n${told.out}\n${told.err}`);
   return told;
