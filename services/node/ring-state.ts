@@ -15,21 +15,23 @@ export class RingState {
   removedNodes: ReadonlySet<NodeId> = new Set();
   readonly #held = new Int8Array(MAX_PARTITIONS).fill(-1);
   #ledger: SlotLedger | undefined;
+  #isOver = false;
 
   /** Serves what the ledger says; called once, when this node is a member. */
   begin(ledger: SlotLedger): void {
     this.#ledger = ledger;
     this.#held.fill(-1);
-    this.#held.set(ledger.slots);
+    if (!this.#isOver) this.#held.set(ledger.slots);
   }
 
   /** This node serves the partition by this slot from now on; −1: by none. */
   hold(partition: number, slot: number): void {
-    this.#held[partition] = slot;
+    this.#held[partition] = this.#isOver ? -1 : slot;
   }
 
-  /** Serves nothing any more: this node was removed. */
+  /** Serves nothing any more, whatever still arrives: this node was removed. */
   dropAll(): void {
+    this.#isOver = true;
     this.#held.fill(-1);
   }
 
