@@ -38,6 +38,8 @@ export class MemberStore implements LedgerStore {
   #ledger: SlotLedger;
   #isSlotChange = false;
   #waiting: Batch | undefined;
+  /** being written */
+  #underWay: Batch | undefined;
   #isWriting = false;
   #failure: Error | undefined;
 
@@ -71,7 +73,7 @@ export class MemberStore implements LedgerStore {
   change(change: RecordChange): Promise<void> {
     const next = { ...this.#next, ...change };
     const isSame = (Object.keys(change) as (keyof RecordChange)[]).every((field) => next[field] === this.#next[field]);
-    if (isSame) return this.#waiting?.done ?? Promise.resolve();
+    if (isSame) return (this.#waiting ?? this.#underWay)?.done ?? Promise.resolve();
     this.#next = { ...next, version: this.#next.version + 1 };
     return this.#write();
   }
@@ -121,9 +123,9 @@ export class MemberStore implements LedgerStore {
   }
 
   #take(): Batch | undefined {
-    const batch = this.#waiting;
+    this.#underWay = this.#waiting;
     this.#waiting = undefined;
-    return batch;
+    return this.#underWay;
   }
 
   /** The record as of now; its version is one higher whenever slots changed. */
