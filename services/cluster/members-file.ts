@@ -27,6 +27,7 @@ export class MembersFile {
   readonly #set: RecordSet;
   #timer: Timer | undefined;
   #waiting: (() => void)[] = [];
+  #newest: Promise<void> = Promise.resolve();
   #isWriting = false;
   #isStopped = false;
 
@@ -59,8 +60,14 @@ export class MembersFile {
   /** Resolves when the set, as it is now, is durable. One write at a time; whoever asks during one is served by the next. */
   writeNow(): Promise<void> {
     const done = new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#newest = done;
     if (!this.#isWriting) void this.#write();
     return done;
+  }
+
+  /** Resolves when all that `writeNow` was called for is durable. */
+  settled(): Promise<void> {
+    return this.#newest;
   }
 
   /** Writes nothing more; a write under way ends by itself. */

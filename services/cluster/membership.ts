@@ -5,13 +5,12 @@
  */
 import assert from "node:assert/strict";
 import type { NodeId } from "../base/ids.ts";
-import type { Clock, Log, Random, Timer } from "../base/ports.ts";
+import type { Clock, Log, Random } from "../base/ports.ts";
 import type { Peers } from "../peers/messages.ts";
-import { buildHolderTable, type HolderTable } from "../placement/holder-table.ts";
+import type { HolderTable } from "../placement/holder-table.ts";
 import type { MemberKey, MemberRecord, Removal } from "../placement/member-record.ts";
 import { allOf, decodeNews, encodeNews, plainNews, type RecordNews } from "../placement/record-codec.ts";
 import { RecordSet } from "../placement/record-set.ts";
-import { TargetTables } from "../placement/target-table.ts";
 import type { ClusterConfig, ClusterMember } from "./cluster-config.ts";
 import { firstRecordOf, openMember } from "./first-records.ts";
 import { MemberStore, type RecordChange } from "./member-store.ts";
@@ -20,9 +19,7 @@ import type { Documents, Proposal } from "./own-record.ts";
 import { recordBookOf } from "./record-book.ts";
 import { RecordExchange } from "./record-exchange.ts";
 import { isLedgerAtRest } from "./slot-ledger.ts";
-
-/** How soon after a change of records the holder table follows. */
-const REBUILD_MS = 20;
+import { TableKeeper } from "./table-keeper.ts";
 
 /** What membership works with. */
 export interface MembershipParts {
@@ -47,8 +44,7 @@ interface Begun {
   readonly store: MemberStore;
   readonly set: RecordSet;
   readonly file: MembersFile;
-  readonly targets: TargetTables;
-  table: HolderTable;
+  readonly tables: TableKeeper;
 }
 
 /** One node's membership. `begin` it when the bootstrap says so; its exchange wants the links' and gossip's events. */
@@ -57,7 +53,6 @@ export class Membership {
   readonly #parts: MembershipParts;
   readonly #introduced = new Set<NodeId>();
   #begun: Begun | undefined;
-  #rebuildTimer: Timer | undefined;
   #isRemoved = false;
   #isStopped = false;
 
@@ -92,11 +87,15 @@ export class Membership {
     for (const record of news?.records ?? []) if (record.key !== store.record.key) set.mergeRecord(record);
     for (const removal of news?.removals ?? []) set.mergeRemoval(removal);
     set.mergeRecord(store.record);
-    const targets = new TargetTables(config.replicaCount);
-    this.#begun = { config, store, set, file, targets, table: buildHolderTable(set, targets.of(set)) };
+    const onTable = (table: HolderTable): void => {
+      this.#parts.onTable(table);
+      this.reviewStatus();
+    };
+    const tables = new TableKeeper({ set, replicaCount: config.replicaCount, clock: this.#parts.clock, onTable });
+    this.#begun = { config, store, set, file, tables };
     this.exchange.start();
     this.#reviewRemoval();
-    this.#parts.onTable(this.#begun.table);
+    this.#parts.onTable(tables.table);
     // A restart may find another address or label than its record says.
     const { zone, host, address } = self;
     void this.change(start.isFresh ? { address } : { address, zone, host });
@@ -106,13 +105,13 @@ export class Membership {
   stop(): void {
     this.#isStopped = true;
     this.exchange.stop();
-    this.#rebuildTimer?.cancel();
+    this.#begun?.tables.stop();
     this.#begun?.file.stop();
   }
 
   /** Undefined before `begin`. */
   get table(): HolderTable | undefined {
-    return this.#begun?.table;
+    return this.#begun?.tables.table;
   }
 
   get set(): RecordSet | undefined {
@@ -141,7 +140,7 @@ export class Membership {
   /** Records were exchanged with a majority of the other members since this process began. */
   isIntroduced(): boolean {
     if (this.#begun === undefined) return false;
-    const others = this.#begun.table.all.filter((record) => record.key !== this.store.record.key);
+    const others = this.#begun.tables.table.all.filter((record) => record.key !== this.store.record.key);
     const met = others.filter((record) => this.#introduced.has(record.nodeId)).length;
     return met * 2 >= others.length;
   }
@@ -158,7 +157,11 @@ export class Membership {
 
   /** After it has left: begins another life under another key, durably. */
   async rejoin(record: MemberRecord): Promise<void> {
+    // A restart must find the former life over, or it would take it for one that still counts.
+    await this.#must().file.writeNow();
     await this.store.restart(record);
+    // Nobody knows this life yet.
+    this.#introduced.clear();
     this.exchange.changed();
   }
 
@@ -197,11 +200,13 @@ export class Membership {
       isChanged = true;
       isUrgent = true;
     }
-    if (!isChanged) return;
-    this.#scheduleRebuild(isUrgent);
-    if (isUrgent) await this.#must().file.writeNow();
-    else this.#must().file.writeSoon();
+    const { file, tables } = this.#begun;
+    // Whoever asks relies on it, also when another has only just told the same.
+    if (!isChanged) return file.settled();
+    tables.changed(isUrgent);
     this.#reviewRemoval();
+    if (isUrgent) await file.writeNow();
+    else file.writeSoon();
     await this.#reviewNamesakes();
   }
 
@@ -220,9 +225,9 @@ export class Membership {
   /** Joining ends when nothing more is to come, leaving when nothing is left to give. Called when either may be. */
   reviewStatus(): void {
     if (this.#begun === undefined || this.#isStopped || this.#isRemoved) return;
-    const { set, store, table } = this.#begun;
+    const { set, store, tables } = this.#begun;
     const { status, key } = store.record;
-    const isPending = table.moves.some((move) => move.pending.includes(key));
+    const isPending = tables.table.moves.some((move) => move.pending.includes(key));
     if (status === "joining" && !isPending) {
       void this.change({ status: "normal" });
       this.#parts.log.info({ event: "membership.joined", node: store.record.nodeId });
@@ -264,9 +269,9 @@ export class Membership {
   }
 
   #onOwn(record: MemberRecord): void {
-    const { set } = this.#must();
+    const { set, tables } = this.#must();
     set.mergeRecord(record);
-    this.#scheduleRebuild(false);
+    tables.changed(false);
     this.exchange.changed();
   }
 
@@ -277,24 +282,5 @@ export class Membership {
     this.#isRemoved = true;
     this.#parts.log.error({ event: "membership.removed", by: removal.by, replacedBy: removal.replacedBy });
     this.#parts.onRemoved(removal);
-  }
-
-  #scheduleRebuild(isUrgent: boolean): void {
-    if (this.#isStopped) return;
-    if (isUrgent) {
-      this.#rebuild();
-      return;
-    }
-    this.#rebuildTimer ??= this.#parts.clock.setTimer(REBUILD_MS, () => this.#rebuild());
-  }
-
-  #rebuild(): void {
-    this.#rebuildTimer?.cancel();
-    this.#rebuildTimer = undefined;
-    if (this.#isStopped) return;
-    const begun = this.#must();
-    begun.table = buildHolderTable(begun.set, begun.targets.of(begun.set));
-    this.#parts.onTable(begun.table);
-    this.reviewStatus();
   }
 }
