@@ -6,7 +6,7 @@ import { locate } from "../../services/placement/partitioner.ts";
 import { decodeSet } from "../../services/versioning/object-codec.ts";
 import type { Oracle, Violation } from "./oracle.ts";
 import type { SimCluster } from "./sim-cluster.ts";
-import { SIM_PARTITIONS } from "./sim-machine.ts";
+import { SIM_PARTITIONS, SIM_QUORUM } from "./sim-machine.ts";
 import { keyBytesOf, keyName, SIM_BUCKET, writeIdOf } from "./workload.ts";
 
 const REPAIR_ROUNDS = 200;
@@ -40,6 +40,17 @@ export class LifeJudge {
     }
     const detail = `replicas still differ after ${REPAIR_ROUNDS} rounds of reading`;
     this.#life.fail({ rule: "liveness", key: "", detail });
+  }
+
+  /** Judges how many slots have what was acknowledged, before anything is repaired. */
+  async judgeSlots(): Promise<void> {
+    const { oracle, keyCount } = this.#life;
+    for (let i = 0; i < keyCount; i += 1) {
+      const key = keyName(i);
+      const states = await this.#statesOf(key);
+      const held = states.map(({ bytes }) => this.#idsIn(key, bytes));
+      oracle.onSlots(key, held, SIM_QUORUM);
+    }
   }
 
   /** Judges every key at every node that holds it. */

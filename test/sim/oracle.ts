@@ -77,6 +77,20 @@ export class Oracle {
     }
   }
 
+  /**
+   * Judges what the holders of a key's slots have before anything is repaired: what was acknowledged is, as it was or
+   * superseded, in `quorum` of the slots, wherever those have moved since. Not after a disk forgot.
+   */
+  onSlots(key: string, states: readonly (readonly number[])[], quorum: number): void {
+    const held = states.map((ids) => new Set(ids));
+    for (const write of this.#byKey.get(key) ?? []) {
+      // One that was only seen was never acknowledged: it may be in one slot.
+      if (write.kind === "delete" || write.outcome !== "applied" || write.returnedAt === Infinity) continue;
+      const count = held.filter((present) => this.#survives(write, present)).length;
+      if (count < quorum) this.#fail("too-few-copies", key, `${describe(write)} is in ${count} slots only`);
+    }
+  }
+
   /** Judges that all owners ended alike. */
   onConvergence(key: string, states: readonly string[]): void {
     if (new Set(states).size > 1) this.#fail("divergence", key, `replicas differ: ${states.join(" | ")}`);

@@ -259,10 +259,11 @@ export class RingOperator {
 
   /** A member that runs, whichever side of a split it is on. */
   #door(): number | undefined {
-    const doors = [...this.#standings].filter(([node, standing]) => {
-      return (standing === "member" || standing === "leaving") && this.#statusOf(node) !== undefined;
+    const doors = [...this.#standings.keys()].filter((node) => {
+      const status = this.#statusOf(node);
+      return status !== undefined && status !== "left";
     });
-    return doors[this.#world.random.below(Math.max(1, doors.length))]?.[0];
+    return doors[this.#world.random.below(Math.max(1, doors.length))];
   }
 
   #pick(standing: Standing): number | undefined {
@@ -291,8 +292,14 @@ export class RingOperator {
     return this.#memberAt(node)?.membership.store.record.status;
   }
 
+  /** The key of a member, if others have heard of it: one that burns before that leaves nothing to be removed. */
   #keyOf(node: number | undefined): MemberKey | undefined {
-    return node === undefined ? undefined : this.#memberAt(node)?.membership.store.record.key;
+    const key = node === undefined ? undefined : this.#memberAt(node)?.membership.store.record.key;
+    if (key === undefined) return undefined;
+    const knowing = [...this.#standings.keys()].filter((other) => {
+      return other !== node && this.#memberAt(other)?.membership.set?.recordOf(key) !== undefined;
+    });
+    return knowing.length >= SIM_REPLICAS - 1 ? key : undefined;
   }
 }
 

@@ -2,6 +2,10 @@
  * Bugs to plant, to prove that the simulation finds them: a checker that has never failed is no evidence. Each breaks one
  * promise at a seam. Must never be reachable from production code.
  */
+import { DonorCore } from "../../services/cluster/handover-donor-core.ts";
+import { Membership } from "../../services/cluster/membership.ts";
+import type { SlotLedger } from "../../services/cluster/slot-ledger.ts";
+import { RingState } from "../../services/node/ring-state.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { Disk, OpenMode } from "../../storage/ports.ts";
 import type { Sabotage } from "./sim-cluster.ts";
@@ -37,6 +41,47 @@ export function keepActorForEver(): Sabotage {
       });
     },
   };
+}
+
+/** The source of a hand-over drops its copy when it has sent all of it, before the receiver has proved to have it. */
+export function dropWhenSent(): Disposable {
+  const { take } = DonorCore.prototype;
+  DonorCore.prototype.take = function (this: DonorCore, event, facts): ReturnType<typeof take> {
+    const effects = take.call(this, event, facts);
+    const isSent = effects.some((effect) => effect.kind === "reply" && effect.reply.kind === "sealed");
+    return isSent ? [...effects, { kind: "drop" }] : effects;
+  };
+  return undoing(() => {
+    DonorCore.prototype.take = take;
+  });
+}
+
+/** Nodes serve the slots that the table of believed holders gives them, not those that their own records say. */
+export function serveByTable(): Disposable {
+  const rings = new WeakMap<SlotLedger, RingState>();
+  const { begin } = RingState.prototype;
+  const { reviewStatus } = Membership.prototype;
+  RingState.prototype.begin = function (this: RingState, ledger): void {
+    rings.set(ledger, this);
+    begin.call(this, ledger);
+  };
+  // Called with every new table.
+  Membership.prototype.reviewStatus = function (this: Membership): void {
+    const ring = rings.get(this.store.ledger);
+    for (let partition = 0; partition < (this.table?.partitionCount ?? 0); partition += 1) {
+      const own = this.table?.ownersOf(partition).find(({ node }) => node === this.store.record.nodeId);
+      ring?.hold(partition, own?.slot ?? -1);
+    }
+    reviewStatus.call(this);
+  };
+  return undoing(() => {
+    RingState.prototype.begin = begin;
+    Membership.prototype.reviewStatus = reviewStatus;
+  });
+}
+
+function undoing(undo: () => void): Disposable {
+  return { [Symbol.dispose]: undo };
 }
 
 /** The same file, whose writes are only in the cache when they return. */

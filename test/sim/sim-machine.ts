@@ -16,6 +16,8 @@ const PEER_PORT = 4500;
 export const SIM_PARTITIONS = 64;
 /** N of every simulated cluster; as many machines found it. */
 export const SIM_REPLICAS = 3;
+/** R and W of every simulated cluster. */
+export const SIM_QUORUM = 2;
 /** More than there ever are: an empty machine with this setting never founds a cluster, it only joins one. */
 const NEVER_FOUNDS = 1_000;
 
@@ -76,8 +78,8 @@ export function configOf({ name, zone, join, isFounder }: Machine, seeds: readon
     weight: 1,
     partitionCount: SIM_PARTITIONS,
     n: SIM_REPLICAS,
-    r: 2,
-    w: 2,
+    r: SIM_QUORUM,
+    w: SIM_QUORUM,
     durability: "fsync",
     join,
     gossipProfile: "fast",

@@ -140,6 +140,7 @@ class Life {
     if (!(await this.#untilDone(changes))) return;
     if (!(await this.#untilAllServe("after the faults"))) return;
     if (!(await this.#untilSettled("after the faults"))) return;
+    if (!this.#hasRolledBack) await this.#judge.judgeSlots();
     await this.#judge.repairByReading();
     await this.#judge.judge("after repair");
     for (const node of this.#inService()) this.#cluster.end(node, { kind: "kill" });
