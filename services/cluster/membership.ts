@@ -162,7 +162,7 @@ export class Membership {
     await this.store.restart(record);
     // Nobody knows this life yet.
     this.#introduced.clear();
-    this.exchange.changed();
+    this.exchange.beginAnew();
   }
 
   /** Removes a member for ever; resolves when that is durable here. Everyone is told. */

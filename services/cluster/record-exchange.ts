@@ -39,6 +39,7 @@ export interface RecordExchangeParts {
   readonly onExchanged: (node: NodeId) => void;
 }
 
+const NO_MEMBER = new TopicRefusal("not_ready", "this node is no member yet");
 const CALL_BUDGET_MS = 2_000;
 const PUSH_EVERY_MS = 100;
 const COMPARE_EVERY_MS = 1_000;
@@ -55,6 +56,8 @@ export class RecordExchange {
   #pushTimer: Timer | undefined;
   #compareTimer: Timer | undefined;
   #isStarted = false;
+  /** counts this node's lives: what was exchanged in one says nothing of the next */
+  #life = 0;
   #isStopped = false;
 
   constructor(parts: RecordExchangeParts) {
@@ -67,6 +70,12 @@ export class RecordExchange {
     this.#isStarted = true;
     for (const node of this.#linked) void this.#compareWith(node);
     this.#compareTimer = this.#parts.clock.setTimer(COMPARE_EVERY_MS, () => this.#compareWithOne());
+  }
+
+  /** This node begins another life, under another key: nobody has heard of it. */
+  beginAnew(): void {
+    this.#life += 1;
+    this.changed();
   }
 
   /** Does nothing more. */
@@ -101,6 +110,7 @@ export class RecordExchange {
 
   /** Answers `records.offer`, after what was newer is merged. */
   readonly offerHandler: TopicHandler = async (_from, body) => {
+    if (!this.#isStarted) return NO_MEMBER;
     const merged = await this.#parts.book.merge(parseFields(body)?.["records"]);
     if (merged === "malformed") return new TopicRefusal("bad_request", "no member records");
     return { hash: hashText(this.#parts.book.hash()) };
@@ -108,6 +118,7 @@ export class RecordExchange {
 
   /** Answers `records.exchange`. */
   readonly exchangeHandler: TopicHandler = async (_from, body) => {
+    if (!this.#isStarted) return NO_MEMBER;
     const { book } = this.#parts;
     const fields = parseFields(body);
     const hash = hashText(book.hash());
@@ -139,20 +150,24 @@ export class RecordExchange {
 
   async #exchangeWith(node: NodeId): Promise<void> {
     const { book, log } = this.#parts;
+    const life = this.#life;
+    const onExchanged = (): void => {
+      if (life === this.#life) this.#parts.onExchanged(node);
+    };
     const ours = { hash: hashText(book.hash()), digests: book.digests() };
     const result = await this.#call(node, RECORDS_EXCHANGE_TOPIC, ours);
     if (result.kind !== "answer") return;
     const theirs = parseFields(result.body);
-    if (theirs?.["hash"] === ours.hash) return this.#parts.onExchanged(node);
+    if (theirs?.["hash"] === ours.hash) return onExchanged();
     if (theirs?.["digests"] === undefined) return;
     if (theirs["records"] !== null && (await book.merge(theirs["records"])) === "malformed") {
       log.warn({ event: "records.exchange-malformed", peer: node });
       return;
     }
     const lacking = book.newerThan(theirs["digests"]);
-    if (lacking === undefined) return this.#parts.onExchanged(node);
+    if (lacking === undefined) return onExchanged();
     const offered = await this.#call(node, RECORDS_OFFER_TOPIC, { records: lacking });
-    if (offered.kind === "answer") this.#parts.onExchanged(node);
+    if (offered.kind === "answer") onExchanged();
   }
 
   #schedulePush(): void {
