@@ -60,6 +60,11 @@ export class MemberStore implements LedgerStore {
     return this.#durable;
   }
 
+  /** What the record is to be, as far as it was decided: for the next decision, never for others. */
+  get newest(): MemberRecord {
+    return this.#next;
+  }
+
   /** See `LedgerStore`. */
   commit(changes: readonly LedgerChange[]): Promise<void> {
     for (const change of changes) {

@@ -1,4 +1,5 @@
 /** What nodes ask each other about membership: values and their parsing. Must never decide anything. */
+import { MAX_NODE_WEIGHT } from "../base/limits.ts";
 import { parseFields, parseLabel } from "./cluster-config.ts";
 import { parseHandoverKey } from "./handover-messages.ts";
 import { type Proposal, parseProposal } from "./own-record.ts";
@@ -57,7 +58,7 @@ export function parseOrder(body: unknown): MembershipOrder | undefined {
 }
 
 function parseWeight(weight: unknown): MembershipOrder | undefined {
-  return typeof weight === "number" && Number.isFinite(weight) && weight > 0 ? { kind: "weight", weight } : undefined;
+  return typeof weight === "number" && weight > 0 && weight <= MAX_NODE_WEIGHT ? { kind: "weight", weight } : undefined;
 }
 
 /** The agreement in the body of an answer, or undefined. */

@@ -155,8 +155,11 @@ export class Membership {
     return this.store.change(change);
   }
 
-  /** After it has left: begins another life under another key, durably. */
+  /** After it has left: begins another life under another key, in the place of `record.replaces`, durably. */
   async rejoin(record: MemberRecord): Promise<void> {
+    const { key, replaces } = record;
+    if (replaces !== undefined)
+      await this.merge({ records: [], removals: [{ key: replaces, by: key, replacedBy: key }] });
     // A restart must find the former life over, or it would take it for one that still counts.
     await this.#must().file.writeNow();
     await this.store.restart(record);
@@ -226,7 +229,8 @@ export class Membership {
   reviewStatus(): void {
     if (this.#begun === undefined || this.#isStopped || this.#isRemoved) return;
     const { set, store, tables } = this.#begun;
-    const { status, key } = store.record;
+    // A decision that is on its way to the disk is not made again.
+    const { status, key } = store.newest;
     const isPending = tables.table.moves.some((move) => move.pending.includes(key));
     if (status === "joining" && !isPending) {
       void this.change({ status: "normal" });

@@ -109,7 +109,7 @@ export class Operator {
     if (order.kind === "join") return this.#obeyJoin(order.replaces);
     if (!membership.isMember) return refused("this node is no member of a cluster");
     if (membership.isRemoved) return refused("this node was removed: wipe its data directory and join anew");
-    const { status } = membership.store.record;
+    const { status } = membership.store.newest;
     switch (order.kind) {
       case "leave":
         if (status === "left") return refused("this node has left already");
@@ -144,7 +144,6 @@ export class Operator {
     if (replaces !== undefined && replaced === undefined) return refused(`no member has the key ${replaces}`);
     const life = { key: this.#newKey(), partitionCount: this.#parts.partitionCount, replaced };
     await membership.rejoin(joiningRecord(this.#parts.self, life));
-    if (replaced !== undefined) await membership.remove(replaced.key, membership.store.record.key);
     return done("joining");
   }
 
