@@ -3,7 +3,7 @@
  * unsent question is asked again within its time. Must never be used for what a client waits for.
  */
 import type { NodeId } from "../base/ids.ts";
-import type { Clock } from "../base/ports.ts";
+import type { Clock, Timer } from "../base/ports.ts";
 import type { CallResult } from "../peers/messages.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 
@@ -14,25 +14,45 @@ const RETRY_MS = 20;
 export class BulkAsks {
   readonly #links: Pick<PeerLinks, "callBulk">;
   readonly #clock: Clock;
+  readonly #pauses = new Map<Timer, () => void>();
+  #isStopped = false;
 
   constructor(links: Pick<PeerLinks, "callBulk">, clock: Clock) {
     this.#links = links;
     this.#clock = clock;
   }
 
+  /** Asks nobody any more: what waits for its next try has no answer. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const [timer, goOn] of this.#pauses) {
+      timer.cancel();
+      goOn();
+    }
+    this.#pauses.clear();
+  }
+
   /** The answer's body, or undefined when none came within `timeoutMs`, for whatever reason. Never rejects. */
   async ask(node: NodeId, topic: string, body: unknown, timeoutMs: number): Promise<unknown> {
     const endMs = this.#clock.monotonicMs() + timeoutMs;
-    for (let leftMs = timeoutMs; leftMs >= 1; leftMs = endMs - this.#clock.monotonicMs()) {
+    for (let leftMs = timeoutMs; leftMs >= 1 && !this.#isStopped; leftMs = endMs - this.#clock.monotonicMs()) {
       const result = await new Promise<CallResult>((resolve) =>
         this.#links.callBulk(node, { kind: "ask", topic, body }, leftMs, resolve),
       );
       if (result.kind === "answer") return result.body;
       if (result.kind !== "unsent") return undefined;
-      await new Promise<void>((resolve) => {
-        this.#clock.setTimer(RETRY_MS, resolve);
-      });
+      if (!this.#isStopped) await this.#pause();
     }
     return undefined;
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.setTimer(RETRY_MS, () => {
+        this.#pauses.delete(timer);
+        resolve();
+      });
+      this.#pauses.set(timer, resolve);
+    });
   }
 }

@@ -42,10 +42,12 @@ const PRESSING_DELAY_MS = 50;
 /** The hand-over of one node; it begins when the node is a member. */
 export class Moving {
   readonly #parts: MovingParts;
+  readonly #asks: BulkAsks;
   #handover: SlotHandover | undefined;
 
   constructor(parts: MovingParts) {
     this.#parts = parts;
+    this.#asks = new BulkAsks(parts.links, parts.clock);
   }
 
   /** Answers the others' questions from the first moment on: those that come before this node is a member wait for nothing. */
@@ -55,14 +57,14 @@ export class Moving {
 
   /** Goes on with what the ledger says. Once, when membership has begun. */
   begin(): void {
-    const { engine, replica, links, membership, view, clock, random, log } = this.#parts;
+    const { engine, replica, membership, view, clock, random, log } = this.#parts;
     const { table } = membership;
     if (table === undefined || this.#handover !== undefined) return;
     const pace = new TransferPace({ clock, pressure: () => this.#parts.loopDelayMs() / PRESSING_DELAY_MS });
     const settings = { partitionCount: table.partitionCount, replicaCount: table.replicaCount };
     this.#handover = new SlotHandover(
       {
-        peers: new BulkAsks(links, clock),
+        peers: this.#asks,
         store: membership.store,
         gate: this.#gate(),
         donorData: new TransferDonor({ store: engine, replica, clock, pace }),
@@ -84,6 +86,7 @@ export class Moving {
 
   stop(): void {
     this.#handover?.stop();
+    this.#asks.stop();
   }
 
   /** Totals since the start, for metrics. */
