@@ -3,8 +3,9 @@
  * pino and pino-pretty. Must never be handed the value of a key.
  */
 import { pino } from "pino";
-import pretty from "pino-pretty";
+import { prettyFactory } from "pino-pretty";
 import type { Log } from "../base/ports.ts";
+import { createLogOutput } from "./log-output.ts";
 
 /** How much is written: each level includes the ones after it; `silent` writes nothing. */
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
@@ -18,6 +19,8 @@ export interface PinoLogOptions {
   readonly facts: Readonly<Record<string, string | number>>;
 }
 
+const STDOUT = 1;
+
 /** A log that writes synchronously to standard output, so that the last line before a crash is there. */
 export function createPinoLog(options: PinoLogOptions): Log {
   const settings = {
@@ -28,12 +31,11 @@ export function createPinoLog(options: PinoLogOptions): Log {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  const logger = options.isPretty
-    ? pino(
-        settings,
-        pretty({ sync: true, messageKey: "event", errorLikeObjectKeys: ["error"], ignore: "pid,hostname" }),
-      )
-    : pino(settings);
+  const output = createLogOutput(STDOUT);
+  const shown = { messageKey: "event", errorLikeObjectKeys: ["error"], ignore: "pid,hostname", colorize: true };
+  const line = options.isPretty ? prettyFactory(shown) : undefined;
+  const destination = line === undefined ? output : { write: (text: string) => output.write(line(text)) };
+  const logger = pino(settings, destination);
 
   return {
     debug: (facts) => logger.debug(facts),
