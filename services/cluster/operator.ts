@@ -49,6 +49,7 @@ export interface OperatorParts {
 const CALL_BUDGET_MS = 5_000;
 const JOIN_EVERY_MS = 500;
 const KEY_BYTES = 8;
+const NO_MEMBER = "no member of a cluster answers: name some in GYRE_SEEDS";
 
 /** Register both handlers; `start` it with the node. */
 export class Operator {
@@ -151,12 +152,21 @@ export class Operator {
     if (this.#isStopped || this.#parts.membership.isMember) return;
     this.#timer = this.#parts.clock.setTimer(JOIN_EVERY_MS, () => this.#tick());
     if (!this.#parts.bootstrap.isEmpty || this.#parts.linkedNodes().length === 0) return;
-    void this.#join(undefined).then((reply) => {
-      const trouble = reply.kind === "refused" ? reply.reason : undefined;
-      if (trouble !== undefined && trouble !== this.trouble)
-        this.#parts.log.warn({ event: "membership.cannot-join", reason: trouble });
-      this.trouble = trouble;
-    });
+    this.#join(undefined).then(
+      (reply) => this.#noteTrouble(reply),
+      (error: unknown) => {
+        if (!this.#isStopped) this.#parts.log.error({ event: "membership.join-failed", error });
+      },
+    );
+  }
+
+  /** That no member answers is how every new cluster begins: nothing to tell. */
+  #noteTrouble(reply: OrderReply): void {
+    const trouble = reply.kind === "refused" && reply.reason !== NO_MEMBER ? reply.reason : undefined;
+    if (trouble !== undefined && trouble !== this.trouble) {
+      this.#parts.log.warn({ event: "membership.cannot-join", reason: trouble });
+    }
+    this.trouble = trouble;
   }
 
   /** From empty to a member without slots. One attempt at a time. */
@@ -165,7 +175,7 @@ export class Operator {
     this.#isJoining = true;
     try {
       const agreement = await this.#fetchAgreement();
-      if (agreement === undefined) return refused("no member of a cluster answers: name some in GYRE_SEEDS");
+      if (agreement === undefined) return refused(NO_MEMBER);
       return await this.#adopt(agreement, replaces);
     } finally {
       this.#isJoining = false;

@@ -112,7 +112,7 @@ export function makeOperator(
     self: { id, zone, host, weight, address: config.advertiseAddress ?? config.peerAddress },
     joinsByItself: config.join === "auto",
     partitionCount: engine.partitionCount,
-    documents,
+    documents: patientDocuments(documents, windows),
     membership,
     bootstrap,
     peers: links,
