@@ -6,7 +6,7 @@ import { locate } from "../../services/placement/partitioner.ts";
 import { decodeSet } from "../../services/versioning/object-codec.ts";
 import type { Oracle, Violation } from "./oracle.ts";
 import type { SimCluster } from "./sim-cluster.ts";
-import { SIM_PARTITIONS, SIM_QUORUM } from "./sim-machine.ts";
+import { SIM_PARTITIONS, SIM_QUORUM, SIM_REPLICAS } from "./sim-machine.ts";
 import { keyBytesOf, keyName, SIM_BUCKET, writeIdOf } from "./workload.ts";
 
 const REPAIR_ROUNDS = 200;
@@ -25,6 +25,7 @@ export interface JudgedLife {
 /** Judges one life. */
 export class LifeJudge {
   readonly #life: JudgedLife;
+  readonly #whole = new Set<string>();
 
   constructor(life: JudgedLife) {
     this.#life = life;
@@ -42,6 +43,14 @@ export class LifeJudge {
     this.#life.fail({ rule: "liveness", key: "", detail });
   }
 
+  /** Notes which keys are the same in every slot now: those that nobody writes any more must be so for ever. */
+  async noteWhole(keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
+      const [first, ...others] = (await this.#statesOf(key)).map(({ bytes }) => hexOf(bytes));
+      if (first !== "nothing" && others.every((other) => other === first)) this.#whole.add(key);
+    }
+  }
+
   /** Judges how many slots have what was acknowledged, before anything is repaired. */
   async judgeSlots(): Promise<void> {
     const { oracle, keyCount } = this.#life;
@@ -49,7 +58,7 @@ export class LifeJudge {
       const key = keyName(i);
       const states = await this.#statesOf(key);
       const held = states.map(({ bytes }) => this.#idsIn(key, bytes));
-      oracle.onSlots(key, held, SIM_QUORUM);
+      oracle.onSlots(key, held, this.#whole.has(key) ? SIM_REPLICAS : SIM_QUORUM);
     }
   }
 

@@ -43,17 +43,32 @@ export function keepActorForEver(): Sabotage {
   };
 }
 
-/** The source of a hand-over drops its copy when it has sent all of it, before the receiver has proved to have it. */
-export function dropWhenSent(): Disposable {
+/**
+ * The source of a hand-over drops its copy when it has sent all of it, before the receiver has proved to have it: past
+ * the replica, which would refuse.
+ */
+export function dropWhenSent(): Sabotage & Disposable {
+  const engines = new Map<string, StorageEngine>();
+  const partitions = new WeakMap<DonorCore, number>();
   const { take } = DonorCore.prototype;
   DonorCore.prototype.take = function (this: DonorCore, event, facts): ReturnType<typeof take> {
+    if (event.kind === "request") partitions.set(this, event.request.partition);
     const effects = take.call(this, event, facts);
+    const partition = partitions.get(this);
     const isSent = effects.some((effect) => effect.kind === "reply" && effect.reply.kind === "sealed");
-    return isSent ? [...effects, { kind: "drop" }] : effects;
+    const engine = engines.get(facts.view.nodeOf(facts.view.ownKey) ?? "");
+    if (isSent && partition !== undefined) void engine?.dropPartition(partition).catch(() => {});
+    return effects;
   };
-  return undoing(() => {
-    DonorCore.prototype.take = take;
-  });
+  return {
+    engine: (engine, node) => {
+      engines.set(`n${node + 1}`, engine);
+      return engine;
+    },
+    [Symbol.dispose]: () => {
+      DonorCore.prototype.take = take;
+    },
+  };
 }
 
 /** Nodes serve the slots that the table of believed holders gives them, not those that their own records say. */
@@ -74,14 +89,12 @@ export function serveByTable(): Disposable {
     }
     reviewStatus.call(this);
   };
-  return undoing(() => {
-    RingState.prototype.begin = begin;
-    Membership.prototype.reviewStatus = reviewStatus;
-  });
-}
-
-function undoing(undo: () => void): Disposable {
-  return { [Symbol.dispose]: undo };
+  return {
+    [Symbol.dispose]: () => {
+      RingState.prototype.begin = begin;
+      Membership.prototype.reviewStatus = reviewStatus;
+    },
+  };
 }
 
 /** The same file, whose writes are only in the cache when they return. */

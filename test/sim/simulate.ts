@@ -12,7 +12,14 @@ import { Scheduler } from "./scheduler.ts";
 import { type ClusterShape, type Sabotage, SimCluster } from "./sim-cluster.ts";
 import { SimRandom } from "./sim-random.ts";
 import { armTripwires } from "./tripwire.ts";
-import { runWorkload, type WorkloadCounts, type WorkloadPlan } from "./workload.ts";
+import {
+  keyName,
+  runWorkload,
+  type WorkloadCounts,
+  type WorkloadPlan,
+  type WorkloadWorld,
+  writeColdKeys,
+} from "./workload.ts";
 
 /** What a life came to. */
 export interface SimulationReport {
@@ -31,12 +38,14 @@ export interface SimulationReport {
 export type LifeKind = "fixed" | "ring";
 
 const PLANS: Readonly<Record<LifeKind, WorkloadPlan>> = {
-  fixed: { sessionCount: 6, operationsPerSession: 40, keyCount: 8, thinkMs: 90, timeoutMs: 400 },
-  ring: { sessionCount: 6, operationsPerSession: 90, keyCount: 24, thinkMs: 240, timeoutMs: 600 },
+  fixed: { sessionCount: 6, operationsPerSession: 40, keyCount: 8, coldKeyCount: 0, thinkMs: 90, timeoutMs: 400 },
+  ring: { sessionCount: 6, operationsPerSession: 90, keyCount: 24, coldKeyCount: 72, thinkMs: 240, timeoutMs: 600 },
 };
 const MAX_EVENTS = 20_000_000;
 const READY_WITHIN_MS = 60_000;
 const SETTLED_WITHIN_MS = 240_000;
+/** Until a write has reached the last replica, when nothing is in its way. */
+const SETTLE_MS = 500;
 /** How often slots are looked at. */
 const LOOK_EVERY_MS = 1;
 
@@ -83,7 +92,7 @@ class Life {
     this.#judge = new LifeJudge({
       cluster,
       oracle: this.#oracle,
-      keyCount: PLANS[kind].keyCount,
+      keyCount: PLANS[kind].keyCount + PLANS[kind].coldKeyCount,
       holdersOf: (partition) => this.#look.holdersOf(partition),
       sleep,
       fail: (violation) => this.#failures.push(violation),
@@ -132,9 +141,10 @@ class Life {
     for (const node of this.#inService()) this.#cluster.start(node);
     if (!(await this.#untilAllServe("at the start"))) return;
     if (this.#kind === "ring") this.#watchSlots();
+    await this.#settleColdKeys();
     const trouble = this.#nemesis.run(() => this.#isWorkOver);
     const changes = this.#operator?.run(() => this.#isWorkOver);
-    this.#counts = await this.#work();
+    this.#counts = await runWorkload(PLANS[this.#kind], this.#workload());
     this.#isWorkOver = true;
     await trouble;
     if (!(await this.#untilDone(changes))) return;
@@ -150,9 +160,9 @@ class Life {
     await this.#judge.judge("after the last restart");
   }
 
-  #work(): Promise<WorkloadCounts> {
+  #workload(): WorkloadWorld {
     const pick = this.#random.fork("doors");
-    return runWorkload(PLANS[this.#kind], {
+    return {
       random: this.#random.fork("workload"),
       oracle: this.#oracle,
       nowMs: () => this.#scheduler.nowMs,
@@ -162,7 +172,15 @@ class Life {
         return doors[pick.below(Math.max(1, doors.length))];
       },
       isStrict: () => !this.#hasRolledBack,
-    });
+    };
+  }
+
+  async #settleColdKeys(): Promise<void> {
+    const plan = PLANS[this.#kind];
+    if (plan.coldKeyCount === 0) return;
+    await writeColdKeys(plan, this.#workload());
+    await this.#sleep(SETTLE_MS);
+    await this.#judge.noteWhole(Array.from({ length: plan.coldKeyCount }, (_, at) => keyName(plan.keyCount + at)));
   }
 
   #inService(): readonly number[] {

@@ -20,6 +20,8 @@ export interface WorkloadPlan {
   readonly sessionCount: number;
   readonly operationsPerSession: number;
   readonly keyCount: number;
+  /** keys after those that are written once, before the trouble begins, and left alone until the end */
+  readonly coldKeyCount: number;
   /** the longest pause between two operations of a session, virtual milliseconds */
   readonly thinkMs: number;
   readonly timeoutMs: number;
@@ -79,10 +81,22 @@ function paddingOf(id: number): string {
   return "x".repeat((id * 7) % 90);
 }
 
+/** Writes the cold keys, once each: nobody reads them before the end, so that nothing that was lost of them is repaired. */
+export async function writeColdKeys(plan: WorkloadPlan, world: WorkloadWorld): Promise<void> {
+  const session = new Session(plan, world, { counts: noCounts(), ids: { next: 1 } });
+  const keys = Array.from({ length: plan.coldKeyCount }, (_, at) => keyName(plan.keyCount + at));
+  await Promise.all(keys.map((key) => session.writeOnce(key)));
+}
+
+function noCounts(): WorkloadCounts {
+  return { applied: 0, notApplied: 0, unknown: 0, found: 0, siblingReads: 0, failedReads: 0 };
+}
+
 /** Runs every session to its end. */
 export async function runWorkload(plan: WorkloadPlan, world: WorkloadWorld): Promise<WorkloadCounts> {
-  const counts: WorkloadCounts = { applied: 0, notApplied: 0, unknown: 0, found: 0, siblingReads: 0, failedReads: 0 };
-  const ids = { next: 1 };
+  const counts = noCounts();
+  // Above those of the cold keys.
+  const ids = { next: 1 + plan.coldKeyCount };
   const sessions = Array.from({ length: plan.sessionCount }, (_, index) =>
     new Session(plan, { ...world, random: world.random.fork(`session-${index}`) }, { counts, ids }).run(),
   );
@@ -121,6 +135,12 @@ class Session {
       else if (dice < 0.9) await this.#write(door, key, { kind: "put", basis: "blind-overwrite" });
       else await this.#write(door, key, { kind: "delete", basis: this.#seen.get(key) ?? "blind-overwrite" });
     }
+  }
+
+  /** Through any node; what comes of it is the oracle's to know. */
+  async writeOnce(key: string): Promise<void> {
+    const door = this.#world.pickNode();
+    if (door !== undefined) await this.#write(door, key, { kind: "put", basis: "blind-sibling" });
   }
 
   #knobs(): Knobs {
