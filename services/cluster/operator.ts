@@ -48,6 +48,8 @@ export interface OperatorParts {
 
 const CALL_BUDGET_MS = 5_000;
 const JOIN_EVERY_MS = 500;
+/** A process under the name of a living member is ended by gossip well within this: until then it must not take its place. */
+const FORMER_LIFE_MS = 5_000;
 const KEY_BYTES = 8;
 const NO_MEMBER = "no member of a cluster answers: name some in GYRE_SEEDS";
 
@@ -57,6 +59,8 @@ export class Operator {
   readonly #random: Random;
   #timer: Timer | undefined;
   #isJoining = false;
+  /** when a former life of this node, not removed, was first seen in the records; by the monotonic clock */
+  #formerSeenMs: number | undefined;
   #isStopped = false;
   /** why the last attempt to join came to nothing, in words */
   trouble: string | undefined;
@@ -152,7 +156,7 @@ export class Operator {
     if (this.#isStopped || this.#parts.membership.isMember) return;
     this.#timer = this.#parts.clock.setTimer(JOIN_EVERY_MS, () => this.#tick());
     if (!this.#parts.bootstrap.isEmpty || this.#parts.linkedNodes().length === 0) return;
-    this.#join(undefined).then(
+    this.#join(undefined, true).then(
       (reply) => this.#noteTrouble(reply),
       (error: unknown) => {
         if (!this.#isStopped) this.#parts.log.error({ event: "membership.join-failed", error });
@@ -170,13 +174,13 @@ export class Operator {
   }
 
   /** From empty to a member without slots. One attempt at a time. */
-  async #join(replaces: MemberKey | undefined): Promise<OrderReply> {
+  async #join(replaces: MemberKey | undefined, isByItself = false): Promise<OrderReply> {
     if (this.#isJoining) return refused("this node is joining already");
     this.#isJoining = true;
     try {
       const agreement = await this.#fetchAgreement();
       if (agreement === undefined) return refused(NO_MEMBER);
-      return await this.#adopt(agreement, replaces);
+      return await this.#adopt(agreement, { replaces, isByItself });
     } finally {
       this.#isJoining = false;
     }
@@ -191,7 +195,10 @@ export class Operator {
     return undefined;
   }
 
-  async #adopt({ proposal, records }: Agreement, replaces: MemberKey | undefined): Promise<OrderReply> {
+  async #adopt(
+    { proposal, records }: Agreement,
+    { replaces, isByItself }: { readonly replaces: MemberKey | undefined; readonly isByItself: boolean },
+  ): Promise<OrderReply> {
     const { bootstrap, documents, self, partitionCount, log } = this.#parts;
     const { config } = proposal;
     if (!bootstrap.isEmpty) return refused("this node has promised itself to another cluster");
@@ -205,6 +212,9 @@ export class Operator {
     if (news === undefined) return refused("the member's records are not understood here");
     const set = setOf(news, config);
     const before = set.memberNamed(self.id);
+    if (before !== undefined && isByItself && this.#mayFormerLive()) {
+      return refused(`node ${self.id} is a member already: this node takes its place unless it shows itself`);
+    }
     const replaced = replaces === undefined ? before : set.recordOf(replaces);
     if (replaces !== undefined && replaced === undefined) return refused(`no member has the key ${replaces}`);
     const record = joiningRecord(self, { key: this.#newKey(), partitionCount, replaced });
@@ -212,6 +222,13 @@ export class Operator {
     log.info({ event: "membership.joining", key: record.key, replaces: replaced?.key, members: set.members().length });
     const isMember = await bootstrap.adopt(proposal);
     return isMember ? done("joining") : refused("this node has promised itself to another cluster");
+  }
+
+  /** Only an operator's order says at once that the former life is over. */
+  #mayFormerLive(): boolean {
+    const nowMs = this.#parts.clock.monotonicMs();
+    this.#formerSeenMs ??= nowMs;
+    return nowMs - this.#formerSeenMs < FORMER_LIFE_MS;
   }
 
   /** The documents come before the adoption: a crash between leaves an empty node that joins anew under another key. */

@@ -88,6 +88,20 @@ describe("the way into a cluster", () => {
     expect([back.documents.read(MEMBERS_DOCUMENT), back.documents.read(MEMBER_DOCUMENT)]).not.toContain(undefined);
   });
 
+  it("a node that joins by itself leaves its former life the time to show that it is alive", async () => {
+    const rig = await threeAndOne();
+    const former = rig.firstKey("c");
+    rig.stop("c");
+    const clone = rig.start("c", { joinsByItself: true });
+    rig.link("a", "b", "c");
+    clone.operator.start();
+    await rig.clock.advance(4_500);
+    expect([clone.membership.isMember, rig.node("a").membership.set?.isRemoved(former)]).toEqual([false, false]);
+    expect(clone.operator.trouble).toBe("node c is a member already: this node takes its place unless it shows itself");
+    await rig.clock.advance(3_000);
+    expect([clone.membership.isMember, rig.node("a").membership.set?.isRemoved(former)]).toEqual([true, true]);
+  });
+
   it("the place of a dead node is taken over", async () => {
     const rig = await threeAndOne();
     const dead = rig.firstKey("c");
