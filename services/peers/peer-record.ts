@@ -47,6 +47,11 @@ export class PeerRecord {
     return this.#servedLinks.reduce((sum, { link }) => sum + link.queuedBytes, calls);
   }
 
+  /** A link stands, in either direction. */
+  get isLinked(): boolean {
+    return this.isReachable || this.#servedLinks.length > 0;
+  }
+
   /** True when this boot nonce belongs to a process that a newer one has replaced. */
   isRetired(bootNonce: string): boolean {
     return this.#retiredNonces.includes(bootNonce);
@@ -56,7 +61,8 @@ export class PeerRecord {
   learn(identity: PeerIdentity): void {
     const known = this.identity;
     if (known !== undefined && known.bootNonce !== identity.bootNonce) {
-      this.#retiredNonces = [...this.#retiredNonces.slice(1 - MAX_RETIRED_NONCES), known.bootNonce];
+      const retired = this.#retiredNonces.filter((nonce) => nonce !== identity.bootNonce);
+      this.#retiredNonces = [...retired.slice(1 - MAX_RETIRED_NONCES), known.bootNonce];
       this.closeAll("peer_restarted");
     }
     // Handshakes may overtake each other, but a process that became a member of a cluster never ceases to be.

@@ -128,7 +128,9 @@ export class PeerRoster {
 
   #judge(peer: PeerIdentity): HandshakeRefusal | undefined {
     if (this.#isStopping) return "shutting_down";
-    return this.#records.get(peer.nodeId)?.isRetired(peer.bootNonce) === true ? "retired_process" : undefined;
+    const record = this.#records.get(peer.nodeId);
+    // When the newer process has ended, the older one is the node again: a copy that was started by mistake must not outlive itself.
+    return record?.isLinked === true && record.isRetired(peer.bootNonce) ? "retired_process" : undefined;
   }
 
   /** The record of a node, made when it is new; undefined when there are too many. */

@@ -449,6 +449,18 @@ describe("when links break", () => {
     expect([b.links.isReachable(A), clone.links.isReachable(A)]).toEqual([false, true]);
   });
 
+  test("the process that was fenced is let in again when the newer one has ended", async () => {
+    const world = new SimPeers("clone-ended");
+    const { a, b } = await world.pair();
+    const clone = world.start("x", { nodeId: B, seeds: ["a:7000"] });
+    await world.until(() => a.links.knownPeers()[0]?.address === "x:7000");
+    await world.pass(5_000);
+    expect(b.links.isReachable(A)).toBe(false);
+    world.network.crash(clone.process);
+    await world.pass(60_000);
+    expect([b.links.isReachable(A), a.links.isReachable(B)]).toEqual([true, true]);
+  });
+
   test("a split that lasts an hour heals by itself within seconds", async () => {
     const world = new SimPeers("split");
     const { a, b } = await world.pair();
