@@ -76,7 +76,12 @@ async function viewOf(engine: StorageEngine, limit: number): Promise<object> {
   for (let partition = 0; partition < TEST_PARTITIONS; partition += 1) {
     const entries = await scanAll(engine, partition, limit);
     const hashes = entries.map((entry) => entry.hash);
-    partitions.push({ root: engine.merkleRoot(partition), count: engine.keyCountOf(partition), hashes, entries: inOneOrder(entries) });
+    partitions.push({
+      root: engine.merkleRoot(partition),
+      count: engine.keyCountOf(partition),
+      hashes,
+      entries: inOneOrder(entries),
+    });
   }
   return { values, partitions, tombstoneCount: engine.stats().tombstoneCount, suspects: engine.suspectPartitions() };
 }
