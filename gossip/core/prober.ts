@@ -4,6 +4,7 @@
  * read after it), never after a pause of this process, and never have two probes under way.
  * Source: SWIM §4.1, Lifeguard §IV-A, memberlist's probe (gossip-ring notes §A.1, §0.2, §0.10, §A.6).
  */
+import { compareLives } from "./life.ts";
 import type { MemberEntry } from "./member-table.ts";
 import type { Message, Sender } from "./messages.ts";
 import type { Pending } from "./outbox.ts";
@@ -14,6 +15,8 @@ import type { SwimState } from "./swim-state.ts";
 interface Probe {
   readonly seq: number;
   readonly entry: MemberEntry;
+  /** the life that was asked: its silence says nothing of a later one */
+  readonly life: Life;
   /** asked to help; empty before the timeout */
   readonly helpers: MemberEntry[];
   readonly nackedBy: Set<string>;
@@ -109,6 +112,7 @@ export class Prober {
     this.#probe = {
       seq,
       entry,
+      life: entry.life,
       helpers: [],
       nackedBy: new Set(),
       isAnswered: false,
@@ -157,7 +161,7 @@ export class Prober {
     const { counters, health, outbox, phase } = this.#state;
     const mayJudge = phase === "alive" && !outbox.isMuted;
     const isSpoilt = (isLate || probe.isSpoilt) && health.mayAbstain(nowMs);
-    if (!mayJudge || isSpoilt) {
+    if (!mayJudge || isSpoilt || compareLives(probe.entry.life, probe.life) > 0) {
       counters.discardedProbes += 1;
       return;
     }

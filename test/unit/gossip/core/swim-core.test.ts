@@ -45,6 +45,17 @@ describe("what is said of another member", () => {
     expect(rig.sentTo("a")).toContainEqual({ kind: "dead", nodeId: "x", life: life(1, 1), from: "me" });
   });
 
+  test("a probe of a former life accuses nobody of a later one", () => {
+    const rig = new SwimRig("a").started();
+    const pings = (): number => rig.sentTo("a").filter((message) => message.kind === "ping").length;
+    while (pings() === 0) rig.pass(10);
+    rig.hear("a", [aliveOf("a", life(2, 1))], life(2, 1));
+    rig.pass(rig.parameters.probeIntervalMs);
+    expect(rig.state("a")).toBe("alive");
+    rig.pass(rig.parameters.probeIntervalMs);
+    expect(rig.state("a")).toBe("suspect");
+  });
+
   test("accusers shorten a suspicion, the same one twice does not", () => {
     const rig = new SwimRig("abcd").started();
     rig.hear("a", [suspect("d", life(1, 1), "a")]);
