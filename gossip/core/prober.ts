@@ -6,7 +6,7 @@
  */
 import { compareLives } from "./life.ts";
 import type { MemberEntry } from "./member-table.ts";
-import type { Message, Sender } from "./messages.ts";
+import type { Life, Message, Sender } from "./messages.ts";
 import type { Pending } from "./outbox.ts";
 import type { ProbeOrder } from "./probe-order.ts";
 import type { RumorMill } from "./rumor-mill.ts";
