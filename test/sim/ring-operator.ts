@@ -198,7 +198,9 @@ export class RingOperator {
   /** A node that has left is switched off and emptied. */
   async #retire(): Promise<void> {
     const node = this.#pick("left");
-    if (node === undefined) return;
+    const key = this.#keyOf(node);
+    // Who is switched off before others have heard that it left is a dead member, which would have to be removed.
+    if (node === undefined || key === undefined || this.#countKnowing(node, key, "left") < SIM_REPLICAS - 1) return;
     this.deeds.push(`retire n${node + 1}`);
     this.#world.cluster.retire(node);
     this.#standings.set(node, "spare");
@@ -295,11 +297,16 @@ export class RingOperator {
   /** The key of a member, if others have heard of it: one that burns before that leaves nothing to be removed. */
   #keyOf(node: number | undefined): MemberKey | undefined {
     const key = node === undefined ? undefined : this.#memberAt(node)?.membership.store.record.key;
-    if (key === undefined) return undefined;
-    const knowing = [...this.#standings.keys()].filter((other) => {
-      return other !== node && this.#memberAt(other)?.membership.set?.recordOf(key) !== undefined;
-    });
-    return knowing.length >= SIM_REPLICAS - 1 ? key : undefined;
+    if (node === undefined || key === undefined) return undefined;
+    return this.#countKnowing(node, key) >= SIM_REPLICAS - 1 ? key : undefined;
+  }
+
+  /** Other members that run and know of it, or know this of it. */
+  #countKnowing(node: number, key: MemberKey, status?: MemberStatus): number {
+    return [...this.#standings.keys()].filter((other) => {
+      const record = this.#memberAt(other)?.membership.set?.recordOf(key);
+      return other !== node && record !== undefined && (status === undefined || record.status === status);
+    }).length;
   }
 }
 
