@@ -27,6 +27,20 @@ const readAt = (saw: readonly number[], invokedAt: number) => ({
   isStrict: true,
 });
 
+describe("what the slots have before anything is repaired", () => {
+  test("an acknowledged write must be in a quorum of them, as it was or superseded", () => {
+    const oracle = oracleOf(write(1), write(2, { saw: [1] }), write(3));
+    oracle.onSlots(KEY, [[2, 3], [1], [3]], 2);
+    expect(rulesOf(oracle)).toEqual(["too-few-copies"]);
+    expect(oracle.violations.map((found) => found.detail.slice(0, 5))).toEqual(["put 2"]);
+  });
+  test("one that was seen and never acknowledged may be in one slot", () => {
+    const oracle = oracleOf(write(1, { returnedAt: Number.POSITIVE_INFINITY }));
+    oracle.onSlots(KEY, [[1], [], []], 2);
+    expect(oracle.violations).toEqual([]);
+  });
+});
+
 describe("what is left at the end", () => {
   test("an acknowledged write that nobody replaced must be there", () => {
     const oracle = oracleOf(write(1), write(2));

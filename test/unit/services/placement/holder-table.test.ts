@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { donorsFor, vacantSlots } from "../../../../services/placement/hand-over-pairs.ts";
+import { donorsFor, lostSlots, vacantSlots } from "../../../../services/placement/hand-over-pairs.ts";
 import { buildHolderTable, type HolderTable } from "../../../../services/placement/holder-table.ts";
 import type { MemberKey, MemberRecord } from "../../../../services/placement/member-record.ts";
 import { RecordSet } from "../../../../services/placement/record-set.ts";
@@ -281,5 +281,22 @@ describe("who hands over to whom", () => {
     for (const { partition, entitled } of vacantSlots(circle, table)) {
       expect(table.moves.find((move) => move.partition === partition)?.pending).toContain(entitled);
     }
+  });
+
+  it("names who may ask for a slot that a removed member took unheard, once somebody was removed, and only then", () => {
+    const set = settled([1, 2, 3, 4, 5, 6].map((index) => recordOf(index)));
+    const partition = 5;
+    const holder = set.members().find((record) => record.slots[partition] === 1) ?? changed(set, 1, {});
+    const slot = 1;
+    // It gave its slot to member 9, and nobody has heard that 9 has it.
+    withSlot(set, holder.key, partition, -1);
+    expect(lostSlots(set, tableOf(set))).toEqual([]);
+    set.mergeRecord(recordOf(9, { status: "joining", zone: holder.zone }));
+    remove(set, 9);
+    const lost = lostSlots(set, tableOf(set));
+    expect(lost).toEqual([{ partition, slot, removed: undefined, entitled: holder.key }]);
+    expect(vacantSlots(set, tableOf(set))).toEqual([]);
+    withSlot(set, holder.key, partition, slot);
+    expect(lostSlots(set, tableOf(set))).toEqual([]);
   });
 });
