@@ -99,6 +99,50 @@ describe("what is durable", () => {
   });
 });
 
+describe("lives that end", () => {
+  it("who leaves has left once its last receiver has said that it has all, whatever the table does", async () => {
+    const rig = new MembershipRig(["a", "b", "c"]);
+    const { membership } = rig.begin("a");
+    const { store } = membership;
+    const to = { to: rig.firstKey("b"), toNode: rig.begin("b").id };
+    const held = [...store.ledger.slots].flatMap((slot, partition) => (slot < 0 ? [] : [{ slot, partition }]));
+    for (const { slot, partition } of held) {
+      const released = { ...to, tx: partition + 1, slot, atMs: 0, isSettled: false };
+      await store.commit([{ kind: "released", partition, released }]);
+    }
+    await membership.change({ status: "leaving" });
+    await rig.clock.advance(1_000);
+    expect(store.record.status).toBe("leaving");
+    for (const { partition } of held) await store.commit([{ kind: "settled", partition, tx: partition + 1 }]);
+    await rig.clock.advance(10);
+    expect(store.record.status).toBe("left");
+  });
+
+  it("a life that joined through a member that did not know of an earlier one removes it when it hears of it", async () => {
+    const rig = new MembershipRig(["a", "b", "c"]);
+    for (const name of ["a", "b", "c"]) rig.begin(name);
+    rig.start("d");
+    rig.link("a", "d");
+    await rig.node("d").operator.obey({ kind: "join", replaces: undefined });
+    await rig.clock.advance(2_000);
+    const earlier = rig.node("d").membership.store.record.key;
+    rig.stop("d");
+    // Its disk is lost; b has never heard of it.
+    rig.start("d");
+    rig.link("b", "d");
+    await rig.node("d").operator.obey({ kind: "join", replaces: undefined });
+    const { key } = rig.node("d").membership.store.record;
+    expect(rig.node("b").membership.set?.recordOf(earlier)).toBeUndefined();
+    rig.link("a", "b", "c", "d");
+    await rig.clock.advance(5_000);
+    for (const name of ["a", "b", "c", "d"]) {
+      const { set } = rig.node(name).membership;
+      expect(set?.removalOf(earlier)).toEqual({ key: earlier, by: key, replacedBy: key });
+      expect(set?.memberNamed(rig.node("d").id)?.key).toBe(key);
+    }
+  });
+});
+
 describe("bounds", () => {
   it("a stopped node plans nothing more", async () => {
     const rig = new MembershipRig(["a", "b", "c"]);
