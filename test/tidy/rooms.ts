@@ -46,6 +46,7 @@ const TABLE: Readonly<Record<string, RoomRow>> = {
   [COORDINATOR]: { imports: [BASE, VERSIONING, PLACEMENT, REPLICA, PEERS] },
   "services/cluster": { imports: [BASE, PLACEMENT, PEERS, "gossip"] },
   "services/repair": { imports: [BASE, VERSIONING, PLACEMENT, REPLICA, PEERS, "storage", "gossip"] },
+  "services/handoff": { imports: [BASE, VERSIONING, PLACEMENT, REPLICA, PEERS, "storage"] },
   "services/api": { imports: [BASE, VERSIONING, COORDINATOR], packages: ["fastify"] },
   "services/adapters": { imports: [BASE, "gossip", "storage"], packages: "everything", isAmbient: true },
   "services/client": { packages: "everything", isAmbient: true },
