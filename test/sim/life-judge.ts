@@ -7,7 +7,7 @@ import { decodeSet } from "../../services/versioning/object-codec.ts";
 import type { Oracle, Violation } from "./oracle.ts";
 import type { SimCluster } from "./sim-cluster.ts";
 import { SIM_PARTITIONS, SIM_QUORUM, SIM_REPLICAS } from "./sim-machine.ts";
-import { keyBytesOf, keyName, SIM_BUCKET, writeIdOf } from "./workload.ts";
+import { keyBytesOf, keyName, SIM_BUCKET, writeIdOf } from "./sim-values.ts";
 
 const REPAIR_ROUNDS = 200;
 

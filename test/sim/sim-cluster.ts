@@ -11,13 +11,13 @@ import type { StorageEngine } from "../../storage/engine.ts";
 import { openLogEngine } from "../../storage/index.ts";
 import type { Disk } from "../../storage/ports.ts";
 import type { Scheduler } from "./scheduler.ts";
+import type { NodeDoor } from "./sim-client.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimDatagrams } from "./sim-datagrams.ts";
 import { SimDisk } from "./sim-disk.ts";
 import { configOf, type Ending, type Machine, SIM_PARTITIONS, SIM_REPLICAS, SMALL_STORE } from "./sim-machine.ts";
 import { SimNetwork } from "./sim-network.ts";
 import type { SimRandom } from "./sim-random.ts";
-import type { NodeDoor } from "./workload.ts";
 
 /** Mean delays of networks and disks, drawn per life: fast ones for depth, slow ones for overlap. */
 const PACES_MS: readonly number[] = [0.1, 2, 12];

@@ -8,8 +8,8 @@ import type { GyreNode } from "../../services/node/node.ts";
 import type { LogEngineOptions } from "../../storage/index.ts";
 import type { CrashOutcome } from "./crash-outcome.ts";
 import type { SimProcess } from "./scheduler.ts";
+import type { NodeDoor } from "./sim-client.ts";
 import type { SimDisk } from "./sim-disk.ts";
-import type { NodeDoor } from "./workload.ts";
 
 const PEER_PORT = 4500;
 /** Q of every simulated cluster. */

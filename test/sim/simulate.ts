@@ -9,17 +9,12 @@ import { Oracle, type Violation } from "./oracle.ts";
 import { RingLook } from "./ring-look.ts";
 import { RingOperator } from "./ring-operator.ts";
 import { Scheduler } from "./scheduler.ts";
+import { noCounts, type WorkloadCounts } from "./sim-client.ts";
 import { type ClusterShape, type Sabotage, SimCluster } from "./sim-cluster.ts";
 import { SimRandom } from "./sim-random.ts";
+import { keyName } from "./sim-values.ts";
 import { armTripwires } from "./tripwire.ts";
-import {
-  keyName,
-  runWorkload,
-  type WorkloadCounts,
-  type WorkloadPlan,
-  type WorkloadWorld,
-  writeColdKeys,
-} from "./workload.ts";
+import { runWorkload, type WorkloadPlan, type WorkloadWorld, writeColdKeys } from "./workload.ts";
 
 /** What a life came to. */
 export interface SimulationReport {
@@ -128,7 +123,7 @@ class Life {
     return {
       seed: this.#seed,
       violations: [...this.#oracle.violations, ...this.#failures],
-      counts: this.#counts ?? { applied: 0, notApplied: 0, unknown: 0, found: 0, siblingReads: 0, failedReads: 0 },
+      counts: this.#counts ?? noCounts(),
       deeds: [...this.#nemesis.deeds, ...(this.#operator?.deeds ?? [])],
       transcript: this.#cluster.transcript,
       eventCount: this.#scheduler.eventCount,
