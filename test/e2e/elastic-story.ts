@@ -112,8 +112,21 @@ export async function untilEmpty(cluster: RealCluster, node: number, timeoutMs: 
   await until(`${nameOf(node)} is empty`, isEmpty, timeoutMs);
 }
 
+/** Waits until no node keeps a copy that it has given away. */
+export async function untilNoOldCopies(
+  cluster: RealCluster,
+  nodes: readonly number[],
+  timeoutMs: number,
+): Promise<void> {
+  const areGone = async (): Promise<boolean> => {
+    const counts = await Promise.all(nodes.map((node) => metric(cluster, node, "gyre_handover_old_copies")));
+    return counts.every((count) => count === 0);
+  };
+  await until("copies given away are dropped", areGone, timeoutMs);
+}
+
 /** The value of a metric without labels. */
-async function metric(cluster: RealCluster, node: number, name: string): Promise<number> {
+export async function metric(cluster: RealCluster, node: number, name: string): Promise<number> {
   const { text } = await ask(`${cluster.url(node)}/metrics`);
   const line = text.split("\n").find((one) => one.startsWith(`${name} `));
   return Number(line?.slice(name.length + 1) ?? "NaN");

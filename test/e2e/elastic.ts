@@ -6,7 +6,8 @@
 import { parseArgs } from "node:util";
 import { fillBulk, wrongBulk } from "./bulk-keys.ts";
 import { pause, RealCluster } from "./cluster.ts";
-import { change, nameOf, ringText, untilEmpty, untilSettled } from "./elastic-story.ts";
+import { change, nameOf, ringText, untilEmpty, untilNoOldCopies, untilSettled } from "./elastic-story.ts";
+import { MovedBytes, movedText } from "./moved-bytes.ts";
 import { OracleLoad } from "./oracle-load.ts";
 
 const { values: flags } = parseArgs({
@@ -25,9 +26,13 @@ function tell(text: string): void {
   process.stdout.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s  ${text}\n`);
 }
 
-function percentile(values: readonly number[], share: number): string {
+function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
-  return (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(1);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+}
+
+function latencyText(values: readonly number[]): string {
+  return `p50 ${percentile(values, 0.5).toFixed(1)} p99 ${percentile(values, 0.99).toFixed(1)} ms`;
 }
 
 async function main(): Promise<boolean> {
@@ -41,7 +46,9 @@ async function main(): Promise<boolean> {
   load.start();
   await pause(5_000);
   const quiet = load.counts.latenciesMs.splice(0);
-  tell(`quiet: p50 ${percentile(quiet, 0.5)} p99 ${percentile(quiet, 0.99)} ms`);
+  tell(`quiet: ${latencyText(quiet)}`);
+  const moved = new MovedBytes(cluster);
+  await moved.begin(live);
 
   const [four, five] = await cluster.grow(2);
   await cluster.untilReady([four ?? 3, five ?? 4]);
@@ -54,6 +61,7 @@ async function main(): Promise<boolean> {
   tell("n6, n7, n8 are joining beside them");
   await pause(2_000);
   live = live.filter((node) => node !== 4);
+  await moved.ending(4);
   await cluster.kill(4);
   tell("killed n5, a receiver");
   await pause(2_000);
@@ -62,6 +70,7 @@ async function main(): Promise<boolean> {
   live = [...live, 4].toSorted();
   await pause(1_000);
   live = live.filter((node) => node !== 0);
+  await moved.ending(0);
   await cluster.kill(0);
   tell("killed n1, a donor");
   await pause(2_000);
@@ -70,7 +79,10 @@ async function main(): Promise<boolean> {
   live = [0, ...live];
   await untilSettled(cluster, [0, 1, 2, 3, 4, 5, 6, 7], SETTLE_MS);
   tell("8 nodes, settled");
-
+  const eight = [0, 1, 2, 3, 4, 5, 6, 7];
+  await untilNoOldCopies(cluster, eight, SETTLE_MS);
+  tell(`3 → 8: ${movedText(await moved.end(eight, eight))}`);
+  await moved.begin(eight);
   for (const node of [7, 6]) await change(cluster, 1, [{ kind: "leave", node: nameOf(node) }]);
   await pause(2_000);
   await change(cluster, 1, [{ kind: "leave", node: nameOf(5) }]);
@@ -78,16 +90,19 @@ async function main(): Promise<boolean> {
   await untilSettled(cluster, [0, 1, 2, 3, 4], SETTLE_MS);
   live = [0, 1, 2, 3, 4];
   tell("5 nodes, settled");
-  for (const node of [5, 6, 7]) {
-    await untilEmpty(cluster, node, SETTLE_MS);
-    await cluster.stop(node);
-  }
+  for (const node of [5, 6, 7]) await untilEmpty(cluster, node, SETTLE_MS);
+  await untilNoOldCopies(cluster, live, SETTLE_MS);
+  tell(`8 → 5: ${movedText(await moved.end(live, eight))}`);
+  for (const node of [5, 6, 7]) await cluster.stop(node);
+  await moved.begin(live);
   await change(cluster, 0, [{ kind: "leave", node: nameOf(3) }]);
   await change(cluster, 0, [{ kind: "leave", node: nameOf(4) }]);
   await untilSettled(cluster, [0, 1, 2], SETTLE_MS);
   live = [0, 1, 2];
   for (const node of [3, 4]) await untilEmpty(cluster, node, SETTLE_MS);
   tell("3 nodes, settled; who left is empty");
+  await untilNoOldCopies(cluster, live, SETTLE_MS);
+  tell(`5 → 3: ${movedText(await moved.end(live, [0, 1, 2, 3, 4]))}`);
   const moving = load.counts.latenciesMs.splice(0);
   await load.stop();
 
@@ -100,7 +115,8 @@ async function main(): Promise<boolean> {
   const { operationCount, appliedCount, failedCount, longestFailureMs, longestFailureText } = load.counts;
   tell(`load: ${operationCount} operations, ${appliedCount} applied, ${failedCount} failed and tried again`);
   tell(`longest that an operation failed: ${longestFailureMs.toFixed(0)} ms (${longestFailureText.slice(0, 400)})`);
-  tell(`latency while moving: p50 ${percentile(moving, 0.5)} p99 ${percentile(moving, 0.99)} ms`);
+  const worse = percentile(moving, 0.99) / percentile(quiet, 0.99);
+  tell(`latency while moving: ${latencyText(moving)}: p99 is ${worse.toFixed(1)} × the quiet one`);
   tell(`equal tables: ${areEqual}, three distinct owners everywhere: ${areDistinct}`);
   tell(`bulk keys lost: ${wrong} of ${keyCount}; oracle keys unread: ${unread.length}`);
   tell(`broken promises: ${load.oracle.violations.length} ${JSON.stringify(load.oracle.violations.slice(0, 5))}`);
