@@ -21,6 +21,8 @@ export interface PutRequest {
   /** version digest of the value, unsigned 64-bit, never 0 */
   readonly digest: bigint;
   readonly isTombstone: boolean;
+  /** Its value may expire: the store says so to whoever collects, without reading it. Default false; never with a tombstone. */
+  readonly mayExpire?: boolean;
   /**
    * The digest of the record that the caller knows to be THIS key's newest here (from `get`, or a replica's equal
    * base digest). A hint only: when it agrees with the index, storage need not read the old record's key to tell an
@@ -42,6 +44,14 @@ export interface ScanEntry {
   readonly key: Uint8Array;
   readonly digest: bigint;
   readonly isTombstone: boolean;
+  /** as its put said */
+  readonly mayExpire: boolean;
+}
+
+/** One record that is to leave: exactly this one, no older and no newer one of the key. */
+export interface ReapEntry {
+  readonly hash: bigint;
+  readonly digest: bigint;
 }
 
 /** A page of a scan in hash order. */
@@ -116,8 +126,16 @@ export interface StorageEngine {
   /** Up to `limit` keys (≥ 1) of a partition from `fromHash` on, in hash order, tombstones included. */
   scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage>;
 
+  /**
+   * The same, of collectable keys only: those whose record is a tombstone or may expire. Others cost a look in RAM, and
+   * no read.
+   */
+  scanCollectable(partition: number, fromHash: bigint, limit: number): Promise<ScanPage>;
+
   /** Keys of a partition that have a record, those of tombstones included. From RAM. */
   keyCountOf(partition: number): number;
+  /** Those of them whose record is a tombstone or may expire. From RAM. */
+  collectableCountOf(partition: number): number;
   /** Merkle tree of a partition over (key hash, digest): the root, 0n when empty. From RAM. */
   merkleRoot(partition: number): bigint;
   /** The 16 children of a node: path [] is the root's, path [i] that of child i. From RAM. */
@@ -138,6 +156,17 @@ export interface StorageEngine {
    * StoreFailedError or StoreClosedError. Cost: one edit, and a few additions a key of this partition.
    */
   dropPartition(partition: number): Promise<void>;
+
+  /**
+   * Takes these records out, of whatever kind they are, and resolves to how many: whoever calls has proof that nobody needs
+   * them. Their keys are then as if they had never been written (`get`, `digestOf`, scans, trees, counts), over any
+   * restart, and no older record of them ever comes back; a later put is a put like any other. An entry that is not
+   * the key's newest record stays, silently, and so does one of a key with a put under way, or whose key cannot be read.
+   * After a crash before it resolves each of them is as it was, or gone. Rejects with DiskFullError, StoreBusyError,
+   * StoreFailedError or StoreClosedError: some may be gone then. Cost: a small record and a read of the key for each, in
+   * groups; its space and its 28 bytes of index come back by compaction.
+   */
+  reap(partition: number, entries: readonly ReapEntry[]): Promise<number>;
 
   /** Resolves when the promise "no counter ≤ through will be reused" is durable. `through` only grows. */
   leaseCounters(through: number): Promise<void>;

@@ -7,6 +7,7 @@ import assert from "node:assert";
 import type {
   KeyAddress,
   PutRequest,
+  ReapEntry,
   RecoveryReport,
   ScanPage,
   StorageEngine,
@@ -119,6 +120,18 @@ class OpenLogEngine implements LogEngine {
     const lowest = BigInt(partition) << BigInt(64 - this.#partitionBits);
     const range = { partition, fromHash: fromHash > lowest ? fromHash : lowest };
     return this.#counted(scanPage({ ...this.#parts, clock: settings.clock }, range, limit));
+  }
+
+  scanCollectable(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
+    return this.scan(partition, fromHash, limit);
+  }
+
+  collectableCountOf(partition: number): number {
+    return this.#parts.keyspace.table(partition)?.count ?? 0;
+  }
+
+  reap(_partition: number, _entries: readonly ReapEntry[]): Promise<number> {
+    return Promise.reject(new Error("reap: in work"));
   }
 
   keyCountOf(partition: number): number {

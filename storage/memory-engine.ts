@@ -7,6 +7,7 @@ import assert from "node:assert";
 import type {
   KeyAddress,
   PutRequest,
+  ReapEntry,
   RecoveryReport,
   ScanEntry,
   ScanPage,
@@ -114,8 +115,9 @@ class MemoryEngine implements StorageEngine {
 
   async put(request: PutRequest): Promise<void> {
     if (this.#isClosed) throw new StoreClosedError();
-    const { address, digest, isTombstone } = request;
+    const { address, digest, isTombstone, mayExpire = false } = request;
     this.#assertAddress(address);
+    assert(!(isTombstone && mayExpire), "a tombstone does not expire");
     assert(digest > 0n && digest < 1n << 64n, "digest: 1 … 2^64 − 1");
     const records = this.#partition(address.partition);
     const before = records.get(nameOf(address));
@@ -127,6 +129,7 @@ class MemoryEngine implements StorageEngine {
       value: request.value.slice(),
       digest,
       isTombstone,
+      mayExpire,
       seq: this.#seq,
     });
     const tree = this.#tree(address.partition);
@@ -135,19 +138,33 @@ class MemoryEngine implements StorageEngine {
   }
 
   async scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
+    return this.#page(this.#sorted(partition), fromHash, limit);
+  }
+
+  async scanCollectable(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
+    return this.#page(this.#sorted(partition).filter(isCollectable), fromHash, limit);
+  }
+
+  #page(sorted: readonly MemoryRecord[], fromHash: bigint, limit: number): ScanPage {
     if (this.#isClosed) throw new StoreClosedError();
     assert(limit >= 1, "limit: at least 1");
-    const rest = this.#sorted(partition).filter((entry) => entry.hash >= fromHash);
+    const rest = sorted.filter((entry) => entry.hash >= fromHash);
     let end = Math.min(limit, rest.length);
     while (end > 0 && end < rest.length && rest[end]?.hash === rest[end - 1]?.hash) end += 1;
     const entries = rest
       .slice(0, end)
-      .map(({ hash, key, digest, isTombstone }) => ({ hash, key: key.slice(), digest, isTombstone }));
+      .map(({ hash, key, digest, isTombstone, mayExpire }) => {
+        return { hash, key: key.slice(), digest, isTombstone, mayExpire };
+      });
     return { entries, nextHash: rest[end]?.hash };
   }
 
   keyCountOf(partition: number): number {
     return this.#partition(partition).size;
+  }
+
+  collectableCountOf(partition: number): number {
+    return this.#sorted(partition).filter(isCollectable).length;
   }
 
   merkleRoot(partition: number): bigint {
@@ -183,6 +200,19 @@ class MemoryEngine implements StorageEngine {
     this.#partition(partition).clear();
     this.#trees.delete(partition);
     this.#image.suspects.delete(partition);
+  }
+
+  async reap(partition: number, entries: readonly ReapEntry[]): Promise<number> {
+    if (this.#isClosed) throw new StoreClosedError();
+    let count = 0;
+    for (const { hash, digest } of entries) {
+      const record = this.#sorted(partition).find((each) => each.hash === hash && each.digest === digest);
+      if (record === undefined) continue;
+      this.#partition(partition).delete(nameOf({ partition, ...record }));
+      this.#tree(partition).toggle(hash, digest);
+      count += 1;
+    }
+    return count;
   }
 
   async leaseCounters(through: number): Promise<void> {
@@ -290,6 +320,10 @@ class MemoryEngine implements StorageEngine {
     const drawn = bytes.reduce((value, byte) => value * 256 + byte, 0);
     return drawn === 0 ? 1 : drawn;
   }
+}
+
+function isCollectable(record: MemoryRecord): boolean {
+  return record.isTombstone || record.mayExpire;
 }
 
 function nameOf({ hash, key }: KeyAddress): string {

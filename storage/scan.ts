@@ -90,7 +90,7 @@ async function entryOf(parts: ScanParts, partition: number, slot: FoundSlot): Pr
   try {
     const found = parts.reader.key(spot, TYPICAL_KEY_BYTES);
     const key = found instanceof Promise ? await found : found;
-    return { hash, key, digest, isTombstone };
+    return { hash, key, digest, isTombstone, mayExpire: false };
   } catch (error) {
     if (!(error instanceof CorruptRecordError)) throw error;
     parts.lookup.noteUnreadable({ partition, hash }, spot);

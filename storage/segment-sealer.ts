@@ -1,6 +1,8 @@
 /**
  * Ends a segment: cut to its records, index file written, sealed in the manifest, in this order, so that a sealed
- * segment is always whole. Runs behind the writer. Must never seal a segment whose records are not durable.
+ * segment is always whole. Runs behind the writer. Must never seal a segment whose records are not durable, nor one
+ * before an older one: seqs are dense, so recovery takes what a later segment begins with for the proof of how far an
+ * unsealed one reached, and compaction may have taken those in between away (tail-recovery.ts).
  */
 import { DiskFullError } from "./errors.ts";
 import type { LogSettings } from "./log-options.ts";
@@ -21,33 +23,31 @@ export interface SealerParts {
   readonly onSealed: () => void;
 }
 
-/** Seals segments one after the other. */
+/** A segment that takes no more records and is not sealed yet. */
+interface Ended {
+  readonly target: WritableSegment;
+  readonly endBytes: number;
+  isFileClosed: boolean;
+}
+
+/** Seals segments one after the other, the oldest first. */
 export class SegmentSealer {
   readonly #parts: SealerParts;
+  /** oldest first; more than one only while the disk is full */
+  readonly #ended: Ended[] = [];
   #work: Promise<void> = Promise.resolve();
-  #pendingCount = 0;
 
   constructor(parts: SealerParts) {
     this.#parts = parts;
   }
 
-  /** Segments not sealed yet. */
-  get pendingCount(): number {
-    return this.#pendingCount;
-  }
-
-  /** Queues a segment whose records end at `endBytes`; `whenDone` hears whether it was sealed. Never rejects. */
+  /**
+   * Queues a segment whose records end at `endBytes`; resolves when it is sealed, or cannot be for want of space: then it is
+   * tried again with the next one. Never rejects.
+   */
   seal(target: WritableSegment, endBytes: number): Promise<void> {
-    this.#pendingCount += 1;
-    this.#work = this.#work.then(async () => {
-      try {
-        await this.#sealNow(target, endBytes);
-      } catch (error) {
-        this.#report(error, target.segment.id);
-      } finally {
-        this.#pendingCount -= 1;
-      }
-    });
+    this.#ended.push({ target, endBytes, isFileClosed: false });
+    this.#work = this.#work.then(() => this.#sealAll());
     return this.#work;
   }
 
@@ -58,25 +58,45 @@ export class SegmentSealer {
 
   /** Removes a segment that holds nothing. */
   async discard(target: WritableSegment): Promise<void> {
+    await target.file.close();
+    await this.#remove(target);
+  }
+
+  async #remove(target: WritableSegment): Promise<void> {
     const { manifest, segments, settings } = this.#parts;
     const { id } = target.segment;
-    await target.file.close();
     await manifest.append([{ kind: "removed", segment: id }]);
     await segments.remove(target.segment);
     await unlinkIfThere(settings.disk, segmentPath(id));
     await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
   }
 
-  async #sealNow(target: WritableSegment, endBytes: number): Promise<void> {
+  async #sealAll(): Promise<void> {
+    for (let oldest = this.#ended[0]; oldest !== undefined; oldest = this.#ended[0]) {
+      try {
+        await this.#sealNow(oldest);
+      } catch (error) {
+        await this.#onError(error, oldest);
+        return;
+      }
+      this.#ended.shift();
+    }
+  }
+
+  async #sealNow(ended: Ended): Promise<void> {
     const { settings, manifest } = this.#parts;
+    const { target, endBytes } = ended;
     const { segment, file, builder } = target;
     if (builder.count === 0) {
-      await this.discard(target);
+      await this.#close(ended);
+      await this.#remove(target);
       return;
     }
-    await file.truncate(endBytes);
-    await file.fdatasync();
-    await file.close();
+    if (!ended.isFileClosed) {
+      await file.truncate(endBytes);
+      await file.fdatasync();
+      await this.#close(ended);
+    }
     await this.#writeIndex(target, endBytes);
     const { minSeq, maxSeq } = builder;
     const facts = { segment: segment.id, sizeBytes: endBytes, minSeq, maxSeq };
@@ -100,13 +120,21 @@ export class SegmentSealer {
     }
   }
 
-  /** Without space the segment stays unsealed: the next start seals it. Anything else is final. */
-  #report(error: unknown, segment: number): void {
+  async #close(ended: Ended): Promise<void> {
+    ended.isFileClosed = true;
+    await ended.target.file.close();
+  }
+
+  /** Without space the segment waits for the next one to be sealed, or the next start seals it. Anything else is final. */
+  async #onError(error: unknown, ended: Ended): Promise<void> {
     const { health, settings } = this.#parts;
     if (error instanceof DiskFullError || isDiskFull(error)) {
-      settings.log.warn({ event: "storage.segment-not-sealed", segment });
-    } else {
-      health.fail(error);
+      settings.log.warn({ event: "storage.segment-not-sealed", segment: ended.target.segment.id });
+      return;
+    }
+    health.fail(error);
+    for (const one of this.#ended.splice(0)) {
+      if (!one.isFileClosed) await this.#close(one).catch(() => undefined);
     }
   }
 }
