@@ -3,9 +3,11 @@
  * as it was sent. Must never let an unknown field pass.
  */
 import type { BucketName } from "../base/ids.ts";
+import { MAX_TTL_SECONDS } from "../base/limits.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import type { CausalContext } from "../versioning/types.ts";
 import { isJsonType, type Value, valueOf } from "./body.ts";
+import { TTL_RULE } from "./bucket-settings.ts";
 import { membersAt, type Slice } from "./json-slices.ts";
 import { contextOf } from "./key-answers.ts";
 import type { ContextCodec } from "./ports.ts";
@@ -22,6 +24,7 @@ export type BatchOp =
       readonly target: KeyTarget;
       readonly context: CausalContext | undefined;
       readonly value: Value;
+      readonly ttlSeconds: number | undefined;
     };
 
 /** What all operations of a batch share. */
@@ -33,7 +36,7 @@ export interface BatchScope {
 }
 
 const VALUE_FIELDS = ["value", "base64", "contentType"];
-const FIELDS = ["op", "key", "context", ...VALUE_FIELDS];
+const FIELDS = ["op", "key", "context", ...VALUE_FIELDS, "ttl"];
 const NOTHING_SEEN = { kind: "context", context: undefined } as const;
 
 /** The operation at `slice`, or what is wrong with it. */
@@ -56,8 +59,11 @@ export function parseBatchOp(scope: BatchScope, slice: Slice): BatchOp | Failure
   const { context } = seen;
   if (op === "put") {
     const value = batchValue(scope, members);
-    return value.kind === "failed" ? value : { kind: "put", target, context, value };
+    if (value.kind === "failed") return value;
+    const ttlSeconds = batchTtl(scope, members);
+    return typeof ttlSeconds === "object" ? ttlSeconds : { kind: "put", target, context, value, ttlSeconds };
   }
+  if (members.has("ttl")) return refusal("invalid_request", `a ${op} takes no ttl`, { parameter: "ttl" });
   if (VALUE_FIELDS.some((name) => members.has(name))) {
     return refusal("invalid_request", `a ${op} takes no value`, { parameter: "value" });
   }
@@ -73,6 +79,13 @@ function targetOf(scope: BatchScope, key: unknown): KeyTarget | Failure {
   const checked = checkedKey(bytes);
   if (checked.kind === "failed") return checked;
   return { kind: "key", name: { bucket: scope.bucket, key: bytes }, keyText: key, query: "" };
+}
+
+function batchTtl(scope: BatchScope, members: ReadonlyMap<string, Slice>): number | undefined | Failure {
+  const ttl = parsedMember(scope, members, "ttl");
+  if (ttl === undefined) return undefined;
+  const isTtl = typeof ttl === "number" && Number.isInteger(ttl) && ttl >= 0 && ttl <= MAX_TTL_SECONDS;
+  return isTtl ? ttl : refusal("invalid_request", `ttl is ${TTL_RULE}`, { parameter: "ttl" });
 }
 
 function batchValue(scope: BatchScope, members: ReadonlyMap<string, Slice>): Value | Failure {

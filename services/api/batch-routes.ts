@@ -121,10 +121,11 @@ class BatchRun {
         return coordinator.get(asked).then((answer) => readReply(contexts, shape, answer));
       }
       case "put": {
-        const { target, context, value } = op;
+        const { target, context, value, ttlSeconds } = op;
         const { contentType, bytes } = value;
+        const asked = { name: target.name, knobs, contentType, bytes, context };
         return coordinator
-          .put({ name: target.name, knobs, contentType, bytes, context })
+          .put(ttlSeconds === undefined ? asked : { ...asked, ttlSeconds })
           .then((answer) => writeReply(contexts, target, answer));
       }
       case "delete": {

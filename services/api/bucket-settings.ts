@@ -3,12 +3,15 @@
  * a wrong type through: a misspelt setting would otherwise hold its default in silence.
  */
 import type { BucketSettings } from "../base/bucket-settings.ts";
-import { MAX_REPLICAS } from "../base/limits.ts";
+import { MAX_REPLICAS, MAX_TTL_SECONDS } from "../base/limits.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import { refusal } from "./problem.ts";
 import { shown } from "./query.ts";
 
-const FIELDS = ["n", "r", "w", "conflicts", "blindWrites"];
+const FIELDS = ["n", "r", "w", "conflicts", "blindWrites", "ttlSeconds"];
+
+/** What a time to live may be, in words. */
+export const TTL_RULE: string = `a whole number of seconds from 1 to ${MAX_TTL_SECONDS}, or 0 for no end`;
 
 /** The settings that a body names, checked one by one, or what is wrong with it. */
 export function settingsIn(
@@ -38,6 +41,10 @@ function settingOf(name: string, value: unknown): Partial<BucketSettings> | stri
   if (name === "blindWrites") {
     const isKnown = value === "overwrite" || value === "sibling" || value === "reject";
     return isKnown ? { blindWrites: value } : "overwrite, sibling or reject";
+  }
+  if (name === "ttlSeconds") {
+    const isKnown = typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_TTL_SECONDS;
+    return isKnown ? { ttlSeconds: value } : TTL_RULE;
   }
   const isCount = typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= MAX_REPLICAS;
   return isCount ? { [name]: value } : `a whole number from 1 to ${MAX_REPLICAS}`;

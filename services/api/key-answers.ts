@@ -7,6 +7,7 @@ import type { Failure, GetAnswer, WriteAnswer } from "../coordinator/contract.ts
 import type { CausalContext } from "../versioning/types.ts";
 import { essenceOf, isJsonType } from "./body.ts";
 import type { Reply } from "./exchange.ts";
+import { isoTime } from "./iso-time.ts";
 import type { ContextCodec } from "./ports.ts";
 import { refusal } from "./problem.ts";
 import { appliedReply, envelopeReply, etagOf, failureReply, notModifiedReply, rawReply } from "./reply.ts";
@@ -34,8 +35,7 @@ export function readReply(contexts: ContextCodec, shape: ReadShape, answer: GetA
     }
     case "deleted": {
       const token = contexts.encode(shape.target.name, answer.context);
-      const words = "the key was deleted; a PUT with this context follows the delete";
-      const gone = refusal("deleted", words, { context: token });
+      const gone = refusal("deleted", goneWords(answer), { context: token, ...expiredFact(answer) });
       return failureReply(withExplain(gone, answer), { headers: { "gyre-context": token } });
     }
     case "not_found":
@@ -82,6 +82,18 @@ function foundReply(shape: ReadShape, answer: Extract<GetAnswer, { kind: "found"
     vary: "accept",
   };
   return failureReply(refusal("siblings", words, { siblings: siblings.length, context: token }), { headers });
+}
+
+type Gone = Extract<GetAnswer, { kind: "deleted" }>;
+
+function goneWords({ expiredAtMs }: Gone): string {
+  return expiredAtMs === undefined
+    ? "the key was deleted; a PUT with this context follows the delete"
+    : "the value's time to live is over; a PUT with this context follows it";
+}
+
+function expiredFact({ expiredAtMs }: Gone): { readonly expired?: string } {
+  return expiredAtMs === undefined ? {} : { expired: isoTime(expiredAtMs) };
 }
 
 function withExplain(failure: Failure, answer: GetAnswer): Failure {

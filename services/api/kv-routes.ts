@@ -2,10 +2,11 @@
  * GET, HEAD, PUT and DELETE of one key (API §3): parse strictly, ask the coordinator, hand over to `key-answers`. Must
  * never ignore a header or parameter that would change what a write means.
  */
-import { MAX_VALUE_BYTES } from "../base/limits.ts";
+import { MAX_TTL_SECONDS, MAX_VALUE_BYTES } from "../base/limits.ts";
 import type { Failure, GetRequest, Knobs, PutRequest } from "../coordinator/contract.ts";
 import type { CausalContext } from "../versioning/types.ts";
 import { type Value, valueOf } from "./body.ts";
+import { TTL_RULE } from "./bucket-settings.ts";
 import type { Handler, Incoming, Reply, Route } from "./exchange.ts";
 import { contextOf, readReply, writeReply } from "./key-answers.ts";
 import { KNOB_NAMES, knobsOf } from "./knobs.ts";
@@ -42,6 +43,7 @@ export function kvRoutes(deps: Pick<ApiDependencies, "coordinator" | "contexts">
       summary: "Reads a key: its value, or its concurrent versions.",
       work: "read",
       bodyLimitBytes: MAX_VALUE_BYTES,
+      isOfOneKey: true,
       handle: get,
     },
     {
@@ -50,6 +52,7 @@ export function kvRoutes(deps: Pick<ApiDependencies, "coordinator" | "contexts">
       summary: "Writes the body as the value of a key.",
       work: "write",
       bodyLimitBytes: MAX_VALUE_BYTES,
+      isOfOneKey: true,
       handle: put,
     },
     {
@@ -58,6 +61,7 @@ export function kvRoutes(deps: Pick<ApiDependencies, "coordinator" | "contexts">
       summary: "Deletes what the context has seen of a key.",
       work: "write",
       bodyLimitBytes: MAX_VALUE_BYTES,
+      isOfOneKey: true,
       handle: remove,
     },
   ];
@@ -94,6 +98,8 @@ function putKey(deps: KeyDependencies, request: Incoming): Reply | Promise<Reply
   if (parsed.kind === "failed") return failureReply(parsed);
   const value = refusedHeader(request) ?? bodyValue(request);
   if (value.kind === "failed") return failureReply(value);
+  const ttlSeconds = ttlOf(request.headers["gyre-ttl"]);
+  if (typeof ttlSeconds === "object") return failureReply(ttlSeconds);
   const { target, knobs, context, blind } = parsed;
   const { contentType, bytes } = value;
   const { name } = target;
@@ -101,13 +107,15 @@ function putKey(deps: KeyDependencies, request: Incoming): Reply | Promise<Reply
     blind === undefined
       ? { name, knobs, contentType, bytes, context }
       : { name, knobs, contentType, bytes, context, blind };
-  return deps.coordinator.put(asked).then((answer) => writeReply(deps.contexts, target, answer));
+  return deps.coordinator
+    .put(ttlSeconds === undefined ? asked : { ...asked, ttlSeconds })
+    .then((answer) => writeReply(deps.contexts, target, answer));
 }
 
 function deleteKey(deps: KeyDependencies, request: Incoming): Reply | Promise<Reply> {
   const parsed = keyRequest(deps.contexts, request, KNOB_NAMES);
   if (parsed.kind === "failed") return failureReply(parsed);
-  const refused = refusedHeader(request);
+  const refused = refusedHeader(request) ?? refusedTtl(request);
   if (refused !== undefined) return failureReply(refused);
   const { target, knobs, context } = parsed;
   return deps.coordinator
@@ -144,6 +152,12 @@ function bodyValue(request: Incoming): Value | Failure {
   return valueOf(textOf(headers["content-type"]), body instanceof Buffer ? body : EMPTY);
 }
 
+/** A delete that should end by itself means nothing: refused rather than ignored. */
+function refusedTtl(request: Incoming): Failure | undefined {
+  if (request.headers["gyre-ttl"] === undefined) return undefined;
+  return refusal("invalid_request", "Gyre-TTL belongs to a PUT; a delete has no end", { header: "gyre-ttl" });
+}
+
 function refusedHeader(request: Incoming): Failure | undefined {
   for (const [name, words] of REFUSED_ON_WRITE) {
     if (request.headers[name] !== undefined) return refusal("invalid_request", words, { header: name });
@@ -151,6 +165,14 @@ function refusedHeader(request: Incoming): Failure | undefined {
   const encoding = request.headers["content-encoding"];
   if (encoding === undefined || encoding === "identity") return undefined;
   return refusal("unsupported_media_type", "Content-Encoding is not kept with a value; send the bytes without it");
+}
+
+/** The Gyre-TTL header: seconds, 0 for no end; undefined: as the bucket says. */
+function ttlOf(header: string | readonly string[] | undefined): number | undefined | Failure {
+  if (header === undefined) return undefined;
+  const seconds = typeof header === "string" && /^\d{1,10}$/.test(header) ? Number(header) : Number.NaN;
+  if (seconds <= MAX_TTL_SECONDS) return seconds;
+  return refusal("invalid_request", `Gyre-TTL is ${TTL_RULE}`, { header: "gyre-ttl" });
 }
 
 function textOf(header: string | readonly string[] | undefined): string | undefined {

@@ -21,6 +21,11 @@ function explainText(explain: Explain | undefined): string {
   return explain === undefined ? "" : `,"explain":${JSON.stringify(explain)}`;
 }
 
+/** When a value is gone, as a member; nothing for one that stays. */
+function expiresText(expiresAtMs: number | undefined): string {
+  return expiresAtMs === undefined || expiresAtMs === 0 ? "" : `,"expires":"${isoTime(expiresAtMs)}"`;
+}
+
 /** The text of a dot: 12 hex digits of the actor, `-`, the counter. */
 export function dotText(dot: Dot): string {
   // In two halves: V8 writes small integers in hex much faster than large ones.
@@ -72,7 +77,7 @@ export function appliedReply(
     `{"bucket":"${target.name.bucket}","key":${JSON.stringify(target.keyText)},"context":"${token}",` +
     `"dot":"${dotText(answer.dot)}","outcome":"applied","acks":{"required":${acks.required},"received":${acks.received},` +
     `"owners":${acks.owners},"fallbacks":${acks.fallbacks},"durable":${acks.durable}},"siblings":${siblingCount}` +
-    `${explainText(answer.explain)}}`;
+    `${expiresText(answer.expiresAtMs)}${explainText(answer.explain)}}`;
   return {
     status: 200,
     headers: { "content-type": "application/json", "gyre-context": token, "gyre-siblings": String(siblingCount) },
@@ -134,6 +139,11 @@ function foundHeaders(
   };
   // A stored JSON value looks the same to every Accept.
   if (!siblings.every((one) => isJsonType(one.contentType))) headers["vary"] = "accept";
+  // Not `Expires`: that one would let caches answer until then, whatever is written meanwhile.
+  const [only] = siblings;
+  if (siblings.length === 1 && only !== undefined && only.expiresAtMs > 0) {
+    headers["gyre-expires"] = isoTime(only.expiresAtMs);
+  }
   return headers;
 }
 
@@ -144,7 +154,7 @@ function valueHead(sibling: Sibling): string {
 function valueTail(sibling: Sibling): string {
   const quote = isJsonType(sibling.contentType) ? "" : '"';
   const { dot } = sibling;
-  return `${quote},"contentType":${JSON.stringify(sibling.contentType)},"modified":"${isoTime(Math.floor(dot.counter / 1_000))}","dot":"${dotText(dot)}"`;
+  return `${quote},"contentType":${JSON.stringify(sibling.contentType)},"modified":"${isoTime(Math.floor(dot.counter / 1_000))}"${expiresText(sibling.expiresAtMs)},"dot":"${dotText(dot)}"`;
 }
 
 /**

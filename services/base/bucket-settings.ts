@@ -1,4 +1,4 @@
-/** What a bucket can be told: replicas, default quorums, conflict rule. Known on every node. */
+/** What a bucket can be told: replicas, default quorums, conflict rule, time to live. Known on every node. */
 
 /** The settings of a bucket, whole: quorums are at most `n`. */
 export interface BucketSettings {
@@ -8,6 +8,8 @@ export interface BucketSettings {
   readonly w: number;
   readonly conflicts: "siblings" | "lww";
   readonly blindWrites: "overwrite" | "sibling" | "reject";
+  /** seconds that a value written from now on lives, 1 … MAX_TTL_SECONDS; 0 or absent: for ever */
+  readonly ttlSeconds?: number;
 }
 
 /** A bucket as stored and passed on: the higher version wins, ties by the bytes of the settings. */

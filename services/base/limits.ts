@@ -21,6 +21,8 @@ export const DEFAULT_LIST_LIMIT: number = 100;
 export const MAX_CONTEXT_ENTRIES: number = 256;
 export const MAX_CONTEXT_TOKEN_CHARS: number = 8 * KIB;
 export const MAX_BUCKETS: number = 10_000;
+/** Longest time to live of a value: ten years. Whoever wants more wants none. */
+export const MAX_TTL_SECONDS: number = 315_360_000;
 
 /** Time that a request may take. */
 export const DEFAULT_TIMEOUT_MS: number = 2_000;
@@ -60,6 +62,23 @@ export const MAX_QUEUED_REPAIRS: number = 1_024;
 export const MAX_QUEUED_REPAIR_BYTES: number = 32 * MIB;
 export const MAX_RUNNING_REPAIRS: number = 4;
 export const REPAIR_TIMEOUT_MS: number = 5_000;
+
+/** The least that works behind the scenes get of their full pace, however busy clients keep the node. */
+export const BACKGROUND_SHARE_FLOOR: number = 1 / 32;
+/** How often that share is looked at, and how many latencies a look needs (or it waits for more, this long at most). */
+export const GOVERNOR_LOOK_MS: number = 500;
+export const GOVERNOR_MIN_SAMPLES: number = 20;
+export const GOVERNOR_PATIENCE_MS: number = 5_000;
+/** What p99 of clients' requests may come to before background work yields: 1.5 × the quiet one, within these. */
+export const FOREGROUND_TARGET_MIN_MS: number = 5;
+export const FOREGROUND_TARGET_MAX_MS: number = 50;
+/** For how long the quiet p99 is remembered. */
+export const BASELINE_MEMORY_MS: number = 1_800_000;
+/** Delay of the event loop, and its utilisation, from which background work yields. */
+export const PRESSING_LOOP_DELAY_MS: number = 50;
+export const PRESSING_UTILISATION: number = 0.95;
+/** How often the process's load is read. */
+export const LOAD_SAMPLE_MS: number = 100;
 
 /** Requests under way at one node. */
 export const MAX_INFLIGHT_REQUESTS: number = 1_024;

@@ -101,7 +101,7 @@ async function runPut(line: CommandLine, io: CliIo): Promise<number> {
   const [bucket = "", key = ""] = line.words;
   const bytes = await valueOf(line, io);
   const contentType = line.text("type") ?? typeOf(bytes);
-  const options = requestOptions(line, ["w", "pw", "timeout", "blind"]);
+  const options = { ...requestOptions(line, ["w", "pw", "timeout", "blind"]), ttl: line.text("ttl") };
   return tellWrite(line, io, await clientOf(line, io).put({ bucket, key }, { bytes, contentType }, options));
 }
 
@@ -133,6 +133,11 @@ export const KV_COMMANDS: readonly Command[] = [
       blind: { type: "string", value: "RULE", meaning: "without a context: overwrite, sibling or reject" },
       type: { type: "string", value: "TYPE", meaning: "media type of the value" },
       file: { type: "string", value: "PATH", meaning: "take the value from a file" },
+      ttl: {
+        type: "string",
+        value: "SECONDS",
+        meaning: "the value is gone after so long; 0: never, whatever the bucket says",
+      },
     },
     run: runPut,
   },

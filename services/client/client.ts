@@ -26,6 +26,8 @@ export interface RequestOptions {
   readonly query?: Readonly<Record<string, string>>;
   /** an earlier answer's context */
   readonly context?: string | undefined;
+  /** of a write: seconds until the value is gone, 0 for never; absent: as the bucket says */
+  readonly ttl?: string | undefined;
 }
 
 /** What became of a request, when it is not what was asked for. */
@@ -177,7 +179,8 @@ export class GyreClient {
     options: RequestOptions = {},
   ): Promise<WriteResult> {
     const path = pathOf(target.bucket, target.key, options.query);
-    const headers = { ...contextHeader(options), "content-type": value.contentType };
+    const ttl = options.ttl === undefined ? {} : { "gyre-ttl": options.ttl };
+    const headers = { ...contextHeader(options), "content-type": value.contentType, ...ttl };
     return this.#write({ method: "PUT", path, headers, body: value.bytes });
   }
 

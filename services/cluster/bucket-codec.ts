@@ -1,9 +1,10 @@
 /**
  * Bucket records as bytes, for the document "buckets" and for the wire. Pure.
  *
- * Layout: version byte (1), xxh64 of the rest (8, big-endian), count u32, then for each record, sorted by name: name length
- * u8, name (ASCII), version u64, flags u8 (1 = has settings, 2 = lww, 12 = blind rule × 4), n, r, w u8. At most 76 bytes
- * each, so that MAX_BUCKETS of them fit into a document of 1 MiB.
+ * Layout: version byte (2), xxh64 of the rest (8, big-endian), count u32, then for each record, sorted by name: name length
+ * u8, name (ASCII), version u64, flags u8 (1 = has settings, 2 = lww, 12 = blind rule × 4), n, r, w u8, time to live u32
+ * (seconds, 0 = for ever). At most 80 bytes each, so that MAX_BUCKETS of them fit into a document of 1 MiB. Version 1 had no
+ * time to live; it is read, never written.
  */
 import assert from "node:assert/strict";
 import type { BucketRecord, BucketSettings } from "../base/bucket-settings.ts";
@@ -17,9 +18,11 @@ export type BucketRecordsRead =
   | { readonly kind: "records"; readonly records: readonly BucketRecord[] }
   | { readonly kind: "corrupt"; readonly reason: string };
 
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
+const VERSION_WITHOUT_TTL = 1;
 const HEADER_BYTES = 13;
-const FIXED_BYTES = 13;
+const FIXED_BYTES = 17;
+const TTL_BYTES = 4;
 const HAS_SETTINGS = 1;
 const IS_LWW = 2;
 const BLIND_SHIFT = 2;
@@ -38,6 +41,7 @@ export function encodeBucketRecords(records: Iterable<BucketRecord>): Buffer {
     at += bytes.write(name, at, "latin1");
     at = bytes.writeBigUInt64BE(BigInt(version), at);
     at = bytes.writeUInt32BE(settingsWord(settings), at);
+    at = bytes.writeUInt32BE(settings?.ttlSeconds ?? 0, at);
   }
   bytes.writeBigUInt64BE(xxh64(bytes.subarray(9)), 1);
   return bytes;
@@ -47,15 +51,16 @@ export function encodeBucketRecords(records: Iterable<BucketRecord>): Buffer {
 export function decodeBucketRecords(bytes: Uint8Array): BucketRecordsRead {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (buffer.length < HEADER_BYTES) return corrupt("shorter than its header");
-  if (buffer[0] !== FORMAT_VERSION) return corrupt(`format version ${buffer[0]} is not known`);
+  const hasTtl = buffer[0] === FORMAT_VERSION;
+  if (!hasTtl && buffer[0] !== VERSION_WITHOUT_TTL) return corrupt(`format version ${buffer[0]} is not known`);
   if (xxh64(buffer.subarray(9)) !== buffer.readBigUInt64BE(1)) return corrupt("checksum does not match");
   const count = buffer.readUInt32BE(9);
   if (count > MAX_BUCKETS) return corrupt(`${count} buckets are more than ${MAX_BUCKETS}`);
   const records: BucketRecord[] = [];
   let at = HEADER_BYTES;
   while (records.length < count) {
-    const end = at + FIXED_BYTES + (buffer[at] ?? 0);
-    const record = end <= buffer.length ? parseRecord(buffer, at) : undefined;
+    const end = at + FIXED_BYTES - (hasTtl ? 0 : TTL_BYTES) + (buffer[at] ?? 0);
+    const record = end <= buffer.length ? parseRecord(buffer, at, hasTtl) : undefined;
     const last = records.at(-1);
     if (record === undefined || (last !== undefined && last.name >= record.name)) return corrupt("not a bucket record");
     records.push(record);
@@ -67,7 +72,10 @@ export function decodeBucketRecords(bytes: Uint8Array): BucketRecordsRead {
 /** True when `record` replaces `known`: the higher version, then the higher settings as bytes. The same on every node. */
 export function isNewerRecord(record: BucketRecord, known: BucketRecord | undefined): boolean {
   if (known === undefined || record.version !== known.version) return record.version > (known?.version ?? -1);
-  return settingsWord(record.settings) > settingsWord(known.settings);
+  const word = settingsWord(record.settings);
+  const knownWord = settingsWord(known.settings);
+  if (word !== knownWord) return word > knownWord;
+  return (record.settings?.ttlSeconds ?? 0) > (known.settings?.ttlSeconds ?? 0);
 }
 
 /** Flags, n, r, w as one 32-bit number. */
@@ -78,7 +86,7 @@ function settingsWord(settings: BucketSettings | undefined): number {
   return ((flags << 24) | (settings.n << 16) | (settings.r << 8) | settings.w) >>> 0;
 }
 
-function parseRecord(buffer: Buffer, start: number): BucketRecord | undefined {
+function parseRecord(buffer: Buffer, start: number, hasTtl: boolean): BucketRecord | undefined {
   const nameEnd = start + 1 + (buffer[start] ?? 0);
   const name = parseBucketName(buffer.toString("latin1", start + 1, nameEnd));
   const version = Number(buffer.readBigUInt64BE(nameEnd));
@@ -92,6 +100,7 @@ function parseRecord(buffer: Buffer, start: number): BucketRecord | undefined {
     w: word & 0xff,
     conflicts: (flags & IS_LWW) === 0 ? "siblings" : "lww",
     blindWrites: BLIND_RULES[flags >>> BLIND_SHIFT],
+    ttlSeconds: hasTtl ? buffer.readUInt32BE(nameEnd + 12) : 0,
   });
   return settings === undefined || (flags & HAS_SETTINGS) === 0 ? undefined : { name, version, settings };
 }

@@ -43,6 +43,8 @@ export interface PutRequest {
   readonly context: CausalContext | undefined;
   /** for blind writes; undefined: as the bucket says */
   readonly blind?: "overwrite" | "sibling" | "reject";
+  /** seconds that the value lives, from when its dot is minted; 0: for ever; undefined: as the bucket says */
+  readonly ttlSeconds?: number;
 }
 
 /** A removal as a client asks for it. */
@@ -110,7 +112,13 @@ export type GetAnswer =
   /** `set` has one sibling or more */
   | { readonly kind: "found"; readonly set: SiblingSet; readonly digest: bigint; readonly explain?: Explain }
   /** there was a value once; `context` lets a re-create follow the delete */
-  | { readonly kind: "deleted"; readonly context: CausalContext; readonly explain?: Explain }
+  | {
+      readonly kind: "deleted";
+      readonly context: CausalContext;
+      /** nobody deleted it: its time was over then, wall-clock milliseconds */
+      readonly expiredAtMs?: number;
+      readonly explain?: Explain;
+    }
   | { readonly kind: "not_found"; readonly explain?: Explain }
   | Failure;
 
@@ -123,6 +131,8 @@ export type WriteAnswer =
       readonly dot: Dot;
       /** siblings that stand now, at the coordinating replica */
       readonly siblingCount: number;
+      /** wall-clock milliseconds at which the written value is gone; undefined: never, or a delete */
+      readonly expiresAtMs?: number;
       readonly acks: Acks;
       readonly explain?: Explain;
     }

@@ -3,7 +3,9 @@
  * request asks for, and starts the one operation that answers it. Must never count votes itself (the cores do), nor
  * wait for peers (the fan-out does). Source: Dynamo §4.5; DESIGN §7.
  */
+import type { BucketSettings } from "../base/bucket-settings.ts";
 import { DEADLINE_TICK_MS, MAX_MOVED_HOPS, MAX_VALUE_BYTES } from "../base/limits.ts";
+import type { Clock } from "../base/ports.ts";
 import { type TopicHandler, TopicRefusal } from "../peers/peer-handler.ts";
 import type { WriteIntent } from "../replica/contract.ts";
 import type {
@@ -37,6 +39,8 @@ import type { Elsewhere } from "./write-words.ts";
 
 /** Time kept back for the answer to a forwarded write to travel. */
 const ANSWER_WAY_MS = 4 * DEADLINE_TICK_MS;
+const MICROS_PER_MS = 1_000;
+const MS_PER_SECOND = 1_000;
 
 /** The coordinator of one node. */
 export class QuorumCoordinator implements Coordinator {
@@ -168,7 +172,7 @@ export class QuorumCoordinator implements Coordinator {
     }
     const order = {
       scope,
-      intent: intentOf(request, settings.blindWrites),
+      intent: intentOf(request, settings, this.#room.clock),
       need: { total: need.total, owners: need.owners, n: settings.n },
       knobs: request.knobs,
     };
@@ -236,15 +240,17 @@ function problemOf(request: WriteRequest, bucketRule: BlindRule): Failure | unde
   );
 }
 
-function intentOf(request: WriteRequest, bucketRule: BlindRule): WriteIntent {
+function intentOf(request: WriteRequest, settings: BucketSettings, clock: Clock): WriteIntent {
   const budgetMs = request.knobs.timeoutMs;
   if (request.op === "delete") return { kind: "delete", context: request.context, budgetMs };
-  const rule = request.blind ?? bucketRule;
+  const rule = request.blind ?? settings.blindWrites;
+  const ttlSeconds = request.ttlSeconds ?? settings.ttlSeconds ?? 0;
   return {
     kind: "put",
     contentType: request.contentType,
     bytes: request.bytes,
-    expiresAtMs: 0,
+    // Here and nowhere else a length becomes a date: this node mints, and so one clock decides.
+    expiresAtMs: ttlSeconds === 0 ? 0 : Math.floor(clock.wallMicros() / MICROS_PER_MS) + ttlSeconds * MS_PER_SECOND,
     context: request.context,
     // With a context the rule is never looked at; `sibling` claims nothing, should it be.
     blind: rule === "overwrite" ? "overwrite" : "sibling",

@@ -52,7 +52,16 @@ export function parseAnswer(body: unknown): WriteAnswer | undefined {
   if (kind === undefined || context === undefined || dot === undefined) return undefined;
   if (siblingCount === undefined || acks === undefined) return undefined;
   const explain = parseExplain(record["explain"]);
-  return { kind, context, dot, siblingCount, acks, ...(explain === undefined ? {} : { explain }) };
+  const expiresAtMs = parseCount(record["expiresAtMs"], 1);
+  return {
+    kind,
+    context,
+    dot,
+    siblingCount,
+    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+    acks,
+    ...(explain === undefined ? {} : { explain }),
+  };
 }
 
 function parseFailure(record: PlainRecord): Failure | undefined {

@@ -5,6 +5,7 @@ import {
   MAX_KEY_BYTES,
   MAX_REPLICAS,
   MAX_TIMEOUT_MS,
+  MAX_TTL_SECONDS,
   MAX_VALUE_BYTES,
 } from "../base/limits.ts";
 import type { CausalContext } from "../versioning/types.ts";
@@ -42,7 +43,9 @@ export function plainWrite(request: WriteRequest, timeoutMs: number): PlainRecor
     timeoutMs,
   };
   if (request.op === "delete") return common;
-  return { ...common, contentType: request.contentType, bytes: request.bytes, blind: request.blind ?? null };
+  const { contentType, bytes, blind, ttlSeconds } = request;
+  // Seconds, never a date: only the clock of the node that mints decides when the value is gone.
+  return { ...common, contentType, bytes, blind: blind ?? null, ttlSeconds: ttlSeconds ?? null };
 }
 
 /** The write in a body, or undefined when it is malformed or beyond the limits of clients. */
@@ -60,7 +63,10 @@ export function parseWrite(body: unknown): WriteRequest | undefined {
   if (op === undefined || contentType === undefined || bytes === undefined) return undefined;
   if (contentType.length > MAX_CONTENT_TYPE_BYTES || bytes.length > MAX_VALUE_BYTES) return undefined;
   const blind = parseWord(record["blind"], ["overwrite", "sibling", "reject"]);
-  return { op, name, knobs, context, contentType, bytes, ...(blind === undefined ? {} : { blind }) };
+  const ttlSeconds = parseTtl(record["ttlSeconds"]);
+  if (ttlSeconds === "malformed") return undefined;
+  const put = { op, name, knobs, context, contentType, bytes, ...(blind === undefined ? {} : { blind }) };
+  return ttlSeconds === undefined ? put : { ...put, ttlSeconds };
 }
 
 function parseName(record: PlainRecord): KeyName | undefined {
@@ -84,6 +90,12 @@ function parseKnobs(record: PlainRecord): Knobs | undefined {
     ...(w === undefined ? {} : { w }),
     ...(pw === undefined ? {} : { pw }),
   };
+}
+
+function parseTtl(value: unknown): number | undefined | "malformed" {
+  if (value === null || value === undefined) return undefined;
+  const seconds = parseCount(value, 0);
+  return seconds === undefined || seconds > MAX_TTL_SECONDS ? "malformed" : seconds;
 }
 
 function parseLevel(value: unknown): QuorumLevel | undefined | "malformed" {

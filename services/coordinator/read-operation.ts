@@ -6,7 +6,7 @@
 import type { NodeId } from "../base/ids.ts";
 import type { CallResult } from "../peers/messages.ts";
 import { decodeSet, digestOf } from "../versioning/object-codec.ts";
-import { reduceLww } from "../versioning/sibling-set.ts";
+import { livingAt, reduceLww } from "../versioning/sibling-set.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import type { Explain, GetAnswer, GetRequest } from "./contract.ts";
 import { readFailure } from "./failures.ts";
@@ -263,8 +263,11 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
   #answerOf(set: SiblingSet | undefined, digest: bigint): GetAnswer {
     if (set === undefined) return { kind: "not_found" };
     const reduced = this.#scope.settings.conflicts === "lww" ? reduceLww(set) : set;
-    const living = withoutExpired(reduced, this.#room.clock.wallMicros() / MICROS_PER_MS);
-    if (living.siblings.length === 0) return { kind: "deleted", context: living.clock };
+    const living = livingAt(reduced, this.#room.clock.wallMicros() / MICROS_PER_MS);
+    if (living.siblings.length === 0) {
+      const expiredAtMs = Math.max(0, ...reduced.siblings.map((sibling) => sibling.expiresAtMs));
+      return { kind: "deleted", context: living.clock, ...(expiredAtMs === 0 ? {} : { expiredAtMs }) };
+    }
     return { kind: "found", set: living, digest: living === set ? digest : digestOf(living) };
   }
 }
@@ -273,14 +276,4 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
 function tellsPace(result: CallResult): boolean {
   if (result.kind === "lost") return result.reason === "timeout";
   return result.kind === "digest" || result.kind === "object";
-}
-
-/** The set without siblings whose time is over; the same set when none is. The clock stays: it has seen them. */
-function withoutExpired(set: SiblingSet, nowMs: number): SiblingSet {
-  const isExpired = (expiresAtMs: number): boolean => expiresAtMs !== 0 && expiresAtMs <= nowMs;
-  for (const sibling of set.siblings) {
-    if (!isExpired(sibling.expiresAtMs)) continue;
-    return { clock: set.clock, siblings: set.siblings.filter((other) => !isExpired(other.expiresAtMs)) };
-  }
-  return set;
 }

@@ -38,6 +38,7 @@ function applied(room: CoordinatorRoom, order: WriteOrder, standing: WriteStandi
     dot: minted.dot,
     siblingCount: minted.siblingCount,
     acks: { required: order.need.total, received, owners, fallbacks, durable },
+    ...(order.intent.kind === "put" && order.intent.expiresAtMs > 0 ? { expiresAtMs: order.intent.expiresAtMs } : {}),
   };
   if (!order.knobs.explain) return answer;
   const replicas = writeReports(order.scope, standing.core.parties, standing.fanOut);

@@ -41,7 +41,7 @@ import type { ReplicaCounters, ReplicaParts } from "./parts.ts";
 import { RecordKeeper } from "./record-keeper.ts";
 import { expired, isRefusal, noTraceRefusalOf, refused } from "./refusals.ts";
 import { Turns } from "./turns.ts";
-import { floorOf, givenContextOf, mintedOf } from "./write-core.ts";
+import { floorOf, givenContextOf, livingOf, mintedOf } from "./write-core.ts";
 
 /** A write that has its dot, or why it got none. */
 type MadeWrite = ReturnType<typeof mintedOf>;
@@ -219,8 +219,9 @@ export class Replica implements LocalReplica {
   }
 
   #makeFrom(location: KeyLocation, intent: WriteIntent, fetched: Fetched): MadeWrite | Promise<MadeWrite> {
-    const held = heldOf(fetched);
-    if (isRefusal(held)) return held;
+    const found = heldOf(fetched);
+    if (isRefusal(found)) return found;
+    const held = livingOf(found, this.#parts.clock);
     if (fetched === undefined && this.isSuspect(location.partition)) this.#mint.noteLoss(location.partition);
     const given = givenContextOf(held, intent);
     this.#mint.compare(held.set.clock, given);

@@ -80,6 +80,23 @@ export function reduceLww(set: SiblingSet): SiblingSet {
   return { clock: set.clock, siblings: isNewestOfAll ? [newest] : [] };
 }
 
+/** True when the sibling's time is over: it is not there for any read from then on. */
+export function isExpired(sibling: Sibling, nowMs: number): boolean {
+  return sibling.expiresAtMs !== 0 && sibling.expiresAtMs <= nowMs;
+}
+
+/**
+ * The set without siblings whose time is over at `nowMs` (wall-clock milliseconds); the same set when none is. The clock
+ * stays: it has seen them. Where the last write wins, reduce first: what the newest value replaced must not come back.
+ */
+export function livingAt(set: SiblingSet, nowMs: number): SiblingSet {
+  for (const sibling of set.siblings) {
+    if (!isExpired(sibling, nowMs)) continue;
+    return { clock: set.clock, siblings: set.siblings.filter((other) => !isExpired(other, nowMs)) };
+  }
+  return set;
+}
+
 /** A write as it happened at one replica, for `contextAfterWrite`. */
 export interface DoneWrite {
   readonly before: SiblingSet;

@@ -7,7 +7,7 @@ beforeEach(() => {
   here = apiNode();
 });
 
-const DEFAULTS = { n: 3, r: 2, w: 2, conflicts: "siblings", blindWrites: "overwrite" };
+const DEFAULTS = { n: 3, r: 2, w: 2, conflicts: "siblings", blindWrites: "overwrite", ttlSeconds: 0 };
 
 async function send(
   method: "GET" | "PUT" | "PATCH" | "DELETE",
