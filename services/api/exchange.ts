@@ -37,6 +37,8 @@ export interface Route {
   readonly summary: string;
   readonly work: WorkClass;
   readonly bodyLimitBytes: number;
+  /** its latency is that of one read or write, and tells how the node fares */
+  readonly isOfOneKey?: boolean;
   readonly handle: Handler;
 }
 

@@ -110,6 +110,12 @@ export interface NodeStatus {
   clusterHealth(level: "one" | "quorum" | "all"): ClusterHealth;
 }
 
+/** What the node makes of how its requests fare; `services/calm` satisfies it by shape. */
+export interface CalmSink {
+  /** A request of one key was answered so long after its headers had come. Must be cheap. */
+  answered(work: "read" | "write", latencyMs: number): void;
+}
+
 /** All that the API is handed. */
 export interface ApiDependencies {
   readonly coordinator: Coordinator;
@@ -122,4 +128,6 @@ export interface ApiDependencies {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: MetricsRegistry;
+  /** absent: nobody looks */
+  readonly calm?: CalmSink;
 }

@@ -30,6 +30,8 @@ declare module "fastify" {
   interface FastifyReply {
     /** what the request and its answer occupy until the connection has taken the answer; −1: not admitted */
     heldBytes: number;
+    /** monotonic, when its headers had been read */
+    startedMs: number;
   }
 }
 
@@ -121,6 +123,7 @@ class Server implements ApiServer {
       clientErrorHandler: (error, socket) => answerClientError(error, socket, this.#nextId()),
     });
     app.decorateReply("heldBytes", NOT_ADMITTED);
+    app.decorateReply("startedMs", 0);
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
     app.setErrorHandler((error: FastifyError, request, reply) =>
@@ -172,6 +175,7 @@ class Server implements ApiServer {
     const startedMs = clock.monotonicMs();
     const { raw } = reply;
     reply.heldBytes = bytes;
+    reply.startedMs = startedMs;
     raw.once("close", () => {
       this.#admission.leave(reply.heldBytes);
       // A reply that comes after its client has gone must not be counted in again.
@@ -190,10 +194,20 @@ class Server implements ApiServer {
     }
     if (answer instanceof Promise) {
       answer.then(
-        (settled) => this.#write(request, reply, settled),
+        (settled) => {
+          this.#tellPace(route, reply);
+          this.#write(request, reply, settled);
+        },
         (error: unknown) => this.#write(request, reply, this.#defectReply(error, isReading(route), request)),
       );
     } else this.#write(request, reply, answer);
+  }
+
+  /** Until the answer is made, not until it is sent: a client that reads slowly says nothing of this node. */
+  #tellPace({ isOfOneKey, work }: Route, reply: FastifyReply): void {
+    const { calm, clock } = this.#deps;
+    if (calm === undefined || isOfOneKey !== true || (work !== "read" && work !== "write")) return;
+    calm.answered(work, clock.monotonicMs() - reply.startedMs);
   }
 
   #write(request: Incoming, reply: FastifyReply, answer: Reply): void {

@@ -68,6 +68,18 @@ export interface Network {
   resolve(address: string): Promise<readonly string[]>;
 }
 
+/** The window on the process itself: how busy it is, and how much memory it has. */
+export interface LoadMeter {
+  /** what the machine or the container allows the process */
+  readonly memoryLimitBytes: number;
+  /** what the runtime allows its heap */
+  readonly heapLimitBytes: number;
+  /** Since the last reading: the longest delay of the event loop in milliseconds, and its utilisation, 0 … 1. */
+  read(): { readonly loopDelayMs: number; readonly utilisation: number };
+  /** As of now. Costs some microseconds. */
+  memory(): { readonly residentBytes: number; readonly heapBytes: number };
+}
+
 /** One event: a stable name (`room.what-happened`) and facts with units in their names. Never values of keys. */
 export type LogFacts = { readonly event: string } & Readonly<Record<string, unknown>>;
 

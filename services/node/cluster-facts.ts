@@ -13,6 +13,7 @@ import type {
 } from "../api/cluster-door.ts";
 import type { Config } from "../base/config.ts";
 import type { NodeId } from "../base/ids.ts";
+import type { Calm, CalmView } from "../calm/calm.ts";
 import type { Bootstrap } from "../cluster/bootstrap.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { Operator } from "../cluster/operator.ts";
@@ -36,6 +37,7 @@ export interface FactsParts {
   /** what this node itself moves */
   readonly moving: () => Pick<MovesView, "bytesPerSecond" | "etaSeconds" | "active">;
   readonly monotonicMs: () => number;
+  readonly calm: Pick<Calm, "view">;
 }
 
 /** A status without the plan that may be waiting. */
@@ -75,7 +77,7 @@ export class ClusterFacts {
         suspectPartitions === 0
           ? []
           : [`${suspectPartitions} partitions of node ${config.nodeId} may lack acknowledged writes`],
-      details: { recovery, suspectPartitions },
+      details: { recovery, suspectPartitions, load: loadDocument(this.#parts.calm.view()) },
     };
   }
 
@@ -237,6 +239,23 @@ function sharesOf(table: HolderTable): {
     for (const { key } of move.departing) count(outgoing, key);
   }
   return { target, incoming, outgoing };
+}
+
+/** Rounded for people; what is not known is null. */
+function loadDocument(view: CalmView): Record<string, number | null> {
+  const rounded = (value: number | undefined): number | null =>
+    value === undefined ? null : Math.round(value * 1_000) / 1_000;
+  const { readP99Ms, writeP99Ms, targetsMs } = view;
+  return {
+    backgroundShare: rounded(view.backgroundShare),
+    pressure: rounded(view.pressure),
+    readP99Ms: rounded(readP99Ms),
+    readTargetMs: rounded(targetsMs.read),
+    writeP99Ms: rounded(writeP99Ms),
+    writeTargetMs: rounded(targetsMs.write),
+    loopDelayMs: rounded(view.loopDelayMs),
+    loopUtilisation: rounded(view.loopUtilisation),
+  };
 }
 
 function count(counts: Map<string, number>, name: string): void {

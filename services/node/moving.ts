@@ -32,12 +32,9 @@ export interface MovingParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** how much the event loop is behind, ms */
-  readonly loopDelayMs: () => number;
+  /** 0 … 1: how much of its full pace background work may take now */
+  readonly backgroundShare: () => number;
 }
-
-/** Loop delay that counts as full pressure: half the rate from there on. */
-const PRESSING_DELAY_MS = 50;
 
 /** The hand-over of one node; it begins when the node is a member. */
 export class Moving {
@@ -60,7 +57,7 @@ export class Moving {
     const { engine, replica, membership, view, clock, random, log } = this.#parts;
     const { table } = membership;
     if (table === undefined || this.#handover !== undefined) return;
-    const pace = new TransferPace({ clock, pressure: () => this.#parts.loopDelayMs() / PRESSING_DELAY_MS });
+    const pace = new TransferPace({ clock, share: this.#parts.backgroundShare });
     const settings = { partitionCount: table.partitionCount, replicaCount: table.replicaCount };
     this.#handover = new SlotHandover(
       {

@@ -1,6 +1,7 @@
 /** The gauges and counters that the rooms keep as plain numbers, given their public names. Read at scrape only. */
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { MetricsRegistry } from "../base/metrics.ts";
+import type { Calm } from "../calm/calm.ts";
 import type { CoordinatorCounters } from "../coordinator/needs.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import type { ReadRepair } from "../repair/read-repair.ts";
@@ -15,6 +16,7 @@ export interface MetricSources {
   readonly repairs: ReadRepair;
   readonly moving: Pick<Moving, "totals">;
   readonly liveness: Pick<Liveness, "stats">;
+  readonly calm: Pick<Calm, "view">;
 }
 
 /** Registers everything that the rooms count. */
@@ -24,6 +26,7 @@ export function registerNodeMetrics(metrics: MetricsRegistry, sources: MetricSou
   registerCoordinator(metrics, sources.coordinator);
   registerMoves(metrics, sources.moving);
   registerGossip(metrics, sources.liveness);
+  registerCalm(metrics, sources.calm);
   const { repairs } = sources;
   const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
   gauge("gyre_read_repair_queued", "Read repairs that wait.", () => repairs.counts().queuedNow);
@@ -46,6 +49,18 @@ function registerMoves(metrics: MetricsRegistry, moving: MetricSources["moving"]
   gauge("gyre_handover_minted", "Of them, made anew after a removal.", () => moving.totals().mintedCount);
   gauge("gyre_handover_old_copies", "Copies given away and kept for now.", () => moving.totals().oldCopyCount);
   gauge("gyre_handover_received_bytes", "Bytes of copies received since start.", () => moving.totals().receivedBytes);
+}
+
+function registerCalm(metrics: MetricsRegistry, calm: MetricSources["calm"]): void {
+  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  gauge(
+    "gyre_background_share_ratio",
+    "Share of its full pace that background work has.",
+    () => calm.view().backgroundShare,
+  );
+  gauge("gyre_foreground_pressure_ratio", "How much clients feel: above 1 is too much.", () => calm.view().pressure);
+  gauge("gyre_loop_delay_seconds", "Longest event-loop delay of the last look.", () => calm.view().loopDelayMs / 1_000);
+  gauge("gyre_loop_utilisation_ratio", "Event-loop utilisation of the last look.", () => calm.view().loopUtilisation);
 }
 
 function registerGossip(metrics: MetricsRegistry, liveness: MetricSources["liveness"]): void {

@@ -11,6 +11,7 @@ import type { ContextCodec as ContextDoor } from "../api/ports.ts";
 import type { Config } from "../base/config.ts";
 import { LINK_DRAIN_MS } from "../base/limits.ts";
 import { MetricsRegistry } from "../base/metrics.ts";
+import type { Calm } from "../calm/calm.ts";
 import type { BucketDirectory } from "../cluster/bucket-directory.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { Operator } from "../cluster/operator.ts";
@@ -73,6 +74,7 @@ export class GyreNode {
       await rooms.liveness.start(address);
       rooms.bootstrap.start();
       rooms.operator.start();
+      rooms.calm.start();
       return node;
     } catch (error) {
       await (node === undefined ? engine.close() : node.stop());
@@ -91,6 +93,11 @@ export class GyreNode {
 
   get engine(): StorageEngine {
     return this.#rooms.engine;
+  }
+
+  /** How busy this node is, and what follows from it. */
+  get calm(): Calm {
+    return this.#rooms.calm;
   }
 
   /** Who belongs to the ring, as this node knows it. */
@@ -116,10 +123,11 @@ export class GyreNode {
   /** Stops in the opposite order of the start; what was accepted is finished and the store closed cleanly. */
   async stop(): Promise<void> {
     this.announceStop();
-    const { operator, membership, bootstrap, exchange, requests, replica, links, liveness, moving, engine } =
+    const { operator, membership, bootstrap, exchange, requests, replica, links, liveness, moving, calm, engine } =
       this.#rooms;
     const farewell = liveness.leave();
     operator.stop();
+    calm.stop();
     moving.stop();
     bootstrap.stop();
     exchange.stop();

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock } from "../base/ports.ts";
+import { Calm } from "../calm/calm.ts";
 import { Bootstrap } from "../cluster/bootstrap.ts";
 import { BucketDirectory } from "../cluster/bucket-directory.ts";
 import { BUCKETS_EXCHANGE_TOPIC, BUCKETS_OFFER_TOPIC, BucketExchange } from "../cluster/bucket-exchange.ts";
@@ -57,22 +58,24 @@ export interface Rooms {
   readonly view: MembershipView;
   readonly operator: Operator;
   readonly moving: Moving;
+  readonly calm: Calm;
   /** set once this node is a member */
   readonly secrets: { codec: ContextCodec | undefined };
 }
 
 /** Builds and joins everything. Throws when the data directory is another node's or unreadable. */
 export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
+  const { clock, load } = options.windows;
+  const calm = new Calm({ clock, load });
   const store = storeRooms(options, engine);
-  const ring = ringRooms(options, store);
+  const ring = ringRooms(options, store, calm);
   const requests = requestRooms(options, store, ring);
   const { links } = store;
   const secrets: Rooms["secrets"] = { codec: undefined };
   const bootstrap = makeBootstrap(options, { ...store, onMember: (made) => becomeMember(all, options, made) });
   if (bootstrap.clusterId !== undefined) links.setClusterId(bootstrap.clusterId);
   const operator = makeOperator(options, { ...store, membership: ring.membership, bootstrap });
-  const { clock } = options.windows;
-  const all: Rooms = { clock, ...store, ...ring, ...requests, bootstrap, operator, secrets };
+  const all: Rooms = { clock, calm, ...store, ...ring, ...requests, bootstrap, operator, secrets };
   registerTopics(all);
   followLinks(all);
   return all;
@@ -104,9 +107,13 @@ function storeRooms(options: NodeOptions, engine: StorageEngine): StoreRooms {
 }
 
 /** Who belongs, who is alive, and what moves because of the former. */
-function ringRooms(options: NodeOptions, { engine, documents, ring, replica, links }: StoreRooms): RingRooms {
+function ringRooms(
+  options: NodeOptions,
+  { engine, documents, ring, replica, links }: StoreRooms,
+  { backgroundShare }: Calm,
+): RingRooms {
   const { config, windows, onFatal } = options;
-  const { clock, random, log, loopDelayMs } = windows;
+  const { clock, random, log } = windows;
   const onTable = (table: HolderTable): void => {
     ring.table = table;
     ring.removedNodes = removedNodesOf(membership.set);
@@ -130,7 +137,7 @@ function ringRooms(options: NodeOptions, { engine, documents, ring, replica, lin
   });
   const view = new MembershipView({ membership, self: config.nodeId, isAlive: (node) => liveness.isAlive(node) });
   const shared = { config, engine, replica, links, membership, view, ring, clock, random, log };
-  const moving = new Moving({ ...shared, loopDelayMs });
+  const moving = new Moving({ ...shared, backgroundShare });
   return { membership, liveness, view, moving };
 }
 

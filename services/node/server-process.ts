@@ -9,6 +9,7 @@ import { DiskError } from "../../storage/ports.ts";
 import { createLoopDelayMeter } from "../adapters/loop-delay.ts";
 import { openNodeDisk } from "../adapters/node-disk.ts";
 import { createPinoLog } from "../adapters/pino-log.ts";
+import { createProcessLoad } from "../adapters/process-load.ts";
 import { createSystemClock } from "../adapters/system-clock.ts";
 import { createSystemRandom } from "../adapters/system-random.ts";
 import { createUdpDatagrams } from "../adapters/udp-datagrams.ts";
@@ -54,6 +55,7 @@ async function serve(config: Config, log: Log): Promise<void> {
     disk,
     log,
     loopDelayMs: createLoopDelayMeter().read,
+    load: createProcessLoad(),
   };
   const { partitionCount, durability } = config;
   const node = await GyreNode.start({
@@ -98,9 +100,9 @@ async function serve(config: Config, log: Log): Promise<void> {
 
 function apiPartsOf(
   node: GyreNode,
-): Pick<GyreNode, "coordinator" | "buckets" | "status" | "contexts" | "metrics" | "door"> {
-  const { coordinator, buckets, status, contexts, metrics, door } = node;
-  return { coordinator, buckets, status, contexts, metrics, door };
+): Pick<GyreNode, "coordinator" | "buckets" | "status" | "contexts" | "metrics" | "door" | "calm"> {
+  const { coordinator, buckets, status, contexts, metrics, door, calm } = node;
+  return { coordinator, buckets, status, contexts, metrics, door, calm };
 }
 
 function die(log: Log, event: string, error: unknown): never {

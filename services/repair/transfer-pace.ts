@@ -1,7 +1,7 @@
 /**
  * How fast transfers may go: a token bucket for the bytes that leave, a bound on the pages made at a time, and the event
- * loop's turn in between. The rate halves while clients feel the work and comes back slowly. Must never hold up a page
- * that writes wait for. Sources: Dynamo §6.5; research: gossip-ring §B.7.
+ * loop's turn in between. The rate is the share of its full one that background work has just now. Must never hold up a
+ * page that writes wait for. Sources: Dynamo §6.5; research: gossip-ring §B.7.
  */
 import {
   MAX_TRANSFER_PAGES,
@@ -17,21 +17,19 @@ import type { Clock } from "../base/ports.ts";
 /** What pacing works with. */
 export interface PaceParts {
   readonly clock: Clock;
-  /** how much clients feel the work: above 1 it is too much. Asked twice a second at most. */
-  readonly pressure: () => number;
+  /** 0 … 1: how much of the full rate background work may take now. Asked twice a second at most. */
+  readonly share: () => number;
   /** default: `TRANSFER_BYTES_PER_SECOND` */
   readonly bytesPerSecond?: number;
 }
 
-/** share of the full rate that comes back at each look */
-const RECOVERY_SHARE = 1 / 8;
 /** bytes that may leave at once after a rest */
 const BURST_BYTES = MAX_TRANSFER_PAGES * TRANSFER_PAGE_BYTES;
 
 /** The pace of all pages that leave one node. */
 export class TransferPace {
   readonly #clock: Clock;
-  readonly #pressure: () => number;
+  readonly #share: () => number;
   readonly #fullRate: number;
   readonly #lowestRate: number;
   readonly #waiting: (() => void)[] = [];
@@ -42,9 +40,9 @@ export class TransferPace {
   #filledMs: number;
   #lookedMs: number;
 
-  constructor({ clock, pressure, bytesPerSecond = TRANSFER_BYTES_PER_SECOND }: PaceParts) {
+  constructor({ clock, share, bytesPerSecond = TRANSFER_BYTES_PER_SECOND }: PaceParts) {
     this.#clock = clock;
-    this.#pressure = pressure;
+    this.#share = share;
     this.#fullRate = bytesPerSecond;
     this.#lowestRate = Math.min(MIN_TRANSFER_BYTES_PER_SECOND, bytesPerSecond);
     this.#rate = bytesPerSecond;
@@ -91,10 +89,7 @@ export class TransferPace {
     this.#filledMs = nowMs;
     if (nowMs - this.#lookedMs < TRANSFER_PACE_MS) return;
     this.#lookedMs = nowMs;
-    this.#rate =
-      this.#pressure() > 1
-        ? Math.max(this.#lowestRate, this.#rate / 2)
-        : Math.min(this.#fullRate, this.#rate + this.#fullRate * RECOVERY_SHARE);
+    this.#rate = Math.min(this.#fullRate, Math.max(this.#lowestRate, this.#fullRate * this.#share()));
   }
 }
 

@@ -97,7 +97,7 @@ export function transferNode(seed: number, store?: (engine: StorageEngine) => St
     };
   };
   const donorOf = (): TransferDonor => {
-    const pace = new TransferPace({ clock, pressure: () => 0 });
+    const pace = new TransferPace({ clock, share: () => 1 });
     return new TransferDonor({ ...parts, replica: { trackChanges }, pace });
   };
   const node: TransferNode = {

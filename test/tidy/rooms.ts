@@ -47,6 +47,7 @@ const TABLE: Readonly<Record<string, RoomRow>> = {
   "services/cluster": { imports: [BASE, PLACEMENT, PEERS, "gossip"] },
   "services/repair": { imports: [BASE, VERSIONING, PLACEMENT, REPLICA, PEERS, "storage", "gossip"] },
   "services/handoff": { imports: [BASE, VERSIONING, PLACEMENT, REPLICA, PEERS, "storage"] },
+  "services/calm": { imports: [BASE, COORDINATOR] },
   "services/api": { imports: [BASE, VERSIONING, COORDINATOR], packages: ["fastify"] },
   "services/adapters": { imports: [BASE, "gossip", "storage"], packages: "everything", isAmbient: true },
   "services/client": { packages: "everything", isAmbient: true },

@@ -22,28 +22,31 @@ async function rateOf(clock: WaitClock, pace: TransferPace, pageCount: number): 
 describe("the pace of transfers", () => {
   test("is the rate that was set, over all of them", async () => {
     const clock = new WaitClock();
-    const pace = new TransferPace({ clock, pressure: () => 0 });
+    const pace = new TransferPace({ clock, share: () => 1 });
     const rate = await rateOf(clock, pace, 400);
     expect(rate / TRANSFER_BYTES_PER_SECOND).toBeGreaterThan(0.9);
     expect(rate / TRANSFER_BYTES_PER_SECOND).toBeLessThan(1.15);
   });
 
-  test("halves while clients feel it, to a floor, and comes back", async () => {
+  test("is the share that background work has, not below a floor, and comes back", async () => {
     const clock = new WaitClock();
-    let pressure = 2;
-    const pace = new TransferPace({ clock, pressure: () => pressure });
+    let share = 0.5;
+    const pace = new TransferPace({ clock, share: () => share });
+    await rateOf(clock, pace, 150);
+    expect(pace.bytesPerSecond).toBe(TRANSFER_BYTES_PER_SECOND / 2);
+    share = 0.001;
     await rateOf(clock, pace, 150);
     expect(pace.bytesPerSecond).toBe(MIN_TRANSFER_BYTES_PER_SECOND);
     const slow = await rateOf(clock, pace, 10);
     expect(slow / MIN_TRANSFER_BYTES_PER_SECOND).toBeLessThan(1.2);
-    pressure = 1;
+    share = 1;
     await rateOf(clock, pace, 400);
     expect(pace.bytesPerSecond).toBe(TRANSFER_BYTES_PER_SECOND);
   });
 
   test("makes a few pages at a time, lets as many wait as its bound says, and refuses more", async () => {
     const clock = new WaitClock();
-    const pace = new TransferPace({ clock, pressure: () => 0 });
+    const pace = new TransferPace({ clock, share: () => 1 });
     let running = 0;
     let most = 0;
     const held = Promise.withResolvers<void>();
@@ -65,7 +68,7 @@ describe("the pace of transfers", () => {
   });
 
   test("gives the place of a page that failed to the next one", async () => {
-    const pace = new TransferPace({ clock: new WaitClock(), pressure: () => 0 });
+    const pace = new TransferPace({ clock: new WaitClock(), share: () => 1 });
     const failing = Array.from({ length: 3 * MAX_TRANSFER_PAGES }, () =>
       pace.run(async () => Promise.reject(new Error("no page"))),
     );

@@ -1,0 +1,94 @@
+/** How much background work may take, by what clients feel. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { BACKGROUND_SHARE_FLOOR, FOREGROUND_TARGET_MAX_MS, GOVERNOR_LOOK_MS } from "../../../services/base/limits.ts";
+import { GovernorCore, type GovernorReading } from "../../../services/calm/governor-core.ts";
+
+const QUIET = { readP99Ms: 4, writeP99Ms: 8, loopDelayMs: 1, utilisation: 0.5 };
+type Felt = Partial<Omit<GovernorReading, "nowMs">>;
+
+/** A governor that has looked so often at a quiet node. */
+function governed(lookCount = 1): { look(felt: Felt, times?: number): void; readonly core: GovernorCore } {
+  const core = new GovernorCore();
+  let nowMs = 0;
+  const look = (felt: Felt, times = 1): void => {
+    for (let n = 0; n < times; n += 1) {
+      nowMs += GOVERNOR_LOOK_MS;
+      core.look({ nowMs, ...QUIET, ...felt });
+    }
+  };
+  look({}, lookCount);
+  return { look, core };
+}
+
+describe("the share of background work", () => {
+  it("is all of it on a quiet node", () => {
+    expect(governed(10).core.share).toBe(1);
+  });
+
+  it.each<[string, Felt]>([
+    ["reads take half as long again as on a quiet node", { readP99Ms: 7.8 }],
+    ["writes do", { writeP99Ms: 12.1 }],
+    ["the event loop is late", { loopDelayMs: 51 }],
+    ["the event loop has no rest", { utilisation: 0.96 }],
+  ])("is halved at each look while %s", (_, felt) => {
+    const { look, core } = governed();
+    look(felt, 2);
+    expect(core.share).toBe(0.25);
+  });
+
+  it("comes back in small steps: sixteen looks for all of it", () => {
+    const { look, core } = governed();
+    look({ loopDelayMs: 500 }, 20);
+    expect(core.share).toBe(BACKGROUND_SHARE_FLOOR);
+    look({}, 1);
+    expect(core.share).toBeCloseTo(BACKGROUND_SHARE_FLOOR + 1 / 16);
+    look({}, 15);
+    expect(core.share).toBe(1);
+  });
+
+  it("stays as it is while clients feel it a little", () => {
+    const { look, core } = governed();
+    look({ readP99Ms: 20 });
+    look({ writeP99Ms: 11 }, 5);
+    expect(core.share).toBe(0.5);
+  });
+
+  it("is never nothing, whatever is felt", () => {
+    const felt = fc.record({
+      readP99Ms: fc.option(fc.double({ min: 0, max: 1e6, noNaN: true }), { nil: undefined }),
+      writeP99Ms: fc.option(fc.double({ min: 0, max: 1e6, noNaN: true }), { nil: undefined }),
+      loopDelayMs: fc.double({ min: 0, max: 1e6, noNaN: true }),
+      utilisation: fc.double({ min: 0, max: 1, noNaN: true }),
+    });
+    fc.assert(
+      fc.property(fc.array(felt, { maxLength: 200 }), (all) => {
+        const { look, core } = governed();
+        for (const one of all) {
+          look(one);
+          expect(core.share).toBeGreaterThanOrEqual(BACKGROUND_SHARE_FLOOR);
+          expect(core.share).toBeLessThanOrEqual(1);
+        }
+      }),
+    );
+  });
+
+  it("does not take the latency of a disturbed node for a quiet one's within half an hour", () => {
+    const { look, core } = governed();
+    look({ writeP99Ms: 30 }, 2 * 60 * 25);
+    expect(core.targetsMs.write).toBe(12);
+    expect(core.share).toBe(BACKGROUND_SHARE_FLOOR);
+  });
+
+  it("yields beyond a p99 that no client should bear, however slow a quiet node is", () => {
+    const { look, core } = governed(0);
+    look({ writeP99Ms: FOREGROUND_TARGET_MAX_MS + 1 });
+    expect(core.share).toBe(0.5);
+  });
+
+  it("is all of it where no client asks for anything", () => {
+    const { look, core } = governed(0);
+    look({ readP99Ms: undefined, writeP99Ms: undefined }, 100);
+    expect([core.share, core.pressure]).toEqual([1, QUIET.loopDelayMs / 50]);
+  });
+});
