@@ -1,8 +1,16 @@
 /** Reads and writes the parts that frames are made of, pure. Must never know what a frame means. */
-
-import { HEADER_BYTES, MAX_DETAIL_BYTES, NO_SLOT_BYTE } from "./frame-layout.ts";
+import { MAX_REPLICAS } from "../base/limits.ts";
+import {
+  HEADER_BYTES,
+  MAX_DETAIL_BYTES,
+  NO_SLOT_BYTE,
+  STAND_IN_BIT,
+  STAND_IN_COUNT_SHIFT,
+  STAND_IN_MASK,
+} from "./frame-layout.ts";
 import type { Frame } from "./frame-reader.ts";
 import type { FrameWriter } from "./frame-writer.ts";
+import type { StandIn } from "./messages.ts";
 
 /** Bytes of a hash or a version digest. */
 export const HASH_BYTES = 8;
@@ -13,6 +21,19 @@ const encoder = new TextEncoder();
 /** Sets the flags of the frame whose body starts at `bodyStart`. */
 export function setFlags(writer: FrameWriter, bodyStart: number, flags: number): void {
   writer.view.setUint8(bodyStart - HEADER_BYTES + 9, flags);
+}
+
+/** The flags of a request for a stand-in. */
+export function standInFlags({ slot, n }: StandIn): number {
+  return STAND_IN_BIT | ((n - 1) << STAND_IN_COUNT_SHIFT) | slot;
+}
+
+/** What the flags of a request ask for: a stand-in, an owner (undefined), or nothing that makes sense. */
+export function standInOf(flags: number): StandIn | undefined | "malformed" {
+  if ((flags & STAND_IN_BIT) === 0) return undefined;
+  const slot = flags & STAND_IN_MASK;
+  const n = ((flags >> STAND_IN_COUNT_SHIFT) & STAND_IN_MASK) + 1;
+  return slot < n && n <= MAX_REPLICAS ? { slot, n } : "malformed";
 }
 
 /** Sets the partition of the frame whose body starts at `bodyStart`. */

@@ -8,7 +8,7 @@
 import { MAX_FRAME_BYTES, MAX_KEY_BYTES } from "../base/limits.ts";
 
 /** Checked by the handshake: nodes of different versions refuse each other with a word for it. */
-export const PROTOCOL_VERSION: number = 1;
+export const PROTOCOL_VERSION: number = 2;
 
 /** Bytes before the body. */
 export const HEADER_BYTES: number = 22;
@@ -42,6 +42,13 @@ export const KIND_REFUSAL = 133;
 export const FLAG_SUSPECT = 1;
 export const FLAG_PRESENT = 2;
 export const FLAG_DURABLE = 4;
+/** The reply is made of hints, for the slot that was asked. */
+export const FLAG_STAND_IN = 8;
+
+/** The flags of a request for a stand-in: this bit, then n − 1 in three bits, then the slot in three. */
+export const STAND_IN_BIT = 0x80;
+export const STAND_IN_COUNT_SHIFT = 3;
+export const STAND_IN_MASK = 0x07;
 
 /** What a slot that is not held looks like in a reply. */
 export const NO_SLOT_BYTE = 0xff;

@@ -9,13 +9,22 @@ export interface KeyOnWire {
   readonly key: Uint8Array;
 }
 
-/** What one node asks of another. */
+/** The slot that a node stands in for; it keeps what it takes as hints, unless it holds a slot of the bucket itself. */
+export interface StandIn {
+  /** 0 … n − 1 */
+  readonly slot: number;
+  /** replicas of the bucket, 1 … 7: who holds a slot from n on is no owner of its keys */
+  readonly n: number;
+}
+
+/** What one node asks of another; with `standIn` the node is asked in the place of an owner. */
 export type PeerRequest =
-  | { readonly kind: "digest"; readonly key: KeyOnWire }
-  | { readonly kind: "fetch"; readonly key: KeyOnWire }
+  | { readonly kind: "digest"; readonly key: KeyOnWire; readonly standIn?: StandIn }
+  | { readonly kind: "fetch"; readonly key: KeyOnWire; readonly standIn?: StandIn }
   | {
       readonly kind: "store";
       readonly key: KeyOnWire;
+      readonly standIn?: StandIn;
       /** digest of the version that the writer's object was made from; 0n = from nothing */
       readonly baseDigest: bigint;
       /** digest of `object` */
@@ -42,15 +51,22 @@ export type RefusalReason =
   /** no slot is held here any more; `to` names whom it went to, where that is known */
   | "moved";
 
-/** What a node answers. */
+/** What a node answers. `isStandIn`: by its hints, for the slot that was asked; absent from the word of an owner. */
 export type PeerReply =
-  | { readonly kind: "digest"; readonly slot: number; readonly digest: bigint; readonly isSuspect: boolean }
+  | {
+      readonly kind: "digest";
+      readonly slot: number;
+      readonly digest: bigint;
+      readonly isSuspect: boolean;
+      readonly isStandIn?: true;
+    }
   | {
       readonly kind: "object";
       readonly slot: number;
       /** undefined: this replica has nothing for the key */
       readonly object: Uint8Array | undefined;
       readonly isSuspect: boolean;
+      readonly isStandIn?: true;
     }
   | {
       readonly kind: "stored";
@@ -58,6 +74,7 @@ export type PeerReply =
       /** digest of what the replica holds now (after a merge it may differ from the one sent) */
       readonly digest: bigint;
       readonly isDurable: boolean;
+      readonly isStandIn?: true;
     }
   | { readonly kind: "pong" }
   | { readonly kind: "answer"; readonly body: unknown }

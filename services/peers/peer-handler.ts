@@ -7,7 +7,7 @@
 import { type NodeId, parseNodeId } from "../base/ids.ts";
 import { MAX_TIMEOUT_MS } from "../base/limits.ts";
 import type { Log } from "../base/ports.ts";
-import type { KeyOnWire, PeerHandler, PeerReply, PeerRequest, RefusalReason } from "./messages.ts";
+import type { KeyOnWire, PeerHandler, PeerReply, PeerRequest, RefusalReason, StandIn } from "./messages.ts";
 
 /** Why the replica did nothing, in its own words; those that the wire does not know become `bad_request`. */
 export interface RefusalByReplica {
@@ -49,6 +49,15 @@ export interface ServedReplica {
   ): Promise<StoreResult>;
 }
 
+/** What this node keeps for owners that others cannot reach; `services/handoff` satisfies it by shape. */
+export interface ServedStandIns {
+  /** from RAM; 0n = nothing */
+  digestOf(key: KeyOnWire): bigint;
+  readEncoded(key: KeyOnWire): EncodedRead | Promise<EncodedRead>;
+  /** durable, with the note that it is for `slot`, before it resolves */
+  store(key: KeyOnWire, slot: number, version: Parameters<ServedReplica["store"]>[1]): Promise<StoreResult>;
+}
+
 /** A topic's answer: any MessagePack-able value, or a refusal made by `refuse`. */
 export type TopicHandler = (from: NodeId, body: unknown, budgetMs: number) => Promise<unknown>;
 
@@ -69,6 +78,8 @@ export class TopicRefusal {
 export interface PeerHandlerParts {
   readonly replica: ServedReplica;
   readonly log: Log;
+  /** undefined: this node stands in for nobody */
+  readonly standIns?: ServedStandIns;
   /**
    * The node was removed from the cluster. It may not know yet, hold a slot by its own disk, and coordinate: with nobody
    * serving it, what it counts is never a quorum. Absent: nobody is. Asked once a request: must be cheap.
@@ -77,6 +88,8 @@ export interface PeerHandlerParts {
 }
 
 type Reply = (reply: PeerReply) => void;
+type KeyRequest = Extract<PeerRequest, { readonly key: KeyOnWire }>;
+type StandInRequest = KeyRequest & { readonly standIn: StandIn };
 
 /** The requests of all peers end here. */
 export class PeerRequests {
@@ -114,6 +127,7 @@ export class PeerRequests {
     if (request.kind === "ask") return this.#ask(from, request, { budgetMs, reply });
     if (this.#parts.isRemoved?.(from) === true) return reply(refusal("not_ready", `node ${from} was removed`));
     const slot = this.#parts.replica.slotOf(request.key.partition);
+    if (isForStandIn(request, slot)) return this.#standIn(request, budgetMs, reply);
     if (slot < 0) return reply(this.#notHeld(request.key.partition));
     if (request.kind === "digest") {
       const { replica } = this.#parts;
@@ -123,6 +137,33 @@ export class PeerRequests {
     if (this.#isStopping) return reply(refusal("shutting_down", "this node is stopping"));
     if (request.kind === "fetch") return this.#fetch(request, slot, reply);
     this.#store(request, { slot, budgetMs }, reply);
+  }
+
+  /** In the place of an owner: by the hints, whatever the main store has of the key. */
+  #standIn(request: StandInRequest, budgetMs: number, reply: Reply): void {
+    const { standIns } = this.#parts;
+    const { key, standIn } = request;
+    const { slot } = standIn;
+    if (standIns === undefined) return reply(refusal("not_ready", "this node keeps no hints"));
+    if (request.kind === "digest") {
+      return reply({ kind: "digest", slot, digest: standIns.digestOf(key), isSuspect: false, isStandIn: true });
+    }
+    if (this.#isStopping) return reply(refusal("shutting_down", "this node is stopping"));
+    const onFailure = (error: unknown): void => this.#fail(request, error, reply);
+    if (request.kind === "store") {
+      const { baseDigest, digest, object } = request;
+      const version = { baseDigest, digest, object, budgetMs };
+      const finish = (result: StoreResult): void => reply(standInReplyOf(storeReplyOf(result, slot)));
+      standIns.store(key, slot, version).then(finish, onFailure);
+      return;
+    }
+    const finish = (read: EncodedRead): void => {
+      if (read.kind === "refused") reply(refusalOf(read));
+      else reply({ kind: "object", slot, object: read.object, isSuspect: false, isStandIn: true });
+    };
+    const read = standIns.readEncoded(key);
+    if (read instanceof Promise) read.then(finish, onFailure);
+    else finish(read);
   }
 
   #notHeld(partition: number): PeerReply {
@@ -186,6 +227,22 @@ export class PeerRequests {
 
 function refusal(reason: RefusalReason, detail: string, to?: NodeId): PeerReply {
   return to === undefined ? { kind: "refused", reason, detail } : { kind: "refused", reason, detail, to };
+}
+
+/** True when the node is asked to stand in and is no owner itself by its own record. */
+function isForStandIn(request: KeyRequest, ownSlot: number): request is StandInRequest {
+  const { standIn } = request;
+  return standIn !== undefined && (ownSlot < 0 || ownSlot >= standIn.n);
+}
+
+function standInReplyOf(reply: PeerReply): PeerReply {
+  // A stand-in has no slot to be sent on from: whatever it says, it has done nothing and nobody is to be asked instead.
+  if (reply.kind === "refused" && isStray(reply.reason)) return refusal("not_ready", reply.detail);
+  return reply.kind === "stored" ? { ...reply, isStandIn: true } : reply;
+}
+
+function isStray(reason: RefusalReason): boolean {
+  return reason === "moved" || reason === "not_owner";
 }
 
 function storeReplyOf(result: StoreResult, slot: number): PeerReply {

@@ -7,6 +7,7 @@ import { bodySlice, bodyText, detailBytes, HASH_BYTES, setFlags, slotByte, slotO
 import {
   FLAG_DURABLE,
   FLAG_PRESENT,
+  FLAG_STAND_IN,
   FLAG_SUSPECT,
   HEADER_BYTES,
   KIND_ANSWER,
@@ -26,6 +27,8 @@ import type { PeerReply, RefusalReason } from "./messages.ts";
 export type WireReply =
   | Exclude<PeerReply, { readonly kind: "answer" }>
   | { readonly kind: "answer"; readonly body: Uint8Array };
+
+type WireKeyReply = Extract<WireReply, { readonly kind: "digest" | "object" | "stored" }>;
 
 const SLOT_AND_DIGEST_BYTES = 1 + HASH_BYTES;
 const NO_BYTES = new Uint8Array(0);
@@ -77,7 +80,7 @@ export function encodeReply(writer: FrameWriter, reply: WireReply): void {
   switch (reply.kind) {
     case "digest": {
       const at = writer.start(KIND_DIGEST_REPLY, HEADER_BYTES + SLOT_AND_DIGEST_BYTES, 0);
-      setFlags(writer, at, reply.isSuspect ? FLAG_SUSPECT : 0);
+      setFlags(writer, at, (reply.isSuspect ? FLAG_SUSPECT : 0) | standInFlag(reply.isStandIn));
       writer.view.setUint8(at, slotByte(reply.slot));
       writer.view.setBigUint64(at + 1, reply.digest);
       return;
@@ -85,14 +88,15 @@ export function encodeReply(writer: FrameWriter, reply: WireReply): void {
     case "object": {
       const object = reply.object ?? NO_BYTES;
       const at = writer.start(KIND_OBJECT, HEADER_BYTES + 1, object.length);
-      setFlags(writer, at, (reply.isSuspect ? FLAG_SUSPECT : 0) | (reply.object === undefined ? 0 : FLAG_PRESENT));
+      const present = reply.object === undefined ? 0 : FLAG_PRESENT;
+      setFlags(writer, at, (reply.isSuspect ? FLAG_SUSPECT : 0) | present | standInFlag(reply.isStandIn));
       writer.view.setUint8(at, slotByte(reply.slot));
       writer.append(object);
       return;
     }
     case "stored": {
       const at = writer.start(KIND_STORED, HEADER_BYTES + SLOT_AND_DIGEST_BYTES, 0);
-      setFlags(writer, at, reply.isDurable ? FLAG_DURABLE : 0);
+      setFlags(writer, at, (reply.isDurable ? FLAG_DURABLE : 0) | standInFlag(reply.isStandIn));
       writer.view.setUint8(at, slotByte(reply.slot));
       writer.view.setBigUint64(at + 1, reply.digest);
       return;
@@ -121,22 +125,22 @@ export function decodeReply(frame: Frame): WireReply | undefined {
   switch (frame.kind) {
     case KIND_DIGEST_REPLY:
       if (sizeBytes !== SLOT_AND_DIGEST_BYTES) return undefined;
-      return {
+      return by(flags, {
         kind: "digest",
         slot: slotOf(view.getUint8(at)),
         digest: view.getBigUint64(at + 1),
         isSuspect: (flags & FLAG_SUSPECT) !== 0,
-      };
+      });
     case KIND_OBJECT:
       return decodeObject(frame, sizeBytes);
     case KIND_STORED:
       if (sizeBytes !== SLOT_AND_DIGEST_BYTES) return undefined;
-      return {
+      return by(flags, {
         kind: "stored",
         slot: slotOf(view.getUint8(at)),
         digest: view.getBigUint64(at + 1),
         isDurable: (flags & FLAG_DURABLE) !== 0,
-      };
+      });
     case KIND_PONG:
       return sizeBytes === 0 ? { kind: "pong" } : undefined;
     case KIND_ANSWER:
@@ -180,10 +184,19 @@ function decodeRefused(frame: Frame, sizeBytes: number): WireReply | undefined {
 function decodeObject(frame: Frame, sizeBytes: number): WireReply | undefined {
   const isPresent = (frame.flags & FLAG_PRESENT) !== 0;
   if (sizeBytes < 1 || (!isPresent && sizeBytes !== 1)) return undefined;
-  return {
+  return by(frame.flags, {
     kind: "object",
     slot: slotOf(frame.view.getUint8(frame.bodyStart)),
     object: isPresent ? bodySlice(frame, 1, sizeBytes) : undefined,
     isSuspect: (frame.flags & FLAG_SUSPECT) !== 0,
-  };
+  });
+}
+
+/** The reply, as that of a stand-in where the frame's flags say so. */
+function by(flags: number, reply: WireKeyReply): WireReply {
+  return (flags & FLAG_STAND_IN) === 0 ? reply : { ...reply, isStandIn: true };
+}
+
+function standInFlag(isStandIn: true | undefined): number {
+  return isStandIn === true ? FLAG_STAND_IN : 0;
 }

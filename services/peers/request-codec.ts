@@ -3,7 +3,7 @@
  * Must never throw for what came in: a frame that makes no sense is undefined, and its link ends.
  */
 import assert from "node:assert/strict";
-import { bodySlice, bodyText, HASH_BYTES, setPartition } from "./frame-fields.ts";
+import { bodySlice, bodyText, HASH_BYTES, setFlags, setPartition, standInFlags, standInOf } from "./frame-fields.ts";
 import {
   HEADER_BYTES,
   KIND_ASK,
@@ -24,6 +24,8 @@ export type WireRequest =
   | { readonly kind: "ask"; readonly topic: string; readonly body: Uint8Array };
 
 type WireStore = Extract<WireRequest, { readonly kind: "store" }>;
+type WireKeyOnly = Extract<WireRequest, { readonly kind: "digest" | "fetch" }>;
+type WireKeyRequest = WireStore | WireKeyOnly;
 
 /** hash, base digest, digest, length of the key */
 const STORE_FIXED_BYTES = 3 * HASH_BYTES + 2;
@@ -54,9 +56,8 @@ export function requestSize(request: WireRequest): number {
 export function encodeRequest(writer: FrameWriter, request: WireRequest): void {
   switch (request.kind) {
     case "digest":
-      return encodeKeyOnly(writer, request.key, KIND_DIGEST);
     case "fetch":
-      return encodeKeyOnly(writer, request.key, KIND_FETCH);
+      return encodeKeyOnly(writer, request);
     case "store":
       return encodeStore(writer, request);
     case "ping":
@@ -79,9 +80,11 @@ export function decodeRequest(frame: Frame): WireRequest | undefined {
   const sizeBytes = frame.bodyEnd - frame.bodyStart;
   switch (frame.kind) {
     case KIND_DIGEST:
-      return sizeBytes < HASH_BYTES ? undefined : { kind: "digest", key: keyOf(frame, HASH_BYTES, sizeBytes) };
+      if (sizeBytes < HASH_BYTES) return undefined;
+      return asked(frame, { kind: "digest", key: keyOf(frame, HASH_BYTES, sizeBytes) });
     case KIND_FETCH:
-      return sizeBytes < HASH_BYTES ? undefined : { kind: "fetch", key: keyOf(frame, HASH_BYTES, sizeBytes) };
+      if (sizeBytes < HASH_BYTES) return undefined;
+      return asked(frame, { kind: "fetch", key: keyOf(frame, HASH_BYTES, sizeBytes) });
     case KIND_STORE:
       return decodeStore(frame, sizeBytes);
     case KIND_PING:
@@ -97,9 +100,19 @@ export function decodeRequest(frame: Frame): WireRequest | undefined {
   }
 }
 
-function encodeKeyOnly(writer: FrameWriter, key: KeyOnWire, kind: number): void {
+/** The request, in the place of an owner where the frame's flags say so. */
+function asked(frame: Frame, request: WireKeyRequest): WireRequest | undefined {
+  if (frame.flags === 0) return request;
+  const standIn = standInOf(frame.flags);
+  if (standIn === "malformed") return undefined;
+  return standIn === undefined ? request : { ...request, standIn };
+}
+
+function encodeKeyOnly(writer: FrameWriter, request: WireKeyOnly): void {
+  const { key, kind, standIn } = request;
   assert.ok(key.key.length <= MAX_ADDRESS_BYTES, "a key fits its frame");
-  const at = writer.start(kind, HEADER_BYTES + HASH_BYTES + key.key.length, 0);
+  const at = writer.start(kind === "digest" ? KIND_DIGEST : KIND_FETCH, HEADER_BYTES + HASH_BYTES + key.key.length, 0);
+  if (standIn !== undefined) setFlags(writer, at, standInFlags(standIn));
   setPartition(writer, at, key.partition);
   writer.view.setBigUint64(at, key.hash);
   writer.bytes.set(key.key, at + HASH_BYTES);
@@ -111,6 +124,7 @@ function encodeStore(writer: FrameWriter, request: WireStore): void {
   const fixedBytes = HEADER_BYTES + STORE_FIXED_BYTES + key.length;
   const at = writer.start(KIND_STORE, fixedBytes, request.object.length);
   const { view } = writer;
+  if (request.standIn !== undefined) setFlags(writer, at, standInFlags(request.standIn));
   setPartition(writer, at, partition);
   view.setBigUint64(at, hash);
   view.setBigUint64(at + 8, request.baseDigest);
@@ -125,13 +139,13 @@ function decodeStore(frame: Frame, sizeBytes: number): WireRequest | undefined {
   if (sizeBytes < STORE_FIXED_BYTES) return undefined;
   const keyEnd = STORE_FIXED_BYTES + view.getUint16(at + 24);
   if (keyEnd > sizeBytes || keyEnd > STORE_FIXED_BYTES + MAX_ADDRESS_BYTES) return undefined;
-  return {
+  return asked(frame, {
     kind: "store",
     key: keyOf(frame, STORE_FIXED_BYTES, keyEnd),
     baseDigest: view.getBigUint64(at + 8),
     digest: view.getBigUint64(at + 16),
     object: bodySlice(frame, keyEnd, sizeBytes),
-  };
+  });
 }
 
 function keyOf(frame: Frame, keyStart: number, keyEnd: number): KeyOnWire {

@@ -27,9 +27,20 @@ const object = fc.oneof(
   { weight: 5, arbitrary: bytesUpTo(300) },
   { weight: 1, arbitrary: fc.constant(new Uint8Array(17_000).fill(9)) },
 );
+const standIn = fc
+  .record({ slot: fc.integer({ min: 0, max: 6 }), more: fc.integer({ min: 1, max: 7 }) })
+  .map(({ slot: at, more }) => ({ slot: at, n: Math.min(at + more, 7) }));
+/** With and without the member that only some frames carry. */
+function maybe<T extends object, M extends object>(record: fc.Arbitrary<T>, more: fc.Arbitrary<M>): fc.Arbitrary<T> {
+  return fc.oneof(
+    record,
+    fc.tuple(record, more).map(([one, other]) => ({ ...one, ...other })),
+  );
+}
+const inPlace = fc.record({ standIn });
 const anyRequest: fc.Arbitrary<WireRequest> = fc.oneof(
-  fc.record({ kind: fc.constantFrom("digest", "fetch"), key }),
-  fc.record({ kind: fc.constant("store"), key, baseDigest: u64, digest: u64, object }),
+  maybe(fc.record({ kind: fc.constantFrom("digest", "fetch"), key }), inPlace),
+  maybe(fc.record({ kind: fc.constant("store"), key, baseDigest: u64, digest: u64, object }), inPlace),
   fc.record({ kind: fc.constant("ping") }),
   fc.record({ kind: fc.constant("ask"), topic: fc.stringMatching(/^[a-z.]{1,64}$/), body: object }),
 );
@@ -46,15 +57,19 @@ const REASONS: readonly RefusalReason[] = [
   "bad_request",
 ];
 const detail = fc.string({ unit: "grapheme", maxLength: 100 });
+const byStandIn = fc.constant({ isStandIn: true } as const);
 const anyReply: fc.Arbitrary<WireReply> = fc.oneof(
-  fc.record({ kind: fc.constant("digest"), slot, digest: u64, isSuspect: fc.boolean() }),
-  fc.record({
-    kind: fc.constant("object"),
-    slot,
-    object: fc.option(object, { nil: undefined }),
-    isSuspect: fc.boolean(),
-  }),
-  fc.record({ kind: fc.constant("stored"), slot, digest: u64, isDurable: fc.boolean() }),
+  maybe(fc.record({ kind: fc.constant("digest"), slot, digest: u64, isSuspect: fc.boolean() }), byStandIn),
+  maybe(
+    fc.record({
+      kind: fc.constant("object"),
+      slot,
+      object: fc.option(object, { nil: undefined }),
+      isSuspect: fc.boolean(),
+    }),
+    byStandIn,
+  ),
+  maybe(fc.record({ kind: fc.constant("stored"), slot, digest: u64, isDurable: fc.boolean() }), byStandIn),
   fc.record({ kind: fc.constant("pong") }),
   fc.record({ kind: fc.constant("answer"), body: object }),
   fc.record({ kind: fc.constant("refused"), reason: fc.constantFrom(...REASONS), detail }),
@@ -313,4 +328,27 @@ test("words over the bound of a frame are cut, not refused", () => {
   const whole = encoded<WireReply>([{ kind: "failed", detail: "x".repeat(5_000) }], encodeReply);
   const { read } = readAll([whole], decodeReply);
   expect(read[0]?.message).toEqual({ kind: "failed", detail: "x".repeat(1_024) });
+});
+
+test("a request for a stand-in is an owner's request with one byte of flags more, and no other flags make sense", () => {
+  const name = new TextEncoder().encode("bucket\0key");
+  const owners: WireRequest = { kind: "fetch", key: { partition: 1, hash: 2n, key: name } };
+  const plainBytes = encoded([owners], encodeRequest);
+  for (let n = 1; n <= 7; n += 1) {
+    for (let at = 0; at < n; at += 1) {
+      const asked: WireRequest = { ...owners, standIn: { slot: at, n } };
+      const whole = encoded([asked], encodeRequest);
+      expect(readAll([whole], decodeRequest).read[0]?.message).toEqual(asked);
+      expect([...whole].filter((byte, offset) => byte !== plainBytes[offset])).toEqual([whole[9]]);
+    }
+  }
+  for (let flags = 0; flags < 256; flags += 1) {
+    const whole = plainBytes.slice();
+    whole[9] = flags;
+    const { message } = readAll([whole], decodeRequest).read[0] ?? {};
+    const [slotAsked, n] = [flags & 7, ((flags >> 3) & 7) + 1];
+    if (flags < 0x80) expect(message).toEqual(owners);
+    else if (slotAsked >= n || n > 7) expect(message).toBeUndefined();
+    else expect(message).toEqual({ ...owners, standIn: { slot: slotAsked, n } });
+  }
 });

@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { KIND_CHALLENGE, KIND_HELLO, KIND_PROOF, KIND_WELCOME } from "../../../services/peers/frame-layout.ts";
+import {
+  KIND_CHALLENGE,
+  KIND_HELLO,
+  KIND_PROOF,
+  KIND_WELCOME,
+  PROTOCOL_VERSION,
+} from "../../../services/peers/frame-layout.ts";
 import {
   acceptHandshake,
   dialHandshake,
@@ -167,7 +173,7 @@ test("a secret that is only believed is never spoken with: a dialler that knows 
 
 test("another protocol version is told apart from nonsense, whatever follows it", () => {
   const hello = encodeHello({ identity: selfOf("a").identity, purpose: "data", nonce: new Uint8Array(32) });
-  hello[4] = 2;
+  hello[4] = PROTOCOL_VERSION + 1;
   expect(decodeHello(hello)).toBe("other_version");
   expect(decodeHello(hello.subarray(0, 5))).toBe("other_version");
   expect(acceptHandshake(selfOf("b")).take({ kind: KIND_HELLO, body: hello })).toMatchObject({

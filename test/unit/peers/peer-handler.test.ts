@@ -1,8 +1,13 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { NodeId } from "../../../services/base/ids.ts";
 import type { Log, LogFacts } from "../../../services/base/ports.ts";
 import type { PeerReply, PeerRequest } from "../../../services/peers/messages.ts";
-import { PeerRequests, type ServedReplica, TopicRefusal } from "../../../services/peers/peer-handler.ts";
+import {
+  PeerRequests,
+  type ServedReplica,
+  type ServedStandIns,
+  TopicRefusal,
+} from "../../../services/peers/peer-handler.ts";
 import { nodeIdOf } from "../../support/sim-peers.ts";
 
 const KEY = { partition: 3, hash: 5n, key: new TextEncoder().encode("b\0k") };
@@ -15,7 +20,7 @@ class World {
   readonly requests: PeerRequests;
   readonly removed = new Set<NodeId>();
 
-  constructor(replica: Partial<ServedReplica> = {}) {
+  constructor(replica: Partial<ServedReplica> = {}, standIns?: ServedStandIns) {
     const touch = (name: string): void => {
       this.touched.push(name);
     };
@@ -24,6 +29,7 @@ class World {
     this.requests = new PeerRequests({
       log,
       isRemoved: (node) => this.removed.has(node),
+      ...(standIns === undefined ? {} : { standIns }),
       replica: {
         slotOf: (partition) => (partition === 3 ? 2 : -1),
         isSuspect: () => true,
@@ -216,4 +222,76 @@ test("a node that is stopping still tells digests, and refuses the rest", async 
   expect(await world.ask({ kind: "digest", key: KEY })).toMatchObject([{ kind: "digest" }]);
   expect(await world.ask(STORE)).toMatchObject([{ reason: "shutting_down" }]);
   expect(world.touched).toEqual(["digest"]);
+});
+
+describe("a request for a stand-in", () => {
+  const place = { slot: 1, n: 3 };
+  const away = { ...KEY, partition: 4 };
+  const requests = [
+    { kind: "digest", key: away, standIn: place },
+    { kind: "fetch", key: away, standIn: place },
+    { ...STORE, key: away, standIn: place },
+  ] as const;
+
+  function standIns(changed: Partial<ServedStandIns> = {}): ServedStandIns {
+    return {
+      digestOf: () => 5n,
+      readEncoded: async () => ({ kind: "object", object: undefined }),
+      store: async (_key, _slot, { digest }) => ({ kind: "stored", digest, isDurable: true }),
+      ...changed,
+    };
+  }
+
+  test("is answered by the hints, for the slot that was asked, and says so", async () => {
+    const stored: unknown[] = [];
+    const kept = standIns({
+      store: async (_key, slot, version) => {
+        stored.push([slot, version.budgetMs]);
+        return { kind: "stored", digest: 9n, isDurable: true };
+      },
+    });
+    const world = new World({}, kept);
+    expect((await Promise.all(requests.map((request) => world.ask(request, 55)))).flat()).toEqual([
+      { kind: "digest", slot: 1, digest: 5n, isSuspect: false, isStandIn: true },
+      { kind: "object", slot: 1, object: undefined, isSuspect: false, isStandIn: true },
+      { kind: "stored", slot: 1, digest: 9n, isDurable: true, isStandIn: true },
+    ]);
+    expect([world.touched, stored]).toEqual([[], [[1, 55]]]);
+  });
+
+  test("is answered as an owner by whoever holds a slot of the bucket, and by hints where its slot is beyond the bucket's", async () => {
+    const world = new World({}, standIns());
+    expect(await world.ask({ ...STORE, standIn: place })).toEqual([
+      { kind: "stored", slot: 2, digest: 2n, isDurable: true },
+    ]);
+    expect(await world.ask({ ...STORE, standIn: { slot: 1, n: 2 } })).toEqual([
+      { kind: "stored", slot: 1, digest: 2n, isDurable: true, isStandIn: true },
+    ]);
+    expect(world.touched).toEqual(["store"]);
+  });
+
+  test("is refused by who keeps no hints, by who stops, and as the hints refuse; never as if a slot had moved", async () => {
+    for (const request of requests) {
+      expect(await new World().ask(request)).toMatchObject([{ kind: "refused", reason: "not_ready" }]);
+    }
+    const stopping = new World({}, standIns());
+    stopping.requests.stop();
+    expect(await stopping.ask(requests[2])).toMatchObject([{ kind: "refused", reason: "shutting_down" }]);
+    for (const [reason, told] of [
+      ["overloaded", "overloaded"],
+      ["disk_full", "disk_full"],
+      ["moved", "not_ready"],
+      ["not_owner", "not_ready"],
+    ] as const) {
+      const world = new World({}, standIns({ store: async () => ({ kind: "refused", reason, detail: "" }) }));
+      expect(await world.ask(requests[2])).toMatchObject([{ kind: "refused", reason: told }]);
+    }
+  });
+
+  test("that meets a broken store has failed, and the log says so", async () => {
+    const broken = standIns({ store: () => Promise.reject(new Error("broken")) });
+    const world = new World({}, broken);
+    expect(await world.ask(requests[2])).toEqual([{ kind: "failed", detail: "internal error" }]);
+    expect(world.errors.length).toBe(1);
+  });
 });
