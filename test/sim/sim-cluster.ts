@@ -43,6 +43,8 @@ export class SimCluster {
   readonly datagrams: SimDatagrams;
   /** events of all nodes, for the transcript of a failing seed; bounded */
   readonly transcript: string[] = [];
+  /** how often each event was logged, by its name */
+  readonly eventCounts: Map<string, number> = new Map();
   readonly #scheduler: Scheduler;
   readonly #random: SimRandom;
   readonly #sabotage: Sabotage;
@@ -159,7 +161,7 @@ export class SimCluster {
     const gone = new Promise<"gone">((resolve) => {
       tellGone = () => resolve("gone");
     });
-    machine.running = { process, node: undefined, door: undefined, tellGone };
+    machine.running = { process, node: undefined, door: undefined, clock, tellGone };
     const onFatal = (error: Error): void => {
       this.fatalCount += 1;
       this.#say(node, { event: "sim.fatal", reason: error.message });
@@ -173,7 +175,7 @@ export class SimCluster {
     const config = configOf(machine, this.#seeds());
     GyreNode.start({ config, windows, openStore, onFatal }).then((started) => {
       if (machine.running?.process !== process) return;
-      machine.running = { process, node: started, door: { coordinator: started.coordinator, gone }, tellGone };
+      machine.running = { process, node: started, door: { coordinator: started.coordinator, gone }, clock, tellGone };
     }, onFatal);
   }
 
@@ -222,6 +224,11 @@ export class SimCluster {
     this.#machine(node).running?.process.resume();
   }
 
+  /** Moves the wall clock of a running node, as an operator or NTP does. */
+  jumpClock(node: number, byMs: number): void {
+    this.#machine(node).running?.clock.jump(byMs * 1_000);
+  }
+
   /** The encoded object that a running node holds of a key. */
   async heldAt(node: number, location: KeyLocation): Promise<Uint8Array | undefined> {
     const record = await this.#machine(node).running?.node?.engine.get(location);
@@ -253,6 +260,7 @@ export class SimCluster {
   }
 
   #say(node: number, facts: LogFacts): void {
+    this.eventCounts.set(facts.event, (this.eventCounts.get(facts.event) ?? 0) + 1);
     if (this.transcript.length > 2_000) this.transcript.splice(0, 1_000);
     this.transcript.push(`${this.#scheduler.nowMs.toFixed(1).padStart(9)} n${node + 1} ${describe(facts)}`);
   }

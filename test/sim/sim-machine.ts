@@ -9,6 +9,7 @@ import type { LogEngineOptions } from "../../storage/index.ts";
 import type { CrashOutcome } from "./crash-outcome.ts";
 import type { SimProcess } from "./scheduler.ts";
 import type { NodeDoor } from "./sim-client.ts";
+import type { SimClock } from "./sim-clock.ts";
 import type { SimDisk } from "./sim-disk.ts";
 
 const PEER_PORT = 4500;
@@ -43,6 +44,7 @@ export interface Running {
   readonly process: SimProcess;
   readonly node: GyreNode | undefined;
   readonly door: NodeDoor | undefined;
+  readonly clock: SimClock;
   readonly tellGone: () => void;
 }
 
