@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { NodeId } from "../base/ids.ts";
 import type { LogFacts } from "../base/ports.ts";
+import { PLACEMENT_RULE } from "../placement/placement-table.ts";
 import type { BootstrapReply, BootstrapRequest } from "./bootstrap-messages.ts";
 import type { BootstrapSettings, SeenPeer } from "./bootstrap-rules.ts";
 import { type ClusterMember, HASH_NAME } from "./cluster-config.ts";
@@ -91,7 +92,8 @@ export function propose(
   const attempt = state.record.attempt + 1;
   const lineage = state.record.lineage ?? clusterId;
   const { clusterName, partitionCount, replicaCount, bucketDefaults } = settings;
-  const config = { clusterId, clusterName, partitionCount, replicaCount, hashName: HASH_NAME, members, bucketDefaults };
+  const rules = { hashName: HASH_NAME, placementRule: PLACEMENT_RULE };
+  const config = { clusterId, clusterName, partitionCount, replicaCount, ...rules, members, bucketDefaults };
   const proposal: Proposal = { proposer: settings.node.id, attempt, lineage, config };
   keep(state, draft, { attempt, lineage, stage: { kind: "prepared", proposal } });
   state.promised.clear();

@@ -4,8 +4,9 @@
  */
 import type { BucketSettings } from "../base/bucket-settings.ts";
 import { type NodeId, parseNodeId } from "../base/ids.ts";
-import { MAX_MEMBERS, MAX_REPLICAS } from "../base/limits.ts";
+import { MAX_MEMBERS, MAX_REPLICAS, MAX_TTL_SECONDS } from "../base/limits.ts";
 import { isPartitionCount } from "../placement/partitioner.ts";
+import { PLACEMENT_RULE } from "../placement/placement-table.ts";
 import type { RingMember } from "../placement/types.ts";
 
 /** A member with the address at which its peers reach it. */
@@ -25,6 +26,8 @@ export interface ClusterConfig {
   readonly replicaCount: number;
   /** how keys are hashed; a node that knows another hash must not take part */
   readonly hashName: "xxh64";
+  /** how slots are placed on members, caps included; a node that places differently must not take part */
+  readonly placementRule: typeof PLACEMENT_RULE;
   /** sorted by id */
   readonly members: readonly ClusterMember[];
   /** of buckets that were not made explicitly */
@@ -65,9 +68,10 @@ export function parseClusterConfig(value: unknown): ClusterConfig | undefined {
   if (replicaCount === undefined || replicaCount < 1 || replicaCount > Math.min(MAX_REPLICAS, members.length)) {
     return undefined;
   }
-  if (bucketDefaults === undefined || bucketDefaults.n > replicaCount || fields["hashName"] !== HASH_NAME)
-    return undefined;
-  return { clusterId, clusterName, partitionCount, replicaCount, hashName: HASH_NAME, members, bucketDefaults };
+  if (bucketDefaults === undefined || bucketDefaults.n > replicaCount) return undefined;
+  if (fields["hashName"] !== HASH_NAME || fields["placementRule"] !== PLACEMENT_RULE) return undefined;
+  const rules = { hashName: HASH_NAME, placementRule: PLACEMENT_RULE };
+  return { clusterId, clusterName, partitionCount, replicaCount, ...rules, members, bucketDefaults };
 }
 
 /** The cluster id (32 hex digits) in `value`, or undefined. */
@@ -75,7 +79,7 @@ export function parseClusterId(value: unknown): string | undefined {
   return typeof value === "string" && CLUSTER_ID.test(value) ? value : undefined;
 }
 
-/** The settings in `value`, or undefined: n of 1 … 7, r and w of 1 … n, known words. */
+/** The settings in `value`, or undefined: n of 1 … 7, r and w of 1 … n, known words, a time to live in bounds if any. */
 export function parseBucketSettings(value: unknown): BucketSettings | undefined {
   const fields = parseFields(value);
   if (fields === undefined) return undefined;
@@ -86,7 +90,11 @@ export function parseBucketSettings(value: unknown): BucketSettings | undefined 
   const blindWrites = BLIND_RULES.find((known) => known === fields["blindWrites"]);
   if (n === undefined || n < 1 || n > MAX_REPLICAS) return undefined;
   if (r === undefined || r < 1 || r > n || w === undefined || w < 1 || w > n) return undefined;
-  return conflicts === undefined || blindWrites === undefined ? undefined : { n, r, w, conflicts, blindWrites };
+  if (conflicts === undefined || blindWrites === undefined) return undefined;
+  const ttlSeconds = fields["ttlSeconds"] === undefined ? 0 : parseWhole(fields["ttlSeconds"]);
+  if (ttlSeconds === undefined || ttlSeconds > MAX_TTL_SECONDS) return undefined;
+  const settings = { n, r, w, conflicts, blindWrites };
+  return ttlSeconds === 0 ? settings : { ...settings, ttlSeconds };
 }
 
 /** The whole number ≥ 0 in `value`, or undefined. */

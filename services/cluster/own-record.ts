@@ -2,7 +2,7 @@
  * OwnRecord: what this node has durably said about its place in a cluster, in the document "node". The holder's own
  * record is the only proof that it holds a slot (DESIGN §3); nothing is promised or served before it is written.
  *
- * Layout: version byte (2), xxh64 of the rest (8 bytes, big-endian), JSON in UTF-8. A record that fails its check is an
+ * Layout: version byte (3), xxh64 of the rest (8 bytes, big-endian), JSON in UTF-8. A record that fails its check is an
  * error, never an empty record: a node that forgot its promises could help to make a second cluster.
  */
 import { xxh64 } from "../base/hash.ts";
@@ -56,7 +56,7 @@ export type OwnRecordRead =
 /** Name of the document that holds the record. */
 export const OWN_RECORD_DOCUMENT = "node";
 
-const FORMAT_VERSION = 2;
+const FORMAT_VERSION = 3;
 const HEADER_BYTES = 9;
 const SLOT_SYMBOLS = "0123456";
 const NO_SLOT_SYMBOL = ".";

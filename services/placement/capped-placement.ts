@@ -10,7 +10,7 @@ import { fairShares } from "./fair-shares.ts";
 import type { RingWalks } from "./ring-walk.ts";
 import type { RingMember } from "./types.ts";
 
-/** Up to this many members the hottest may hold 1.10 × its share; above, 1.25 × (less would move too much). */
+/** Up to this many members the hottest may hold 1.10 × its share; a large cluster's 1.25 × (less would move too much). */
 const TIGHT_CAP_MEMBERS = 32;
 const TIGHT_CAP = 1.1;
 const LOOSE_CAP = 1.25;
@@ -34,9 +34,12 @@ export interface SlotTable {
   readonly holders: Uint16Array;
 }
 
-/** How far above the fair share a member may go, by the size of the cluster, where the cluster has not settled on a ratio. */
+/**
+ * How far above the fair share a member may go, by the size of the cluster. Between the two ratios the cap in slots stands
+ * still while shares shrink (33 to 36 members): a step there would take slots from where a full member's surplus had gone.
+ */
 export function capRatioOf(memberCount: number): number {
-  return memberCount <= TIGHT_CAP_MEMBERS ? TIGHT_CAP : LOOSE_CAP;
+  return Math.min(LOOSE_CAP, Math.max(TIGHT_CAP, (TIGHT_CAP * memberCount) / TIGHT_CAP_MEMBERS));
 }
 
 /** The most slots that each member should hold, in the order of `members`; `capRatio` defaults to the rule by size. */

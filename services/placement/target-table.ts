@@ -53,13 +53,11 @@ export function waitsFor(set: RecordSet, record: MemberRecord): MemberKey | unde
 /** The tables of one cluster, each made once for what it is made from. */
 export class TargetTables {
   readonly #replicaCount: number;
-  readonly #capRatio: number | undefined;
   readonly #tables = new Map<bigint, PlacementTable>();
 
-  /** For a cluster of this N; the cap ratio defaults to the rule by the number of members, see `PlacementInputs`. */
-  constructor(replicaCount: number, capRatio?: number) {
+  /** For a cluster of this N. */
+  constructor(replicaCount: number) {
     this.#replicaCount = replicaCount;
-    this.#capRatio = capRatio;
   }
 
   /** T for these records; its table is the same object as long as nothing that matters changed. A new one costs about 10 ms. */
@@ -70,7 +68,7 @@ export class TargetTables {
   }
 
   #tableOf(partitionCount: number, members: readonly RingMember[]): PlacementTable {
-    const inputs = { partitionCount, replicaCount: this.#replicaCount, capRatio: this.#capRatio, members };
+    const inputs = { partitionCount, replicaCount: this.#replicaCount, members };
     const hash = ringHashOf(inputs);
     const table = this.#tables.get(hash) ?? buildPlacementTable(inputs);
     this.#tables.delete(hash);

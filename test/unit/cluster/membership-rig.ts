@@ -10,6 +10,7 @@ import { firstSlotsOf, type Proposal } from "../../../services/cluster/own-recor
 import { RECORDS_EXCHANGE_TOPIC, RECORDS_OFFER_TOPIC } from "../../../services/cluster/record-exchange.ts";
 import type { HolderTable } from "../../../services/placement/holder-table.ts";
 import type { MemberKey, Removal } from "../../../services/placement/member-record.ts";
+import { PLACEMENT_RULE } from "../../../services/placement/placement-table.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { nodeId } from "./bootstrap-world.ts";
 import { KeptLog, MemoryDocuments, seededRandom, TestLinks } from "./cluster-fixtures.ts";
@@ -30,6 +31,7 @@ export function agreementOf(names: readonly string[], replicaCount: number = Mat
     partitionCount: PARTITION_COUNT,
     replicaCount,
     hashName: "xxh64",
+    placementRule: PLACEMENT_RULE,
     members: names.map(memberOf),
     bucketDefaults: { n: replicaCount, r: 1, w: 1, conflicts: "siblings", blindWrites: "overwrite" },
   };

@@ -10,6 +10,7 @@ import {
   type Proposal,
 } from "../../../services/cluster/own-record.ts";
 import { openOwnRecord } from "../../../services/cluster/own-record-check.ts";
+import { PLACEMENT_RULE } from "../../../services/placement/placement-table.ts";
 import { nodeId, settingsFor } from "./bootstrap-world.ts";
 import { KeptLog, MemoryDocuments } from "./cluster-fixtures.ts";
 
@@ -23,6 +24,7 @@ const config: Proposal["config"] = {
   partitionCount,
   replicaCount,
   hashName: "xxh64",
+  placementRule: PLACEMENT_RULE,
   members,
   bucketDefaults,
 };
