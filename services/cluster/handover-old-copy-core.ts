@@ -2,7 +2,8 @@
  * OldCopyCore: what becomes of the copy of a partition whose slot this node gave away, as a state machine without I/O.
  *
  * Invariants: the copy is removed only when the receiver has durably taken the slot (it says so itself, asked until it
- * does), or was removed, and a holder of today is then found to have all of it. Only a copy whose receiver was removed, or
+ * does; or its record says that it has left, which it could not with the slot on its way to it), or was removed, and a
+ * holder of today is then found to have all of it. Only a copy whose receiver was removed, or
  * that an earlier life of this node left, goes without that: when this node should hold the partition again and needs the
  * room. Source: gossip-ring notes §B.4 ("never delete on completion"), §B.5 step 7.
  */
@@ -73,6 +74,8 @@ export class OldCopyCore {
       this.#drop();
     } else if (isReceiverGone || released.isSettled) {
       this.#prove(released, view);
+    } else if (view.hasLeft(released.to)) {
+      this.#settle(released);
     } else {
       this.#stage = "asking";
       const request = { kind: "settle", partition: this.#partition, from: view.ownKey, tx: released.tx } as const;
@@ -103,10 +106,13 @@ export class OldCopyCore {
   #takeAnswer(from: MemberKey, reply: HandoverReply | undefined, { ledger }: HandoverFacts): void {
     const released = ledger.released.get(this.#partition);
     if (this.#stage !== "asking" || released === undefined || released.to !== from || released.isSettled) return;
-    if (reply?.kind !== "settled" || reply.tx !== released.tx) return;
+    if (reply?.kind === "settled" && reply.tx === released.tx) this.#settle(released);
+  }
+
+  #settle({ tx }: ReleasedSlot): void {
     this.#stage = "recording";
     this.#tries = 0;
-    this.#token = this.#effects.persist({ kind: "settled", partition: this.#partition, tx: released.tx });
+    this.#token = this.#effects.persist({ kind: "settled", partition: this.#partition, tx });
   }
 
   #takeProof(isCovered: boolean): void {

@@ -130,6 +130,13 @@ export interface HandoverView {
   /** in T(partition), by the records known here */
   isTarget(partition: number, key: MemberKey): boolean;
   isRemoved(key: MemberKey): boolean;
+  /** Its record says `left`: it holds nothing, has nothing staged, and never will again; its node may go on under another key. */
+  hasLeft(key: MemberKey): boolean;
+  /**
+   * This node joins or is a member, as was last decided, durable or not: who leaves begins to hold nothing, whatever a table
+   * says that is about to be made anew.
+   */
+  isStaying(): boolean;
   /** where a member is reached that is known and not removed, `left` ones too */
   nodeOf(key: MemberKey): NodeId | undefined;
   /** believed holders of the partition's slots, removed ones left out */

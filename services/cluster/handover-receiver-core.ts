@@ -8,6 +8,7 @@
  * R3 Who has staged a copy asks its donor until the transfer is released or over: the slot may be in transit to here.
  * R4 A slot that is promised to another is not staged, until the promise is known to be over.
  * R5 Nothing is fetched while an old copy of the partition is still needed by somebody (retained).
+ * R6 Who leaves stages nothing, from the decision on: others rely on it that nothing comes to who has left.
  */
 import type { MemberKey } from "../placement/member-record.ts";
 import type { HandoverReply, HandoverRequest } from "./handover-messages.ts";

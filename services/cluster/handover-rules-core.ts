@@ -26,7 +26,7 @@ export function heldSlot({ ledger }: HandoverFacts, partition: number): number {
 /** True when this node should hold a slot of the partition, holds none, and nothing stands in the way of fetching one. */
 export function mayFetch({ ledger, view }: HandoverFacts, partition: number): boolean {
   if (ledger.slots[partition] !== -1 || !view.isTarget(partition, view.ownKey)) return false;
-  return !ledger.retained.has(partition) && !ledger.minting.has(partition) && view.isIntroduced();
+  return !ledger.retained.has(partition) && !ledger.minting.has(partition) && view.isStaying() && view.isIntroduced();
 }
 
 /** Why a receiver must not go on with a transfer, or undefined. */
@@ -49,12 +49,7 @@ export function standingPromise(
   { ledger, view }: HandoverFacts,
 ): SlotPromise | undefined {
   const promise = promiseFor(ledger, partition, slot);
-  return promise === undefined || view.isRemoved(promise.to) || hasLeft(promise.to, view) ? undefined : promise;
-}
-
-/** A member whose record says `left` holds nothing, and takes nothing any more. */
-function hasLeft(key: MemberKey, view: HandoverFacts["view"]): boolean {
-  return view.nodeOf(key) !== undefined && key !== view.ownKey && !view.others().includes(key);
+  return promise === undefined || view.isRemoved(promise.to) || view.hasLeft(promise.to) ? undefined : promise;
 }
 
 /** Asks the owner of the promise that binds this node for a slot whether it is still needed; nothing when none binds it. */

@@ -51,6 +51,11 @@ export class MembershipView implements HandoverView {
     return this.#now().set.recordOf(key)?.status === "left";
   }
 
+  isStaying(): boolean {
+    const { status } = this.#sight.membership.store.newest;
+    return status === "joining" || status === "normal";
+  }
+
   nodeOf(key: MemberKey): NodeId | undefined {
     const { set } = this.#now();
     return set.isRemoved(key) ? undefined : set.recordOf(key)?.nodeId;

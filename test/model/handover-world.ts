@@ -314,6 +314,8 @@ export class World {
       ownKey: life.key,
       isTarget: (partition, key) => this.target(life, partition).includes(indexOf(key)),
       isRemoved: (key) => life.removed.has(indexOf(key)),
+      hasLeft: (key) => life.rows[indexOf(key)]?.status === "left",
+      isStaying: () => life.status === "joining" || life.status === "normal",
       nodeOf: (key) =>
         life.rows[indexOf(key)] === undefined || life.removed.has(indexOf(key))
           ? undefined

@@ -172,6 +172,8 @@ export class FakeHandoverCluster {
       ownKey: node.key,
       isTarget,
       isRemoved: (key) => records.removed.has(key),
+      hasLeft: () => false,
+      isStaying: () => true,
       nodeOf: (key) => living().find((one) => one.key === key)?.nodeId,
       holdersOf,
       isAlive: (key) => living().some((one) => one.key === key && one.isUp),

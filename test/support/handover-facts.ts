@@ -22,11 +22,13 @@ export class FactsByHand {
   readonly ledger: SlotLedger;
   targets: readonly MemberKey[] = [];
   removed: readonly MemberKey[] = [];
+  left: readonly MemberKey[] = [];
   dead: readonly MemberKey[] = [];
   others: readonly MemberKey[] = [OTHER, THIRD, FOURTH];
   holders: readonly { readonly key: MemberKey; readonly slot: number }[] = [];
   members = "all";
   isIntroduced = true;
+  isStaying = true;
   nowMs = 0;
   #tx = 0;
 
@@ -47,6 +49,8 @@ export class FactsByHand {
         ownKey: SELF,
         isTarget: (_partition, key) => this.targets.includes(key),
         isRemoved: (key) => this.removed.includes(key),
+        hasLeft: (key) => this.left.includes(key),
+        isStaying: () => this.isStaying,
         nodeOf: (key) => (this.removed.includes(key) ? undefined : nodeOf(key)),
         holdersOf: () => this.holders,
         isAlive: (key) => !this.dead.includes(key),

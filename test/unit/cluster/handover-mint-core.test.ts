@@ -156,6 +156,7 @@ describe("a minter", () => {
     ["has a copy staged", () => world.ledger.staged.set(0, { from: OTHER, tx: 1, slot: 2 })],
     ["is removed itself", () => (world.removed = [SELF])],
     ["has not told a majority that it is here", () => (world.isIntroduced = false)],
+    ["leaves", () => (world.isStaying = false)],
   ])("begins nothing while it %s", (_why, prepare) => {
     prepare();
     expect(core.start(2, world.facts)).toEqual([]);

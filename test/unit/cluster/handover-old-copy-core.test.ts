@@ -77,6 +77,14 @@ describe("an old copy", () => {
     expect(world.ledger.released.get(0)?.isSettled).toBe(false);
   });
 
+  it("is settled by the word of its receiver that it has left: it could not with the slot on its way to it", () => {
+    world.left = [OTHER];
+    world.holders = [{ key: THIRD, slot: 1 }];
+    const token = world.write(take({ kind: "review" }));
+    expect(world.ledger.released.get(0)?.isSettled).toBe(true);
+    expect(effectOf(take({ kind: "persisted", token }), "prove").to).toBe(THIRD);
+  });
+
   it("is looked for at who holds the slot now, when the receiver has passed it on", () => {
     settled();
     take({ kind: "proved", isCovered: true });

@@ -111,6 +111,7 @@ describe("a receiver begins nothing", () => {
     ["keeps an old copy that is not settled", () => world.ledger.retained.add(0)],
     ["mints a slot of it", () => world.ledger.minting.set(0, { slot: 1, tx: 1 })],
     ["has not told a majority that it is here", () => (world.isIntroduced = false)],
+    ["leaves", () => (world.isStaying = false)],
     ["knows that the donor is removed", () => (world.removed = [OTHER])],
   ])("while it %s", (_why, prepare) => {
     prepare();
@@ -143,6 +144,14 @@ describe("a receiver stages", () => {
     expect(effectOf(effects, "ended").outcome).toMatchObject({ why: "promised" });
   });
 
+  it("no slot when its node leaves meanwhile, though the table that says so is not made yet", () => {
+    reach("finishing");
+    world.isStaying = false;
+    const effects = take({ kind: "finished", tx: 5, result: { kind: "equal" } });
+    expect(effectOf(effects, "ended").outcome).toMatchObject({ why: "unwanted" });
+    expect(world.ledger.staged.size).toBe(0);
+  });
+
   it("a slot whose minter gives it away itself, or has left, or was removed", () => {
     const promise = { to: THIRD, tx: 1, isOver: false };
     const isStaged = (prepare: () => unknown): boolean => {
@@ -156,7 +165,7 @@ describe("a receiver stages", () => {
     };
     const promised = { kind: "promised", partition: 0, slot: 2 } as const;
     expect(isStaged(() => world.apply({ ...promised, promise: { ...promise, to: OTHER } }))).toBe(true);
-    expect(isStaged(() => (world.others = [OTHER]))).toBe(true);
+    expect(isStaged(() => (world.left = [THIRD]))).toBe(true);
     expect(isStaged(() => (world.removed = [THIRD]))).toBe(true);
     expect(isStaged(() => undefined)).toBe(false);
   });
