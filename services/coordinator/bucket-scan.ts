@@ -1,15 +1,18 @@
 /**
  * This node's part of a listing: the living keys of one bucket among what it stores, over a run of partitions, in hash
  * order. Bounded by keys, entries looked at and time, and it gives way to other work between steps. Must never read a
- * partition of which no slot is held here, nor a value.
+ * partition of which no slot is held here, nor a value, but of keys that may have expired: those cost a read each.
  */
 import type { BucketName } from "../base/ids.ts";
 import { LIST_SCAN_ENTRIES, LIST_SCAN_STEP } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import { keyBytes, partitionBitsOf, partitionOf } from "../placement/partitioner.ts";
+import type { LocalReplica } from "../replica/contract.ts";
+import { encodedExpiryOf } from "../versioning/object-header.ts";
 import type { KeyScan, ScannedKey } from "./needs.ts";
 
 const HASH_BITS = 64;
+const MICROS_PER_MS = 1_000;
 
 /** What to look for, and how far. */
 export interface ScanRun {
@@ -37,6 +40,8 @@ export interface ScanFound {
 export interface ScanParts {
   readonly clock: Clock;
   readonly scan: KeyScan;
+  /** what is stored of a key, to see whether its time is over */
+  readonly local: Pick<LocalReplica, "readEncoded">;
   readonly partitionCount: number;
   /** the slot of the bucket's n that this node holds of the partition, −1 for none */
   readonly slotOf: (partition: number) => number;
@@ -67,9 +72,11 @@ export async function scanRun(parts: ScanParts, run: ScanRun): Promise<ScanFound
     // One partition after the other, one step after the other: the page must come in hash order.
     // oxlint-disable-next-line no-await-in-loop
     const page = await parts.scan.scan(partition, position, LIST_SCAN_STEP);
+    // oxlint-disable-next-line no-await-in-loop
+    const entries = await livingOf(parts, { partition, start }, page.entries);
     // The slot may have gone while the disk was read, and keys with it: such a page would leave out what stands.
     if (parts.slotOf(partition) !== slot) return partition === first ? undefined : { keys, next: position };
-    const stop = take(page.entries, { start, bucketLength, keys, limit: run.limit });
+    const stop = take(entries, { start, bucketLength, keys, limit: run.limit });
     if (stop !== undefined) return { keys, next: stop };
     const next = page.nextHash ?? startOf(partition + 1, parts.partitionCount);
     if (page.nextHash === undefined) partition += 1;
@@ -83,6 +90,35 @@ export async function scanRun(parts: ScanParts, run: ScanRun): Promise<ScanFound
     if (page.entries.length > 0) await turnOf(parts.clock);
   }
   return { keys, next: undefined };
+}
+
+/** The entries without those of the bucket whose time is over. What cannot be read is shown: an error is no absence. */
+async function livingOf(
+  parts: ScanParts,
+  where: { readonly partition: number; readonly start: Uint8Array },
+  entries: readonly ScannedKey[],
+): Promise<readonly ScannedKey[]> {
+  if (!entries.some((entry) => entry.mayExpire === true)) return entries;
+  const living: ScannedKey[] = [];
+  for (const entry of entries) {
+    const { hash, key } = entry;
+    if (entry.mayExpire === true && startsWith(key, where.start)) {
+      const reading = parts.local.readEncoded({ partition: where.partition, hash, key });
+      // At once when the record is cached; one at a time otherwise: values may be large.
+      // oxlint-disable-next-line no-await-in-loop
+      const read = reading instanceof Promise ? await reading : reading;
+      if (read.kind === "object" && isOver(read.object, parts.clock)) continue;
+    }
+    living.push(entry);
+  }
+  return living;
+}
+
+/** Nothing of the object is there any more, or it went while it was looked at. */
+function isOver(object: Uint8Array | undefined, clock: Clock): boolean {
+  if (object === undefined) return true;
+  const expiresAtMs = encodedExpiryOf(object);
+  return expiresAtMs !== 0 && expiresAtMs <= clock.wallMicros() / MICROS_PER_MS;
 }
 
 interface Taking {

@@ -4,7 +4,7 @@
  *
  * Eventually consistent, and said so: each partition is asked of ONE live owner. A write or delete that this owner has
  * not met yet is missed or still shown; a key that stands during the whole listing at every owner is shown exactly once.
- * Values whose time is over are shown until they are collected. Bounded per page: a page may be short, even empty, and
+ * A key is not shown once the time of all its values is over by the clock of the owner asked. Bounded per page: a page may be short, even empty, and
  * still have a cursor.
  */
 import type { BucketName, NodeId } from "../base/ids.ts";
@@ -172,6 +172,7 @@ export class BucketList {
     const parts: ScanParts = {
       clock: this.#room.clock,
       scan: this.#room.scan,
+      local: this.#room.local,
       partitionCount: table.partitionCount,
       slotOf: (partition) => this.#slotOf(partition, n),
     };

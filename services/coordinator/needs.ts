@@ -91,6 +91,8 @@ export interface ScannedKey {
   /** bucket, 0x00, key */
   readonly key: Uint8Array;
   readonly isTombstone: boolean;
+  /** all that is stored of the key has an end: whether it has come, only a look at the record can tell */
+  readonly mayExpire?: boolean;
 }
 
 /** The keys this node stores, in hash order: `StorageEngine.scan` by shape. */

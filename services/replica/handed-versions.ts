@@ -3,7 +3,7 @@
  * merged otherwise. Runs within the key's turn. Must never be bound by clients' limits, nor lose what is held.
  */
 import { decodeSet, digestOf, encodeSet } from "../versioning/object-codec.ts";
-import { encodedSiblingCountOf } from "../versioning/object-header.ts";
+import { encodedExpiryOf, encodedSiblingCountOf } from "../versioning/object-header.ts";
 import type { HandedVersion, KeyLocation, ReplicaWriteResult } from "./contract.ts";
 import type { DotMint } from "./dot-mint.ts";
 import { heldOf, replacing } from "./held-versions.ts";
@@ -90,7 +90,8 @@ export class HandedVersions {
     const { keeper } = this.#parts;
     const { digest, value } = made;
     const isTombstone = encodedSiblingCountOf(value) === 0;
-    const request = replacing(made.base, { address: handing.location, value, digest, isTombstone });
+    const mayExpire = encodedExpiryOf(value) > 0;
+    const request = replacing(made.base, { address: handing.location, value, digest, isTombstone, mayExpire });
     return keeper.ended(request, keeper.begin(request));
   }
 

@@ -8,9 +8,10 @@
  * `renewActor` first. Sources: DESIGN §4, §7; Dynamo §4.4.
  */
 import assert from "node:assert/strict";
+import type { PutRequest } from "../../storage/engine.ts";
 import { greatestCounter } from "../versioning/causal-context.ts";
 import { encodedDigestOf } from "../versioning/object-codec.ts";
-import { lengthFlawOf } from "../versioning/object-header.ts";
+import { encodedExpiryOf, lengthFlawOf } from "../versioning/object-header.ts";
 import type { Dot } from "../versioning/types.ts";
 import type { ChangeTracker } from "./change-trackers.ts";
 import type {
@@ -100,6 +101,22 @@ export class Replica implements LocalReplica {
     if (this.#mintPlaces.has(this.#mint.actor.id, partition)) await this.renewActor();
     assert.ok(this.slotOf(partition) < 0, "a partition of which a slot is held is not dropped");
     await this.#store.dropPartition(partition);
+  }
+
+  /**
+   * Puts `mark` in the place of a key's record if `isDue` says, within the key's turn, that it may go: durably, and as a new
+   * actor if the present one may have minted it. True when it did. Rejects as the store does.
+   */
+  async discard(location: KeyLocation, mark: PutRequest, isDue: () => boolean): Promise<boolean> {
+    if ((await this.#turns.enter(location, Number.POSITIVE_INFINITY)) !== "taken") return false;
+    try {
+      if (!isDue()) return false;
+      if (this.#mintPlaces.has(this.#mint.actor.id, location.partition)) await this.renewActor();
+      await this.#store.put(mark);
+      return true;
+    } finally {
+      this.#turns.leave(location);
+    }
   }
 
   slotOf(partition: number): number {
@@ -254,7 +271,8 @@ export class Replica implements LocalReplica {
     if (refusal !== undefined) return refusal;
     const { object: value, digest } = minted;
     const isTombstone = minted.siblingCount === 0;
-    const request = replacing(minted.baseDigest, { address: location, value, digest, isTombstone });
+    const mayExpire = encodedExpiryOf(value) > 0;
+    const request = replacing(minted.baseDigest, { address: location, value, digest, isTombstone, mayExpire });
     let isRefusedAtOnce = false;
     const putting = this.#keeper.begin(request);
     putting.catch(() => {

@@ -37,6 +37,23 @@ export function encodedSiblingCountOf(bytes: Uint8Array): number {
   return headerFlawOf(bytes) === undefined ? siblingCountFieldOf(bytes) : -1;
 }
 
+/**
+ * When nothing of the set encoded in `bytes` is there any more: the last expiry of its siblings, wall-clock milliseconds;
+ * 0 when one of them stays for ever, when there is none (a tombstone), or when the header is malformed. O(siblings).
+ */
+export function encodedExpiryOf(bytes: Uint8Array): number {
+  if (headerFlawOf(bytes) !== undefined) return 0;
+  const from = siblingFieldsAt(bytes);
+  const to = from + siblingCountFieldOf(bytes) * SIBLING_FIELDS_BYTES;
+  let lastMs = 0;
+  for (let at = from; at < to; at += SIBLING_FIELDS_BYTES) {
+    const expiresAtMs = readU64(bytes, at);
+    if (expiresAtMs === 0) return 0;
+    lastMs = Math.max(lastMs, expiresAtMs);
+  }
+  return lastMs;
+}
+
 /** The greatest counter of an actor in the encoded clock, 0 = none or malformed; makes no garbage. */
 export function encodedCounterOf(bytes: Uint8Array, actor: number): number {
   if (headerFlawOf(bytes) !== undefined) return 0;

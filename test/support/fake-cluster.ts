@@ -13,6 +13,8 @@ import { PeerRequests } from "../../services/peers/peer-handler.ts";
 import { locate } from "../../services/placement/partitioner.ts";
 import type { PlacementTable, SlotHolder } from "../../services/placement/types.ts";
 import { ReadRepair } from "../../services/repair/read-repair.ts";
+import { encodeSet } from "../../services/versioning/object-codec.ts";
+import { encodedExpiryOf } from "../../services/versioning/object-header.ts";
 import type { SiblingSet } from "../../services/versioning/types.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { FakeReplica, keyText } from "./fake-replica.ts";
@@ -244,7 +246,8 @@ export class FakeCluster {
       const bucket = bucketName(key.subarray(0, zero).toString());
       const place = locate({ bucket, key: key.subarray(zero + 1) }, PARTITION_COUNT);
       if (place.partition !== run.partition || place.hash < run.from) continue;
-      entries.push({ hash: place.hash, key, isTombstone: set.siblings.length === 0 });
+      const mayExpire = encodedExpiryOf(encodeSet(set)) > 0;
+      entries.push({ hash: place.hash, key, isTombstone: set.siblings.length === 0, mayExpire });
     }
     entries.sort((a, b) => (a.hash < b.hash ? -1 : 1));
     return { entries: entries.slice(0, run.limit), nextHash: entries[run.limit]?.hash };

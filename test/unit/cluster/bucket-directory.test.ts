@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { BucketRecord, BucketSettings } from "../../../services/base/bucket-settings.ts";
+import { xxh64 } from "../../../services/base/hash.ts";
 import { type BucketName, parseBucketName } from "../../../services/base/ids.ts";
-import { MAX_BUCKETS } from "../../../services/base/limits.ts";
+import { MAX_BUCKETS, MAX_TTL_SECONDS } from "../../../services/base/limits.ts";
 import { decodeBucketRecords, encodeBucketRecords, isNewerRecord } from "../../../services/cluster/bucket-codec.ts";
 import { BUCKETS_DOCUMENT, BucketDirectory } from "../../../services/cluster/bucket-directory.ts";
 import {
@@ -33,13 +34,21 @@ function directoryOn(
 }
 
 const settingsArbitrary: fc.Arbitrary<BucketSettings> = fc
-  .tuple(fc.integer({ min: 1, max: 7 }), fc.nat(), fc.nat(), fc.boolean(), fc.nat(2))
-  .map(([n, r, w, isLww, blind]) => ({
+  .tuple(
+    fc.integer({ min: 1, max: 7 }),
+    fc.nat(),
+    fc.nat(),
+    fc.boolean(),
+    fc.nat(2),
+    fc.constantFrom(0, 1, 60, MAX_TTL_SECONDS),
+  )
+  .map(([n, r, w, isLww, blind, ttlSeconds]) => ({
     n,
     r: 1 + (r % n),
     w: 1 + (w % n),
     conflicts: isLww ? "lww" : "siblings",
     blindWrites: (["overwrite", "sibling", "reject"] as const)[blind] ?? "reject",
+    ...(ttlSeconds === 0 ? {} : { ttlSeconds }),
   }));
 
 const recordArbitrary: fc.Arbitrary<BucketRecord> = fc.record({
@@ -160,6 +169,16 @@ describe("bucket records", () => {
         expect(read).toEqual({ kind: "records", records: sorted });
       }),
     );
+  });
+
+  it("of the version without times to live are read, and mean for ever", () => {
+    const old = Buffer.from(encodeBucketRecords([{ name: "carts", version: 7, settings: lww }]).subarray(0, -4));
+    old[0] = 1;
+    old.writeBigUInt64BE(xxh64(old.subarray(9)), 1);
+    expect(decodeBucketRecords(old)).toEqual({
+      kind: "records",
+      records: [{ name: "carts", version: 7, settings: lww }],
+    });
   });
 
   it("are corrupt when any byte changed or is missing, and never throw", () => {

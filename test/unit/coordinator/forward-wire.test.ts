@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseBucketName, parseNodeId } from "../../../services/base/ids.ts";
-import { MAX_CONTEXT_ENTRIES } from "../../../services/base/limits.ts";
+import { MAX_CONTEXT_ENTRIES, MAX_TTL_SECONDS } from "../../../services/base/limits.ts";
 import type { WriteAnswer } from "../../../services/coordinator/contract.ts";
 import { parseAnswer, plainAnswer } from "../../../services/coordinator/forward-answer.ts";
 import { parseWrite, plainWrite, type WriteRequest } from "../../../services/coordinator/forward-request.ts";
@@ -67,6 +67,15 @@ const write: fc.Arbitrary<WriteRequest> = fc.oneof(
     contentType: fc.constantFrom("text/plain", "application/json"),
     bytes: fc.uint8Array({ maxLength: 100 }),
     context: fc.option(context, { nil: undefined }),
+    ttlSeconds: fc.integer({ min: 0, max: MAX_TTL_SECONDS }),
+  }),
+  fc.record({
+    op: fc.constant("put" as const),
+    name,
+    knobs,
+    contentType: fc.constant("text/plain"),
+    bytes: fc.uint8Array({ maxLength: 10 }),
+    context: fc.constant(undefined),
   }),
   fc.record({ op: fc.constant("delete" as const), name, knobs, context: fc.option(context, { nil: undefined }) }),
 );
@@ -97,6 +106,8 @@ describe("a forwarded write", () => {
     { what: "a counter beyond what dots carry", body: { context: [[[1, 2 ** 60]], []] } },
     { what: "a level that is none", body: { w: "most" } },
     { what: "a timeout beyond the longest", body: { timeoutMs: 30_001 } },
+    { what: "a time to live that is none", body: { ttlSeconds: -1 } },
+    { what: "a time to live beyond the longest", body: { ttlSeconds: MAX_TTL_SECONDS + 1 } },
     { what: "no timeout", body: { timeoutMs: Number.NaN } },
   ])("with $what is nothing", ({ body }) => {
     const good = {
@@ -161,6 +172,14 @@ describe("an owner's answer", () => {
       required: 2,
       received: 1,
       replicas: [report],
+    },
+    {
+      kind: "applied",
+      context: contextOf([{ actor: 7, counter: 8 }], []),
+      dot: { actor: 7, counter: 8 },
+      siblingCount: 1,
+      expiresAtMs: 1_795_168_860_000,
+      acks: { required: 2, received: 2, owners: 2, fallbacks: 0, durable: 2 },
     },
   ];
 

@@ -67,6 +67,24 @@ describe("a write", () => {
     expect(second.minted.baseDigest).toBe(first.minted.digest);
   });
 
+  test("leaves behind what has expired: the dead are neither conflicts nor count towards limits", async () => {
+    const node = replicaFixture();
+    const endsAtMs = node.clock.wallMicros() / 1_000 + 1_000;
+    for (let i = 0; i < MAX_SIBLINGS; i += 1) {
+      const bytes = Buffer.from(`${i}`);
+      const shared = { kind: "put", contentType: "text/plain", context: undefined, blind: "sibling" } as const;
+      await writeTo(node, alice, { ...shared, bytes, expiresAtMs: endsAtMs });
+    }
+    node.clock.pass(2_000);
+    const other = await readFrom(node, alice);
+    const { minted } = await writeTo(node, alice, putOf("new", undefined, "sibling"));
+    expect(minted.siblingCount).toBe(1);
+    expect(await textsAt(node, alice)).toEqual(["new"]);
+    // who still has them loses them as by any removal
+    await node.replica.store(alice, handed(other ?? EMPTY));
+    expect(await textsAt(node, alice)).toEqual(["new"]);
+  });
+
   test("that deletes leaves a tombstone, with or without a context", async () => {
     const node = replicaFixture();
     const first = await writeTo(node, alice, putOf("a"));
