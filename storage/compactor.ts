@@ -15,6 +15,7 @@ import { compactionInputsOf, garbageRatioOf, type SegmentFill } from "./compacti
 import { DiskFullError } from "./errors.ts";
 import { nextTurn } from "./index-loader.ts";
 import { quarantine } from "./quarantine.ts";
+import { sweepReaped } from "./reap-sweep.ts";
 import type { Segment } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import type { Suspicion } from "./suspicion.ts";
@@ -48,6 +49,10 @@ export class Compactor {
   #isHurried = false;
   #compactedBytes = 0;
   #resume: (() => void) | undefined;
+  /** what the store looked like when reap marks were last judged */
+  #sweptState = "";
+  #sweptAtMs = Number.NEGATIVE_INFINITY;
+  #roundCount = 0;
   #roundStartMs = 0;
   #pacedBytes = 0;
 
@@ -92,7 +97,7 @@ export class Compactor {
     // not in the same turn as the event that woke it
     await nextTurn(this.#parts.settings.clock);
     try {
-      while (await this.#round(garbageRatio ?? this.#tolerated()));
+      while ((await this.#round(garbageRatio ?? this.#tolerated())) || (await this.#sweep()));
     } finally {
       this.#isShortOfSpace = false;
       this.#work = undefined;
@@ -115,7 +120,28 @@ export class Compactor {
       const pace = (copiedBytes: number): Promise<void> => this.#pace(copiedBytes);
       const result = await compactSegments({ ...this.#parts, pace }, inputs);
       this.#tell(result, inputs.length);
+      this.#roundCount += 1;
       return true;
+    } catch (error) {
+      return this.#onError(error);
+    }
+  }
+
+  /** Forgets reap marks that nothing needs, when something has changed since they were last judged; true when any was. */
+  async #sweep(): Promise<boolean> {
+    const { health, settings, keyspace, segments } = this.#parts;
+    const isStopped = (): boolean => this.#isStopped || health.failure !== undefined;
+    if (isStopped() || keyspace.reapedCount === 0) return false;
+    const state = `${this.#roundCount} ${segments.size} ${keyspace.reapedCount}`;
+    const nowMs = settings.clock.monotonicMs();
+    const isDue = this.#isHurried || nowMs - this.#sweptAtMs >= settings.reapSweepMs;
+    if (!isDue || state === this.#sweptState) return false;
+    this.#sweptState = state;
+    this.#sweptAtMs = nowMs;
+    try {
+      const forgottenCount = await sweepReaped({ ...this.#parts, isStopped });
+      settings.log.info({ event: "storage.reaped-swept", forgottenCount, leftCount: keyspace.reapedCount });
+      return forgottenCount > 0;
     } catch (error) {
       return this.#onError(error);
     }

@@ -161,7 +161,7 @@ export interface StorageEngine {
    * Takes these records out, of whatever kind they are, and resolves to how many: whoever calls has proof that nobody needs
    * them. Their keys are then as if they had never been written (`get`, `digestOf`, scans, trees, counts), over any
    * restart, and no older record of them ever comes back; a later put is a put like any other. An entry that is not
-   * the key's newest record stays, silently, and so does one of a key with a put under way, or whose key cannot be read.
+   * the key's newest record stays, silently, and so does one of a hash with a write under way, or whose key cannot be read.
    * After a crash before it resolves each of them is as it was, or gone. Rejects with DiskFullError, StoreBusyError,
    * StoreFailedError or StoreClosedError: some may be gone then. Cost: a small record and a read of the key for each, in
    * groups; its space and its 28 bytes of index come back by compaction.

@@ -8,7 +8,7 @@ import {
   FLAG_BATCH_END,
   FLAG_META,
   FLAG_SHARED_HASH,
-  FLAG_TOMBSTONE,
+  kindFlags,
 } from "./format/record.ts";
 import type { PendingWrite } from "./pending-write.ts";
 
@@ -80,5 +80,5 @@ export class GroupEncoder {
 
 /** The flags that a write has by itself, wherever in a group it stands. */
 export function flagsOf(write: PendingWrite): number {
-  return (write.request.isTombstone ? FLAG_TOMBSTONE : 0) | (write.sharesHash === true ? FLAG_SHARED_HASH : 0);
+  return kindFlags(write.kind) | (write.sharesHash === true ? FLAG_SHARED_HASH : 0);
 }

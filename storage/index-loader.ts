@@ -6,7 +6,7 @@
  */
 import { CorruptRecordError } from "./errors.ts";
 import { entryAt, INDEX_ENTRY_BYTES, type IndexRecord, seqAt } from "./format/index-file.ts";
-import { FLAG_SHARED_HASH, FLAG_TOMBSTONE } from "./format/record.ts";
+import { FLAG_SHARED_HASH, kindOf } from "./format/record.ts";
 import type { Keyspace, KeyspaceEntry } from "./keyspace.ts";
 import { isDropped } from "./manifest-state.ts";
 import type { StorageClock } from "./ports.ts";
@@ -173,7 +173,7 @@ async function keyOrUndefined(reader: RecordReader, spot: RecordSpot): Promise<B
 
 function keyspaceEntryOf(segment: Segment, record: IndexRecord): KeyspaceEntry {
   const { hash, digest, offset, length } = record;
-  return { hash, digest, segment: segment.id, offset, length, isTombstone: (record.flags & FLAG_TOMBSTONE) !== 0 };
+  return { hash, digest, segment: segment.id, offset, length, kind: kindOf(record.flags) };
 }
 
 function sharedHashesOf(runs: readonly IndexRun[]): ReadonlySet<bigint> {

@@ -9,21 +9,22 @@
  * Source: ordered hash tables (Amble & Knuth, 1974); DESIGN §5.
  */
 import assert from "node:assert";
+import type { RecordKind } from "./format/record.ts";
 import { highWord, joinU64, lowWord, splitU64, words } from "./words.ts";
 
 /** What the index knows of one record. */
 export interface IndexEntry {
   /** unsigned 64-bit */
   readonly hash: bigint;
-  /** version digest, unsigned 64-bit */
+  /** version digest, unsigned 64-bit; 0 of a reap mark, and of a record that cannot be read */
   readonly digest: bigint;
   /** 0 … 2^32 − 1 */
   readonly segment: number;
   /** bytes, a multiple of 8, below 32 GiB */
   readonly offset: number;
-  /** of the whole record, bytes, 1 … 2^31 − 1 */
+  /** of the whole record, bytes, a multiple of 8, 8 … 2^31 − 8 */
   readonly length: number;
-  readonly isTombstone: boolean;
+  readonly kind: RecordKind;
 }
 
 const wordsPerSlot = 7;
@@ -33,10 +34,10 @@ const digestHigh = 2;
 const digestLow = 3;
 const segmentWord = 4;
 const offsetWord = 5;
-/** bit 31 is the tombstone flag, the rest the record's length; 0 marks a free slot, for no record is empty */
+/** the record's length, and in the two low bits, which no length has, its kind; 0 marks a free slot, for no record is empty */
 const lengthWord = 6;
-const tombstoneBit = 0x80000000;
-const maxLength = 0x7fffffff;
+const kindMask = 3;
+const maxLength = 0x7ffffff8;
 
 const maxLoad = 0.875;
 /** below this load a removal gives memory back */
@@ -107,11 +108,12 @@ export class IndexTable {
 
   /** Bytes of the whole record. */
   lengthAt(slot: number): number {
-    return this.#word(slot, lengthWord) & maxLength;
+    return this.#word(slot, lengthWord) & ~kindMask;
   }
 
-  isTombstoneAt(slot: number): boolean {
-    return this.#word(slot, lengthWord) >= tombstoneBit;
+  kindAt(slot: number): RecordKind {
+    const bits = this.#word(slot, lengthWord) & kindMask;
+    return bits === 0 ? 0 : bits === 1 ? 1 : bits === 2 ? 2 : 3;
   }
 
   /** Adds an entry behind those of the same hash. Amortized constant: a rebuild in hash order at each growth. */
@@ -241,7 +243,7 @@ export class IndexTable {
     const { segment, offset, length } = entry;
     assert(segment >>> 0 === segment, "segment: u32");
     assert(offset % 8 === 0 && (offset / 8) >>> 0 === offset / 8, "offset: a multiple of 8 below 32 GiB");
-    assert(Number.isInteger(length) && length > 0 && length <= maxLength, "length: 1 … 2^31 − 1");
+    assert(length > 0 && length % 8 === 0 && length <= maxLength, "length: a multiple of 8, up to 2^31 − 8");
     const slots = this.#slots;
     const at = slot * wordsPerSlot;
     splitU64(entry.hash);
@@ -252,7 +254,7 @@ export class IndexTable {
     slots[at + digestLow] = words[lowWord] ?? 0;
     slots[at + segmentWord] = segment;
     slots[at + offsetWord] = offset / 8;
-    slots[at + lengthWord] = entry.isTombstone ? length + tombstoneBit : length;
+    slots[at + lengthWord] = length + entry.kind;
   }
 
   /** Moves all entries, in order, to a table with this many home slots and at least this spill. */

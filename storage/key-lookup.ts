@@ -6,7 +6,7 @@
 import type { KeyAddress, StoredRecord } from "./engine.ts";
 import { CorruptRecordError } from "./errors.ts";
 import { bufferOver } from "./format/bytes.ts";
-import { FLAG_TOMBSTONE, RECORD_HEADER_BYTES, valueOf } from "./format/record.ts";
+import { KIND_REAPED, KIND_TOMBSTONE, kindOf, RECORD_HEADER_BYTES, valueOf } from "./format/record.ts";
 import type { Keyspace } from "./keyspace.ts";
 import type { StorageLog } from "./ports.ts";
 import type { ReadRecord, RecordReader, RecordSpot } from "./record-reader.ts";
@@ -23,7 +23,8 @@ export interface LookupParts {
 }
 
 interface Match {
-  readonly record: StoredRecord;
+  /** undefined: the key was reaped */
+  readonly record: StoredRecord | undefined;
   readonly spot: RecordSpot;
   readonly seq: number;
 }
@@ -50,6 +51,7 @@ export class KeyLookup {
     const slot = table === undefined ? -1 : table.find(hash);
     if (table === undefined || slot < 0) return undefined;
     if (table.findNext(slot, hash) >= 0) return this.#getAmong(address);
+    if (table.kindAt(slot) === KIND_REAPED) return undefined;
     const spot = keyspace.spotOf(partition, slot);
     if (spot === undefined) throw new Error("the index points at a segment that is gone");
     try {
@@ -102,9 +104,9 @@ export class KeyLookup {
           unreadable.push({ spot, error: read });
           continue;
         }
-        const record = recordIfKey(read, address);
         const { seq } = read.identity;
-        if (record !== undefined && (newest === undefined || seq > newest.seq)) newest = { record, spot, seq };
+        if (!isOfKey(read, address) || (newest !== undefined && seq <= newest.seq)) continue;
+        newest = { record: recordOf(read), spot, seq };
       }
       for (const { spot, error } of unreadable) {
         if (newest === undefined || !isProvedOlder(spot, newest)) throw error;
@@ -135,15 +137,17 @@ function isProvedOlder(unreadable: RecordSpot, match: Match): boolean {
 }
 
 function recordIfKey(read: ReadRecord, address: KeyAddress): StoredRecord | undefined {
-  const { identity, bytes } = read;
+  return isOfKey(read, address) ? recordOf(read) : undefined;
+}
+
+function isOfKey({ identity, bytes }: ReadRecord, { key }: KeyAddress): boolean {
   const keyEnd = RECORD_HEADER_BYTES + identity.keyLength;
-  const { key } = address;
-  if (identity.keyLength !== key.length || bufferOver(key).compare(bytes, RECORD_HEADER_BYTES, keyEnd) !== 0) {
-    return undefined;
-  }
-  return {
-    value: valueOf(bytes, 0, identity),
-    digest: identity.digest,
-    isTombstone: (identity.flags & FLAG_TOMBSTONE) !== 0,
-  };
+  return identity.keyLength === key.length && bufferOver(key).compare(bytes, RECORD_HEADER_BYTES, keyEnd) === 0;
+}
+
+/** undefined: a reap mark, which says that there is nothing. */
+function recordOf({ identity, bytes }: ReadRecord): StoredRecord | undefined {
+  const kind = kindOf(identity.flags);
+  if (kind === KIND_REAPED) return undefined;
+  return { value: valueOf(bytes, 0, identity), digest: identity.digest, isTombstone: kind === KIND_TOMBSTONE };
 }

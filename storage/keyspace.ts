@@ -3,6 +3,7 @@
  * are still pointed at. The three change together or not at all.
  * Must never be told of a record that is not durable.
  */
+import { KIND_EXPIRING, KIND_REAPED, KIND_TOMBSTONE, type RecordKind } from "./format/record.ts";
 import { IndexTable } from "./index-table.ts";
 import { MerkleTree } from "./merkle-tree.ts";
 import type { RecordSpot } from "./record-reader.ts";
@@ -15,7 +16,7 @@ export interface KeyspaceEntry {
   readonly segment: number;
   readonly offset: number;
   readonly length: number;
-  readonly isTombstone: boolean;
+  readonly kind: RecordKind;
 }
 
 /** A place in the log. */
@@ -30,8 +31,12 @@ export class Keyspace {
   readonly #partitionBits: number;
   readonly #tables: (IndexTable | undefined)[];
   readonly #trees: (MerkleTree | undefined)[];
+  /** by partition: reap marks, and entries that are tombstones or may expire */
+  readonly #reaped: Uint32Array<ArrayBuffer>;
+  readonly #collectable: Uint32Array<ArrayBuffer>;
   #entryCount = 0;
   #tombstoneCount = 0;
+  #reapedCount = 0;
   /** while the store is loaded, most entries are replaced again: the trees are built once, from what remains */
   #isLoading = true;
 
@@ -40,9 +45,11 @@ export class Keyspace {
     this.#partitionBits = Math.log2(partitionCount);
     this.#tables = Array.from({ length: partitionCount }, () => undefined);
     this.#trees = Array.from({ length: partitionCount }, () => undefined);
+    this.#reaped = new Uint32Array(partitionCount);
+    this.#collectable = new Uint32Array(partitionCount);
   }
 
-  /** Keys with an entry, tombstones included. */
+  /** Keys with a record, tombstones included. */
   get entryCount(): number {
     return this.#entryCount;
   }
@@ -50,6 +57,26 @@ export class Keyspace {
   /** Keys whose newest record is a tombstone. */
   get tombstoneCount(): number {
     return this.#tombstoneCount;
+  }
+
+  /** Reap marks that are still in the index, because an older record of their key may be left on disk. */
+  get reapedCount(): number {
+    return this.#reapedCount;
+  }
+
+  /** Keys of a partition with a record, tombstones included. */
+  keyCountOf(partition: number): number {
+    return (this.#tables[partition]?.count ?? 0) - (this.#reaped[partition] ?? 0);
+  }
+
+  /** Those whose record is a tombstone or may expire. */
+  collectableCountOf(partition: number): number {
+    return this.#collectable[partition] ?? 0;
+  }
+
+  /** Reap marks of a partition. */
+  reapedCountOf(partition: number): number {
+    return this.#reaped[partition] ?? 0;
   }
 
   /** Memory of all tables, bytes. */
@@ -89,8 +116,7 @@ export class Keyspace {
     table.insert(entry);
     this.#toggle(partition, entry.hash, entry.digest);
     this.#count(entry.segment, entry.length, 1);
-    this.#entryCount += 1;
-    if (entry.isTombstone) this.#tombstoneCount += 1;
+    this.#countKind(partition, entry.kind, 1);
   }
 
   /** Puts an entry in the place of one with the same hash. */
@@ -104,7 +130,11 @@ export class Keyspace {
     }
     this.#count(table.segmentAt(slot), table.lengthAt(slot), -1);
     this.#count(entry.segment, entry.length, 1);
-    this.#tombstoneCount += (entry.isTombstone ? 1 : 0) - (table.isTombstoneAt(slot) ? 1 : 0);
+    const oldKind = table.kindAt(slot);
+    if (oldKind !== entry.kind) {
+      this.#countKind(partition, oldKind, -1);
+      this.#countKind(partition, entry.kind, 1);
+    }
     table.replaceAt(slot, entry);
   }
 
@@ -114,8 +144,7 @@ export class Keyspace {
     if (table === undefined) return;
     this.#toggle(partition, table.hashAt(slot), table.digestAt(slot));
     this.#count(table.segmentAt(slot), table.lengthAt(slot), -1);
-    this.#entryCount -= 1;
-    if (table.isTombstoneAt(slot)) this.#tombstoneCount -= 1;
+    this.#countKind(partition, table.kindAt(slot), -1);
     table.removeAt(slot);
   }
 
@@ -128,10 +157,9 @@ export class Keyspace {
     if (table === undefined) return;
     table.forEachFrom(0n, (slot) => {
       this.#count(table.segmentAt(slot), table.lengthAt(slot), -1);
-      if (table.isTombstoneAt(slot)) this.#tombstoneCount -= 1;
+      this.#countKind(partition, table.kindAt(slot), -1);
       return true;
     });
-    this.#entryCount -= table.count;
     this.#tables[partition] = undefined;
     this.#trees[partition] = undefined;
   }
@@ -162,7 +190,7 @@ export class Keyspace {
       segment: move.to.segment,
       offset: move.to.offset,
       length,
-      isTombstone: table.isTombstoneAt(slot),
+      kind: table.kindAt(slot),
     });
     return true;
   }
@@ -181,7 +209,7 @@ export class Keyspace {
       digest: 0n,
       ...place,
       length: table.lengthAt(slot),
-      isTombstone: table.isTombstoneAt(slot),
+      kind: table.kindAt(slot),
     });
   }
 
@@ -210,6 +238,19 @@ export class Keyspace {
     const tree = this.#trees[partition] ?? new MerkleTree(this.#partitionBits);
     this.#trees[partition] = tree;
     tree.toggle(hash, digest);
+  }
+
+  #countKind(partition: number, kind: RecordKind, sign: 1 | -1): void {
+    if (kind === KIND_REAPED) {
+      this.#reapedCount += sign;
+      this.#reaped[partition] = (this.#reaped[partition] ?? 0) + sign;
+      return;
+    }
+    this.#entryCount += sign;
+    if (kind === KIND_TOMBSTONE) this.#tombstoneCount += sign;
+    if (kind === KIND_TOMBSTONE || kind === KIND_EXPIRING) {
+      this.#collectable[partition] = (this.#collectable[partition] ?? 0) + sign;
+    }
   }
 
   #count(segmentId: number, length: number, sign: 1 | -1): void {

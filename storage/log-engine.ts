@@ -19,11 +19,13 @@ import { type EngineParts, openParts } from "./engine-parts.ts";
 import { StoreBusyError, StoreClosedError } from "./errors.ts";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "./format/record.ts";
 import { recordJudgement } from "./hash-judge.ts";
+import type { IndexTable } from "./index-table.ts";
 import type { LogEngineOptions } from "./log-options.ts";
 import { MerkleTree, merkleLeafCount } from "./merkle-tree.ts";
 import { type PendingWrite, pendingWriteOf } from "./pending-write.ts";
+import { reapRecords } from "./reaper.ts";
 import { drawActor } from "./recovery.ts";
-import { scanPage } from "./scan.ts";
+import { type ScanRange, scanPage } from "./scan.ts";
 import { highWord, splitU64, words } from "./words.ts";
 
 /** The log engine: the contract, and compaction on demand. */
@@ -79,7 +81,9 @@ class OpenLogEngine implements LogEngine {
   digestOf(address: KeyAddress): bigint {
     const table = this.#parts.keyspace.table(address.partition);
     const slot = table === undefined ? -1 : table.find(address.hash);
-    return table === undefined || slot < 0 ? 0n : table.digestAt(slot);
+    if (table === undefined || slot < 0) return 0n;
+    const digest = table.digestAt(slot);
+    return digest === 0n ? digestBehind(table, slot, address.hash) : digest;
   }
 
   get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined> {
@@ -114,28 +118,28 @@ class OpenLogEngine implements LogEngine {
   }
 
   scan(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
-    if (this.#closing !== undefined) return Promise.reject(new StoreClosedError());
-    assert(Number.isInteger(limit) && limit >= 1, "limit: ≥ 1");
-    const { settings } = this.#parts;
-    const lowest = BigInt(partition) << BigInt(64 - this.#partitionBits);
-    const range = { partition, fromHash: fromHash > lowest ? fromHash : lowest };
-    return this.#counted(scanPage({ ...this.#parts, clock: settings.clock }, range, limit));
+    return this.#scan({ partition, fromHash, isCollectableOnly: false }, limit);
   }
 
   scanCollectable(partition: number, fromHash: bigint, limit: number): Promise<ScanPage> {
-    return this.scan(partition, fromHash, limit);
+    return this.#scan({ partition, fromHash, isCollectableOnly: true }, limit);
   }
 
-  collectableCountOf(partition: number): number {
-    return this.#parts.keyspace.table(partition)?.count ?? 0;
-  }
-
-  reap(_partition: number, _entries: readonly ReapEntry[]): Promise<number> {
-    return Promise.reject(new Error("reap: in work"));
+  #scan(range: ScanRange, limit: number): Promise<ScanPage> {
+    if (this.#closing !== undefined) return Promise.reject(new StoreClosedError());
+    assert(Number.isInteger(limit) && limit >= 1, "limit: ≥ 1");
+    const { settings } = this.#parts;
+    const lowest = BigInt(range.partition) << BigInt(64 - this.#partitionBits);
+    const from = { ...range, fromHash: range.fromHash > lowest ? range.fromHash : lowest };
+    return this.#counted(scanPage({ ...this.#parts, clock: settings.clock }, from, limit));
   }
 
   keyCountOf(partition: number): number {
-    return this.#parts.keyspace.table(partition)?.count ?? 0;
+    return this.#parts.keyspace.keyCountOf(partition);
+  }
+
+  collectableCountOf(partition: number): number {
+    return this.#parts.keyspace.collectableCountOf(partition);
   }
 
   merkleRoot(partition: number): bigint {
@@ -185,6 +189,16 @@ class OpenLogEngine implements LogEngine {
     );
     // a store that closes waits for it, and for the puts that follow it
     await this.#counted(drops.drop(partition));
+  }
+
+  async reap(partition: number, entries: readonly ReapEntry[]): Promise<number> {
+    this.#assertOpen();
+    const { compactor } = this.#parts;
+    const parts = { ...this.#parts, accept: (write: PendingWrite) => this.#accept(write) };
+    // a store that closes waits for it
+    const count = await this.#counted(reapRecords(parts, partition, entries));
+    if (count > 0) compactor.wake();
+    return count;
   }
 
   async leaseCounters(through: number): Promise<void> {
@@ -272,8 +286,18 @@ class OpenLogEngine implements LogEngine {
     assert(key.length >= 1 && key.length <= MAX_KEY_BYTES, "a key has 1 … 2048 bytes");
     assert(request.value.length <= MAX_VALUE_BYTES, "a value has at most 64 MiB");
     assert(request.digest !== 0n, "0 is the digest of absence");
+    assert(!(request.isTombstone && request.mayExpire === true), "a tombstone does not expire");
     splitU64(hash);
     const top = this.#partitionBits === 0 ? 0 : (words[highWord] ?? 0) >>> (32 - this.#partitionBits);
     assert(top === partition, "the partition is the top bits of the hash");
   }
+}
+
+/** The digest of another key of this hash: the first entry is a reap mark, or cannot be read. */
+function digestBehind(table: IndexTable, slot: number, hash: bigint): bigint {
+  let digest = 0n;
+  for (let next = table.findNext(slot, hash); next >= 0 && digest === 0n; next = table.findNext(next, hash)) {
+    digest = table.digestAt(next);
+  }
+  return digest;
 }

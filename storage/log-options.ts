@@ -42,6 +42,8 @@ export interface LogLimits {
   readonly compactionSliceRecords: number;
   /** compaction is started by the engine itself; else only by `compact()` */
   readonly isCompactionAutomatic: boolean;
+  /** the index files of a store are read to forget reap marks no more often than this */
+  readonly reapSweepMs: number;
   /** free space that writes must leave to compaction */
   readonly reserveBytes: number;
   /** size at which the manifest is written anew */
@@ -96,6 +98,7 @@ export const defaultLogLimits: LogLimits = {
   compactionInputs: 8,
   compactionSliceRecords: 64,
   isCompactionAutomatic: true,
+  reapSweepMs: 10 * 60_000,
   reserveBytes: 64 * MIB,
   manifestBytes: MIB,
   idBlock: 16,

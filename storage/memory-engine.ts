@@ -151,11 +151,9 @@ class MemoryEngine implements StorageEngine {
     const rest = sorted.filter((entry) => entry.hash >= fromHash);
     let end = Math.min(limit, rest.length);
     while (end > 0 && end < rest.length && rest[end]?.hash === rest[end - 1]?.hash) end += 1;
-    const entries = rest
-      .slice(0, end)
-      .map(({ hash, key, digest, isTombstone, mayExpire }) => {
-        return { hash, key: key.slice(), digest, isTombstone, mayExpire };
-      });
+    const entries = rest.slice(0, end).map(({ hash, key, digest, isTombstone, mayExpire }) => {
+      return { hash, key: key.slice(), digest, isTombstone, mayExpire };
+    });
     return { entries, nextHash: rest[end]?.hash };
   }
 

@@ -2,12 +2,20 @@
  * One accepted write on its way to disk, and the group that it is written in. Must never be resolved before its group
  * is durable.
  */
-import type { PutRequest } from "./engine.ts";
-import { recordBytes } from "./format/record.ts";
+import type { KeyAddress, PutRequest } from "./engine.ts";
+import {
+  KIND_EXPIRING,
+  KIND_REAPED,
+  KIND_TOMBSTONE,
+  KIND_VALUE,
+  type RecordKind,
+  recordBytes,
+} from "./format/record.ts";
 
 /** A write between `put` and its answer. */
 export interface PendingWrite {
   readonly request: PutRequest;
+  readonly kind: RecordKind;
   /** bytes of its record */
   readonly totalBytes: number;
   readonly resolve: () => void;
@@ -30,6 +38,7 @@ export function pendingWriteOf(
 ): PendingWrite {
   return {
     request,
+    kind: kindOfRequest(request),
     totalBytes: recordBytes(request.address.key.length, request.value.length),
     resolve: settle.resolve,
     reject: settle.reject,
@@ -39,4 +48,20 @@ export function pendingWriteOf(
     seq: 0,
     offset: 0,
   };
+}
+
+/** A pending write of a reap mark: the key of this address is as if never written once it is visible. */
+export function pendingReapOf(
+  address: KeyAddress,
+  settle: { readonly resolve: () => void; readonly reject: (error: Error) => void },
+): PendingWrite {
+  const request = { address, value: NOTHING, digest: 0n, isTombstone: true };
+  return { ...pendingWriteOf(request, settle), kind: KIND_REAPED };
+}
+
+const NOTHING = new Uint8Array(0);
+
+function kindOfRequest({ isTombstone, mayExpire }: PutRequest): RecordKind {
+  if (isTombstone) return KIND_TOMBSTONE;
+  return mayExpire === true ? KIND_EXPIRING : KIND_VALUE;
 }

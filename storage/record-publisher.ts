@@ -23,9 +23,10 @@ export class RecordPublisher {
 
   /** Publishes one record; a promise only when keys of one hash must be compared on disk. */
   publish(write: PendingWrite, segment: number): void | Promise<void> {
-    const { address, digest, isTombstone } = write.request;
+    const { kind } = write;
+    const { address, digest } = write.request;
     const { partition, hash } = address;
-    const entry = { hash, digest, segment, offset: write.offset, length: write.totalBytes, isTombstone };
+    const entry = { hash, digest, segment, offset: write.offset, length: write.totalBytes, kind };
     this.#putCount += 1;
     const table = this.#keyspace.table(partition);
     const slot = table === undefined ? -1 : table.find(hash);

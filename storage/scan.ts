@@ -4,6 +4,7 @@
  */
 import type { ScanEntry, ScanPage } from "./engine.ts";
 import { CorruptRecordError } from "./errors.ts";
+import { KIND_EXPIRING, KIND_REAPED, KIND_TOMBSTONE, KIND_VALUE, type RecordKind } from "./format/record.ts";
 import { nextTurn } from "./index-loader.ts";
 import type { KeyLookup } from "./key-lookup.ts";
 import type { Keyspace } from "./keyspace.ts";
@@ -24,7 +25,15 @@ interface FoundSlot {
   readonly spot: RecordSpot;
   readonly hash: bigint;
   readonly digest: bigint;
-  readonly isTombstone: boolean;
+  readonly kind: RecordKind;
+}
+
+/** Where a scan begins, and whom it is after. */
+export interface ScanRange {
+  readonly partition: number;
+  readonly fromHash: bigint;
+  /** only keys whose record is a tombstone or may expire */
+  readonly isCollectableOnly: boolean;
 }
 
 /** keys read before the event loop gets its turn */
@@ -33,11 +42,7 @@ const SLICE_KEYS = 64;
 const TYPICAL_KEY_BYTES = 128;
 
 /** Up to `limit` keys from `fromHash` on, more only to keep one hash together. A key that cannot be read is left out, and its partition suspect. */
-export async function scanPage(
-  parts: ScanParts,
-  range: { readonly partition: number; readonly fromHash: bigint },
-  limit: number,
-): Promise<ScanPage> {
+export async function scanPage(parts: ScanParts, range: ScanRange, limit: number): Promise<ScanPage> {
   const { found, nextHash } = slotsFrom(parts.keyspace, range, limit);
   for (const { spot } of found) parts.segments.pin(spot.segment);
   // Kept, not thrown: a promise that rejects while the loop waits for its next turn must find someone listening, and
@@ -63,22 +68,23 @@ export async function scanPage(
 
 function slotsFrom(
   keyspace: Keyspace,
-  range: { readonly partition: number; readonly fromHash: bigint },
+  range: ScanRange,
   limit: number,
 ): { readonly found: readonly FoundSlot[]; readonly nextHash: bigint | undefined } {
-  const { partition, fromHash } = range;
+  const { partition, fromHash, isCollectableOnly } = range;
   const table = keyspace.table(partition);
   const found: FoundSlot[] = [];
   let nextHash: bigint | undefined;
   table?.forEachFrom(fromHash, (slot) => {
+    const kind = table.kindAt(slot);
+    if (kind === KIND_REAPED || (isCollectableOnly && kind === KIND_VALUE)) return true;
     const hash = table.hashAt(slot);
     if (found.length >= limit && hash !== found.at(-1)?.hash) {
       nextHash = hash;
       return false;
     }
     const spot = keyspace.spotOf(partition, slot);
-    if (spot !== undefined)
-      found.push({ spot, hash, digest: table.digestAt(slot), isTombstone: table.isTombstoneAt(slot) });
+    if (spot !== undefined) found.push({ spot, hash, digest: table.digestAt(slot), kind });
     return true;
   });
   return { found, nextHash };
@@ -86,11 +92,11 @@ function slotsFrom(
 
 /** Rejects for anything but a record that cannot be read. */
 async function entryOf(parts: ScanParts, partition: number, slot: FoundSlot): Promise<ScanEntry | undefined> {
-  const { spot, hash, digest, isTombstone } = slot;
+  const { spot, hash, digest, kind } = slot;
   try {
     const found = parts.reader.key(spot, TYPICAL_KEY_BYTES);
     const key = found instanceof Promise ? await found : found;
-    return { hash, key, digest, isTombstone, mayExpire: false };
+    return { hash, key, digest, isTombstone: kind === KIND_TOMBSTONE, mayExpire: kind === KIND_EXPIRING };
   } catch (error) {
     if (!(error instanceof CorruptRecordError)) throw error;
     parts.lookup.noteUnreadable({ partition, hash }, spot);

@@ -5,14 +5,15 @@
  */
 import { readU64, writeU64 } from "./bytes.ts";
 import { checksum, fileSeed } from "./checksum.ts";
-import { FLAG_SHARED_HASH, FLAG_TOMBSTONE } from "./record.ts";
+import { FLAG_EXPIRES, FLAG_SHARED_HASH, FLAG_TOMBSTONE } from "./record.ts";
 
 /** Bytes of one entry. */
 export const INDEX_ENTRY_BYTES = 32;
 /** Bytes after the entries. */
 export const INDEX_TRAILER_BYTES = 64;
 const INDEX_MAGIC = "gyreidx\n";
-const INDEX_VERSION = 1;
+/** 1 knew no records that expire, nor reap marks */
+const INDEX_VERSION = 2;
 
 /** What an index file says of one record. */
 export interface IndexRecord {
@@ -24,7 +25,7 @@ export interface IndexRecord {
   readonly offset: number;
   /** bytes of the record, a multiple of 8 */
   readonly length: number;
-  /** FLAG_TOMBSTONE and FLAG_SHARED_HASH only */
+  /** FLAG_TOMBSTONE, FLAG_SHARED_HASH and FLAG_EXPIRES only */
   readonly flags: number;
 }
 
@@ -56,8 +57,9 @@ export function encodeIndexEntry(record: IndexRecord, into: Buffer, at: number):
   writeU64(into, record.hash, at + 8);
   writeU64(into, record.digest, at + 16);
   into.writeUInt32LE(record.offset / 8, at + 24);
-  // lengths are multiples of 8 below 2^31: the low three bits carry the two flags
-  const bits = (record.flags & FLAG_TOMBSTONE ? 1 : 0) | (record.flags & FLAG_SHARED_HASH ? 2 : 0);
+  // lengths are multiples of 8 below 2^31: the low three bits carry the flags
+  const { flags } = record;
+  const bits = (flags & FLAG_TOMBSTONE ? 1 : 0) | (flags & FLAG_SHARED_HASH ? 2 : 0) | (flags & FLAG_EXPIRES ? 4 : 0);
   into.writeUInt32LE(record.length | bits, at + 28);
 }
 
@@ -72,8 +74,12 @@ export function entryAt(entries: Buffer, position: number): IndexRecord {
     digest: readU64(entries, at + 16),
     offset: entries.readUInt32LE(at + 24) * 8,
     length: (lengthBits & ~7) >>> 0,
-    flags: (lengthBits & 1 ? FLAG_TOMBSTONE : 0) | (lengthBits & 2 ? FLAG_SHARED_HASH : 0),
+    flags: flagsOfBits(lengthBits),
   };
+}
+
+function flagsOfBits(bits: number): number {
+  return (bits & 1 ? FLAG_TOMBSTONE : 0) | (bits & 2 ? FLAG_SHARED_HASH : 0) | (bits & 4 ? FLAG_EXPIRES : 0);
 }
 
 /** The sequence number of entry number `position`, without making an object. */
@@ -110,7 +116,8 @@ export function decodeIndexFile(bytes: Buffer, subject: IndexSubject): IndexFile
   if (checksum(trailer.subarray(0, 60), seed) !== trailer.readUInt32LE(60)) {
     return { kind: "corrupt", reason: "checksum" };
   }
-  if (trailer.readUInt32LE(8) !== INDEX_VERSION) return { kind: "corrupt", reason: "version" };
+  const version = trailer.readUInt32LE(8);
+  if (version < 1 || version > INDEX_VERSION) return { kind: "corrupt", reason: "version" };
   const isSubject =
     trailer.readUInt32LE(12) === subject.segment &&
     trailer.subarray(16, 32).equals(subject.storeId) &&

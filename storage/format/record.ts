@@ -24,9 +24,34 @@ export const FLAG_BATCH_END = 4;
 export const FLAG_META = 8;
 /** When it was written, another key with the same hash was known: keys of this hash must be compared, never assumed. */
 export const FLAG_SHARED_HASH = 16;
+/** The value may expire. With FLAG_TOMBSTONE: everything of the key is gone that is older than this record, and so is it. */
+export const FLAG_EXPIRES = 32;
 
-const ALL_FLAGS = 31;
+const ALL_FLAGS = 63;
 const RECORD_MARK = 0xc7;
+
+/** What a record says of its key: numbers, because the index keeps them in two bits. */
+export type RecordKind = 0 | 1 | 2 | 3;
+/** A value. */
+export const KIND_VALUE = 0;
+/** It was deleted. */
+export const KIND_TOMBSTONE = 1;
+/** A value that may expire. */
+export const KIND_EXPIRING = 2;
+/** A reap mark: the key is as if it had never been written. Its digest is 0, its value empty. */
+export const KIND_REAPED = 3;
+
+/** The kind that these flags of a record say. */
+export function kindOf(flags: number): RecordKind {
+  const expires = (flags & FLAG_EXPIRES) !== 0;
+  if ((flags & FLAG_TOMBSTONE) !== 0) return expires ? KIND_REAPED : KIND_TOMBSTONE;
+  return expires ? KIND_EXPIRING : KIND_VALUE;
+}
+
+/** The flags that say this kind. */
+export function kindFlags(kind: RecordKind): number {
+  return ((kind & 1) === 0 ? 0 : FLAG_TOMBSTONE) | ((kind & 2) === 0 ? 0 : FLAG_EXPIRES);
+}
 
 /** The fields of a record beside key and value. */
 export interface RecordHeader {

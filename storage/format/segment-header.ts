@@ -7,7 +7,8 @@ import { checksum } from "./checksum.ts";
 /** Bytes before the first record of a segment. */
 export const SEGMENT_HEADER_BYTES = 64;
 const SEGMENT_MAGIC = "gyreseg\n";
-const SEGMENT_VERSION = 1;
+/** 1 knew no records that expire, nor reap marks */
+const SEGMENT_VERSION = 2;
 
 /** What a segment says of itself. */
 export interface SegmentHeader {
@@ -47,7 +48,8 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | SegmentHeade
   if (isZero(bytes, 0, SEGMENT_HEADER_BYTES)) return { kind: "corrupt", reason: "empty" };
   if (bytes.toString("latin1", 0, 8) !== SEGMENT_MAGIC) return { kind: "corrupt", reason: "magic" };
   if (checksum(bytes.subarray(0, 60), 0) !== bytes.readUInt32LE(60)) return { kind: "corrupt", reason: "checksum" };
-  if (bytes.readUInt32LE(8) !== SEGMENT_VERSION) return { kind: "corrupt", reason: "version" };
+  const version = bytes.readUInt32LE(8);
+  if (version < 1 || version > SEGMENT_VERSION) return { kind: "corrupt", reason: "version" };
   const role = bytes.readUInt8(32);
   const durability = bytes.readUInt8(33);
   const isKnown = role >= 1 && role <= 2 && durability >= 1 && durability <= 2;

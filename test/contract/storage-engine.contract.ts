@@ -1,10 +1,11 @@
 /** What every storage engine promises (`storage/engine.ts`), sentence by sentence, checked on all engines alike. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { KeyAddress, StorageEngine, StoredRecord } from "../../storage/engine.ts";
+import type { KeyAddress, ReapEntry, StorageEngine, StoredRecord } from "../../storage/engine.ts";
 import { MerkleTree, merkleLeafCount } from "../../storage/merkle-tree.ts";
 import {
   addressOf,
   digestOfWrite,
+  expiringOf,
   nthAddress,
   scanAll,
   TEST_PARTITIONS,
@@ -201,6 +202,7 @@ export function storageEngineContract(
             key: Buffer.from(key),
             digest: digestOfWrite(n),
             isTombstone: n % 5 === 0,
+            mayExpire: false,
           })),
         );
       }
@@ -319,6 +321,153 @@ export function storageEngineContract(
       await reopen("clean");
       expect(engine.recovery.mode).toBe("clean");
       expect((await scanAll(engine, 2, 10)).map((entry) => entry.digest)).toEqual([digestOfWrite(2)]);
+    });
+  });
+
+  describe(`${name}: reaping`, () => {
+    const twins = ["a", "b", "c"].map((key) => addressOf({ partition: 1, low: 9n, key }));
+    const [twinA, twinB, twinC] = twins;
+    if (twinA === undefined || twinB === undefined || twinC === undefined) throw new Error("three keys");
+    const entryOf = (address: KeyAddress, serial: number): ReapEntry => ({
+      hash: address.hash,
+      digest: digestOfWrite(serial),
+    });
+
+    test("takes out exactly the records that are named, as if never written, over any restart", async () => {
+      const tree = new MerkleTree(PARTITION_BITS);
+      for (let n = 0; n < 20; n += 1) {
+        const address = nthAddress(4 * n + 1);
+        await engine.put(writeOf(address, n, 200));
+        await engine.put(n % 2 === 0 ? tombstoneOf(address, 100 + n) : expiringOf(address, 100 + n, 300));
+        if (n >= 10) tree.toggle(address.hash, digestOfWrite(100 + n));
+      }
+      const entries = Array.from({ length: 10 }, (_, n) => entryOf(nthAddress(4 * n + 1), 100 + n));
+      const older = Array.from({ length: 20 }, (_, n) => entryOf(nthAddress(4 * n + 1), n));
+      expect(await engine.reap(1, older)).toBe(0);
+      expect(await engine.reap(1, entries)).toBe(10);
+      expect(await engine.reap(1, entries)).toBe(0);
+      for (const how of ["as is", "compacted", "clean", "compacted", "unclean", "compacted", "unclean"] as const) {
+        if (how === "compacted") await stand.compact();
+        else if (how !== "as is") await reopen(how);
+        expect((await scanAll(engine, 1, 3)).map((entry) => entry.digest).sort()).toEqual(
+          Array.from({ length: 10 }, (_, n) => digestOfWrite(110 + n)).sort(),
+        );
+        expect([engine.merkleRoot(1), engine.keyCountOf(1), engine.collectableCountOf(1)]).toEqual([
+          tree.root(),
+          10,
+          10,
+        ]);
+        for (let n = 0; n < 20; n += 1) {
+          const address = nthAddress(4 * n + 1);
+          expect(engine.digestOf(address)).toBe(n < 10 ? 0n : digestOfWrite(100 + n));
+          expect((await engine.get(address))?.digest).toBe(n < 10 ? undefined : digestOfWrite(100 + n));
+        }
+        const leaves = Array.from({ length: merkleLeafCount }, (_, leaf) => engine.merkleLeaf(1, leaf)).flat();
+        expect(leaves).toHaveLength(10);
+        expect(engine.stats()).toMatchObject({ keyCount: 5, tombstoneCount: 5 });
+      }
+    });
+
+    test("lets a key be written again, like one that never was, and reaped again", async () => {
+      const address = nthAddress(1);
+      for (let round = 0; round < 4; round += 1) {
+        await engine.put(writeOf(address, 10 * round + 1));
+        await engine.put(tombstoneOf(address, 10 * round + 2));
+        expect(await engine.reap(1, [entryOf(address, 10 * round + 2)])).toBe(1);
+        if (round === 1) await reopen("unclean");
+        if (round === 2) await stand.compact();
+        expect(await engine.get(address)).toBeUndefined();
+      }
+      await engine.put(writeOf(address, 99));
+      for (const how of ["as is", "compacted", "clean", "unclean"] as const) {
+        if (how === "compacted") await stand.compact();
+        else if (how !== "as is") await reopen(how);
+        expect(await valueIn(engine, address)).toEqual(Buffer.from(valueOf(99)));
+        expect(engine.digestOf(address)).toBe(digestOfWrite(99));
+      }
+    });
+
+    test("keeps keys of one hash apart: one goes, the others stay, and are found by digest and by key", async () => {
+      await engine.put(tombstoneOf(twinA, 1));
+      await engine.put(writeOf(twinB, 2));
+      expect(await engine.reap(1, [entryOf(twinA, 1)])).toBe(1);
+      for (const how of ["as is", "compacted", "clean", "unclean"] as const) {
+        if (how === "compacted") await stand.compact();
+        else if (how !== "as is") await reopen(how);
+        expect([await engine.get(twinA), await engine.get(twinC)]).toEqual([undefined, undefined]);
+        expect(await valueIn(engine, twinB)).toEqual(Buffer.from(valueOf(2)));
+        for (const twin of twins) expect(engine.digestOf(twin)).toBe(digestOfWrite(2));
+        expect(await scanAll(engine, 1, 1)).toHaveLength(1);
+      }
+      await engine.put(writeOf(twinC, 3));
+      expect(await engine.reap(1, [entryOf(twinB, 2)])).toBe(1);
+      await engine.put(writeOf(twinA, 4));
+      for (const how of ["as is", "clean", "unclean"] as const) {
+        if (how !== "as is") await reopen(how);
+        expect(await engine.get(twinB)).toBeUndefined();
+        expect(await valueIn(engine, twinC)).toEqual(Buffer.from(valueOf(3)));
+        expect(await valueIn(engine, twinA)).toEqual(Buffer.from(valueOf(4)));
+      }
+    });
+
+    test("never takes what is newer than what was named: a put before it or after it stays", async () => {
+      const [before, after] = [nthAddress(1), nthAddress(5)];
+      await engine.put(tombstoneOf(before, 1));
+      await engine.put(tombstoneOf(after, 2));
+      const calls = [
+        engine.put(writeOf(before, 3)),
+        engine.reap(1, [entryOf(before, 1), entryOf(after, 2)]),
+        engine.put(writeOf(after, 4)),
+      ];
+      await Promise.all(calls);
+      for (const how of ["as is", "unclean", "clean"] as const) {
+        if (how !== "as is") await reopen(how);
+        expect(await valueIn(engine, before)).toEqual(Buffer.from(valueOf(3)));
+        expect(await valueIn(engine, after)).toEqual(Buffer.from(valueOf(4)));
+      }
+    });
+
+    test("many at once, and a drop beside it, leave what each says", async () => {
+      const addresses = Array.from({ length: 700 }, (_, n) => nthAddress(n));
+      await Promise.all(addresses.map((address, n) => engine.put(tombstoneOf(address, n))));
+      const entries = addresses.map((address, n) => ({ ...entryOf(address, n), partition: address.partition }));
+      const of = (partition: number): ReapEntry[] => entries.filter((entry) => entry.partition === partition);
+      const [reaped] = await Promise.all([engine.reap(0, of(0)), engine.dropPartition(1), engine.reap(1, of(1))]);
+      expect(reaped).toBe(175);
+      await engine.put(writeOf(nthAddress(2), 1000));
+      await reopen("unclean");
+      expect([0, 1, 2, 3].map((partition) => engine.keyCountOf(partition))).toEqual([0, 0, 175, 175]);
+      expect([0, 1, 2, 3].map((partition) => engine.collectableCountOf(partition))).toEqual([0, 0, 174, 175]);
+    });
+
+    test("of nothing does nothing, and a closed store refuses it", async () => {
+      expect(await engine.reap(0, [])).toBe(0);
+      expect(await engine.reap(0, [{ hash: 5n, digest: 6n }])).toBe(0);
+      await engine.close();
+      await expect(engine.reap(0, [{ hash: 5n, digest: 6n }])).rejects.toMatchObject({ code: "STORE_CLOSED" });
+    });
+
+    test("collectable keys are those with tombstones and those that may expire, by scan and by count", async () => {
+      const addresses = Array.from({ length: 40 }, (_, n) => nthAddress(4 * n));
+      const kinds = [writeOf, tombstoneOf, expiringOf, writeOf];
+      for (const [n, address] of addresses.entries()) {
+        await engine.put(writeOf(address, 500 + n));
+        await engine.put((kinds[n % 4] ?? writeOf)(address, n));
+      }
+      for (const how of ["as is", "clean", "compacted", "unclean"] as const) {
+        if (how === "compacted") await stand.compact();
+        else if (how !== "as is") await reopen(how);
+        for (const limit of [1, 3, 100]) {
+          const found = await scanAll(engine, 0, limit, "scanCollectable");
+          const all = (await scanAll(engine, 0, limit)).filter((entry) => entry.isTombstone || entry.mayExpire);
+          expect(found).toEqual(all);
+          expect(found.map((entry) => [entry.isTombstone, entry.mayExpire].join()).sort()).toEqual([
+            ...Array.from({ length: 10 }, () => "false,true"),
+            ...Array.from({ length: 10 }, () => "true,false"),
+          ]);
+        }
+        expect(engine.collectableCountOf(0)).toBe(20);
+      }
     });
   });
 

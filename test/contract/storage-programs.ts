@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { KeyAddress, ScanEntry, StorageEngine } from "../../storage/engine.ts";
 import { openMemoryEngine } from "../../storage/memory-engine.ts";
 import { seededDraws } from "../support/seeded.ts";
-import { addressOf, scanAll, TEST_PARTITIONS, tombstoneOf, writeOf } from "../support/storage-fixtures.ts";
+import { addressOf, expiringOf, scanAll, TEST_PARTITIONS, tombstoneOf, writeOf } from "../support/storage-fixtures.ts";
 
 /** An engine on some store, and what a test may do to the store. */
 export interface EngineStand {
@@ -43,6 +43,14 @@ const stepArbitrary = fc.oneof(
       size: fc.nat({ max: 300 }),
     }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("expiring" as const), key: keyArbitrary, size: fc.nat({ max: 200 }) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant("reap" as const), keys: fc.array(keyArbitrary, { maxLength: 6 }) }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("compact" as const) }) },
   {
     weight: 1,
@@ -79,6 +87,8 @@ async function viewOf(engine: StorageEngine, limit: number): Promise<object> {
     partitions.push({
       root: engine.merkleRoot(partition),
       count: engine.keyCountOf(partition),
+      collectableCount: engine.collectableCountOf(partition),
+      collectable: inOneOrder(await scanAll(engine, partition, limit, "scanCollectable")),
       hashes,
       entries: inOneOrder(entries),
     });
@@ -107,6 +117,8 @@ class Pair {
   async step(step: Step): Promise<void> {
     if (step.kind === "put") await this.#write([step.key], step.size);
     else if (step.kind === "delete") await this.#write([step.key], undefined);
+    else if (step.kind === "expiring") await this.#write([step.key], step.size, true);
+    else if (step.kind === "reap") await this.#reap(step.keys);
     else if (step.kind === "burst") await this.#write(step.keys, step.size);
     else if (step.kind === "compact") await this.stand.compact();
     else if (step.kind === "reopen") this.real = await this.stand.reopen(step.how);
@@ -125,13 +137,27 @@ class Pair {
     await Promise.all(calls);
   }
 
-  async #write(keys: readonly number[], size: number | undefined): Promise<void> {
+  /** What is held of these keys goes; of those that are not held a made-up record, which changes nothing. */
+  async #reap(keys: readonly number[]): Promise<void> {
+    for (const partition of [0, 1, 2, 3]) {
+      const entries = [];
+      for (const key of keys) {
+        const address = KEYS[key];
+        if (address?.partition !== partition) continue;
+        entries.push({ hash: address.hash, digest: (await this.model.get(address))?.digest ?? 77n });
+      }
+      expect(await this.real.reap(partition, entries)).toBe(await this.model.reap(partition, entries));
+    }
+  }
+
+  async #write(keys: readonly number[], size: number | undefined, mayExpire = false): Promise<void> {
     const puts: Promise<void>[] = [];
     for (const key of keys) {
       const address = KEYS[key];
       if (address === undefined) continue;
       this.#serial += 1;
-      const request = size === undefined ? tombstoneOf(address, this.#serial) : writeOf(address, this.#serial, size);
+      const value = mayExpire ? expiringOf : writeOf;
+      const request = size === undefined ? tombstoneOf(address, this.#serial) : value(address, this.#serial, size);
       puts.push(this.real.put(request), this.model.put(request));
     }
     await Promise.all(puts);

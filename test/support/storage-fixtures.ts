@@ -48,12 +48,22 @@ export function tombstoneOf(address: KeyAddress, serial: number): PutRequest {
   return { address, value: encoder.encode(`gone#${serial}`), digest: digestOfWrite(serial), isTombstone: true };
 }
 
+/** The n-th write to an address, of a value that may expire. */
+export function expiringOf(address: KeyAddress, serial: number, size?: number): PutRequest {
+  return { ...writeOf(address, serial, size), mayExpire: true };
+}
+
 /** All entries of a partition, page by page. */
-export async function scanAll(engine: StorageEngine, partition: number, limit: number): Promise<ScanEntry[]> {
+export async function scanAll(
+  engine: StorageEngine,
+  partition: number,
+  limit: number,
+  how: "scan" | "scanCollectable" = "scan",
+): Promise<ScanEntry[]> {
   const found: ScanEntry[] = [];
   let from: bigint | undefined = 0n;
   while (from !== undefined) {
-    const page: { readonly entries: readonly ScanEntry[]; readonly nextHash: bigint | undefined } = await engine.scan(
+    const page: { readonly entries: readonly ScanEntry[]; readonly nextHash: bigint | undefined } = await engine[how](
       partition,
       from,
       limit,

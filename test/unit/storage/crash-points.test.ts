@@ -877,7 +877,7 @@ describe("recovery", () => {
     await store.close();
     const headers = [
       { path: manifestOf(store.disk), checkedBytes: 44, version: 3 },
-      { path: segmentPaths(store.disk)[0] ?? "", checkedBytes: 60, version: 2 },
+      { path: segmentPaths(store.disk)[0] ?? "", checkedBytes: 60, version: 3 },
     ];
     for (const { path, checkedBytes, version } of headers) {
       const disk = store.disk.copy();

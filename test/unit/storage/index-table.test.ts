@@ -16,14 +16,16 @@ class SortedModel {
   }
 }
 
+const kinds = [0, 1, 2, 3] as const;
+
 function entryOf(hash: bigint, serial: number): IndexEntry {
   return {
     hash,
     digest: (BigInt(serial) * 0x9e3779b97f4a7c15n + 1n) & 0xffff_ffff_ffff_ffffn,
     segment: (serial * 2_654_435_761) >>> 0,
     offset: ((serial * 48_271) % 0x1_0000_0000) * 8,
-    length: 1 + ((serial * 69_621) % 0x7fff_ffff),
-    isTombstone: serial % 3 === 0,
+    length: 8 * (1 + ((serial * 69_621) % 0x0fff_ffff)),
+    kind: kinds[serial % 4] ?? 0,
   };
 }
 
@@ -34,7 +36,7 @@ function entryAt(table: IndexTable, slot: number): IndexEntry {
     segment: table.segmentAt(slot),
     offset: table.offsetAt(slot),
     length: table.lengthAt(slot),
-    isTombstone: table.isTombstoneAt(slot),
+    kind: table.kindAt(slot),
   };
 }
 
@@ -185,9 +187,9 @@ describe("the index of a partition", () => {
     expect(() => table.insert({ ...entry, segment: 2 ** 32 })).toThrow("segment");
     expect(table.count).toBe(0);
     expect(allFrom(table, 0n)).toEqual([]);
-    table.insert({ ...entry, offset: 2 ** 35 - 8, length: 2 ** 31 - 1, segment: 2 ** 32 - 1, isTombstone: true });
+    table.insert({ ...entry, offset: 2 ** 35 - 8, length: 2 ** 31 - 8, segment: 2 ** 32 - 1, kind: 3 });
     const stored = entryAt(table, table.find(prefix));
-    expect(stored).toMatchObject({ offset: 2 ** 35 - 8, length: 2 ** 31 - 1, segment: 2 ** 32 - 1, isTombstone: true });
+    expect(stored).toMatchObject({ offset: 2 ** 35 - 8, length: 2 ** 31 - 8, segment: 2 ** 32 - 1, kind: 3 });
     expect(() => table.replaceAt(table.find(prefix), entryOf(prefix + 1n, 2))).toThrow("same hash");
   });
 });
