@@ -76,6 +76,17 @@ export class CrashLedger {
     for (const entry of entries) entry.possible = [ABSENT];
   }
 
+  /** Reaps what the store holds of a key: until that is done it is as it was or absent, and absent afterwards. */
+  async reap(engine: StorageEngine, address: KeyAddress): Promise<void> {
+    const entry = this.#keys.get(nameOf(address));
+    const digest = engine.digestOf(address);
+    if (entry === undefined || digest === 0n) return;
+    entry.possible = [...entry.possible, ABSENT];
+    const count = await engine.reap(address.partition, [{ hash: address.hash, digest }]);
+    if (count !== 1) throw new Error("what the store held was not reaped");
+    entry.possible = [ABSENT];
+  }
+
   /** The actor that the store now writes as. */
   useActor(actor: number): void {
     this.#usedActors = [...this.#usedActors.filter((other) => other !== actor), actor];

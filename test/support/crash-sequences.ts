@@ -13,7 +13,7 @@ import { seededDraws } from "./seeded.ts";
 import { nthAddress, settle, tombstoneOf, writeOf } from "./storage-fixtures.ts";
 
 /** The steps of a program. "close" when closed and "open" do what their name says, "open" when open is kill and restart. */
-export const STEPS = ["new", "overwrite", "delete", "roll", "compact", "lease", "drop", "close", "open"] as const;
+export const STEPS = ["new", "overwrite", "delete", "roll", "compact", "lease", "drop", "reap", "close", "open"] as const;
 export type CrashStep = (typeof STEPS)[number];
 
 /** The ways a power loss can go. */
@@ -104,6 +104,7 @@ export class CrashProgram {
     if (step === "roll") await this.ledger.put(engine, serial, writeOf(nthAddress(1), serial, 800));
     if (step === "compact") await engine.compact(TINY_GARBAGE);
     if (step === "drop") await this.ledger.drop(engine, OVERWRITTEN.partition);
+    if (step === "reap") await this.ledger.reap(engine, OVERWRITTEN);
     if (step === "lease") {
       await engine.leaseCounters(serial * 1000);
       this.ledger.lease(serial * 1000);
