@@ -87,6 +87,8 @@ export interface RecoveryReport {
 export interface StorageStats {
   readonly keyCount: number;
   readonly tombstoneCount: number;
+  /** reaped records of which a mark is still in the index, because an older record of the key may be left on disk */
+  readonly reapedCount: number;
   readonly liveBytes: number;
   readonly diskBytes: number;
   readonly indexBytes: number;

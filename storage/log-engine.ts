@@ -235,6 +235,7 @@ class OpenLogEngine implements LogEngine {
     return {
       keyCount: keyspace.entryCount - keyspace.tombstoneCount,
       tombstoneCount: keyspace.tombstoneCount,
+      reapedCount: keyspace.reapedCount,
       liveBytes,
       diskBytes,
       indexBytes: keyspace.indexBytes,

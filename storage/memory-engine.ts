@@ -240,6 +240,7 @@ class MemoryEngine implements StorageEngine {
     return {
       keyCount: records.filter((record) => !record.isTombstone).length,
       tombstoneCount: records.filter((record) => record.isTombstone).length,
+      reapedCount: 0,
       liveBytes: bytes,
       diskBytes: bytes,
       indexBytes: 0,

@@ -21,6 +21,7 @@ import type {
   BucketDirectory,
   ClusterHealth,
   HealthCheck,
+  LoadControl,
   NodeStatus,
 } from "../../services/api/ports.ts";
 import { type ApiServer, createApiServer } from "../../services/api/server.ts";
@@ -345,7 +346,7 @@ const realClock: Clock = {
 };
 
 /** A fresh server over fakes, not listening yet; `isFixed`: without a membership door. */
-export function apiNode(clock: Clock = realClock, isFixed = false): ApiNode {
+export function apiNode(clock: Clock = realClock, isFixed = false, calm?: LoadControl): ApiNode {
   const coordinator = new FakeCoordinator();
   const buckets = new FakeBuckets();
   const status = new FakeStatus();
@@ -367,7 +368,7 @@ export function apiNode(clock: Clock = realClock, isFixed = false): ApiNode {
     bytes: (count: number) => Buffer.alloc(count),
     fork: () => random,
   };
-  const own = { coordinator, buckets, status, contexts, clock, random, log, metrics };
+  const own = { coordinator, buckets, status, contexts, clock, random, log, metrics, ...(calm && { calm }) };
   const deps: ApiDependencies = isFixed ? own : { ...own, door };
   return { api: createApiServer(deps), coordinator, buckets, status, door, contexts, metrics, errors, warnings };
 }

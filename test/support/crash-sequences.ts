@@ -13,7 +13,18 @@ import { seededDraws } from "./seeded.ts";
 import { nthAddress, settle, tombstoneOf, writeOf } from "./storage-fixtures.ts";
 
 /** The steps of a program. "close" when closed and "open" do what their name says, "open" when open is kill and restart. */
-export const STEPS = ["new", "overwrite", "delete", "roll", "compact", "lease", "drop", "reap", "close", "open"] as const;
+export const STEPS = [
+  "new",
+  "overwrite",
+  "delete",
+  "roll",
+  "compact",
+  "lease",
+  "drop",
+  "reap",
+  "close",
+  "open",
+] as const;
 export type CrashStep = (typeof STEPS)[number];
 
 /** The ways a power loss can go. */
