@@ -16,6 +16,8 @@ export interface LoadPlan {
   readonly thinkMs: number;
   /** of its own for each load on one cluster: an oracle knows only its own writes */
   readonly bucket?: string;
+  /** fallbacks may stand in: then a read need not meet every write; default: owners alone answer */
+  readonly isSloppy?: boolean;
 }
 
 /** What the load met. */
@@ -51,6 +53,7 @@ export class OracleLoad {
   readonly #plan: LoadPlan;
   readonly #nodes: () => readonly number[];
   readonly #bucket: string;
+  readonly #isSloppy: boolean;
   #state: number;
   #nextId = 1;
   #isStopped = false;
@@ -61,6 +64,7 @@ export class OracleLoad {
     this.#plan = plan;
     this.#nodes = nodes;
     this.#bucket = plan.bucket ?? "oracle";
+    this.#isSloppy = plan.isSloppy === true;
     this.#state = plan.seed;
   }
 
@@ -145,7 +149,7 @@ export class OracleLoad {
     node: number,
     { key, verb, seen }: { readonly key: string; readonly verb: Verb; readonly seen: Map<string, Seen> },
   ): Promise<string | undefined> {
-    const url = `${this.#cluster.url(node)}/v1/kv/${this.#bucket}/${key}`;
+    const url = `${this.#cluster.url(node)}/v1/kv/${this.#bucket}/${key}?sloppy=${this.#isSloppy}`;
     if (verb === "read") return this.#read(url, key, seen);
     const known = verb === "blind-sibling" || verb === "blind-overwrite" ? undefined : seen.get(key);
     const isOverwrite = verb === "blind-overwrite" || (verb === "delete" && known === undefined);
@@ -163,7 +167,7 @@ export class OracleLoad {
     this.oracle.begin(record);
     const headers: Record<string, string> = known === undefined ? {} : { "gyre-context": known.context };
     const isSibling = known === undefined && !isOverwrite;
-    const answer = await tryAsk(isSibling ? `${url}?blind=sibling` : url, {
+    const answer = await tryAsk(isSibling ? `${url}&blind=sibling` : url, {
       method: verb === "delete" ? "DELETE" : "PUT",
       ...(verb === "delete" ? {} : { body: JSON.stringify({ id, padding: "x".repeat(id % 500) }) }),
       headers,
@@ -189,7 +193,7 @@ export class OracleLoad {
     if (answer === undefined) return "no answer";
     if (answer.status !== 200 && answer.status !== 404) return answer.text;
     const saw = answer.status === 200 ? idsOf(answer.body) : [];
-    this.oracle.onRead({ key, invokedAt, returnedAt: performance.now(), saw, isStrict: true });
+    this.oracle.onRead({ key, invokedAt, returnedAt: performance.now(), saw, isStrict: !this.#isSloppy });
     const context = answer.headers.get("gyre-context");
     if (context !== null) seen.set(key, { context, saw });
     return undefined;
