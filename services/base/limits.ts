@@ -42,6 +42,11 @@ export const CIRCUIT_SILENCE_MS: number = 1_000;
 /** How often one request is sent to such a peer as if all were well, to see whether it has recovered. */
 export const CIRCUIT_PROBE_EVERY_MS: number = 250;
 
+/** After so long, or half of its time, a write tells others to stand in for owners that are silent: above what disks stall. */
+export const STAND_IN_DELAY_MS: number = 200;
+/** Nodes that one request asks to stand in for its n owners, for each of them. */
+export const STAND_INS_PER_OWNER: number = 2;
+
 /** How often a request is told "moved, ask that one" for one seat before it waits and looks at the table again. */
 export const MAX_MOVED_HOPS: number = 3;
 /** How long it waits then: a slot in transit is nobody's for some milliseconds. */
@@ -83,6 +88,32 @@ export const LOAD_SAMPLE_MS: number = 100;
 /** Requests under way at one node. */
 export const MAX_INFLIGHT_REQUESTS: number = 1_024;
 export const MAX_INFLIGHT_BYTES: number = 64 * MIB;
+
+/** Of each class, reads and writes: never fewer under way than this, however long they take. */
+export const CONCURRENCY_FLOOR: number = 48;
+/** What the typical request may wait in a node beyond what it takes on a quiet one, and how often that is looked at. */
+export const SOJOURN_TARGET_MS: number = 20;
+export const CONCURRENCY_INTERVAL_MS: number = 100;
+/** For how long it is remembered what the typical request takes on a quiet node. */
+export const QUIET_LATENCY_MEMORY_MS: number = 60_000;
+/** Requests under way from which a node counts as busy with clients. */
+export const BUSY_REQUESTS: number = 32;
+/** Delay of the event loop, met again and again, from which listings are shed, and from which clients' data is. */
+export const LOOP_DELAY_SHED_LIST_MS: number = 100;
+export const LOOP_DELAY_SHED_DATA_MS: number = 250;
+/** Utilisation of the event loop, for a second, from which listings are shed. */
+export const LOOP_UTILISATION_SHED_LIST: number = 0.95;
+/** What is taken at a time of each class while the loop cannot bear clients' data. */
+export const STRAINED_REQUESTS: number = 16;
+/** Memory in use, as a share of what the process may have: less is taken, nothing is written; and the room that ends it. */
+export const MEMORY_SHED_SHARE: number = 0.85;
+export const MEMORY_READ_ONLY_SHARE: number = 0.95;
+export const MEMORY_RELIEF_SHARE: number = 0.03;
+/** How often memory is looked at. */
+export const MEMORY_LOOK_MS: number = 1_000;
+/** After a start a node admits this share of its limits, and all of them after this time, while there are other members. */
+export const SLOW_START_FIRST_SHARE: number = 0.1;
+export const SLOW_START_MS: number = 30_000;
 
 /** The client listener: room for a context and a percent-encoded key, time to send a request, time to finish at a stop. */
 export const MAX_HEADER_BYTES: number = 32 * KIB;
@@ -196,6 +227,8 @@ export const ANTI_ENTROPY_CONFIRM_MS: number = 1_000;
 export const ANTI_ENTROPY_SETTLE_MS: number = 250;
 /** A pair that could not be compared to the end is tried again after this time, at random up to twice as long. */
 export const ANTI_ENTROPY_RETRY_MS: number = 5_000;
+/** A partition with records that nobody could replace is compared again after this time. */
+export const ANTI_ENTROPY_UNREADABLE_MS: number = 60_000;
 /** Other holders that a node compares with at a time; with each of them one partition at a time. */
 export const MAX_EXCHANGE_LANES: number = 4;
 /** Roots in one message; few of them where keys must be read to leave out those that a slot does not hold. */

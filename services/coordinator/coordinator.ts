@@ -19,7 +19,7 @@ import type {
   PutRequest,
   WriteAnswer,
 } from "./contract.ts";
-import { badQuorum, notReady, refused } from "./failures.ts";
+import { badQuorum, notReady, refused, standInRefused } from "./failures.ts";
 import { plainAnswer } from "./forward-answer.ts";
 import { ForwardOperation } from "./forward-operation.ts";
 import { COORDINATE_TOPIC, parseWrite, type WriteRequest } from "./forward-request.ts";
@@ -27,13 +27,15 @@ import { strayRefusalOf } from "./holder-search.ts";
 import { BucketList } from "./list.ts";
 import { type CoordinatorCounters, newCounters } from "./needs.ts";
 import { PeerHealth } from "./peer-health.ts";
-import { readNeed, writeNeed } from "./quorum-core.ts";
+import { type QuorumNeed, readNeed, writeNeed } from "./quorum-core.ts";
 import { ReadOperation } from "./read-operation.ts";
 import { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
 import { type CoordinatorParts, type CoordinatorRoom, type RequestScope, SeatCache, scopeOf } from "./request-scope.ts";
 import { SCAN_TOPIC } from "./scan-message.ts";
 import { Stagger } from "./stagger.ts";
+import { standInLimit, standInScope } from "./stand-ins.ts";
 import { TimerWheel } from "./timer-wheel.ts";
+import type { WriteOrder } from "./write-answer.ts";
 import { WriteOperation } from "./write-operation.ts";
 import type { Elsewhere } from "./write-words.ts";
 
@@ -58,6 +60,7 @@ export class QuorumCoordinator implements Coordinator {
       wheel: new TimerWheel(parts.clock, DEADLINE_TICK_MS),
       ranking: new ReplicaRanking(),
       hedges: new HedgeBudget(),
+      writeHedges: new HedgeBudget(),
       seats: new SeatCache(),
       health: new PeerHealth(parts),
       stagger: new Stagger(),
@@ -136,17 +139,51 @@ export class QuorumCoordinator implements Coordinator {
       const timeoutMs = Math.max(0, deadlineMs - this.#room.clock.monotonicMs());
       const need = writeNeed(request.knobs, scope.settings);
       const required = need.kind === "need" ? need.total : 0;
-      const order = { scope, request, timeoutMs, required, own: end, mayEndHere: returnsLeft > 0 };
+      const mayStandIn = this.#mayStandIn(request, scope);
+      const order = { scope, request, timeoutMs, required, own: end, mayEndHere: returnsLeft > 0, mayStandIn };
       new ForwardOperation(this.#room, order, (forwarded) => {
-        if (forwarded.kind !== "here") {
+        if (forwarded.kind !== "here" && forwarded.kind !== "stand_in") {
           onAnswer(forwarded);
           return;
         }
         const leftMs = Math.max(1, deadlineMs - this.#room.clock.monotonicMs());
-        const knobs = { ...request.knobs, timeoutMs: leftMs };
-        this.#writeSomewhere({ request: { ...request, knobs }, deadlineMs, returnsLeft: returnsLeft - 1 }, onAnswer);
+        const again = { ...request, knobs: { ...request.knobs, timeoutMs: leftMs } };
+        if (forwarded.kind === "stand_in") this.#writeAsStandIn(again, onAnswer);
+        else this.#writeSomewhere({ request: again, deadlineMs, returnsLeft: returnsLeft - 1 }, onAnswer);
       }).start();
     });
+  }
+
+  /** A write that asks for owners by number is never minted by a stand-in: where no owner can mint, none can store. */
+  #mayStandIn({ knobs }: WriteRequest, scope: RequestScope): boolean {
+    const need = writeNeed(knobs, scope.settings);
+    if (need.kind !== "need" || need.owners > 0 || standInLimit(this.#room, scope, knobs) === 0) return false;
+    return standInScope(this.#room, scope) !== undefined;
+  }
+
+  /** No owner takes the write: this node mints it among its hints, and others stand in for the other owners. */
+  #writeAsStandIn(request: WriteRequest, onAnswer: (answer: WriteAnswer) => void): void {
+    const found = scopeOf(this.#room, request.name);
+    const scope = found === undefined ? undefined : standInScope(this.#room, found);
+    const need = scope === undefined ? undefined : writeNeed(request.knobs, scope.settings);
+    if (scope === undefined || need?.kind !== "need") {
+      onAnswer(standInRefused({ reason: "not_owner", detail: "the key's slots moved meanwhile" }));
+      return;
+    }
+    new WriteOperation(this.#room, this.#orderOf(request, scope, need), (end) =>
+      onAnswer(end.kind === "elsewhere" ? standInRefused(end) : end),
+    ).start();
+  }
+
+  #orderOf(request: WriteRequest, scope: RequestScope, need: Extract<QuorumNeed, { kind: "need" }>): WriteOrder {
+    const { settings } = scope;
+    const standIns = standInLimit(this.#room, scope, request.knobs);
+    return {
+      scope,
+      intent: intentOf(request, settings, this.#room.clock),
+      need: { total: need.total, owners: need.owners, n: settings.n, standIns },
+      knobs: request.knobs,
+    };
   }
 
   /** Coordinates the write at this node, or ends `elsewhere` when that cannot be and nothing was done. */
@@ -170,13 +207,7 @@ export class QuorumCoordinator implements Coordinator {
       onEnd(this.#notHeld(scope), scope);
       return;
     }
-    const order = {
-      scope,
-      intent: intentOf(request, settings, this.#room.clock),
-      need: { total: need.total, owners: need.owners, n: settings.n },
-      knobs: request.knobs,
-    };
-    new WriteOperation(this.#room, order, (end) => onEnd(end, scope)).start();
+    new WriteOperation(this.#room, this.#orderOf(request, scope, need), (end) => onEnd(end, scope)).start();
   }
 
   #notHeld({ location }: RequestScope): Elsewhere {

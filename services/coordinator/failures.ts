@@ -126,3 +126,10 @@ export function forwardRefused(code: ErrorCode, facts: UnmetFacts): Failure {
   const detail = "No owner of the key could take the write; nothing was written anywhere.";
   return unmet(code, { outcome: "not_applied", detail }, facts);
 }
+
+/** No owner takes the write and this node cannot stand in for one: nothing was written anywhere. */
+export function standInRefused({ reason, detail }: { readonly reason: string; readonly detail: string }): Failure {
+  const code = reason === "disk_full" || reason === "shutting_down" ? reason : "quorum_not_met";
+  const words = `No owner of the key can take the write, and this node cannot stand in for one: ${detail}.`;
+  return refused(code, words, { retryable: true });
+}

@@ -95,9 +95,12 @@ export class FanOut extends WheelEntry {
 
   /** Asks to be told when `delayMs` have passed without `close`. */
   hedgeAfter(delayMs: number): void {
-    if (this.#isClosed) return;
-    const dueMs = this.#windows.clock.monotonicMs() + delayMs;
-    if (dueMs >= this.deadlineMs) return;
+    this.hedgeAt(this.#windows.clock.monotonicMs() + delayMs);
+  }
+
+  /** The same, for a time of the monotonic clock. */
+  hedgeAt(dueMs: number): void {
+    if (this.#isClosed || dueMs >= this.deadlineMs) return;
     this.#hedgeMs = dueMs;
     this.#windows.wheel.arm(this, dueMs);
   }

@@ -6,7 +6,7 @@
  */
 import type { ErrorCode } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
-import { MAX_HOLDER_LOOKS, MAX_MOVED_HOPS } from "../base/limits.ts";
+import { MAX_HOLDER_LOOKS, MAX_MOVED_HOPS, STAND_IN_DELAY_MS } from "../base/limits.ts";
 import type { CallResult } from "../peers/messages.ts";
 import type { ReplicaReport, WriteAnswer } from "./contract.ts";
 import { forwardLost, forwardRefused, type UnmetFacts } from "./failures.ts";
@@ -31,18 +31,30 @@ export interface ForwardOrder {
   readonly own: Elsewhere;
   /** ends `here` when this node has come to hold a slot */
   readonly mayEndHere: boolean;
+  /** ends `stand_in` when no owner can be reached that would take it */
+  readonly mayStandIn: boolean;
 }
 
-/** Nothing was done anywhere, and this node holds a slot of the key by now: it may coordinate the write itself. */
-export interface HeldHere {
-  readonly kind: "here";
-}
+/**
+ * Nothing was done anywhere, and this node may coordinate the write itself: it holds a slot of the key by now (`here`), or
+ * no owner takes it, and this node may stand in for one.
+ */
+export type TakenHere = { readonly kind: "here" } | { readonly kind: "stand_in" };
+
+/** What keeps an owner from taking a write, and not from others taking it: who has too much to do is spared instead. */
+const REPLACEABLE: ReadonlySet<string> = new Set([
+  "unreachable",
+  "disk_full",
+  "corrupt_record",
+  "shutting_down",
+  "not_ready",
+]);
 
 /** A hand-over under way; `start` it once. Calls `onEnd` exactly once, within the deadline and one tick. */
 export class ForwardOperation implements FanOutListener {
   readonly #room: CoordinatorRoom;
   readonly #order: ForwardOrder;
-  readonly #onEnd: (end: WriteAnswer | HeldHere) => void;
+  readonly #onEnd: (end: WriteAnswer | TakenHere) => void;
   readonly #fanOut: FanOut;
   readonly #again: WheelCall = new WheelCall(() => this.#startRound());
   /** all who were asked, by the index of the asking */
@@ -57,7 +69,7 @@ export class ForwardOperation implements FanOutListener {
   #isStraySeen = false;
   #isAsking = false;
 
-  constructor(room: CoordinatorRoom, order: ForwardOrder, onEnd: (end: WriteAnswer | HeldHere) => void) {
+  constructor(room: CoordinatorRoom, order: ForwardOrder, onEnd: (end: WriteAnswer | TakenHere) => void) {
     this.#room = room;
     this.#order = order;
     this.#onEnd = onEnd;
@@ -162,6 +174,11 @@ export class ForwardOperation implements FanOutListener {
 
   /** Nobody took it. Where slots are on the move that may change; otherwise it is an answer. */
   #endRound(): void {
+    if (this.#order.mayStandIn && this.#isReplaceable()) {
+      this.#close();
+      this.#onEnd({ kind: "stand_in" });
+      return;
+    }
     if (!this.#isStraySeen || this.#roundCount >= MAX_HOLDER_LOOKS || this.#fanOut.remainingMs() === 0) {
       this.#giveUp();
       return;
@@ -169,6 +186,14 @@ export class ForwardOperation implements FanOutListener {
     this.#roundCount += 1;
     const { wheel, clock, stagger } = this.#room;
     wheel.arm(this.#again, clock.monotonicMs() + lookAgainAfterMs(stagger.next()));
+  }
+
+  /** A slot in transit arrives soon: nobody stands in for its holder before a silent one would be stood in for. */
+  #isReplaceable(): boolean {
+    const { startedMs, deadlineMs } = this.#fanOut;
+    const waitMs = Math.min(STAND_IN_DELAY_MS, (deadlineMs - startedMs) / 2);
+    const mayPassOverStray = this.#room.clock.monotonicMs() - startedMs >= waitMs;
+    return this.#reasons.every((reason) => REPLACEABLE.has(reason) || (mayPassOverStray && isStray(reason)));
   }
 
   #startRound(): void {

@@ -6,10 +6,10 @@
 import type { BucketSettings } from "../base/bucket-settings.ts";
 import type { BucketName, NodeId } from "../base/ids.ts";
 import type { PlacementTable, SlotHolder } from "../placement/types.ts";
-import type { KeyLocation } from "../replica/contract.ts";
+import type { KeyLocation, Minted, ReplicaReadResult, ReplicaWriteResult, WriteIntent } from "../replica/contract.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 
-/** One replica that a request may ask; owners now, fallbacks (standing in for the slot) once hints exist. */
+/** One replica that a request may ask: an owner, or a fallback that stands in for the slot. */
 export interface Seat extends SlotHolder {
   readonly role: "owner" | "fallback";
 }
@@ -30,6 +30,20 @@ export interface PlacementSource {
 /** Who is alive, as gossip holds it. Says nothing of who belongs or who owns; asked for every seat: must be cheap. */
 export interface Liveness {
   stateOf(node: NodeId): "alive" | "suspect" | "dead";
+}
+
+/** What this node keeps as a stand-in for owners that cannot be reached: `services/handoff` by shape. */
+export interface StandInReplica {
+  /** from RAM; 0n: nothing is kept, which says nothing of what the owners hold */
+  digestOf(location: KeyLocation): bigint;
+  read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult>;
+  /** Like the replica's own: reads what is kept, mints, and keeps it for whoever holds the slot; durable before it resolves. */
+  write(
+    location: KeyLocation,
+    slot: number,
+    intent: WriteIntent,
+    onMinted: (minted: Minted) => void,
+  ): Promise<ReplicaWriteResult>;
 }
 
 /** A replica that a read found behind. */
@@ -115,6 +129,13 @@ export interface CoordinatorCounters {
   /** replies that came after the answer */
   lateReplyCount: number;
   forwardCount: number;
+  /** writes that told another node to stand in for an owner; and those that this node minted as a stand-in itself */
+  sloppyWriteCount: number;
+  standInMintCount: number;
+  /** reads that asked a stand-in */
+  sloppyReadCount: number;
+  /** nodes that were asked to stand in */
+  standInCount: number;
   /** seats that were followed to whom their slot had moved */
   movedCount: number;
   /** times that a request waited and looked again for the holder of a slot */
@@ -137,6 +158,10 @@ export function newCounters(): CoordinatorCounters {
     hedgeCount: 0,
     lateReplyCount: 0,
     forwardCount: 0,
+    sloppyWriteCount: 0,
+    standInMintCount: 0,
+    sloppyReadCount: 0,
+    standInCount: 0,
     movedCount: 0,
     holderLookCount: 0,
     repairTaskCount: 0,

@@ -51,7 +51,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
 
   /** Asks the first replicas. */
   start(): void {
-    this.#room.hedges.onRead();
+    this.#room.hedges.earn();
     this.#core.start();
     this.#pump();
   }

@@ -67,12 +67,12 @@ export class ReplicaRanking {
   }
 }
 
-/** Keeps extra reads to a share of all reads, with a burst saved up for a stall. */
+/** Keeps extra requests to a share of all of their kind, with a burst saved up for a stall. */
 export class HedgeBudget {
   #tokens = HEDGE_BURST;
 
-  /** A read began: it earns its share of a hedge. */
-  onRead(): void {
+  /** A request began: it earns its share of a hedge. */
+  earn(): void {
     this.#tokens = Math.min(HEDGE_BURST, this.#tokens + HEDGE_BUDGET_RATIO);
   }
 

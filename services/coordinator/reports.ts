@@ -5,7 +5,7 @@ import type { FanOut } from "./fan-out.ts";
 import type { Seat } from "./needs.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
 import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
-import type { WriteParty } from "./write-core.ts";
+import type { WriteParty } from "./write-party-core.ts";
 
 /** 16 hex digits of an unsigned 64-bit number. */
 export function hex64(value: bigint): string {

@@ -17,6 +17,7 @@ import type {
   PlacementSource,
   RepairSink,
   Seat,
+  StandInReplica,
 } from "./needs.ts";
 import type { PeerHealth } from "./peer-health.ts";
 import type { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
@@ -42,6 +43,8 @@ export interface CoordinatorParts {
   readonly log: Log;
   /** undefined: whoever can be reached is alive */
   readonly liveness?: Liveness;
+  /** undefined: this node keeps no hints, and its requests never ask stand-ins */
+  readonly fallback?: StandInReplica;
 }
 
 /** The parts, and what all requests of one coordinator share. */
@@ -49,6 +52,8 @@ export interface CoordinatorRoom extends CoordinatorParts, FanOutWindows {
   readonly counters: CoordinatorCounters;
   readonly ranking: ReplicaRanking;
   readonly hedges: HedgeBudget;
+  /** what writes may spend on owners that are slow, and nothing worse */
+  readonly writeHedges: HedgeBudget;
   readonly seats: SeatCache;
   readonly stagger: Stagger;
 }

@@ -9,35 +9,16 @@
  *
  * Slots move under writes. Who holds none has certainly done nothing and is `astray` while the holder of its slot is
  * looked for; another party is then told in its place. What counts are the slots that replies name, whatever the table said.
+ *
+ * In a sloppy quorum other nodes stand in for the slots of owners that are out of reach or slow (Dynamo §4.6). While one
+ * may still be told its slot is open, and a slot stored by both counts once. Owners that are asked for by number are owners.
  */
 import type { Outcome } from "../base/errors.ts";
+import type { NodeId } from "../base/ids.ts";
 import { canAskAgain, isAllCovered, replacedSeats, soughtCount } from "./holder-search-core.ts";
 import type { Seat } from "./needs.ts";
 import { quorumState, type SlotsSoFar, slotBit, slotCount } from "./quorum-core.ts";
-
-/** One replica's part in a write; only the core changes it. */
-export interface WriteParty {
-  seat: Seat;
-  /**
-   * `idle` not told (yet); `asked` told, no word yet; `astray` holds no slot, and its slot's holder is looked for; the
-   * others are ends, `gone` that of a party in whose place another one is told
-   */
-  state: "idle" | "asked" | "astray" | "gone" | "stored" | "refused" | "unsent" | "lost" | "failed";
-  /** the slot it named; its seat's slot until it answers */
-  slot: number;
-  isDurable: boolean;
-  /** digest of what it holds now, once stored */
-  digest: bigint | undefined;
-  /** refusal reason, `unreachable`, `timeout`, `link_closed`, `failed`; empty otherwise */
-  reason: string;
-  /** in words, for the error document */
-  detail: string;
-}
-
-/** What a replica did with a write. */
-export type WriteWord =
-  | { readonly kind: "stored"; readonly slot: number; readonly digest: bigint; readonly isDurable: boolean }
-  | { readonly kind: "refused" | "unsent" | "lost" | "failed"; readonly reason: string; readonly detail: string };
+import { isMissing, newParty, vacantPartyOf, type WriteParty, type WriteWord } from "./write-party-core.ts";
 
 /** What a write must reach. */
 export interface WriteNeed {
@@ -47,6 +28,8 @@ export interface WriteNeed {
   readonly owners: number;
   /** slots of the bucket; others never count */
   readonly n: number;
+  /** how many nodes may be told to stand in for owners; absent: none */
+  readonly standIns?: number;
 }
 
 /** How a write stands: `pending`, or the outcome that its writer is told. */
@@ -70,10 +53,14 @@ export class WriteCore {
   /** some reply was not as the table had it: from then on slots may be looked for */
   #isUnsettled = false;
   #isSearchOver = false;
+  #standInsLeft: number;
+  /** some slot may be without anybody who stands for it */
+  #mayBeVacant = false;
 
   constructor(seats: readonly Seat[], need: WriteNeed) {
     this.#parties = seats.map(newParty);
     this.#need = need;
+    this.#standInsLeft = need.standIns ?? 0;
   }
 
   /** The table's seats by their index, then those that were found. */
@@ -85,13 +72,13 @@ export class WriteCore {
     return this.#verdict;
   }
 
-  /** Whoever was passed over, because it has not answered lately and the others suffice, will not be told. */
-  dropPassedOver(): void {
+  /** Whoever is idle will not be told, for the reason given: it was passed over and the others suffice, or it is too late. */
+  dropUntold(reason: string): void {
     if (this.#isSendingOver) return;
     for (const party of this.#parties) {
       if (party.state !== "idle") continue;
       party.state = "unsent";
-      party.reason = "unreachable";
+      party.reason = reason;
     }
   }
 
@@ -107,6 +94,46 @@ export class WriteCore {
   onUnreachable(index: number): void {
     const party = this.#parties[index];
     if (party?.state === "idle") party.reason = "unreachable";
+  }
+
+  /** The replica is out of reach, and not told where another one can stand in for its slot. */
+  onAway(index: number): void {
+    const party = this.#parties[index];
+    if (party?.state !== "idle") return;
+    party.state = "unsent";
+    party.reason = "unreachable";
+    this.#mayBeVacant = true;
+  }
+
+  /** The replica, told or not, takes too long or is known to: another one may stand in beside it. */
+  onSlow(index: number): void {
+    const party = this.#parties[index];
+    if (party === undefined || isMissing(party) || party.state === "stored") return;
+    party.isSlow = true;
+    this.#mayBeVacant = true;
+  }
+
+  /** A party whose slot is to be stood in for, by its index; −1: none, or nobody may stand in any more. */
+  nextVacant(): number {
+    if (!this.#mayBeVacant || this.#verdict !== "pending" || this.#standInsLeft === 0) return -1;
+    const index = vacantPartyOf(this.#parties, this.#need.n);
+    if (index < 0) this.#mayBeVacant = false;
+    return index;
+  }
+
+  /** The node is about to be told to stand in for the slot of the party at `vacant`: the node's own index. */
+  standIn(vacant: number, node: NodeId): number {
+    const slot = this.#parties[vacant]?.seat.slot ?? -1;
+    this.#standInsLeft -= 1;
+    const index = this.#parties.push({ ...newParty({ node, slot, role: "fallback" }), state: "asked" }) - 1;
+    this.#decide();
+    return index;
+  }
+
+  /** Nobody is left who could stand in. */
+  onStandInsOver(): void {
+    this.#standInsLeft = 0;
+    this.#decide();
   }
 
   /** The replica holds no slot and has certainly done nothing. `instead`: told in its place, at the index returned. */
@@ -138,6 +165,7 @@ export class WriteCore {
     known.state = "asked";
     known.seat = seat;
     known.slot = seat.slot;
+    known.isSlow = false;
     known.reason = "";
     return index;
   }
@@ -159,6 +187,7 @@ export class WriteCore {
   /** The holders that are not found by now will not be. */
   onSearchOver(): void {
     this.#isSearchOver = true;
+    this.#mayBeVacant = true;
     for (const party of this.#parties) if (party.state === "astray") party.state = "refused";
     this.#decide();
   }
@@ -166,6 +195,7 @@ export class WriteCore {
   /** Whoever is idle stays so: the write ended before it had a version to send. */
   onSendingOver(): void {
     this.#isSendingOver = true;
+    this.#standInsLeft = 0;
     this.#decide();
   }
 
@@ -175,13 +205,17 @@ export class WriteCore {
     if (party?.state !== "asked") return false;
     party.state = word.kind;
     if (word.kind === "stored") {
-      if (word.slot !== party.seat.slot) this.#isUnsettled = true;
+      if (word.slot !== party.seat.slot) this.#onOtherSlot();
+      // It holds a slot by its own record: it has taken the write as the owner that it has come to be.
+      if (party.seat.role === "fallback" && word.isStandIn !== true) party.seat = { ...party.seat, role: "owner" };
       party.slot = word.slot;
+      party.isSlow = false;
       party.isDurable = word.isDurable;
       party.digest = word.digest;
     } else {
       party.reason = word.reason;
       party.detail = word.detail;
+      this.#mayBeVacant = true;
     }
     this.#decide();
     return true;
@@ -218,6 +252,11 @@ export class WriteCore {
     return slotCount(slots);
   }
 
+  #onOtherSlot(): void {
+    this.#isUnsettled = true;
+    this.#mayBeVacant = true;
+  }
+
   #decide(): void {
     if (this.#verdict !== "pending") return;
     const all = this.#slots("all");
@@ -239,6 +278,8 @@ export class WriteCore {
       const bit = slotBit(party.slot, this.#need.n);
       if (party.state === "stored") have |= bit;
       else if (party.state === "asked" || (party.state === "idle" && !this.#isSendingOver)) open |= bit;
+      else if (whose === "all" && this.#standInsLeft > 0 && isMissing(party))
+        open |= slotBit(party.seat.slot, this.#need.n);
     }
     return { have, open, soughtCount: this.#soughtCount() };
   }
@@ -256,13 +297,4 @@ export class WriteCore {
   #isWaiting(): boolean {
     return this.#parties.some((party) => party.state === "asked");
   }
-}
-
-/** True when the replica may lack a write that stands elsewhere: whom a hint is for. */
-export function isMissing(party: WriteParty): boolean {
-  return party.state === "refused" || party.state === "unsent" || party.state === "lost" || party.state === "failed";
-}
-
-function newParty(seat: Seat): WriteParty {
-  return { seat, state: "idle", slot: seat.slot, isDurable: false, digest: undefined, reason: "", detail: "" };
 }

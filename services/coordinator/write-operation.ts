@@ -1,20 +1,26 @@
 /**
  * One PUT or DELETE at an owner: this node mints and stores, the other owners store what it minted, W of them make it
- * `applied`. The others are told in the turn in which the dot is minted, beside the local append. Must never send
- * before the local replica has minted, and never forward: that is `forward.ts`'s part.
+ * `applied`. The others are told in the turn in which the dot is minted, beside the local append; other nodes stand in
+ * for those out of reach, in that turn too, and for those who refuse, fall silent or are lost, as soon as that is known.
+ * When no owner can be reached at all, this node mints as a stand-in itself. Must never send before the local replica has
+ * minted, and never forward: that is `forward-operation.ts`'s part.
  */
 import type { NodeId } from "../base/ids.ts";
-import { HEDGE_DELAY_MAX_MS } from "../base/limits.ts";
-import type { CallResult, PeerRequest } from "../peers/messages.ts";
+import { HEDGE_DELAY_MAX_MS, STAND_IN_DELAY_MS } from "../base/limits.ts";
+import type { CallResult } from "../peers/messages.ts";
 import type { Minted, ReplicaRefusal, ReplicaWriteResult } from "../replica/contract.ts";
 import type { WriteAnswer } from "./contract.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
 import { HolderSearch, type HolderSeeker, type StrayWord, strayRefusalOf, strayWordOf } from "./holder-search.ts";
+import { ownSlotOf, storeRequestOf, writeHere } from "./local-write.ts";
 import type { Seat } from "./needs.ts";
 import type { CoordinatorRoom } from "./request-scope.ts";
 import { type WriteOrder, type WriteStanding, writeAnswer } from "./write-answer.ts";
-import { isMissing, WriteCore, type WriteParty } from "./write-core.ts";
-import { reachOf } from "./write-reach.ts";
+import { WriteCore } from "./write-core.ts";
+import { noteMisses } from "./write-misses.ts";
+import { isMissing, type WriteParty } from "./write-party-core.ts";
+import { noteUnreachable, placeOf, type Reach, reachOf } from "./write-reach.ts";
+import { noteSlow, type StoreRequest, WriteStandIns } from "./write-stand-ins.ts";
 import { defectBeforeDot, type Elsewhere, endOfRefusal, localWordOf, wordOf } from "./write-words.ts";
 
 /** A write under way; `start` it once. Calls `onEnd` exactly once, within the deadline and one tick. */
@@ -26,13 +32,15 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
   readonly core: WriteCore;
   readonly fanOut: FanOut;
   minted: Minted | undefined;
-  #request: PeerRequest | undefined;
-  /** the slot this node holds by its own record, whatever the table says */
+  #request: StoreRequest | undefined;
+  /** the slot this node holds by its own record, whatever the table says; or stands in for */
   #localSlot = -1;
-  /** the quorum is in reach without those that have not answered lately */
-  #canSpareSilent = false;
+  #reach: Reach = "well";
   #hasPassedOver = false;
   #search: HolderSearch | undefined;
+  #standIns: WriteStandIns | undefined;
+  /** slots whose miss has been noted, as a mask */
+  #missedSlots = 0;
 
   constructor(room: CoordinatorRoom, order: WriteOrder, onEnd: (end: WriteAnswer | Elsewhere) => void) {
     this.#room = room;
@@ -44,47 +52,51 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
 
   /** Writes here, unless too few owners can be reached: then nothing is done anywhere. */
   start(): void {
-    const { localIndex, location } = this.#order.scope;
-    const reach = reachOf(this.#room, this.#order, this.fanOut.startedMs);
-    this.#canSpareSilent = reach === "spare";
+    const { localIndex } = this.#order.scope;
+    this.#reach = reachOf(this.#room, this.#order, this.fanOut.startedMs);
     // A known lack of owners is refused before anything is stored, so that `not_applied` writes never appear later.
-    if (reach === "short") {
-      this.#noteUnreachable();
+    if (this.#reach === "short") {
+      noteUnreachable(this.#room, this.#order.scope, this.core);
       this.core.onSendingOver();
       this.#finish();
       return;
     }
+    if (this.#mayStandIn) this.fanOut.hedgeAt(this.#standInDueMs());
     this.core.onAsked(localIndex);
     this.fanOut.noteStart(localIndex);
-    this.#room.local
-      .write(location, this.#order.intent, (minted) => this.#onMinted(minted))
-      .then(
-        (result) => this.#onLocal(result),
-        (error: unknown) => this.#onDefect(error),
-      );
+    writeHere(this.#room, this.#order, (minted) => this.#onMinted(minted)).then(
+      (result) => this.#onLocal(result),
+      (error: unknown) => this.#onDefect(error),
+    );
   }
 
   onResult(index: number, result: CallResult): void {
-    const stray = strayWordOf(result) ?? this.#unreachableOf(index, result);
+    const stray = this.#strayOf(index, result);
     if (stray !== undefined && this.#mayTellMore()) {
       this.#onStray(index, stray);
       return;
     }
     if (result.kind !== "stored") this.#tellPassedOver();
-    const isFirst = this.core.onWord(index, wordOf(result));
+    this.core.onWord(index, wordOf(result));
     if (!this.fanOut.isClosed) {
-      this.#finishIfDecided();
-      this.#lookIfMislaid();
+      this.#goOn();
       return;
     }
     this.#room.counters.lateReplyCount += 1;
-    const party = this.core.parties[index];
-    if (isFirst && party !== undefined) this.#noteMissed(party);
+    this.#noteMisses();
   }
 
-  /** The others let wait: who was passed over is told too. Otherwise writes are never hedged, for all owners are told. */
+  /** The others let wait: who was passed over is told too; then others stand in for all who are silent. */
   onSlow(): void {
+    const hadPassedOver = this.#hasPassedOver;
     this.#tellPassedOver();
+    if (!this.#mayStandIn) return;
+    if (hadPassedOver) {
+      this.fanOut.hedgeAt(this.#standInDueMs());
+      return;
+    }
+    this.fanOut.hedgeAfter(HEDGE_DELAY_MAX_MS);
+    if (this.minted !== undefined && noteSlow(this.#room, this.core)) this.#goOn();
   }
 
   onDeadline(): void {
@@ -110,10 +122,30 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
   }
 
   onSearchOver(): void {
-    const astray = this.core.parties.filter((party) => party.state === "astray");
     this.core.onSearchOver();
-    if (this.fanOut.isClosed) for (const party of astray) this.#noteMissed(party);
-    else this.#finishIfDecided();
+    if (this.fanOut.isClosed) this.#noteMisses();
+    else this.#goOn();
+  }
+
+  /** Others stand in for whose slot is vacant now; then the answer, if there is one; else the search, if there is need. */
+  #goOn(): void {
+    this.#replaceVacant();
+    this.#finishIfDecided();
+    if (!this.fanOut.isClosed && this.core.isSearching) this.#searching().lookLater();
+  }
+
+  get #mayStandIn(): boolean {
+    return (this.#order.need.standIns ?? 0) > 0;
+  }
+
+  #standInDueMs(): number {
+    return this.fanOut.startedMs + Math.min(STAND_IN_DELAY_MS, this.#order.knobs.timeoutMs / 2);
+  }
+
+  #replaceVacant(): void {
+    if (this.#request === undefined || this.core.nextVacant() < 0) return;
+    this.#standIns ??= new WriteStandIns(this.#room, this.#order, this);
+    this.#standIns.replaceVacant(this.#request);
   }
 
   /** Whoever holds no slot did nothing: another one is told in its place, now or when it is known who. */
@@ -128,6 +160,12 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
     this.#finishIfDecided();
   }
 
+  /** The word of an owner that holds no slot; a stand-in has none to be sent on from. */
+  #strayOf(index: number, result: CallResult): StrayWord | undefined {
+    if (this.core.parties[index]?.seat.role !== "owner") return undefined;
+    return strayWordOf(result) ?? this.#unreachableOf(index, result);
+  }
+
   #searching(): HolderSearch {
     const { deadlineMs } = this.fanOut;
     return (this.#search ??= new HolderSearch(this.#room, { scope: this.#order.scope, deadlineMs }, this));
@@ -137,10 +175,6 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
   #unreachableOf(index: number, result: CallResult): StrayWord | undefined {
     if (result.kind !== "unsent" || this.#search?.isFound(index) !== true) return undefined;
     return { reason: "unreachable", detail: result.reason };
-  }
-
-  #lookIfMislaid(): void {
-    if (!this.fanOut.isClosed && this.core.isSearching) this.#searching().lookLater();
   }
 
   /** A write that stands is taken on to the holders of its slots after its answer too, but never one that does not. */
@@ -157,36 +191,38 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
     this.fanOut.send(index, party.seat.node, this.#request);
   }
 
-  #noteUnreachable(): void {
-    const { seats, localIndex } = this.#order.scope;
-    seats.forEach((seat, index) => {
-      if (index !== localIndex && !this.#room.health.isReachable(seat.node)) this.core.onUnreachable(index);
-    });
-  }
-
   #onMinted(minted: Minted): void {
     this.minted = minted;
-    const { seats, localIndex, location } = this.#order.scope;
-    this.#localSlot = this.#room.local.slotOf(location.partition);
-    this.#request = {
-      kind: "store",
-      key: location,
-      baseDigest: minted.baseDigest,
-      digest: minted.digest,
-      object: minted.object,
-    };
+    const { scope } = this.#order;
+    this.#localSlot = ownSlotOf(this.#room, scope);
+    this.#request = storeRequestOf(scope, minted);
     // Answered already (`unknown`, the deadline passed before the dot came): the others are left to hints.
-    const isTooLate = this.fanOut.isClosed;
-    for (let index = 0; index < seats.length; index += 1) {
-      const seat = seats[index];
-      if (seat === undefined || index === localIndex) continue;
-      const party = this.core.parties[index];
-      if (isTooLate && party !== undefined) this.#miss(party, "expired");
-      if (isTooLate) continue;
-      if (this.#isPassedOver(seat.node)) this.#hasPassedOver = true;
-      else this.#tell(index);
+    if (this.fanOut.isClosed) {
+      this.core.dropUntold("expired");
+      this.#noteMisses();
+      return;
     }
+    for (let index = 0; index < scope.seats.length; index += 1) {
+      const seat = scope.seats[index];
+      if (seat === undefined || index === scope.localIndex) continue;
+      if (this.#reach === "well") this.#tell(index);
+      else this.#tellInDoubt(index, seat.node);
+    }
+    if (this.#reach === "well") return;
     if (this.#hasPassedOver) this.fanOut.hedgeAfter(HEDGE_DELAY_MAX_MS);
+    this.#goOn();
+  }
+
+  /** Who is out of reach is not told where another can stand in; who is silent is told, and another beside it. */
+  #tellInDoubt(index: number, node: NodeId): void {
+    const place = placeOf(this.#room, { node, reach: this.#reach }, this.fanOut.startedMs);
+    if (place === "away" && this.#mayStandIn) {
+      this.core.onAway(index);
+      return;
+    }
+    if (place === "passed_over") this.#hasPassedOver = true;
+    else this.#tell(index);
+    if (this.#mayStandIn && (place === "passed_over" || place === "silent")) this.core.onSlow(index);
   }
 
   /** Those who were passed over are needed after all. */
@@ -198,26 +234,19 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
     }
   }
 
-  /** Who has not answered lately is told now and then only, where the others suffice: it would hold the write in memory. */
-  #isPassedOver(node: NodeId): boolean {
-    const { health } = this.#room;
-    const nowMs = this.fanOut.startedMs;
-    return this.#canSpareSilent && health.isSilent(node, nowMs) && !health.takeProbe(node, nowMs);
-  }
-
   #onLocal(result: ReplicaWriteResult): void {
     const { localIndex } = this.#order.scope;
     this.fanOut.noteEnd(localIndex);
-    const stray = result.kind === "refused" ? strayRefusalOf(result) : undefined;
+    const role = this.core.parties[localIndex]?.seat.role ?? "owner";
+    const stray = result.kind === "refused" && role === "owner" ? strayRefusalOf(result) : undefined;
     if (stray !== undefined && this.#mayTellMore()) {
       this.#onStray(localIndex, stray);
       return;
     }
     if (result.kind !== "stored") this.#tellPassedOver();
-    this.core.onWord(localIndex, localWordOf(result, this.#localSlot));
+    this.core.onWord(localIndex, localWordOf(result, this.#localSlot, role));
     if (this.fanOut.isClosed) {
-      const party = this.core.parties[localIndex];
-      if (party !== undefined) this.#noteMissed(party);
+      this.#noteMisses();
       return;
     }
     if (result.kind === "refused" && this.minted === undefined) {
@@ -225,8 +254,7 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
       return;
     }
     if (this.minted === undefined) this.core.onSendingOver();
-    this.#finishIfDecided();
-    this.#lookIfMislaid();
+    this.#goOn();
   }
 
   /** The replica threw: a bug. Without a dot nothing was sent nor kept; with one, others may hold the write. */
@@ -262,32 +290,19 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
 
   #finish(): void {
     this.fanOut.close();
-    if (this.#hasPassedOver) this.core.dropPassedOver();
+    if (this.#hasPassedOver) this.core.dropUntold("unreachable");
     this.#onEnd(writeAnswer(this.#room, this.#order, this));
     if (this.core.verdict !== "applied") {
       this.#search?.end();
       this.core.onSearchOver();
     }
-    for (const party of this.core.parties) this.#noteMissed(party);
+    this.#noteMisses();
   }
 
-  #noteMissed(party: WriteParty): void {
-    if (isMissing(party)) this.#miss(party, party.reason);
-  }
-
-  #miss(party: WriteParty, reason: string): void {
-    const minted = this.minted;
-    // A hint for a write that was `not_applied` would be the trace that it must not have.
-    if (minted === undefined || this.core.verdict === "not_applied") return;
-    this.#room.counters.missedWriteCount += 1;
-    this.#room.handoff.missed({
-      location: this.#order.scope.location,
-      slot: party.seat.slot,
-      owner: party.seat.node,
-      baseDigest: minted.baseDigest,
-      digest: minted.digest,
-      object: minted.object,
-      reason,
-    });
+  /** Slots that neither their owners nor others for them have stored. */
+  #noteMisses(): void {
+    if (this.core.parties.some(isMissing)) {
+      this.#missedSlots = noteMisses(this.#room, { ...this.#order, standing: this, notedSlots: this.#missedSlots });
+    }
   }
 }

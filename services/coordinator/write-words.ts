@@ -6,7 +6,8 @@ import type { ReplicaRefusal, ReplicaWriteResult } from "../replica/contract.ts"
 import type { Failure } from "./contract.ts";
 import { overloaded, refused } from "./failures.ts";
 import { strayRefusalOf } from "./holder-search.ts";
-import type { WriteWord } from "./write-core.ts";
+import type { Seat } from "./needs.ts";
+import type { WriteWord } from "./write-party-core.ts";
 
 /** This node cannot coordinate the write and has certainly done nothing: another owner may. */
 export interface Elsewhere {
@@ -22,9 +23,13 @@ export function defectBeforeDot(): Failure {
   return refused("internal_error", "The coordinating node met a defect; nothing was written anywhere.");
 }
 
-/** What this node's own replica did, in `slot`. */
-export function localWordOf(result: ReplicaWriteResult, slot: number): WriteWord {
-  if (result.kind === "stored") return { kind: "stored", slot, digest: result.digest, isDurable: result.isDurable };
+/** What this node's own replica did, in `slot`; or its hints, for it. */
+export function localWordOf(result: ReplicaWriteResult, slot: number, role: Seat["role"]): WriteWord {
+  if (result.kind === "stored") {
+    const { digest, isDurable } = result;
+    const stored = { kind: "stored", slot, digest, isDurable } as const;
+    return role === "owner" ? stored : { ...stored, isStandIn: true };
+  }
   const reason = result.kind === "refused" ? result.reason : "failed";
   return { kind: result.kind, reason, detail: result.detail };
 }

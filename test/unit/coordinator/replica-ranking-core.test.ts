@@ -53,7 +53,7 @@ describe("the hedge budget", () => {
     expect(taken).toBe(HEDGE_BURST);
     taken = 0;
     for (let i = 0; i < 1_000; i += 1) {
-      budget.onRead();
+      budget.earn();
       if (budget.take()) taken += 1;
     }
     expect(taken).toBeGreaterThanOrEqual(49);

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type NodeId, parseNodeId } from "../../../services/base/ids.ts";
 import type { Seat } from "../../../services/coordinator/needs.ts";
-import { WriteCore, type WriteVerdict, type WriteWord } from "../../../services/coordinator/write-core.ts";
+import { WriteCore, type WriteVerdict } from "../../../services/coordinator/write-core.ts";
+import type { WriteWord } from "../../../services/coordinator/write-party-core.ts";
 
 function node(name: string): NodeId {
   const id = parseNodeId(name);
@@ -136,7 +137,7 @@ describe("a write", () => {
   test("with pw counts owners beside all", () => {
     const core = told({ total: 2, owners: 2 }, seats([0, 1, 2], [2]));
     core.onWord(0, stored(0));
-    core.onWord(2, stored(2));
+    core.onWord(2, { kind: "stored", slot: 2, digest: 7n, isDurable: true, isStandIn: true });
     expect(core.counts()).toEqual({ received: 2, owners: 1, fallbacks: 1, durable: 2 });
     expect(core.verdict).toBe("pending");
     core.onWord(1, stored(1));

@@ -1,0 +1,35 @@
+/** A write at this node itself: by its own replica, or, where it stands in, among its hints. Must never tell anyone. */
+import type { Minted, ReplicaWriteResult, WriteIntent } from "../replica/contract.ts";
+import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
+import type { StoreRequest } from "./write-stand-ins.ts";
+
+/** What to write, and where. */
+export interface LocalWrite {
+  readonly scope: RequestScope;
+  readonly intent: WriteIntent;
+}
+
+/** Writes here; see `LocalReplica.write`. Rejects for bugs only. */
+export function writeHere(
+  room: CoordinatorRoom,
+  { scope, intent }: LocalWrite,
+  onMinted: (minted: Minted) => void,
+): Promise<ReplicaWriteResult> {
+  const seat = scope.seats[scope.localIndex];
+  const { local, fallback } = room;
+  if (seat?.role !== "fallback" || fallback === undefined) return local.write(scope.location, intent, onMinted);
+  room.counters.standInMintCount += 1;
+  return fallback.write(scope.location, seat.slot, intent, onMinted);
+}
+
+/** The slot that this node writes in: the one it holds by its own record, whatever the table says, or stands in for. */
+export function ownSlotOf(room: CoordinatorRoom, { seats, localIndex, location }: RequestScope): number {
+  const seat = seats[localIndex];
+  return seat?.role === "fallback" ? seat.slot : room.local.slotOf(location.partition);
+}
+
+/** What the others are told of a write that was minted here. */
+export function storeRequestOf({ location }: RequestScope, minted: Minted): StoreRequest {
+  const { baseDigest, digest, object } = minted;
+  return { kind: "store", key: location, baseDigest, digest, object };
+}
