@@ -3,7 +3,7 @@
  * a temporary directory. Must never end a process that it did not start, and never leave one behind.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -99,6 +99,12 @@ export class RealCluster implements AsyncDisposable {
   /** Removes the data of a node that does not run. */
   wipe(node: number): void {
     rmSync(join(this.#directory, `n${node + 1}`), { recursive: true, force: true });
+  }
+
+  /** Gives a node that does not run yet a copy of another's data, as a cloned machine has. */
+  cloneData(from: number, to: number): void {
+    const of = (node: number): string => join(this.#directory, `n${node + 1}`);
+    cpSync(of(from), of(to), { recursive: true });
   }
 
   /** The client URL of a node. */
