@@ -1,0 +1,197 @@
+/**
+ * Why partitions are compared before their time: they may lack acknowledged records, a hint for them was dropped, somebody
+ * asked. Each reason stands until the partition was compared to its end with all other holders, from a beginning after
+ * the reason came up. Must never call a partition whole while a record of it cannot be read, or while a slot of it is on its way.
+ * Source: reliability notes §3.6 (after PAR, FAST 2018).
+ */
+import type { StorageEngine } from "../../storage/engine.ts";
+import { merkleLeafCount } from "../../storage/merkle-tree.ts";
+import type { NodeId } from "../base/ids.ts";
+import { ANTI_ENTROPY_UNREADABLE_MS, MAX_REPAIR_ORDERS, REPAIR_ORDER_MS } from "../base/limits.ts";
+import type { Clock, Log } from "../base/ports.ts";
+import type { HolderTable } from "../placement/holder-table.ts";
+import type { PairSchedule } from "./anti-entropy-schedule-core.ts";
+
+/** Partitions of which hints were dropped: they may lack writes somewhere. Durable, and kept by whoever drops hints. */
+export interface RepairFlags {
+  flaggedPartitions(): readonly number[];
+  /** all holders have been compared with since it was flagged */
+  clearFlag(partition: number): void;
+}
+
+/** What reasons work with. */
+export interface ReasonParts {
+  readonly self: NodeId;
+  readonly store: Pick<
+    StorageEngine,
+    "suspectPartitions" | "isSuspect" | "clearSuspect" | "keyCountOf" | "merkleLeaf" | "partitionCount"
+  >;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly schedule: PairSchedule;
+  readonly table: () => HolderTable | undefined;
+  readonly slotOf: (partition: number) => number;
+  readonly flags: () => RepairFlags | undefined;
+}
+
+/** How far a repair that was asked for has come, at one node. */
+export interface OrderProgress {
+  /** pairs of this node and another holder */
+  readonly pairCount: number;
+  readonly leftCount: number;
+  /** the holders that are not through, with how many pairs */
+  readonly waitingFor: Readonly<Record<string, number>>;
+}
+
+interface Order {
+  readonly partitions: readonly number[];
+  readonly sinceMs: number;
+}
+
+/** The reasons of one node. */
+export class RepairReasons {
+  readonly #parts: ReasonParts;
+  readonly #orders = new Map<string, Order>();
+  readonly #clearing = new Set<number>();
+  #unreadable = new Map<number, number>();
+
+  constructor(parts: ReasonParts) {
+    this.#parts = parts;
+  }
+
+  /** Records that cannot be read, in partitions that are suspect for nothing else. */
+  get unreadableCount(): number {
+    let count = 0;
+    for (const one of this.#unreadable.values()) count += one;
+    return count;
+  }
+
+  /** Sees what has come up since, and what is no reason any more. */
+  look(): void {
+    const { store, schedule, clock, slotOf, flags } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    const suspects = store.suspectPartitions();
+    for (const partition of suspects) if (slotOf(partition) >= 0) schedule.urge(partition, "suspect", nowMs);
+    const flagged = flags()?.flaggedPartitions() ?? [];
+    for (const partition of flagged) if (slotOf(partition) >= 0) schedule.urge(partition, "flagged", nowMs);
+    for (const partition of schedule.urgent("suspect")) {
+      if (slotOf(partition) < 0 || !store.isSuspect(partition)) this.#forgetSuspect(partition);
+    }
+    const isFlagged = new Set(flagged);
+    for (const partition of schedule.urgent("flagged")) {
+      if (slotOf(partition) < 0 || !isFlagged.has(partition)) schedule.settle(partition, "flagged");
+    }
+    for (const [name, { sinceMs }] of this.#orders) if (nowMs - sinceMs > REPAIR_ORDER_MS) this.#orders.delete(name);
+    for (const urgency of ["suspect", "flagged", "ordered"] as const) {
+      for (const partition of schedule.urgent(urgency)) this.review(partition);
+    }
+  }
+
+  /** Compares these anew, all with all other holders. The same name again: goes on. */
+  order(name: string, partition: number | undefined): void {
+    const { schedule, clock, store, slotOf } = this.#parts;
+    if (this.#orders.has(name)) return;
+    const all = partition === undefined ? Array.from({ length: store.partitionCount }, (_, at) => at) : [partition];
+    const partitions = all.filter((one) => slotOf(one) >= 0);
+    const sinceMs = clock.monotonicMs();
+    this.#orders.set(name, { partitions, sinceMs });
+    for (const oldest of this.#orders.keys()) {
+      if (this.#orders.size <= MAX_REPAIR_ORDERS) break;
+      this.#orders.delete(oldest);
+    }
+    for (const one of partitions) schedule.urgeAnew(one, "ordered", sinceMs);
+  }
+
+  /** How far it has come; undefined when nothing of this name is known here. O(partitions). */
+  progress(name: string): OrderProgress | undefined {
+    const order = this.#orders.get(name);
+    if (order === undefined) return undefined;
+    const { schedule } = this.#parts;
+    let pairCount = 0;
+    let leftCount = 0;
+    const waitingFor: Record<string, number> = {};
+    for (const partition of order.partitions) {
+      for (const node of this.#othersOf(partition)) {
+        pairCount += 1;
+        if (schedule.verifiedMs(node, partition) > order.sinceMs) continue;
+        leftCount += 1;
+        waitingFor[node] = (waitingFor[node] ?? 0) + 1;
+      }
+    }
+    return { pairCount, leftCount, waitingFor };
+  }
+
+  /** A pair of this partition was compared to the end: whatever reason that ends is ended. */
+  review(partition: number): void {
+    const { schedule, flags } = this.#parts;
+    const others = this.#othersOf(partition);
+    const isThrough = (sinceMs: number | undefined): boolean =>
+      sinceMs !== undefined && others.length > 0 && schedule.isVerifiedSince(partition, sinceMs, others);
+    if (isThrough(schedule.urgentSince(partition, "ordered"))) schedule.settle(partition, "ordered");
+    if (this.#isOnTheWay(partition)) return;
+    if (isThrough(schedule.urgentSince(partition, "flagged"))) {
+      schedule.settle(partition, "flagged");
+      flags()?.clearFlag(partition);
+    }
+    if (isThrough(schedule.urgentSince(partition, "suspect"))) this.#clear(partition);
+  }
+
+  #clear(partition: number): void {
+    const { store, schedule, clock, log } = this.#parts;
+    if (this.#clearing.has(partition)) return;
+    const unreadableCount = this.#unreadableIn(partition);
+    if (unreadableCount > 0) {
+      // found while it was compared, or nobody else has it
+      this.#unreadable.set(partition, unreadableCount);
+      const nowMs = clock.monotonicMs();
+      schedule.urgeAnew(partition, "suspect", nowMs);
+      for (const node of schedule.peers()) schedule.postpone(node, partition, nowMs + ANTI_ENTROPY_UNREADABLE_MS);
+      return;
+    }
+    this.#clearing.add(partition);
+    store
+      .clearSuspect(partition)
+      .then(
+        () => {
+          if (store.isSuspect(partition)) schedule.urgeAnew(partition, "suspect", clock.monotonicMs());
+          else this.#forgetSuspect(partition);
+        },
+        (error: unknown) => {
+          log.warn({ event: "anti-entropy.suspicion-stays", partition, error });
+        },
+      )
+      .finally(() => this.#clearing.delete(partition));
+  }
+
+  #forgetSuspect(partition: number): void {
+    const { schedule, store, log } = this.#parts;
+    schedule.settle(partition, "suspect");
+    this.#unreadable.delete(partition);
+    if (store.suspectPartitions().length === 0) log.info({ event: "anti-entropy.nothing-suspect" });
+  }
+
+  /** Entries that the tree does not claim: their records cannot be read. O(keys of the partition). */
+  #unreadableIn(partition: number): number {
+    const { store } = this.#parts;
+    let readableCount = 0;
+    for (let leaf = 0; leaf < merkleLeafCount; leaf += 1) readableCount += store.merkleLeaf(partition, leaf).length;
+    return store.keyCountOf(partition) - readableCount;
+  }
+
+  /** The other holders by their own records; removed members are none. */
+  #othersOf(partition: number): readonly NodeId[] {
+    const { table, self } = this.#parts;
+    const claims = table()?.claimsOf(partition) ?? [];
+    return claims.filter(({ node }) => node !== self).map(({ node }) => node);
+  }
+
+  /** A slot that nobody claims, though nobody who claimed it was removed, comes with a copy that was not compared. */
+  #isOnTheWay(partition: number): boolean {
+    const table = this.#parts.table();
+    if (table === undefined) return true;
+    const slots = new Set(table.claimsOf(partition).map(({ slot }) => slot));
+    if (slots.size >= table.replicaCount) return false;
+    const move = table.moves.find((one) => one.partition === partition);
+    return move === undefined || move.unclaimed.length > move.vacant.length;
+  }
+}

@@ -1,0 +1,266 @@
+/**
+ * Moves objects both ways between two holders: pulls what the other one has, merges it here, and sends what came of it
+ * where the other one lacks that. Merging is the replica's, on both sides: clients' limits never bind. Must never send a
+ * base digest that was not seen on the very same key: the other side would write over another key of that hash.
+ */
+import { xxh64 } from "../base/hash.ts";
+import type { NodeId } from "../base/ids.ts";
+import { EXCHANGE_ASK_MS, EXCHANGE_PUSH_BYTES, EXCHANGE_PUSHES } from "../base/limits.ts";
+import type { Clock } from "../base/ports.ts";
+import type { CallResult, PeerRequest } from "../peers/messages.ts";
+import type { KeyLocation, LocalReplica } from "../replica/contract.ts";
+import { encodedDigestOf } from "../versioning/object-codec.ts";
+import { lengthFlawOf } from "../versioning/object-header.ts";
+import type { Difference } from "./exchange-core.ts";
+import type { ExchangeAnswer, ExchangeQuestion } from "./exchange-messages.ts";
+import type { PairSight, PairViews } from "./exchange-view.ts";
+import { type TransferPace, WorkSlices } from "./transfer-pace.ts";
+import { PartJoiner, parseEntries } from "./transfer-page-core.ts";
+
+/** What moving works with. */
+export interface ObjectParts {
+  readonly replica: Pick<LocalReplica, "readEncoded" | "store">;
+  readonly partitionCount: number;
+  readonly views: PairViews;
+  readonly clock: Clock;
+  readonly pace: TransferPace;
+  /** over the bulk link; called back once */
+  readonly call: (to: NodeId, request: PeerRequest, budgetMs: number, onResult: (result: CallResult) => void) => void;
+}
+
+/** Between whom, and how to ask. */
+export interface Moving {
+  readonly peer: NodeId;
+  readonly sight: PairSight;
+  readonly ask: (question: ExchangeQuestion) => Promise<ExchangeAnswer | undefined>;
+}
+
+/** What came of moving. */
+export interface Moved {
+  /** hashes that hold the same on both sides now, or will when the store there is done */
+  readonly movedCount: number;
+  readonly failedCount: number;
+  /** objects, and their bytes */
+  readonly pulledCount: number;
+  readonly pulledBytes: number;
+  readonly pushedCount: number;
+  readonly pushedBytes: number;
+  /** in words, why the exchange is over; undefined = it goes on */
+  readonly endedBy: string | undefined;
+}
+
+/** The other side's key, as it came. */
+interface Pulled {
+  readonly digest: bigint;
+}
+
+interface Tally {
+  readonly failed: Set<bigint>;
+  /** what came for keys of hashes that are held here too, by key */
+  readonly theirs: Map<string, Pulled>;
+  pulledCount: number;
+  pulledBytes: number;
+  pushedCount: number;
+  pushedBytes: number;
+  endedBy: string | undefined;
+}
+
+/** Moves the objects under differing hashes. */
+export class ObjectMover {
+  readonly #parts: ObjectParts;
+
+  constructor(parts: ObjectParts) {
+    this.#parts = parts;
+  }
+
+  /** Moves all of them that can be moved. Rejects as the store does when listing keys. */
+  async move(moving: Moving, differences: readonly Difference[]): Promise<Moved> {
+    const tally: Tally = {
+      failed: new Set(),
+      theirs: new Map(),
+      pulledCount: 0,
+      pulledBytes: 0,
+      pushedCount: 0,
+      pushedBytes: 0,
+      endedBy: undefined,
+    };
+    await this.#pull(moving, differences, tally);
+    if (tally.endedBy === undefined) await this.#push(moving, differences, tally);
+    const { failed, theirs: _, ...counts } = tally;
+    return { ...counts, failedCount: failed.size, movedCount: differences.length - failed.size };
+  }
+
+  /** Pulls what the other side has, page by page; the next page is under way while one is taken in. */
+  async #pull(moving: Moving, differences: readonly Difference[], tally: Tally): Promise<void> {
+    const wanted = new Map(differences.filter((one) => one.theirs !== 0n).map((one) => [one.hash, one]));
+    if (wanted.size === 0) return;
+    const hashes = [...wanted.keys()];
+    const came = new Set<bigint>();
+    const joiner = new PartJoiner();
+    let answer = await moving.ask({ kind: "fetch", hashes, cursor: undefined });
+    for (;;) {
+      if (answer?.kind !== "objects") {
+        tally.endedBy = reasonOf(answer);
+        return;
+      }
+      const { objects, next } = answer;
+      const asked = next === undefined ? undefined : moving.ask({ kind: "fetch", hashes, cursor: next });
+      await this.#takePage(moving, { objects, wanted, came, joiner }, tally);
+      // one that was begun is waited for, or its answer would find nobody
+      const following = asked === undefined ? undefined : await asked;
+      if (tally.endedBy !== undefined) return;
+      if (next === undefined) break;
+      answer = following;
+    }
+    // it was there a moment ago, and could not be read, or has just been replaced
+    for (const hash of hashes) if (!came.has(hash)) tally.failed.add(hash);
+  }
+
+  async #takePage(
+    { sight }: Moving,
+    page: {
+      readonly objects: Uint8Array;
+      readonly wanted: ReadonlyMap<bigint, Difference>;
+      readonly came: Set<bigint>;
+      readonly joiner: PartJoiner;
+    },
+    tally: Tally,
+  ): Promise<void> {
+    const entries = parseEntries(page.objects);
+    if (entries === undefined) {
+      tally.endedBy = "a page that is none";
+      return;
+    }
+    tally.pulledBytes += page.objects.length;
+    const slices = new WorkSlices(this.#parts.clock);
+    const storing: Promise<void>[] = [];
+    for (const entry of entries) {
+      if (slices.isOver) await slices.rest();
+      const location = this.#locationOf(sight.partition, entry.key);
+      const object = page.joiner.join(entry);
+      if (location === undefined || object === undefined || !page.wanted.has(location.hash)) {
+        tally.endedBy = "an object that was not asked for";
+        break;
+      }
+      page.came.add(location.hash);
+      const isHeldHere = page.wanted.get(location.hash)?.ours !== 0n;
+      if (object !== "more") storing.push(this.#take(location, { object, isHeldHere }, tally));
+    }
+    await Promise.all(storing);
+  }
+
+  async #take(
+    location: KeyLocation,
+    { object, isHeldHere }: { readonly object: Uint8Array; readonly isHeldHere: boolean },
+    tally: Tally,
+  ): Promise<void> {
+    if (lengthFlawOf(object) !== undefined) {
+      tally.failed.add(location.hash);
+      return;
+    }
+    const digest = encodedDigestOf(object);
+    const result = await this.#parts.replica.store(location, { baseDigest: 0n, digest, object });
+    if (result.kind !== "stored") {
+      tally.failed.add(location.hash);
+      if (isEnd(result)) tally.endedBy ??= `stored nothing here: ${wordsOf(result)}`;
+      return;
+    }
+    tally.pulledCount += 1;
+    if (isHeldHere) tally.theirs.set(nameOf(location.key), { digest });
+  }
+
+  /** Sends what is held here and is not what the other side was seen to hold. */
+  async #push(moving: Moving, differences: readonly Difference[], tally: Tally): Promise<void> {
+    const underWay = new Set<Promise<void>>();
+    let bytesUnderWay = 0;
+    for (const { hash, ours } of differences) {
+      if (ours === 0n) continue;
+      for (const entry of await this.#parts.views.keysOf(moving.sight, hash)) {
+        const theirs = tally.theirs.get(nameOf(entry.key));
+        if (theirs?.digest === entry.digest) continue;
+        const location = { partition: moving.sight.partition, hash, key: entry.key };
+        const read = this.#parts.replica.readEncoded(location);
+        const held = read instanceof Promise ? await read : read;
+        if (held.kind === "refused") {
+          tally.failed.add(hash);
+          if (isEnd(held)) tally.endedBy ??= `read nothing here: ${wordsOf(held)}`;
+          continue;
+        }
+        const { object } = held;
+        if (object === undefined) continue;
+        while (
+          underWay.size >= EXCHANGE_PUSHES ||
+          (underWay.size > 0 && bytesUnderWay + object.length > EXCHANGE_PUSH_BYTES)
+        ) {
+          await Promise.race(underWay);
+        }
+        if (tally.endedBy !== undefined) break;
+        bytesUnderWay += object.length;
+        const pushing: Promise<void> = this.#send(moving, { location, base: theirs?.digest ?? 0n, object }, tally).then(
+          () => {
+            underWay.delete(pushing);
+            bytesUnderWay -= object.length;
+          },
+        );
+        underWay.add(pushing);
+      }
+      if (tally.endedBy !== undefined) break;
+    }
+    await Promise.all(underWay);
+  }
+
+  async #send(
+    { peer }: Moving,
+    { location, base, object }: { readonly location: KeyLocation; readonly base: bigint; readonly object: Uint8Array },
+    tally: Tally,
+  ): Promise<void> {
+    const digest = encodedDigestOf(object);
+    const sent = await this.#parts.pace.run(async () => {
+      const request: PeerRequest = { kind: "store", key: location, baseDigest: base, digest, object };
+      const result = await new Promise<CallResult>((resolve) =>
+        this.#parts.call(peer, request, EXCHANGE_ASK_MS, resolve),
+      );
+      return { result, sizeBytes: object.length };
+    });
+    if (sent !== "busy" && sent.result.kind === "stored") {
+      tally.pushedCount += 1;
+      tally.pushedBytes += object.length;
+      return;
+    }
+    tally.failed.add(location.hash);
+    if (sent !== "busy" && isEnd(sent.result)) tally.endedBy ??= `stored nothing there: ${wordsOf(sent.result)}`;
+  }
+
+  /** The hash is made anew: a page cannot name a wrong one. */
+  #locationOf(partition: number, key: Uint8Array): KeyLocation | undefined {
+    const hash = xxh64(key);
+    const found = Number(hash >> BigInt(64 - Math.log2(this.#parts.partitionCount)));
+    return found === partition ? { partition, hash, key } : undefined;
+  }
+}
+
+/** Why there is no page, in words. */
+export function reasonOf(answer: ExchangeAnswer | undefined): string {
+  if (answer === undefined) return "no answer";
+  return answer.kind === "refused" ? `refused: ${answer.reason}` : "an answer to another question";
+}
+
+interface Failure {
+  readonly kind: string;
+  readonly reason?: string;
+  readonly detail?: string;
+}
+
+/** Nothing more will go well: the slot has gone, the node stops, the disk is full, nobody is there. */
+function isEnd(failure: Failure): boolean {
+  return !(failure.kind === "refused" && (failure.reason === "corrupt_record" || failure.reason === "overloaded"));
+}
+
+function wordsOf({ kind, reason, detail }: Failure): string {
+  return reason ?? (detail === undefined ? kind : `${kind}: ${detail}`);
+}
+
+/** The key's bytes as text, one character each: a name for the map, never shown. */
+function nameOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
+}
