@@ -1,0 +1,121 @@
+/**
+ * Waiting until everything that was kept at a moment has been delivered: each member answers for its own hints, by its own
+ * clock; whoever waits asks all of them until nothing is left. Must never call delivered what no whole pass has confirmed.
+ */
+import type { NodeId } from "../base/ids.ts";
+import { HINT_ASK_MS, HINT_FLUSH_POLL_MS } from "../base/limits.ts";
+import type { Clock } from "../base/ports.ts";
+import type { HintDelivery } from "./delivery.ts";
+import { encodeFlushReply, HINTS_FLUSH_TOPIC, parseFlushMark, parseFlushReply } from "./hint-messages.ts";
+import type { MarkerStore } from "./marker-store.ts";
+import type { HandoffPeers } from "./needs.ts";
+
+/** What a node's hints are answered for with. */
+export interface FlushParts {
+  readonly self: NodeId;
+  readonly delivery: HintDelivery;
+  readonly markers: MarkerStore;
+  readonly peers: HandoffPeers;
+  readonly clock: Clock;
+  /** every hint that is here is counted */
+  readonly whenReady: () => Promise<void>;
+  /** members that hold or keep anything, this node among them */
+  readonly members: () => readonly NodeId[];
+  readonly isAlive: (node: NodeId) => boolean;
+}
+
+/** What is left at one member for one target. */
+export interface HintsLeft {
+  readonly at: NodeId;
+  readonly target: NodeId;
+  readonly count: number;
+}
+
+/** What became of the waiting. */
+export interface FlushResult {
+  /** nothing is left of what the members that answered had when they were first asked */
+  readonly isDone: boolean;
+  readonly left: readonly HintsLeft[];
+  /** members that could not be asked: whatever they keep is not waited for */
+  readonly unreachable: readonly NodeId[];
+  readonly durationMs: number;
+}
+
+/** Answers for one node's hints, and waits for everyone's. */
+export class HintFlush {
+  readonly #parts: FlushParts;
+
+  constructor(parts: FlushParts) {
+    this.#parts = parts;
+  }
+
+  /** What of the hints that were here at the mark is left; the first question makes the mark, and hurries the deliveries. */
+  readonly handler = async (_from: NodeId, body: unknown): Promise<unknown> => {
+    const { delivery, markers, clock, whenReady } = this.#parts;
+    const given = parseFlushMark(body);
+    if (given === undefined) {
+      await whenReady();
+      await markers.flush();
+    }
+    const mark = given ?? clock.monotonicMs();
+    const left = this.#leftOf(mark);
+    // once more for those that came in the way of what was put off
+    if (left.size > 0) delivery.hurry();
+    return encodeFlushReply({ mark, left });
+  };
+
+  /** Waits until all that the reachable members keep for others now is delivered, at most so long. Never rejects. */
+  async wait(timeoutMs: number): Promise<FlushResult> {
+    const { clock, members, isAlive, self } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    const unreachable = new Set<NodeId>();
+    const marks = new Map<NodeId, number | undefined>();
+    for (const node of members()) {
+      if (node === self || isAlive(node)) marks.set(node, undefined);
+      else unreachable.add(node);
+    }
+    for (;;) {
+      const left: HintsLeft[] = [];
+      for (const { node, answer } of await this.#askAll(marks)) {
+        if (answer === undefined) {
+          if (marks.get(node) === undefined) unreachable.add(node);
+          marks.delete(node);
+          unreachable.add(node);
+          continue;
+        }
+        marks.set(node, answer.mark);
+        for (const [target, count] of answer.left) left.push({ at: node, target, count });
+      }
+      const durationMs = Math.round(clock.monotonicMs() - startedMs);
+      const isDone = left.length === 0;
+      if (isDone || durationMs >= timeoutMs) return { isDone, left, unreachable: [...unreachable], durationMs };
+      const pauseMs = Math.max(1, Math.min(HINT_FLUSH_POLL_MS, timeoutMs - durationMs));
+      await new Promise<void>((resolve) => clock.setTimer(pauseMs, resolve));
+    }
+  }
+
+  async #askAll(
+    marks: ReadonlyMap<NodeId, number | undefined>,
+  ): Promise<readonly { readonly node: NodeId; readonly answer: ReturnType<typeof parseFlushReply> }[]> {
+    const { peers, self } = this.#parts;
+    return Promise.all(
+      [...marks].map(async ([node, mark]) => {
+        const body = mark === undefined ? {} : { mark };
+        const answer =
+          node === self ? await this.handler(self, body) : await peers.ask(node, HINTS_FLUSH_TOPIC, body, HINT_ASK_MS);
+        return { node, answer: parseFlushReply(answer) };
+      }),
+    );
+  }
+
+  #leftOf(mark: number): ReadonlyMap<NodeId, number> {
+    const { clock, delivery } = this.#parts;
+    const wallAtMark = clock.wallMicros() / 1_000 - (clock.monotonicMs() - mark);
+    const left = new Map<NodeId, number>();
+    delivery.forEachPlace(({ holder, partition, slot, tally }) => {
+      if (tally.hasPassedSince(partition, slot, mark) || tally.oldestMsOf(partition) > wallAtMark) return;
+      left.set(holder, (left.get(holder) ?? 0) + tally.countOf(partition));
+    });
+    return left;
+  }
+}

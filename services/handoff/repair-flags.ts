@@ -1,0 +1,139 @@
+/**
+ * RepairFlags: the partitions of which a hint was given up, or may be lost: anti-entropy has to compare them first. One bit
+ * a partition in one small document. A hint is given up only after its flag is durable; a flag goes only when everything
+ * since it was last raised has been compared. Must never clear a flag for what came after.
+ */
+import { MAX_PARTITIONS } from "../base/limits.ts";
+import type { Log } from "../base/ports.ts";
+
+/** The flags as anti-entropy sees them. */
+export interface FlaggedPartitions {
+  /** Ascending. */
+  flaggedPartitions(): readonly number[];
+  isFlagged(partition: number): boolean;
+  /** How often the partition was flagged since the start: what `clearFlag` is told, taken before the comparison begins. */
+  flagCountOf(partition: number): number;
+  /**
+   * The partition was compared with every holder of its slots, from a moment on at which `flagCountOf` was `asOf`: without
+   * it, now. Durable when it resolves; never rejects: a flag that cannot be cleared is only compared again.
+   */
+  clearFlag(partition: number, asOf?: number): Promise<void>;
+}
+
+/** Where flags are kept. */
+export interface FlagDocuments {
+  read(name: string): Uint8Array | undefined;
+  write(name: string, bytes: Uint8Array): Promise<void>;
+}
+
+const DOCUMENT = "hint-flags";
+const VERSION = 1;
+
+/** The flags of one node. */
+export class RepairFlags implements FlaggedPartitions {
+  readonly #documents: FlagDocuments;
+  readonly #log: Log;
+  readonly #partitionCount: number;
+  readonly #bits: Uint8Array;
+  readonly #counts: Uint32Array = new Uint32Array(MAX_PARTITIONS);
+  /** the bits as they are on disk */
+  #durable: Uint8Array;
+  #writing: Promise<void> | undefined;
+
+  constructor(documents: FlagDocuments, partitionCount: number, log: Log) {
+    this.#documents = documents;
+    this.#log = log;
+    this.#partitionCount = partitionCount;
+    this.#bits = parseFlags(documents.read(DOCUMENT), partitionCount);
+    this.#durable = this.#bits.slice();
+  }
+
+  /** How many partitions are flagged. */
+  get count(): number {
+    let count = 0;
+    for (let partition = 0; partition < this.#partitionCount; partition += 1) if (this.isFlagged(partition)) count += 1;
+    return count;
+  }
+
+  flaggedPartitions(): readonly number[] {
+    const flagged: number[] = [];
+    for (let partition = 0; partition < this.#partitionCount; partition += 1) {
+      if (this.isFlagged(partition)) flagged.push(partition);
+    }
+    return flagged;
+  }
+
+  isFlagged(partition: number): boolean {
+    return isSet(this.#bits, partition);
+  }
+
+  flagCountOf(partition: number): number {
+    return this.#counts[partition] ?? 0;
+  }
+
+  /** In RAM at once; the promise resolves when it is durable, or rejects as the store does. */
+  async flag(partitions: readonly number[]): Promise<void> {
+    for (const partition of partitions) {
+      setBit(this.#bits, partition, true);
+      this.#counts[partition] = this.flagCountOf(partition) + 1;
+    }
+    while (partitions.some((partition) => this.isFlagged(partition) && !isSet(this.#durable, partition))) {
+      await this.#save();
+    }
+  }
+
+  /** As `flag`, for whoever cannot wait: until it is durable the flag may be lost with the process. Never rejects. */
+  raise(partition: number): void {
+    this.flag([partition]).catch((error: unknown) => {
+      // Not swallowed: the flag stands in RAM, and is written with the next one or at the stop.
+      this.#log.warn({ event: "hints.flag-not-durable", partition, error });
+    });
+  }
+
+  async clearFlag(partition: number, asOf?: number): Promise<void> {
+    if (asOf !== undefined && asOf !== this.flagCountOf(partition)) return;
+    if (!this.isFlagged(partition)) return;
+    setBit(this.#bits, partition, false);
+    try {
+      await this.#save();
+    } catch (error) {
+      this.#log.warn({ event: "hints.flag-not-cleared", partition, error });
+    }
+  }
+
+  /** Writes what is not durable yet. Rejects as the store does. */
+  async flush(): Promise<void> {
+    if (Buffer.compare(this.#bits, this.#durable) !== 0) await this.#save();
+  }
+
+  /** One write at a time; whoever comes during one waits for it and lets its caller look again. */
+  #save(): Promise<void> {
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+    });
+    return this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    const bits = this.#bits.slice();
+    await this.#documents.write(DOCUMENT, Buffer.concat([Uint8Array.of(VERSION), bits]));
+    this.#durable = bits;
+  }
+}
+
+/** An unreadable document flags everything: what it said is not known. */
+function parseFlags(bytes: Uint8Array | undefined, partitionCount: number): Uint8Array {
+  const sizeBytes = Math.ceil(partitionCount / 8);
+  if (bytes === undefined) return new Uint8Array(sizeBytes);
+  if (bytes[0] !== VERSION || bytes.length !== sizeBytes + 1) return new Uint8Array(sizeBytes).fill(0xff);
+  return bytes.slice(1);
+}
+
+function isSet(bits: Uint8Array, at: number): boolean {
+  return ((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0;
+}
+
+function setBit(bits: Uint8Array, at: number, isOn: boolean): void {
+  const bit = 1 << (at & 7);
+  bits[at >> 3] = isOn ? (bits[at >> 3] ?? 0) | bit : (bits[at >> 3] ?? 0) & ~bit;
+}
