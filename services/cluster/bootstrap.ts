@@ -50,8 +50,12 @@ const WAITING_LOG_MS = 10_000;
 interface Waiting {
   readonly input: BootstrapInput;
   readonly answer?: (reply: BootstrapReply) => void;
+  /** to be done first, and only while nothing was promised; nothing else is promised meanwhile */
+  readonly prepare?: () => Promise<void>;
   /** what followed is durable and done */
   readonly done?: () => void;
+  /** preparing failed: nothing followed */
+  readonly failed?: (error: unknown) => void;
 }
 
 /** One node's way into its cluster. Register `topicHandler` for `topic` and pass on what the links say of peers. */
@@ -127,13 +131,14 @@ export class Bootstrap {
   }
 
   /**
-   * Makes this node a member without slots of a cluster that others made; then `onMember` is called. Resolves when that is
-   * durable; false when it did not come to it. Pending for ever when this node stops meanwhile.
+   * Makes this node a member without slots of a cluster that others made, after `prepare`, which is called only while
+   * nothing was promised; then `onMember` is called. Resolves when that is durable; false when it did not come to it;
+   * rejects as `prepare` does. Pending for ever when this node stops meanwhile.
    */
-  adopt(proposal: Proposal): Promise<boolean> {
-    return new Promise((resolve) => {
+  adopt(proposal: Proposal, prepare: () => Promise<void>): Promise<boolean> {
+    return new Promise((resolve, failed) => {
       const done = (): void => resolve(this.#clusterId === proposal.config.clusterId);
-      this.#push({ input: { kind: "adopt", proposal }, done });
+      this.#push({ input: { kind: "adopt", proposal }, prepare, done, failed });
     });
   }
 
@@ -171,6 +176,7 @@ export class Bootstrap {
     this.#isWorking = true;
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        if (!(await this.#isPrepared(next))) continue;
         const output = takeBootstrapInput(this.#state, next.input);
         if (output.record !== undefined) await this.#write(output.record);
         if (this.#isStopped) return;
@@ -182,6 +188,16 @@ export class Bootstrap {
       this.#parts.onFailure(error instanceof Error ? error : new Error("bootstrap failed", { cause: error }));
     } finally {
       this.#isWorking = false;
+    }
+  }
+
+  async #isPrepared({ prepare, failed }: Waiting): Promise<boolean> {
+    try {
+      if (this.isEmpty) await prepare?.();
+      return !this.#isStopped;
+    } catch (error) {
+      failed?.(error);
+      return false;
     }
   }
 

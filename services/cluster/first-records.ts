@@ -6,10 +6,10 @@ import { xxh64 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { MemberKey, MemberRecord } from "../placement/member-record.ts";
 import type { ClusterConfig, ClusterMember } from "./cluster-config.ts";
-import { decodeMemberDocument, MEMBER_DOCUMENT } from "./member-document.ts";
+import { decodeMemberDocument, MEMBER_DOCUMENT, type MemberDocument } from "./member-document.ts";
 import { type Documents, firstSlotsOf } from "./own-record.ts";
 import { OwnRecordError } from "./own-record-check.ts";
-import { emptyLedger, type SlotLedger } from "./slot-ledger.ts";
+import { emptyLedger } from "./slot-ledger.ts";
 
 /** The key of a member of the first hour: everyone can compute it. */
 export function firstKeyOf(clusterId: string, node: NodeId): MemberKey {
@@ -45,9 +45,18 @@ function recordOf(
   return { ...life, nodeId: id, version: 1, zone, host, weight, address, position: id, replaces: undefined };
 }
 
+/** What a member begins with. */
+export interface OpenedMember extends MemberDocument {
+  /** nothing durable was found: the record is what the agreement gives */
+  readonly isFresh: boolean;
+  /** a document was found that is about another cluster, and ignored */
+  readonly isStale: boolean;
+}
+
 /**
  * What this node has durably said, or what it says first: a member of the first hour holds what the agreement gives it.
- * Throws `OwnRecordError` when the document is unreadable, or is another node's.
+ * A document about another cluster was left by a join that never came to its end (only an empty node writes one before it is a
+ * member): it says nothing. Throws `OwnRecordError` when the document is unreadable, or a member that joined has none.
  */
 export function openMember(
   documents: Documents,
@@ -56,12 +65,14 @@ export function openMember(
     self,
     firstSlots,
   }: { readonly config: ClusterConfig; readonly self: ClusterMember; readonly firstSlots: Int8Array },
-): { readonly record: MemberRecord; readonly ledger: SlotLedger; readonly isFresh: boolean } {
+): OpenedMember {
   const read = decodeMemberDocument(documents.read(MEMBER_DOCUMENT), config.partitionCount);
   if (read.kind === "corrupt") {
     throw new OwnRecordError("RECORD_CORRUPT", `the member record of the data directory is corrupt: ${read.reason}`);
   }
-  if (read.kind === "member") return { ...read, isFresh: false };
+  const { clusterId } = config;
+  const isStale = read.kind === "member" && read.clusterId !== clusterId;
+  if (read.kind === "member" && !isStale) return { ...read, isFresh: false, isStale };
   const member = config.members.find(({ id }) => id === self.id);
   if (member === undefined) {
     throw new OwnRecordError(
@@ -70,5 +81,5 @@ export function openMember(
     );
   }
   const record = { ...firstRecordOf(config, member), slots: firstSlots };
-  return { record, ledger: emptyLedger(firstSlots.slice()), isFresh: true };
+  return { clusterId, record, ledger: emptyLedger(firstSlots.slice()), isFresh: true, isStale };
 }

@@ -1,13 +1,14 @@
 /**
- * MemberDocument: the bytes of a node's own member record and slot ledger, in the document "member".
+ * MemberDocument: the bytes of a node's own member record and slot ledger, in the document "member". It names the cluster
+ * that it is about: one that was left behind by a join that never came to its end says nothing of another cluster.
  *
- * Layout: version byte (1), xxh64 of the rest (8 bytes, big-endian), JSON in UTF-8. A document that fails its check is an
+ * Layout: version byte (2), xxh64 of the rest (8 bytes, big-endian), JSON in UTF-8. A document that fails its check is an
  * error, never an empty one: a node that forgot what it gave away could hold a slot twice.
  */
 import { xxh64 } from "../base/hash.ts";
 import { parseNodeId } from "../base/ids.ts";
 import type { MemberKey, MemberRecord, MemberStatus } from "../placement/member-record.ts";
-import { parseFields, parseWhole } from "./cluster-config.ts";
+import { parseClusterId, parseFields, parseWhole } from "./cluster-config.ts";
 import { parseHandoverKey } from "./handover-messages.ts";
 import type { SlotLedger } from "./slot-ledger.ts";
 import { ledgerOf, plainLedger } from "./slot-ledger-codec.ts";
@@ -15,20 +16,27 @@ import { ledgerOf, plainLedger } from "./slot-ledger-codec.ts";
 /** Name of the document. */
 export const MEMBER_DOCUMENT = "member";
 
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const HEADER_BYTES = 9;
 const STATUSES: readonly MemberStatus[] = ["joining", "normal", "leaving", "left"];
 
+/** What the document holds; the record's slots are those of the ledger. */
+export interface MemberDocument {
+  readonly clusterId: string;
+  readonly record: MemberRecord;
+  readonly ledger: SlotLedger;
+}
+
 /** What reading the document came to. */
 export type MemberDocumentRead =
-  | { readonly kind: "member"; readonly record: MemberRecord; readonly ledger: SlotLedger }
+  | (MemberDocument & { readonly kind: "member" })
   | { readonly kind: "absent" }
   | { readonly kind: "corrupt"; readonly reason: string };
 
-/** The bytes; the record's slots are those of the ledger. */
-export function encodeMemberDocument(record: MemberRecord, ledger: SlotLedger): Uint8Array {
+/** The bytes. */
+export function encodeMemberDocument({ clusterId, record, ledger }: MemberDocument): Uint8Array {
   const { slots: _, ...written } = record;
-  const body = Buffer.from(JSON.stringify({ record: written, ledger: plainLedger(ledger) }), "utf8");
+  const body = Buffer.from(JSON.stringify({ clusterId, record: written, ledger: plainLedger(ledger) }), "utf8");
   const bytes = Buffer.alloc(HEADER_BYTES + body.length);
   bytes[0] = FORMAT_VERSION;
   bytes.writeBigUInt64BE(xxh64(body), 1);
@@ -47,8 +55,10 @@ export function decodeMemberDocument(bytes: Uint8Array | undefined, partitionCou
   const fields = parseFields(parseJson(body.toString("utf8")));
   const ledger = ledgerOf(fields?.["ledger"], partitionCount);
   if (ledger === undefined) return { kind: "corrupt", reason: "not a slot ledger" };
+  const clusterId = parseClusterId(fields?.["clusterId"]);
   const record = recordOf(fields?.["record"], ledger);
-  return record === undefined ? { kind: "corrupt", reason: "not a member record" } : { kind: "member", record, ledger };
+  if (record === undefined || clusterId === undefined) return { kind: "corrupt", reason: "not a member record" };
+  return { kind: "member", clusterId, record, ledger };
 }
 
 function parseJson(text: string): unknown {

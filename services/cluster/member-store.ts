@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import type { MemberRecord } from "../placement/member-record.ts";
 import type { LedgerStore } from "./handover-ports.ts";
-import { encodeMemberDocument, MEMBER_DOCUMENT } from "./member-document.ts";
+import { encodeMemberDocument, MEMBER_DOCUMENT, type MemberDocument } from "./member-document.ts";
 import type { Documents } from "./own-record.ts";
 import { applyChange, emptyLedger, type LedgerChange, type SlotLedger } from "./slot-ledger.ts";
 
@@ -32,6 +32,7 @@ interface Batch {
 /** The record and ledger of this node. */
 export class MemberStore implements LedgerStore {
   readonly #parts: MemberStoreParts;
+  readonly #clusterId: string;
   /** the newest; its slots are those of the ledger at its version */
   #next: MemberRecord;
   #durable: MemberRecord;
@@ -44,8 +45,9 @@ export class MemberStore implements LedgerStore {
   #failure: Error | undefined;
 
   /** A node that starts with this document. */
-  constructor(parts: MemberStoreParts, start: { readonly record: MemberRecord; readonly ledger: SlotLedger }) {
+  constructor(parts: MemberStoreParts, start: MemberDocument) {
     this.#parts = parts;
+    this.#clusterId = start.clusterId;
     this.#next = start.record;
     this.#durable = start.record;
     this.#ledger = start.ledger;
@@ -113,7 +115,7 @@ export class MemberStore implements LedgerStore {
     for (let batch = this.#take(); batch !== undefined; batch = this.#take()) {
       const record = this.#snapshot();
       try {
-        await this.#parts.documents.write(MEMBER_DOCUMENT, encodeMemberDocument(record, this.#ledger));
+        await this.#parts.documents.write(MEMBER_DOCUMENT, this.#encoded(record));
       } catch (error) {
         this.#fail(error, batch);
         return;
@@ -125,6 +127,10 @@ export class MemberStore implements LedgerStore {
       batch.settle(undefined);
     }
     this.#isWriting = false;
+  }
+
+  #encoded(record: MemberRecord): Uint8Array {
+    return encodeMemberDocument({ clusterId: this.#clusterId, record, ledger: this.#ledger });
   }
 
   #take(): Batch | undefined {

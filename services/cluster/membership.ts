@@ -13,8 +13,10 @@ import { allOf, decodeNews, encodeNews, plainNews, type RecordNews } from "../pl
 import { RecordSet } from "../placement/record-set.ts";
 import type { ClusterConfig, ClusterMember } from "./cluster-config.ts";
 import { firstRecordOf, openMember } from "./first-records.ts";
+import { MEMBER_DOCUMENT } from "./member-document.ts";
 import { MemberStore, type RecordChange } from "./member-store.ts";
-import { MembersFile } from "./members-file.ts";
+import { MembersFile, OTHER_CLUSTER } from "./members-file.ts";
+import { overruledLabels } from "./own-labels.ts";
 import type { Documents, Proposal } from "./own-record.ts";
 import { recordBookOf } from "./record-book.ts";
 import { RecordExchange } from "./record-exchange.ts";
@@ -71,7 +73,7 @@ export class Membership {
   /** Takes up what is durable, or what follows from the agreement for a member of the first hour; then builds the table. */
   begin(proposal: Proposal, firstSlots: Int8Array): void {
     const { config } = proposal;
-    const { documents, self } = this.#parts;
+    const { documents, self, log } = this.#parts;
     // A write that was under way when the node stopped meets a closed store: nobody waits for it any more.
     const onFailure = (error: Error): void => {
       if (!this.#isStopped) this.#parts.onFailure(error);
@@ -82,7 +84,7 @@ export class Membership {
     const store = new MemberStore({ documents, onDurable, onLedgerDurable, onFailure }, start);
     const set = new RecordSet(config.partitionCount, config.replicaCount);
     for (const member of config.members) set.mergeRecord(firstRecordOf(config, member));
-    const file = new MembersFile({ ...this.#parts, onFailure }, set);
+    const file = new MembersFile({ ...this.#parts, clusterId: config.clusterId, onFailure }, set);
     const news = file.read();
     for (const record of news?.records ?? []) if (record.key !== store.record.key) set.mergeRecord(record);
     for (const removal of news?.removals ?? []) set.mergeRemoval(removal);
@@ -96,9 +98,11 @@ export class Membership {
     this.exchange.start();
     this.#reviewRemoval();
     this.#parts.onTable(tables.table);
-    // A restart may find another address or label than its record says.
-    const { zone, host, address } = self;
-    void this.change(start.isFresh ? { address } : { address, zone, host });
+    if (start.isStale)
+      log.warn({ event: "membership.document-ignored", document: MEMBER_DOCUMENT, why: OTHER_CLUSTER });
+    for (const facts of overruledLabels(store.record, self)) log.warn(facts);
+    // Where it is reached is what the process says now; where it stands in the ring is what its record says.
+    void this.change({ address: self.address });
   }
 
   /** Does nothing more; a write under way ends by itself. */

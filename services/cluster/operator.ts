@@ -8,13 +8,13 @@ import type { Clock, Log, Random, Timer } from "../base/ports.ts";
 import type { CallResult, Peers } from "../peers/messages.ts";
 import { type TopicHandler, TopicRefusal } from "../peers/peer-handler.ts";
 import type { MemberKey, MemberRecord } from "../placement/member-record.ts";
-import { encodeNews, parseNews, type RecordNews } from "../placement/record-codec.ts";
+import { allOf, parseNews, type RecordNews } from "../placement/record-codec.ts";
 import { RecordSet } from "../placement/record-set.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import type { ClusterConfig, ClusterMember } from "./cluster-config.ts";
 import { joiningRecord } from "./first-records.ts";
 import { encodeMemberDocument, MEMBER_DOCUMENT } from "./member-document.ts";
-import { MEMBERS_DOCUMENT } from "./members-file.ts";
+import { encodeMembersDocument, MEMBERS_DOCUMENT } from "./members-file.ts";
 import type { Membership } from "./membership.ts";
 import {
   AGREEMENT_TOPIC,
@@ -199,7 +199,7 @@ export class Operator {
     { proposal, records }: Agreement,
     { replaces, isByItself }: { readonly replaces: MemberKey | undefined; readonly isByItself: boolean },
   ): Promise<OrderReply> {
-    const { bootstrap, documents, self, partitionCount, log } = this.#parts;
+    const { bootstrap, self, partitionCount, log } = this.#parts;
     const { config } = proposal;
     if (!bootstrap.isEmpty) return refused("this node has promised itself to another cluster");
     if (config.partitionCount !== partitionCount) {
@@ -218,9 +218,11 @@ export class Operator {
     const replaced = replaces === undefined ? before : set.recordOf(replaces);
     if (replaces !== undefined && replaced === undefined) return refused(`no member has the key ${replaces}`);
     const record = joiningRecord(self, { key: this.#newKey(), partitionCount, replaced });
-    await this.#write(documents, record, { set, replaced, before });
-    log.info({ event: "membership.joining", key: record.key, replaces: replaced?.key, members: set.members().length });
-    const isMember = await bootstrap.adopt(proposal);
+    const write = async (): Promise<void> => {
+      await this.#write({ clusterId: config.clusterId, record, set, replaced, before });
+      log.info({ event: "membership.joining", key: record.key, replaces: replaced?.key });
+    };
+    const isMember = await bootstrap.adopt(proposal, write);
     return isMember ? done("joining") : refused("this node has promised itself to another cluster");
   }
 
@@ -232,24 +234,26 @@ export class Operator {
   }
 
   /** The documents come before the adoption: a crash between leaves an empty node that joins anew under another key. */
-  async #write(
-    documents: Documents,
-    record: MemberRecord,
-    {
-      set,
-      replaced,
-      before,
-    }: {
-      readonly set: RecordSet;
-      readonly replaced: MemberRecord | undefined;
-      readonly before: MemberRecord | undefined;
-    },
-  ): Promise<void> {
+  async #write({
+    clusterId,
+    record,
+    set,
+    replaced,
+    before,
+  }: {
+    readonly clusterId: string;
+    readonly record: MemberRecord;
+    readonly set: RecordSet;
+    readonly replaced: MemberRecord | undefined;
+    readonly before: MemberRecord | undefined;
+  }): Promise<void> {
+    const { documents } = this.#parts;
     for (const life of new Set([replaced, before])) {
       if (life !== undefined) set.mergeRemoval({ key: life.key, by: record.key, replacedBy: record.key });
     }
-    await documents.write(MEMBERS_DOCUMENT, encodeNews({ records: set.records(), removals: set.removals() }));
-    await documents.write(MEMBER_DOCUMENT, encodeMemberDocument(record, emptyLedger(record.slots.slice())));
+    await documents.write(MEMBERS_DOCUMENT, encodeMembersDocument(clusterId, allOf(set)));
+    const ledger = emptyLedger(record.slots.slice());
+    await documents.write(MEMBER_DOCUMENT, encodeMemberDocument({ clusterId, record, ledger }));
   }
 
   #newKey(): MemberKey {

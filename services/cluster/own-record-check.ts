@@ -1,14 +1,7 @@
 /** Opening a node's record: whose it is, and what of the configuration it overrules. Refuses rather than guesses. */
 import type { Log } from "../base/ports.ts";
 import type { BootstrapSettings } from "./bootstrap-rules.ts";
-import {
-  type Documents,
-  decodeOwnRecord,
-  emptyOwnRecord,
-  OWN_RECORD_DOCUMENT,
-  type OwnRecord,
-  type Proposal,
-} from "./own-record.ts";
+import { type Documents, decodeOwnRecord, emptyOwnRecord, OWN_RECORD_DOCUMENT, type OwnRecord } from "./own-record.ts";
 
 /** Why a record keeps this node from starting. */
 export type OwnRecordErrorCode = "RECORD_CORRUPT" | "OTHER_NODE" | "OTHER_CLUSTER";
@@ -24,8 +17,8 @@ export class OwnRecordError extends Error {
 }
 
 /**
- * The record in the documents, or a fresh one. Throws `OwnRecordError`. A member's Q, N and labels are those of its record,
- * anyone's Q is that of its store: a configuration that says otherwise is warned about and has no effect.
+ * The record in the documents, or a fresh one. Throws `OwnRecordError`. A member's Q and N are those of its record, anyone's
+ * Q is that of its store: a configuration that says otherwise is warned about and has no effect. (Labels: `Membership`.)
  */
 export function openOwnRecord(documents: Documents, settings: BootstrapSettings, log: Log): OwnRecord {
   const record = checkedRecord(documents, settings);
@@ -56,31 +49,19 @@ function checkedRecord(documents: Documents, settings: BootstrapSettings): OwnRe
 /** One thing that the data directory says otherwise than the configuration. */
 export interface OverruledSetting {
   readonly setting: string;
-  readonly recorded: string | number;
-  readonly configured: string | number;
+  readonly recorded: number;
+  readonly configured: number;
 }
 
-/** What the configuration says in vain: Q for a store that is there, the rest for a member. */
+/** What the configuration says in vain: Q for a store that is there, N for a member. */
 export function overruledSettings(record: OwnRecord, settings: BootstrapSettings): readonly OverruledSetting[] {
   const { stage } = record;
   const configured = settings.configuredPartitionCount ?? settings.partitionCount;
   const recorded = stage.kind === "member" ? stage.proposal.config.partitionCount : settings.partitionCount;
-  const partitions = { setting: "partitions (Q)", recorded, configured };
-  const compared = [partitions, ...(stage.kind === "member" ? memberSettings(record, stage.proposal, settings) : [])];
+  const compared = [{ setting: "partitions (Q)", recorded, configured }];
+  if (stage.kind === "member") {
+    const { replicaCount } = stage.proposal.config;
+    compared.push({ setting: "replicas (N)", recorded: replicaCount, configured: settings.replicaCount });
+  }
   return compared.filter((one) => one.recorded !== one.configured);
-}
-
-function memberSettings(
-  record: OwnRecord,
-  { config }: Proposal,
-  settings: BootstrapSettings,
-): readonly OverruledSetting[] {
-  const node = config.members.find((member) => member.id === record.nodeId);
-  return [
-    { setting: "replicas (N)", recorded: config.replicaCount, configured: settings.replicaCount },
-    // who joined later is not named there: its own member record has its labels
-    { setting: "zone", recorded: node?.zone ?? settings.node.zone, configured: settings.node.zone },
-    { setting: "host", recorded: node?.host ?? settings.node.host, configured: settings.node.host },
-    { setting: "weight", recorded: node?.weight ?? settings.node.weight, configured: settings.node.weight },
-  ];
 }

@@ -260,9 +260,13 @@ describe("bootstrap", () => {
     expect(cluster.node("d").bootstrap.agreement()).toBeUndefined();
     if (agreement === undefined) throw new Error("node a is no member");
     expect(cluster.node("d").bootstrap.isEmpty).toBe(true);
-    const adopted = cluster.node("d").bootstrap.adopt(agreement);
+    let preparedCount = 0;
+    const adopted = cluster.node("d").bootstrap.adopt(agreement, async () => {
+      preparedCount += 1;
+    });
     await cluster.clock.advance(500);
     expect(await adopted).toBe(true);
+    expect(preparedCount).toBe(1);
     const view = cluster.node("d").views[0];
     expect(view?.clusterId).toBe(agreement.config.clusterId);
     expect(Array.from({ length: agreement.config.partitionCount }, (_, p) => view?.slotOf(p))).toEqual(
@@ -273,6 +277,27 @@ describe("bootstrap", () => {
     expect(cluster.node("d").bootstrap.agreement()).toEqual(agreement);
   });
 
+  it("promises nothing while an adoption is prepared, and goes on when that fails", async () => {
+    const cluster = new Cluster();
+    for (const name of ["a", "b", "c", "d"]) cluster.start(name);
+    cluster.link("a", "b", "c");
+    await cluster.clock.advance(2_000);
+    const agreement = cluster.node("a").bootstrap.agreement();
+    if (agreement === undefined) throw new Error("node a is no member");
+    const { bootstrap } = cluster.node("d");
+    let fail: (error: Error) => void = () => undefined;
+    const adopted = bootstrap.adopt(agreement, () => new Promise((_, reject) => (fail = reject)));
+    const answered: unknown[] = [];
+    const ask = { kind: "offer", proposal: { ...agreement, proposer: nodeId("a") } };
+    void bootstrap.topicHandler(nodeId("a"), ask, 1_000).then((reply) => answered.push(reply));
+    await cluster.clock.advance(500);
+    expect(answered).toEqual([]);
+    fail(new Error("the disk is full"));
+    await expect(adopted).rejects.toThrow("the disk is full");
+    await cluster.clock.advance(500);
+    expect([answered.length, bootstrap.isEmpty]).toEqual([1, true]);
+  });
+
   it("adopts nothing while it has given a promise", async () => {
     const cluster = new Cluster();
     for (const name of ["a", "b", "c", "d"]) cluster.start(name);
@@ -281,9 +306,12 @@ describe("bootstrap", () => {
     const agreement = cluster.node("a").bootstrap.agreement();
     if (agreement === undefined) throw new Error("node a is no member");
     const other = { ...agreement, config: { ...agreement.config, clusterId: "f".repeat(32) } };
-    const adopted = cluster.node("b").bootstrap.adopt(other);
+    let preparedCount = 0;
+    const adopted = cluster.node("b").bootstrap.adopt(other, async () => {
+      preparedCount += 1;
+    });
     await cluster.clock.advance(500);
-    expect(await adopted).toBe(false);
+    expect([await adopted, preparedCount]).toEqual([false, 0]);
     expect(cluster.node("b").bootstrap.agreement()).toEqual(agreement);
   });
 

@@ -43,7 +43,7 @@ function storeOver<D extends MemoryDocuments>(documents: D) {
       onLedgerDurable: () => (ledgerCount += 1),
       onFailure: (error) => failures.push(error),
     },
-    { record, ledger: emptyLedger(record.slots.slice()) },
+    { clusterId: "c".repeat(32), record, ledger: emptyLedger(record.slots.slice()) },
   );
   return { store, documents, heard, failures, ledgerCount: () => ledgerCount };
 }

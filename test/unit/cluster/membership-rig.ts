@@ -24,9 +24,13 @@ export function memberOf(name: string): ClusterMember {
 }
 
 /** What `names` agreed on. */
-export function agreementOf(names: readonly string[], replicaCount: number = Math.min(3, names.length)): Proposal {
+export function agreementOf(
+  names: readonly string[],
+  replicaCount: number = Math.min(3, names.length),
+  clusterId: string = "c".repeat(32),
+): Proposal {
   const config: ClusterConfig = {
-    clusterId: "c".repeat(32),
+    clusterId,
     clusterName: "test",
     partitionCount: PARTITION_COUNT,
     replicaCount,
@@ -68,8 +72,8 @@ export class MembershipRig {
   readonly #linked = new Map<NodeId, Set<NodeId>>();
   #seed = 1;
 
-  constructor(names: readonly string[], replicaCount?: number) {
-    this.agreement = agreementOf(names, replicaCount);
+  constructor(names: readonly string[], replicaCount?: number, clusterId?: string) {
+    this.agreement = agreementOf(names, replicaCount, clusterId);
   }
 
   /** An empty node, or one that was stopped. */
@@ -93,7 +97,8 @@ export class MembershipRig {
       bootstrap: {
         agreement: () => (membership.isMember ? this.agreement : undefined),
         isEmpty: true,
-        adopt: async (proposal) => {
+        adopt: async (proposal, prepare) => {
+          await prepare();
           membership.begin(proposal, new Int8Array(PARTITION_COUNT).fill(-1));
           return true;
         },

@@ -1,12 +1,108 @@
 import { describe, expect, it } from "vitest";
-import { MEMBERS_DOCUMENT } from "../../../services/cluster/members-file.ts";
-import { decodeNews } from "../../../services/placement/record-codec.ts";
+import { MEMBER_DOCUMENT } from "../../../services/cluster/member-document.ts";
+import { decodeMembersDocument, MEMBERS_DOCUMENT } from "../../../services/cluster/members-file.ts";
+import type { RecordNews } from "../../../services/placement/record-codec.ts";
+import { MemoryDocuments } from "./cluster-fixtures.ts";
 import { MembershipRig, PARTITION_COUNT, type RigNode } from "./membership-rig.ts";
 
-function written(node: RigNode): ReturnType<typeof decodeNews> {
+function written(node: RigNode): RecordNews | undefined {
   const bytes = node.documents.read(MEMBERS_DOCUMENT);
-  return bytes && decodeNews(bytes, PARTITION_COUNT);
+  const read = bytes && decodeMembersDocument(bytes, "c".repeat(32), PARTITION_COUNT);
+  return typeof read === "string" ? undefined : read;
 }
+
+describe("where a member stands", () => {
+  it("is what its record says: an operator's order outlives a restart under the old configuration, which is told", async () => {
+    const rig = new MembershipRig(["a", "b", "c"]);
+    for (const name of ["a", "b", "c"]) rig.begin(name);
+    const ordered = await rig.node("a").operator.obey({ kind: "zone", label: "west" });
+    expect(ordered.kind).toBe("done");
+    await rig.clock.advance(1_000);
+    const again = rig.begin("a", { documents: rig.stop("a") });
+    await rig.clock.advance(1_000);
+    expect(again.membership.store.record.zone).toBe("west");
+    const told = again.log.lines.filter((line) => line.event === "membership.label-overruled");
+    expect(told).toMatchObject([{ level: "warn", setting: "zone", recorded: "west", configured: "z" }]);
+    expect(told[0]?.["remedy"]).toContain('POST /v1/cluster/plan {"changes":[{"kind":"zone","node":"a","zone":"z"}]}');
+  });
+
+  it("follows the configuration in its address alone", async () => {
+    const rig = new MembershipRig(["a", "b", "c"]);
+    rig.begin("a");
+    const self = { address: "elsewhere:1", zone: "other", host: "other", weight: 7 };
+    const again = rig.begin("a", { documents: rig.stop("a"), self });
+    await rig.clock.advance(1_000);
+    const { address, zone, host, weight } = again.membership.store.record;
+    expect({ address, zone, host, weight }).toEqual({ address: "elsewhere:1", zone: "z", host: "a", weight: 1 });
+    const told = again.log.lines.filter((line) => line.event === "membership.label-overruled");
+    expect(told.map((line) => line["setting"])).toEqual(["zone", "host", "weight"]);
+  });
+
+  it("follows the configuration when it joins", async () => {
+    const rig = new MembershipRig(["a"], 1);
+    rig.begin("a");
+    const joiner = rig.start("d", { self: { zone: "west", weight: 2 } });
+    rig.link("a", "d");
+    await joiner.operator.obey({ kind: "join", replaces: undefined });
+    expect(joiner.membership.store.record).toMatchObject({ zone: "west", weight: 2 });
+    expect(joiner.log.lines.filter((line) => line.event === "membership.label-overruled")).toEqual([]);
+  });
+});
+
+describe("what is left of a join that never came to its end", () => {
+  /** The documents of a node that crashed before it adopted a cluster of its own kind under another id. */
+  async function leftovers(): Promise<MemoryDocuments> {
+    const other = new MembershipRig(["b", "c", "x"]);
+    other.begin("x");
+    const joiner = other.start("a");
+    other.link("x", "a");
+    await joiner.operator.obey({ kind: "join", replaces: undefined });
+    const documents = new MemoryDocuments();
+    for (const name of [MEMBER_DOCUMENT, MEMBERS_DOCUMENT]) {
+      documents.files.set(name, joiner.documents.read(name) ?? new Uint8Array());
+    }
+    return documents;
+  }
+
+  it("says nothing of the cluster that the node then belongs to", async () => {
+    const documents = await leftovers();
+    const rig = new MembershipRig(["a", "b", "c"], 3, "e".repeat(32));
+    const node = rig.begin("a", { documents });
+    const { record } = node.membership.store;
+    expect([record.key, record.status]).toEqual([rig.firstKey("a"), "normal"]);
+    expect(node.membership.set?.members().map((member) => member.nodeId)).toEqual(
+      expect.arrayContaining(["a", "b", "c"]),
+    );
+    expect(node.membership.set?.members()).toHaveLength(3);
+    const told = node.log.lines.filter((line) => line.event === "membership.document-ignored");
+    expect(told.map((line) => line["document"]).toSorted()).toEqual([MEMBER_DOCUMENT, MEMBERS_DOCUMENT]);
+  });
+
+  it("is overwritten by the first thing that the node says", async () => {
+    const rig = new MembershipRig(["a", "b", "c"], 3, "e".repeat(32));
+    const node = rig.begin("a", { documents: await leftovers() });
+    await node.membership.change({ weight: 2 });
+    const again = rig.begin("a", { documents: rig.stop("a") });
+    expect(again.membership.store.record).toMatchObject({ key: rig.firstKey("a"), weight: 2 });
+  });
+});
+
+describe("what cannot be read", () => {
+  it.each([MEMBER_DOCUMENT, MEMBERS_DOCUMENT])("keeps a node from starting: %s", async (name) => {
+    const rig = new MembershipRig(["a", "b", "c"]);
+    const { membership } = rig.begin("a");
+    await membership.change({ weight: 2 });
+    await membership.remove(rig.firstKey("b"), undefined);
+    const documents = rig.stop("a");
+    const bytes = Buffer.from(documents.read(name) ?? new Uint8Array());
+    bytes[bytes.length - 3] = (bytes[bytes.length - 3] ?? 0) ^ 1;
+    documents.files.set(name, bytes);
+    expect(() => rig.begin("a", { documents })).toThrow("of the data directory");
+    // as a version that is not known yet would be
+    documents.files.set(name, Buffer.of(99, ...bytes.subarray(1)));
+    expect(() => rig.begin("a", { documents })).toThrow("of the data directory");
+  });
+});
 
 describe("whom a node is introduced to", () => {
   it("a newcomer is not introduced by what it exchanged before it was a member", async () => {

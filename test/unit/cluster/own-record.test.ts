@@ -99,25 +99,13 @@ describe("opening a data directory", () => {
     expect(() => openOwnRecord(documents, settings, new KeptLog())).toThrow("checksum does not match");
   });
 
-  it("warns of what the configuration says in vain: Q, N and labels are those of the record", () => {
+  it("warns of what the configuration says in vain: Q and N are those of the record", () => {
     const log = new KeptLog();
-    const node = { ...settings.node, zone: "elsewhere" };
-    const record = openOwnRecord(
-      documentsWith(member),
-      { ...settings, node, partitionCount: 256, replicaCount: 2 },
-      log,
-    );
+    const record = openOwnRecord(documentsWith(member), { ...settings, partitionCount: 256, replicaCount: 2 }, log);
     expect(record).toEqual(member);
     expect(log.lines).toEqual([
       { level: "warn", event: "cluster.setting-overruled", setting: "partitions (Q)", recorded: 64, configured: 256 },
       { level: "warn", event: "cluster.setting-overruled", setting: "replicas (N)", recorded: 3, configured: 2 },
-      {
-        level: "warn",
-        event: "cluster.setting-overruled",
-        setting: "zone",
-        recorded: "zone-b",
-        configured: "elsewhere",
-      },
     ]);
   });
 
