@@ -21,6 +21,7 @@ import { type RecoveredStore, recoverStore } from "./recovery.ts";
 import { SegmentPreparer } from "./segment-preparer.ts";
 import { SegmentSealer } from "./segment-sealer.ts";
 import type { SegmentSet } from "./segment-set.ts";
+import { SpaceWatch } from "./space-watch.ts";
 import { StoreHealth } from "./store-health.ts";
 import { LOCK_PATH } from "./store-paths.ts";
 import { Suspicion } from "./suspicion.ts";
@@ -45,6 +46,7 @@ export interface EngineParts {
   readonly writer: LogWriter;
   readonly compactor: Compactor;
   readonly drops: PartitionDrops;
+  readonly space: SpaceWatch;
   /** Finishes what was accepted, marks the stop clean if it is and may be called so, releases the lock. */
   readonly close: (mayBeClean: boolean) => Promise<void>;
 }
@@ -60,7 +62,9 @@ export async function openParts(options: LogEngineOptions): Promise<EngineParts>
     await documents.load();
     const store = await recoverStore(asked, health);
     const { settings } = store;
-    return assemble({ settings, health, store, documents, lock });
+    const parts = assemble({ settings, health, store, documents, lock });
+    await parts.space.start();
+    return parts;
   } catch (error) {
     await lock.release();
     throw error;
@@ -94,9 +98,10 @@ function assemble(foundation: Foundation): EngineParts {
     { nextSeq: lastSeq + 1, durableUpTo: lastSeq },
   );
   const drops = new PartitionDrops({ keyspace, queue, suspicion, writer, compactor }, queueBounds);
+  const space = new SpaceWatch({ settings, onScarce: onDiskFull });
   compactor.wake();
-  const running = { ...foundation, writer, compactor, preparer, sealer, suspicion };
-  const rest = { suspicion, documents, queue, judge, publisher, lookup, writer, compactor, drops };
+  const running = { ...foundation, writer, compactor, preparer, sealer, suspicion, space };
+  const rest = { suspicion, documents, queue, judge, publisher, lookup, writer, compactor, drops, space };
   const core = { settings, recovery: store.report, health, manifest, segments, keyspace, reader };
   return { ...core, ...rest, close: (mayBeClean) => closeParts(running, mayBeClean) };
 }
@@ -107,6 +112,7 @@ interface Running extends Foundation {
   readonly preparer: SegmentPreparer;
   readonly sealer: SegmentSealer;
   readonly suspicion: Suspicion;
+  readonly space: SpaceWatch;
 }
 
 async function closeParts(running: Running, mayBeClean: boolean): Promise<void> {
@@ -130,7 +136,8 @@ async function closeParts(running: Running, mayBeClean: boolean): Promise<void> 
 
 /** Writers first, then what works behind them. */
 async function stopWork(running: Running): Promise<void> {
-  const { writer, compactor, preparer, sealer, documents, suspicion, health } = running;
+  const { writer, compactor, preparer, sealer, documents, suspicion, health, space } = running;
+  await space.stop();
   await writer.stop();
   await compactor.stop();
   const unused = await preparer.drain();

@@ -83,6 +83,22 @@ export interface RecoveryReport {
   readonly durationMs: number;
 }
 
+/**
+ * How scarce space is. `warn`: someone should look; `no_growth`: what fills the disk beside clients (hints, copies of
+ * partitions) should wait; `no_puts`: the store refuses puts, but tombstones; `compaction_only`: these too. Reads, reaping
+ * and documents go on at any level, and the store goes on by itself when space comes back.
+ */
+export type DiskLevel = "ok" | "warn" | "no_growth" | "no_puts" | "compaction_only";
+
+/** The disk as it was seen last, some seconds ago at most. */
+export interface DiskState {
+  readonly level: DiskLevel;
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  /** a file is held that will be thrown off when nothing else helps */
+  readonly hasBallast: boolean;
+}
+
 /** What the store holds and takes. */
 export interface StorageStats {
   readonly keyCount: number;
@@ -120,7 +136,7 @@ export interface StorageEngine {
   get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined>;
   /**
    * Resolves when the record is durable (by the engine's durability) and visible. Rejects with DiskFullError (nothing
-   * was kept, ever), StoreFailedError (unknown; the store takes no more writes), StoreBusyError (nothing was kept) or
+   * was kept, ever; also when what is left of the disk is reserved, see `DiskLevel`), StoreFailedError (unknown; the store takes no more writes), StoreBusyError (nothing was kept) or
    * StoreClosedError.
    * Two puts of one key that overlap are ordered by call. Callers serialize read-modify-write themselves.
    */
@@ -180,6 +196,8 @@ export interface StorageEngine {
   readDocument(name: string): Uint8Array | undefined;
 
   stats(): StorageStats;
+  /** From RAM. */
+  readonly disk: DiskState;
   /** Set when the store has failed for good (fsync error): the process should end. */
   readonly failure: Error | undefined;
   onFailure(listen: (error: Error) => void): void;

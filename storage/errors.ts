@@ -16,8 +16,9 @@ export class CorruptRecordError extends Error {
 /** No space: the write left no trace. Reads go on. */
 export class DiskFullError extends Error {
   readonly code = "DISK_FULL";
-  constructor(options?: ErrorOptions) {
-    super("the disk is full: the write left no trace", options);
+  constructor(options?: ErrorOptions & { readonly isReserved?: boolean }) {
+    const what = options?.isReserved === true ? "the rest of the disk is reserved" : "the disk is full";
+    super(`${what}: the write left no trace`, options);
     this.name = "DiskFullError";
   }
 }

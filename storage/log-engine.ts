@@ -5,6 +5,7 @@
  */
 import assert from "node:assert";
 import type {
+  DiskState,
   KeyAddress,
   PutRequest,
   ReapEntry,
@@ -16,7 +17,7 @@ import type {
   StoreIdentity,
 } from "./engine.ts";
 import { type EngineParts, openParts } from "./engine-parts.ts";
-import { StoreBusyError, StoreClosedError } from "./errors.ts";
+import { DiskFullError, StoreBusyError, StoreClosedError } from "./errors.ts";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "./format/record.ts";
 import { recordJudgement } from "./hash-judge.ts";
 import type { IndexTable } from "./index-table.ts";
@@ -74,6 +75,10 @@ class OpenLogEngine implements LogEngine {
     return this.#parts.health.failure;
   }
 
+  get disk(): DiskState {
+    return this.#parts.space.state;
+  }
+
   onFailure(listen: (error: Error) => void): void {
     this.#parts.health.onFailure(listen);
   }
@@ -93,9 +98,12 @@ class OpenLogEngine implements LogEngine {
   }
 
   put(request: PutRequest): Promise<void> {
-    const { health, drops } = this.#parts;
+    const { health, drops, space } = this.#parts;
     if (health.failure !== undefined) return Promise.reject(health.failure);
     if (this.#closing !== undefined) return Promise.reject(new StoreClosedError());
+    if (space.isPutRefused && (!request.isTombstone || space.isTombstoneRefused)) {
+      return Promise.reject(new DiskFullError({ isReserved: true }));
+    }
     this.#assertRequest(request);
     return new Promise((resolve, reject) => {
       const write = pendingWriteOf(request, { resolve, reject });

@@ -46,6 +46,15 @@ export interface LogLimits {
   readonly reapSweepMs: number;
   /** free space that writes must leave to compaction */
   readonly reserveBytes: number;
+  /**
+   * What is kept free on large disks: puts are refused when less is left than this and than a tenth of the disk; the other
+   * levels are in proportion. 0: no levels, writes go on until the disk refuses them.
+   */
+  readonly diskReserveBytes: number;
+  /** from which level on puts are refused that are no tombstones */
+  readonly refusesPutsFrom: "no_growth" | "no_puts";
+  /** size of the file that is thrown off when nothing else helps; 0: none */
+  readonly ballastBytes: number;
   /** size at which the manifest is written anew */
   readonly manifestBytes: number;
   /** segment ids reserved on disk at a time */
@@ -100,6 +109,9 @@ export const defaultLogLimits: LogLimits = {
   isCompactionAutomatic: true,
   reapSweepMs: 10 * 60_000,
   reserveBytes: 64 * MIB,
+  diskReserveBytes: 8192 * MIB,
+  refusesPutsFrom: "no_puts",
+  ballastBytes: 64 * MIB,
   manifestBytes: MIB,
   idBlock: 16,
 };
@@ -119,6 +131,7 @@ export function settingsOf(options: LogEngineOptions): LogSettings {
   assert(settings.openSegmentFiles >= 1 && settings.poolReads >= 1, "open files and pool reads: ≥ 1");
   assert(settings.compactionInputs >= 1 && settings.compactionSliceRecords >= 1, "compaction bounds: ≥ 1");
   assert(settings.garbageSegments >= 0, "garbageSegments: ≥ 0");
+  assert(settings.diskReserveBytes >= 0 && settings.ballastBytes >= 0, "reserve and ballast: ≥ 0");
   assert(settings.garbageRatio > 0 && settings.garbageRatio <= 1, "garbageRatio: above 0, up to 1");
   return settings;
 }

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert";
 import type {
+  DiskState,
   KeyAddress,
   PutRequest,
   ReapEntry,
@@ -71,6 +72,7 @@ class MemoryEngine implements StorageEngine {
   readonly partitionCount: number;
   readonly recovery: RecoveryReport;
   readonly failure: undefined;
+  readonly disk: DiskState = { level: "ok", freeBytes: 0, totalBytes: 0, hasBallast: false };
   readonly #partitionBits: number;
   readonly #random: StorageRandom;
   readonly #image: MemoryImage;

@@ -32,6 +32,7 @@ export interface Disk {
   unlink(path: string): Promise<void>;
   /** Makes creations, renames and removals inside the directory durable. "" is the data directory itself. */
   fsyncDirectory(path: string): Promise<void>;
+  /** What may still be written, and that and what is taken already. */
   freeBytes(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
   /**
    * A count that grows whenever this process has read from the device rather than from the cache; absent where the

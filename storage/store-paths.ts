@@ -13,6 +13,8 @@ export const CURRENT_PATH = "CURRENT";
 export const CLEAN_PATH = "CLEAN";
 /** Held while a process has the store open. */
 export const LOCK_PATH = "LOCK";
+/** Space that is given back when nothing else helps. */
+export const BALLAST_PATH = "BALLAST";
 /** Ending of a file that is not finished. */
 export const TEMPORARY_SUFFIX = ".tmp";
 

@@ -94,7 +94,9 @@ class NodeDisk implements Disk {
 
   async freeBytes(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }> {
     const space = await attempt("statfs", this.#root, () => fs.promises.statfs(this.#root));
-    return { freeBytes: space.bavail * space.bsize, totalBytes: space.blocks * space.bsize };
+    // what is kept for the superuser is neither free nor ours: the same share is taken as `df` says
+    const usableBlocks = space.blocks - space.bfree + space.bavail;
+    return { freeBytes: space.bavail * space.bsize, totalBytes: usableBlocks * space.bsize };
   }
 
   /**
