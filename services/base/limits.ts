@@ -101,6 +101,8 @@ export const BUSY_REQUESTS: number = 32;
 /** Delay of the event loop, met again and again, from which listings are shed, and from which clients' data is. */
 export const LOOP_DELAY_SHED_LIST_MS: number = 100;
 export const LOOP_DELAY_SHED_DATA_MS: number = 250;
+/** A refusal for overload asks to come back after 1 … this many seconds. */
+export const RETRY_AFTER_MAX_SECONDS: number = 3;
 /** Utilisation of the event loop, for a second, from which listings are shed. */
 export const LOOP_UTILISATION_SHED_LIST: number = 0.95;
 /** What is taken at a time of each class while the loop cannot bear clients' data. */
@@ -117,7 +119,12 @@ export const SLOW_START_MS: number = 30_000;
 
 /** The client listener: room for a context and a percent-encoded key, time to send a request, time to finish at a stop. */
 export const MAX_HEADER_BYTES: number = 32 * KIB;
-export const REQUEST_READ_TIMEOUT_MS: number = 60_000;
+export const HEADERS_READ_TIMEOUT_MS: number = 5_000;
+/** A batch of 4 MiB may come at 140 KB a second. */
+export const REQUEST_READ_TIMEOUT_MS: number = 30_000;
+/** How often connections are looked over for those that were too slow. */
+export const CONNECTIONS_CHECK_MS: number = 2_000;
+export const MAX_CLIENT_CONNECTIONS: number = 4_096;
 export const KEEP_ALIVE_TIMEOUT_MS: number = 72_000;
 export const DRAIN_TIMEOUT_MS: number = 10_000;
 export const BATCH_CONCURRENCY: number = 16;
@@ -250,6 +257,8 @@ export const EXCHANGE_CLAIM_MS: number = 10_000;
 /** Repairs that people asked for and that are remembered, and for how long. */
 export const MAX_REPAIR_ORDERS: number = 16;
 export const REPAIR_ORDER_MS: number = 10 * 60_000;
+/** How often whoever asked for a repair asks the members how far it is. */
+export const REPAIR_POLL_MS: number = 250;
 
 /** Hints: what a node keeps for others at most, unless it is told; of the disk, and in all. */
 export const HINTS_DISK_SHARE: number = 0.1;
@@ -295,6 +304,7 @@ export const HINT_FLUSH_POLL_MS: number = 250;
 export const DEFAULT_REPAIR_WAIT_MS: number = 60_000;
 export const MAX_REPAIR_WAIT_MS: number = 24 * 60 * 60 * 1_000;
 
+assert.ok(HEADERS_READ_TIMEOUT_MS < REQUEST_READ_TIMEOUT_MS, "headers are read before the rest");
 assert.ok(2 * HANDOVER_ASK_MS < SEAL_MS, "an answer under the seal can be asked for again");
 assert.ok(TRANSFER_PAGE_BYTES + 64 * KIB <= MAX_FRAME_BYTES, "a page of a transfer fits into a frame");
 assert.ok(EXCHANGE_STEP_HASHES <= MAX_LISTED_STATES, "whatever differs in one step can be told in one message");

@@ -19,6 +19,7 @@ import type { QuorumCoordinator } from "../coordinator/coordinator.ts";
 import { EMPTY_CONTEXT } from "../versioning/causal-context.ts";
 import { NodeClusterDoor } from "./cluster-door.ts";
 import { ClusterFacts } from "./cluster-facts.ts";
+import type { Healing } from "./healing.ts";
 import { registerNodeMetrics } from "./node-metrics.ts";
 import { NodeStatusView } from "./node-status.ts";
 import type { NodeOptions } from "./room-makers.ts";
@@ -110,6 +111,11 @@ export class GyreNode {
     return this.#rooms.operator;
   }
 
+  /** What this node does so that replicas hold the same. */
+  get healing(): Healing {
+    return this.#rooms.healing;
+  }
+
   /** The slot of the partition that this node serves by its own record, −1 for none. For tests that look inside. */
   slotOf(partition: number): number {
     return this.#rooms.ring.slotOf(partition);
@@ -123,12 +129,25 @@ export class GyreNode {
   /** Stops in the opposite order of the start; what was accepted is finished and the store closed cleanly. */
   async stop(): Promise<void> {
     this.announceStop();
-    const { operator, membership, bootstrap, exchange, requests, replica, links, liveness, moving, calm, engine } =
-      this.#rooms;
+    const {
+      operator,
+      membership,
+      bootstrap,
+      exchange,
+      requests,
+      replica,
+      links,
+      liveness,
+      moving,
+      healing,
+      calm,
+      engine,
+    } = this.#rooms;
     const farewell = liveness.leave();
     operator.stop();
     calm.stop();
     moving.stop();
+    healing.stop();
     bootstrap.stop();
     exchange.stop();
     requests.stop();

@@ -26,6 +26,7 @@ import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
 import { Replica } from "../replica/replica.ts";
 import { ContextCodec } from "../versioning/context-codec.ts";
+import { Healing } from "./healing.ts";
 import { Liveness } from "./liveness.ts";
 import { Moving } from "./moving.ts";
 import { RingState } from "./ring-state.ts";
@@ -58,6 +59,7 @@ export interface Rooms {
   readonly view: MembershipView;
   readonly operator: Operator;
   readonly moving: Moving;
+  readonly healing: Healing;
   readonly calm: Calm;
   /** set once this node is a member */
   readonly secrets: { codec: ContextCodec | undefined };
@@ -65,8 +67,9 @@ export interface Rooms {
 
 /** Builds and joins everything. Throws when the data directory is another node's or unreadable. */
 export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
-  const { clock, load } = options.windows;
-  const calm = new Calm({ clock, load });
+  const { clock, load, log } = options.windows;
+  const hasOthers = (): boolean => (all.membership.table?.all.length ?? 1) > 1;
+  const calm = new Calm({ clock, log, load, hasOthers });
   const store = storeRooms(options, engine);
   const ring = ringRooms(options, store, calm);
   const requests = requestRooms(options, store, ring);
@@ -85,7 +88,7 @@ type StoreRooms = Pick<Rooms, "engine" | "buckets" | "replica" | "requests" | "l
   readonly documents: Documents;
   readonly ring: RingState;
 };
-type RingRooms = Pick<Rooms, "membership" | "liveness" | "view" | "moving">;
+type RingRooms = Pick<Rooms, "membership" | "liveness" | "view" | "moving" | "healing">;
 
 /** What this node keeps, and the links to the others. */
 function storeRooms(options: NodeOptions, engine: StorageEngine): StoreRooms {
@@ -109,7 +112,7 @@ function storeRooms(options: NodeOptions, engine: StorageEngine): StoreRooms {
 /** Who belongs, who is alive, and what moves because of the former. */
 function ringRooms(
   options: NodeOptions,
-  { engine, documents, ring, replica, links }: StoreRooms,
+  { engine, documents, ring, replica, links, buckets }: StoreRooms,
   { backgroundShare }: Calm,
 ): RingRooms {
   const { config, windows, onFatal } = options;
@@ -138,7 +141,9 @@ function ringRooms(
   const view = new MembershipView({ membership, self: config.nodeId, isAlive: (node) => liveness.isAlive(node) });
   const shared = { config, engine, replica, links, membership, view, ring, clock, random, log };
   const moving = new Moving({ ...shared, backgroundShare });
-  return { membership, liveness, view, moving };
+  const isAlive = (node: NodeId): boolean => liveness.isAlive(node);
+  const healing = new Healing({ ...shared, self: config.nodeId, buckets, isAlive, backgroundShare });
+  return { membership, liveness, view, moving, healing };
 }
 
 function removedNodesOf(set: RecordSet | undefined): ReadonlySet<NodeId> {
@@ -174,7 +179,7 @@ function requestRooms(
 
 /** The node is a member, by its own durable record: it serves what that record says. */
 function becomeMember(rooms: Rooms, { config, windows }: NodeOptions, made: MemberView): void {
-  const { links, buckets, secrets, bootstrap, membership, ring, moving } = rooms;
+  const { links, buckets, secrets, bootstrap, membership, ring, moving, healing } = rooms;
   links.setClusterId(made.clusterId);
   buckets.configure({ replicaCount: made.table.replicaCount, defaults: made.bucketDefaults });
   secrets.codec = contextCodecOf(config, made.clusterId);
@@ -185,6 +190,7 @@ function becomeMember(rooms: Rooms, { config, windows }: NodeOptions, made: Memb
   ring.begin(membership.store.ledger);
   if (membership.isRemoved) ring.dropAll();
   moving.begin();
+  healing.begin();
   windows.log.info({ event: "node.serving", clusterId: made.clusterId, memberCount: membership.table?.all.length });
 }
 
@@ -197,6 +203,7 @@ function registerTopics({
   operator,
   liveness,
   moving,
+  healing,
 }: Rooms): void {
   requests.registerTopic(bootstrap.topic, bootstrap.topicHandler);
   requests.registerTopic(BUCKETS_OFFER_TOPIC, exchange.offerHandler);
@@ -208,6 +215,7 @@ function registerTopics({
   for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
   for (const [topic, handler] of liveness.topics()) requests.registerTopic(topic, handler);
   moving.register(requests);
+  healing.register(requests);
 }
 
 function followLinks({ buckets, links, bootstrap, exchange, membership, liveness }: Rooms): void {

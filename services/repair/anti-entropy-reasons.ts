@@ -14,9 +14,12 @@ import type { PairSchedule } from "./anti-entropy-schedule-core.ts";
 
 /** Partitions of which hints were dropped: they may lack writes somewhere. Durable, and kept by whoever drops hints. */
 export interface RepairFlags {
+  /** Ascending. */
   flaggedPartitions(): readonly number[];
-  /** all holders have been compared with since it was flagged */
-  clearFlag(partition: number): void;
+  /** how often the partition was flagged since the start: two flags are two reasons */
+  flagCountOf(partition: number): number;
+  /** All holders have been compared with since the count was `asOf`. Never rejects. */
+  clearFlag(partition: number, asOf: number): Promise<void>;
 }
 
 /** What reasons work with. */
@@ -53,7 +56,9 @@ export class RepairReasons {
   readonly #parts: ReasonParts;
   readonly #orders = new Map<string, Order>();
   readonly #clearing = new Set<number>();
-  #unreadable = new Map<number, number>();
+  /** of flagged partitions, as it was when their comparison became urgent */
+  readonly #flagCounts = new Map<number, number>();
+  readonly #unreadable = new Map<number, number>();
 
   constructor(parts: ReasonParts) {
     this.#parts = parts;
@@ -73,13 +78,13 @@ export class RepairReasons {
     const suspects = store.suspectPartitions();
     for (const partition of suspects) if (slotOf(partition) >= 0) schedule.urge(partition, "suspect", nowMs);
     const flagged = flags()?.flaggedPartitions() ?? [];
-    for (const partition of flagged) if (slotOf(partition) >= 0) schedule.urge(partition, "flagged", nowMs);
+    for (const partition of flagged) if (slotOf(partition) >= 0) this.#urgeFlagged(partition, nowMs);
     for (const partition of schedule.urgent("suspect")) {
       if (slotOf(partition) < 0 || !store.isSuspect(partition)) this.#forgetSuspect(partition);
     }
     const isFlagged = new Set(flagged);
     for (const partition of schedule.urgent("flagged")) {
-      if (slotOf(partition) < 0 || !isFlagged.has(partition)) schedule.settle(partition, "flagged");
+      if (slotOf(partition) < 0 || !isFlagged.has(partition)) this.#forgetFlag(partition);
     }
     for (const [name, { sinceMs }] of this.#orders) if (nowMs - sinceMs > REPAIR_ORDER_MS) this.#orders.delete(name);
     for (const urgency of ["suspect", "flagged", "ordered"] as const) {
@@ -130,10 +135,25 @@ export class RepairReasons {
     if (isThrough(schedule.urgentSince(partition, "ordered"))) schedule.settle(partition, "ordered");
     if (this.#isOnTheWay(partition)) return;
     if (isThrough(schedule.urgentSince(partition, "flagged"))) {
-      schedule.settle(partition, "flagged");
-      flags()?.clearFlag(partition);
+      const asOf = this.#flagCounts.get(partition) ?? -1;
+      this.#forgetFlag(partition);
+      // it never rejects; a flag that was raised again meanwhile stays, and is seen at the next look
+      void flags()?.clearFlag(partition, asOf);
     }
     if (isThrough(schedule.urgentSince(partition, "suspect"))) this.#clear(partition);
+  }
+
+  /** A flag that was raised again is another one: only what is compared from now on counts. */
+  #urgeFlagged(partition: number, nowMs: number): void {
+    const count = this.#parts.flags()?.flagCountOf(partition) ?? 0;
+    if (this.#flagCounts.get(partition) === count) return;
+    this.#flagCounts.set(partition, count);
+    this.#parts.schedule.urgeAnew(partition, "flagged", nowMs);
+  }
+
+  #forgetFlag(partition: number): void {
+    this.#flagCounts.delete(partition);
+    this.#parts.schedule.settle(partition, "flagged");
   }
 
   #clear(partition: number): void {
