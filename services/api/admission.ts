@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { MAX_INFLIGHT_BYTES, MAX_INFLIGHT_REQUESTS } from "../base/limits.ts";
-import type { WorkClass } from "./exchange.ts";
+import type { Incoming, WorkClass } from "./exchange.ts";
 
 /** The share of the limits that each class may fill: what matters least is shed first. */
 const SHARE: Readonly<Record<WorkClass, number>> = {
@@ -20,6 +20,7 @@ export class Admission {
   #bytes = 0;
   readonly #maxRequests: number;
   readonly #maxBytes: number;
+  readonly #inflight: Record<WorkClass, number> = { control: 0, write: 0, read: 0, list: 0 };
 
   constructor(
     limits: { readonly requests: number; readonly bytes: number } = {
@@ -39,13 +40,26 @@ export class Admission {
     return this.#bytes;
   }
 
-  /** Takes a request of `bytes` in, or refuses it: then nothing is counted and `leave` must not be called. */
-  tryEnter(work: WorkClass, bytes: number): boolean {
+  /** Requests of the class under way. */
+  inflightOf(work: WorkClass): number {
+    return this.#inflight[work];
+  }
+
+  /** No further request of the class is let in just now, whatever it brings. */
+  isFull(work: WorkClass, limit: number = Number.POSITIVE_INFINITY): boolean {
+    if (this.#inflight[work] >= limit) return true;
     const share = SHARE[work];
-    if (this.#requests >= this.#maxRequests * share || this.#bytes + bytes > this.#maxBytes * share) {
-      return false;
-    }
+    return this.#requests >= this.#maxRequests * share || this.#bytes >= this.#maxBytes * share;
+  }
+
+  /**
+   * Takes a request of `bytes` in, or refuses it: then nothing is counted and `leave` must not be called. `limit`: requests
+   * of its class that may be under way now.
+   */
+  tryEnter(work: WorkClass, bytes: number, limit: number = Number.POSITIVE_INFINITY): boolean {
+    if (this.isFull(work, limit) || this.#bytes + bytes > this.#maxBytes * SHARE[work]) return false;
     this.#requests += 1;
+    this.#inflight[work] += 1;
     this.#bytes += bytes;
     return true;
   }
@@ -56,9 +70,17 @@ export class Admission {
   }
 
   /** The request is over; `bytes` is all that it entered and grew by. */
-  leave(bytes: number): void {
+  leave(work: WorkClass, bytes: number): void {
     this.#requests -= 1;
+    this.#inflight[work] -= 1;
     this.#bytes -= bytes;
     assert.ok(this.#requests >= 0 && this.#bytes >= 0, "a request leaves once, with what it brought");
   }
+}
+
+/** What the request says it will bring; a body of unknown length is taken to be the longest allowed. */
+export function announcedBytes({ headers }: Pick<Incoming, "headers">, limitBytes: number): number {
+  const length = headers["content-length"];
+  if (length !== undefined) return Math.min(Number(length), limitBytes);
+  return headers["transfer-encoding"] === undefined ? 0 : limitBytes;
 }

@@ -8,6 +8,7 @@ import type { Clock, Log, Random } from "../base/ports.ts";
 import type { Coordinator, KeyName } from "../coordinator/contract.ts";
 import type { CausalContext } from "../versioning/types.ts";
 import type { ClusterDoor } from "./cluster-door.ts";
+import type { WorkClass } from "./exchange.ts";
 
 /** Makes and checks the opaque text that clients carry; bound to one key by the cluster's secret. */
 export interface ContextCodec {
@@ -110,10 +111,16 @@ export interface NodeStatus {
   clusterHealth(level: "one" | "quorum" | "all"): ClusterHealth;
 }
 
-/** What the node makes of how its requests fare; `services/calm` satisfies it by shape. */
-export interface CalmSink {
+/** How much the node can take, and what it makes of how requests fare; `services/calm` satisfies it by shape. */
+export interface LoadControl {
   /** A request of one key was answered so long after its headers had come. Must be cheap. */
   answered(work: "read" | "write", latencyMs: number): void;
+  /** Requests of the class that may be under way now, ∞ for no limit. Asked for every request: must be cheap. */
+  limitOf(work: WorkClass): number;
+  /** Why there are so few, in words. */
+  reasonOf(work: WorkClass): string;
+  /** Looks at these counts from now on: requests under way, and refused since the start. */
+  follow(counts: { inflightOf(work: WorkClass): number; refusedOf(work: WorkClass): number }): void;
 }
 
 /** All that the API is handed. */
@@ -128,6 +135,6 @@ export interface ApiDependencies {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: MetricsRegistry;
-  /** absent: nobody looks */
-  readonly calm?: CalmSink;
+  /** absent: nobody looks, and only the fixed bounds hold */
+  readonly calm?: LoadControl;
 }

@@ -2,7 +2,7 @@
  * What the API records of every request: duration by route and status class, bound when a route is registered so that
  * recording is one array read and one histogram write. Must never look up a name or make a label per request.
  */
-import type { Counter, Histogram, MetricsRegistry } from "../base/metrics.ts";
+import type { Counter, Histogram, Labels, MetricsRegistry } from "../base/metrics.ts";
 import type { Route, WorkClass } from "./exchange.ts";
 
 const CLASSES = ["aborted", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
@@ -27,13 +27,38 @@ export function recordDuration(durations: RouteDurations, status: number, micros
   durations[Math.floor(status / 100)]?.observe(micros);
 }
 
-/** Makes the counters of refused requests, one per class of work. Called once. */
-export function shedCounters(metrics: MetricsRegistry): Readonly<Record<WorkClass, Counter>> {
-  const counter = (work: WorkClass): Counter =>
-    metrics.counter({
-      name: "gyre_http_shed_requests_total",
-      help: "Client requests refused as overload, by class of work.",
-      labels: { class: work },
-    });
-  return { control: counter("control"), write: counter("write"), read: counter("read"), list: counter("list") };
+/** What the listener counts over all routes. */
+export interface ListenerCounters {
+  readonly shed: Readonly<Record<WorkClass, Counter>>;
+  readonly unmatched: Counter;
+  /** connections */
+  readonly dropped: Counter;
+}
+
+/** Makes the counters of the listener, and shows what is under way. Called once. */
+export function listenerCounters(
+  metrics: MetricsRegistry,
+  underWay: { readonly requests: number; readonly bytes: number },
+): ListenerCounters {
+  const counter = (name: string, help: string, labels: Labels = {}): Counter => metrics.counter({ name, help, labels });
+  const shed = (work: WorkClass): Counter =>
+    counter("gyre_http_shed_requests_total", "Client requests refused as overload, by class of work.", { class: work });
+  const unmatched = counter(
+    "gyre_http_unmatched_requests_total",
+    "Requests that no route took: unknown paths and methods.",
+  );
+  const dropped = counter(
+    "gyre_http_dropped_connections_total",
+    "Client connections closed at once because there were too many.",
+  );
+  metrics.gauge({ name: "gyre_http_inflight_requests", help: "Client requests under way." }, () => underWay.requests);
+  metrics.gauge(
+    { name: "gyre_http_inflight_bytes", help: "Bytes of client requests under way." },
+    () => underWay.bytes,
+  );
+  return {
+    shed: { control: shed("control"), write: shed("write"), read: shed("read"), list: shed("list") },
+    unmatched,
+    dropped,
+  };
 }

@@ -7,22 +7,32 @@
  */
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import {
+  CONNECTIONS_CHECK_MS,
   DRAIN_TIMEOUT_MS,
+  HEADERS_READ_TIMEOUT_MS,
   KEEP_ALIVE_TIMEOUT_MS,
+  MAX_CLIENT_CONNECTIONS,
   MAX_HEADER_BYTES,
   MAX_VALUE_BYTES,
   REQUEST_READ_TIMEOUT_MS,
 } from "../base/limits.ts";
-import type { Counter } from "../base/metrics.ts";
 import type { Timer } from "../base/ports.ts";
 import type { Failure } from "../coordinator/contract.ts";
-import { Admission } from "./admission.ts";
+import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
 import type { Incoming, Reply, Route, WorkClass } from "./exchange.ts";
+import { frameworkFailure } from "./framework-failure.ts";
 import type { ApiDependencies } from "./ports.ts";
-import { refusal, refusalForNow } from "./problem.ts";
-import { type FailureContext, failureReply } from "./reply.ts";
-import { type RouteDurations, recordDuration, routeDurations, shedCounters } from "./request-metrics.ts";
+import { refusalForNow } from "./problem.ts";
+import { overloadWords, QuickRefusal, retryAfterText } from "./quick-refusal.ts";
+import { failureReply } from "./reply.ts";
+import {
+  type ListenerCounters,
+  listenerCounters,
+  type RouteDurations,
+  recordDuration,
+  routeDurations,
+} from "./request-metrics.ts";
 import { allRoutes } from "./routes.ts";
 import { unmatchedReply } from "./unmatched.ts";
 
@@ -53,14 +63,14 @@ export function createApiServer(deps: ApiDependencies): ApiServer {
 }
 
 const NOT_ADMITTED = -1;
+const FULL_OF_BYTES = "this node holds all the bytes of requests that it takes at a time";
 
 class Server implements ApiServer {
   readonly inject: Inject;
   readonly #deps: ApiDependencies;
   readonly #app: FastifyInstance;
   readonly #admission = new Admission();
-  readonly #unmatched: Counter;
-  readonly #shed: Readonly<Record<WorkClass, Counter>>;
+  readonly #counters: ListenerCounters;
   readonly #idPrefix: string;
   readonly #routes: readonly Route[];
   #lastId = 0;
@@ -69,13 +79,15 @@ class Server implements ApiServer {
   constructor(deps: ApiDependencies) {
     this.#deps = deps;
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
-    const help = "Requests that no route took: unknown paths and methods.";
-    this.#unmatched = deps.metrics.counter({ name: "gyre_http_unmatched_requests_total", help });
-    this.#shed = shedCounters(deps.metrics);
+    this.#counters = listenerCounters(deps.metrics, this.#admission);
     this.#routes = allRoutes(deps, () => this.#closing !== undefined);
     this.#app = this.#build();
     this.inject = this.#app.inject.bind(this.#app);
-    this.#registerGauges();
+    const { shed } = this.#counters;
+    deps.calm?.follow({
+      inflightOf: (work) => this.#admission.inflightOf(work),
+      refusedOf: (work) => shed[work].value,
+    });
   }
 
   async listen(address: string): Promise<string> {
@@ -111,7 +123,11 @@ class Server implements ApiServer {
 
   #build(): FastifyInstance {
     const app = fastify({
-      http: { maxHeaderSize: MAX_HEADER_BYTES },
+      http: {
+        maxHeaderSize: MAX_HEADER_BYTES,
+        headersTimeout: HEADERS_READ_TIMEOUT_MS,
+        connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+      },
       bodyLimit: MAX_VALUE_BYTES,
       requestTimeout: REQUEST_READ_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
@@ -130,10 +146,13 @@ class Server implements ApiServer {
       this.#write(request, reply, this.#errorReply(error, request)),
     );
     app.setNotFoundHandler((request, reply) => {
-      this.#unmatched.add();
+      this.#counters.unmatched.add();
       this.#write(request, reply, unmatchedReply(this.#routes, request));
     });
     for (const route of this.#routes) this.#register(app, route);
+    this.#refuseFirst(app);
+    app.server.maxConnections = MAX_CLIENT_CONNECTIONS;
+    app.server.on("drop", () => this.#counters.dropped.add());
     return app;
   }
 
@@ -165,19 +184,21 @@ class Server implements ApiServer {
       );
       return false;
     }
-    const bytes = announcedBytes(request, route);
-    if (!this.#admission.tryEnter(route.work, bytes)) {
-      this.#shed[route.work].add();
-      this.#write(request, reply, failureReply(refusalForNow("overloaded", overloadWords(route.work))));
+    const bytes = announcedBytes(request, route.bodyLimitBytes);
+    const { clock, calm } = this.#deps;
+    if (!this.#admission.tryEnter(route.work, bytes, calm?.limitOf(route.work))) {
+      this.#counters.shed[route.work].add();
+      const headers = { "retry-after": retryAfterText(this.#deps.random.float()) };
+      const words = overloadWords(this.#reasonNow(route.work) ?? FULL_OF_BYTES);
+      this.#write(request, reply, failureReply(refusalForNow("overloaded", words), { headers }));
       return false;
     }
-    const { clock } = this.#deps;
     const startedMs = clock.monotonicMs();
     const { raw } = reply;
     reply.heldBytes = bytes;
     reply.startedMs = startedMs;
     raw.once("close", () => {
-      this.#admission.leave(reply.heldBytes);
+      this.#admission.leave(route.work, reply.heldBytes);
       // A reply that comes after its client has gone must not be counted in again.
       reply.heldBytes = NOT_ADMITTED;
       recordDuration(durations, raw.headersSent ? raw.statusCode : 0, (clock.monotonicMs() - startedMs) * 1_000);
@@ -238,21 +259,31 @@ class Server implements ApiServer {
     return known === undefined ? this.#defectReply(error, true, request) : failureReply(known.failure, known.how);
   }
 
+  /** Why no request of the class is let in just now, in words; undefined: one may be. */
+  #reasonNow(work: WorkClass): string | undefined {
+    const { calm } = this.#deps;
+    if (calm !== undefined && this.#admission.inflightOf(work) >= calm.limitOf(work)) return calm.reasonOf(work);
+    return this.#admission.isFull(work) ? `this node has all the ${work} work that it takes at a time` : undefined;
+  }
+
+  /** Puts the quick refusal before the framework; a test's `inject` goes past it. */
+  #refuseFirst(app: FastifyInstance): void {
+    const quick = new QuickRefusal({
+      reasonNow: (work) => (this.#closing === undefined ? this.#reasonNow(work) : undefined),
+      onRefused: (work) => this.#counters.shed[work].add(),
+      nextId: () => this.#nextId(),
+      chance: () => this.#deps.random.float(),
+    });
+    const listeners = app.server.listeners("request");
+    app.server.removeAllListeners("request");
+    app.server.on("request", (request, response) => {
+      if (!quick.refuse(request, response)) for (const listen of listeners) listen.call(app.server, request, response);
+    });
+  }
+
   #nextId(): string {
     this.#lastId += 1;
     return this.#idPrefix + this.#lastId.toString(36);
-  }
-
-  #registerGauges(): void {
-    const { metrics } = this.#deps;
-    metrics.gauge(
-      { name: "gyre_http_inflight_requests", help: "Client requests under way." },
-      () => this.#admission.requests,
-    );
-    metrics.gauge(
-      { name: "gyre_http_inflight_bytes", help: "Bytes of client requests under way." },
-      () => this.#admission.bytes,
-    );
   }
 }
 
@@ -263,42 +294,4 @@ function isReading({ method }: Route): boolean {
 
 function asItIs(text: string): string {
   return text;
-}
-
-/** What the request says it will bring; a body of unknown length is taken to be the longest allowed. */
-function announcedBytes(request: FastifyRequest, route: Route): number {
-  const { headers } = request;
-  const length = headers["content-length"];
-  if (length !== undefined) return Math.min(Number(length), route.bodyLimitBytes);
-  return headers["transfer-encoding"] === undefined ? 0 : route.bodyLimitBytes;
-}
-
-function overloadWords(work: WorkClass): string {
-  return `this node has all the ${work} work that it takes at a time; try again after Retry-After, or ask another node`;
-}
-
-function frameworkFailure(
-  error: FastifyError,
-): { readonly failure: Failure; readonly how: FailureContext } | undefined {
-  switch (error.code) {
-    case "FST_ERR_CTP_BODY_TOO_LARGE":
-      return { failure: refusal("value_too_large", "the body is over the limit of this path"), how: {} };
-    case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
-      return { failure: refusal("unsupported_media_type", "the content type is not type/subtype"), how: {} };
-    case "FST_ERR_BAD_URL":
-      return {
-        failure: refusal(
-          "invalid_request",
-          "the path has a broken percent escape, or is not UTF-8; a % is written %25",
-        ),
-        how: {},
-      };
-    case "FST_ERR_MAX_PARAM_LENGTH":
-      return { failure: refusal("invalid_request", "the path is too long"), how: { status: 414 } };
-    default: {
-      const status = error.statusCode ?? 500;
-      if (status < 400 || status >= 500) return undefined;
-      return { failure: refusal("invalid_request", "the request could not be read to its end"), how: { status } };
-    }
-  }
 }

@@ -145,6 +145,9 @@ export const HANDSHAKE_TIMEOUT_MS: number = 2_000;
 export const DIAL_TIMEOUT_MS: number = 1_000;
 export const RECONNECT_MIN_MS: number = 50;
 export const RECONNECT_MAX_MS: number = 2_000;
+/** A node that belongs no more is dialled for so long after its last link; and how often that is looked at. */
+export const DEPARTED_DIAL_MS: number = 60_000;
+export const DEPARTED_LOOK_MS: number = 5_000;
 /** A link that carries nothing for this long is probed; one that does not answer a probe within it is closed. */
 export const LINK_IDLE_PROBE_MS: number = 1_000;
 

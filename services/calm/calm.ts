@@ -1,17 +1,32 @@
 /**
- * Calm: how busy this node is, looked at ten times a second, and what follows from it for all rooms: the share of
- * background work. Must never refuse or slow down anything itself: it says numbers, others act on them.
+ * Calm: how busy this node is, looked at ten times a second, and what follows from it for all rooms: how much is admitted of
+ * each class, and the share of background work. Must never refuse or slow down anything itself: it says numbers, others act
+ * on them. Where nobody measures (in simulations) nothing is limited.
  */
-import { GOVERNOR_LOOK_MS, GOVERNOR_MIN_SAMPLES, GOVERNOR_PATIENCE_MS, LOAD_SAMPLE_MS } from "../base/limits.ts";
-import type { Clock, LoadMeter, Timer } from "../base/ports.ts";
+import {
+  GOVERNOR_LOOK_MS,
+  GOVERNOR_MIN_SAMPLES,
+  GOVERNOR_PATIENCE_MS,
+  LOAD_SAMPLE_MS,
+  MEMORY_LOOK_MS,
+  SLOW_START_MS,
+} from "../base/limits.ts";
+import type { Clock, LoadMeter, Log, Timer } from "../base/ports.ts";
+import { AdmissionLimits, type ApiCounts, type Work } from "./admission-limits-core.ts";
 import { GovernorCore } from "./governor-core.ts";
 import { LatencyWindow } from "./latency-window-core.ts";
+import type { LoopStrain } from "./loop-strain-core.ts";
+import { type MemoryState, memoryShareOf, nextMemoryState } from "./memory-core.ts";
+import { slowStartShare } from "./slow-start-core.ts";
 
 /** What calm works with. */
 export interface CalmParts {
   readonly clock: Pick<Clock, "monotonicMs" | "setTimer">;
-  /** undefined: nobody measures, and background work always has its full pace */
+  readonly log: Pick<Log, "info" | "warn">;
+  /** undefined: nobody measures */
   readonly load: LoadMeter | undefined;
+  /** there are other members that can take what this node does not; a lone node has no slow start */
+  readonly hasOthers: () => boolean;
 }
 
 /** What is seen of a node's load, for people and metrics. */
@@ -28,16 +43,35 @@ export interface CalmView {
   readonly loopDelayMs: number;
   /** 0 … 1, of the last look */
   readonly loopUtilisation: number;
+  readonly strain: LoopStrain;
+  readonly memory: MemoryState;
+  /** 0 … 1, and more: of what the process may have */
+  readonly memoryShare: number;
+  /** 0 < share ≤ 1: less than 1 soon after a start */
+  readonly startShare: number;
+  /** requests of the class that may be under way */
+  readonly limits: { readonly read: number; readonly write: number; readonly list: number };
 }
+
+const NO_COUNTS: ApiCounts = { inflightOf: () => 0, refusedOf: () => 0 };
 
 /** The load of one node. */
 export class Calm {
   readonly #parts: CalmParts;
   readonly #governor = new GovernorCore();
+  readonly #admission = new AdmissionLimits();
+  readonly #read = new LatencyWindow();
+  readonly #write = new LatencyWindow();
   readonly #reads = new PatientWindow();
   readonly #writes = new PatientWindow();
+  #counts: ApiCounts = NO_COUNTS;
   #timer: Timer | undefined;
+  #startedMs = 0;
   #lookedMs = 0;
+  #memoryLookedMs = Number.NEGATIVE_INFINITY;
+  #memory: MemoryState = "roomy";
+  #memoryShare = 0;
+  #startShare = 1;
   #longestDelayMs = 0;
   #utilisationSum = 0;
   #sampleCount = 0;
@@ -56,7 +90,8 @@ export class Calm {
   start(): void {
     const { clock, load } = this.#parts;
     if (load === undefined) return;
-    this.#lookedMs = clock.monotonicMs();
+    this.#startedMs = clock.monotonicMs();
+    this.#lookedMs = this.#startedMs;
     load.read();
     this.#sampleLater(load);
   }
@@ -69,14 +104,40 @@ export class Calm {
   /** 0 < share ≤ 1: how much of its full pace background work may take now. A plain function, to be passed on. */
   readonly backgroundShare = (): number => this.#governor.share;
 
-  /** A request of one key was answered so long after its headers had come. On the hot path: a few array writes. */
-  readonly answered = (work: "read" | "write", latencyMs: number): void => {
-    (work === "read" ? this.#reads : this.#writes).latencies.observe(latencyMs);
-  };
+  /** Requests of the class that may be under way now. Asked for every request. */
+  limitOf(work: Work): number {
+    return this.#admission.of(work);
+  }
+
+  /** Why there are so few, in words. */
+  reasonOf(work: Work): string {
+    return this.#admission.reasonOf(work);
+  }
+
+  /** A request of one key was answered so long after its headers had come. On the hot path: some array writes. */
+  answered(work: "read" | "write", latencyMs: number): void {
+    (work === "read" ? this.#read : this.#write).observe(latencyMs);
+  }
+
+  /** Looks at these counts from now on. */
+  follow(counts: ApiCounts): void {
+    this.#counts = counts;
+  }
 
   view(): CalmView {
     const { share, pressure, targetsMs } = this.#governor;
-    return { backgroundShare: share, pressure, targetsMs, ...this.#last };
+    const limits = { read: this.limitOf("read"), write: this.limitOf("write"), list: this.limitOf("list") };
+    return {
+      backgroundShare: share,
+      pressure,
+      targetsMs,
+      ...this.#last,
+      strain: this.#admission.strain,
+      memory: this.#memory,
+      memoryShare: this.#memoryShare,
+      startShare: this.#startShare,
+      limits,
+    };
   }
 
   #sampleLater(load: LoadMeter): void {
@@ -87,12 +148,31 @@ export class Calm {
   }
 
   #sample(load: LoadMeter): void {
+    const { clock, hasOthers } = this.#parts;
+    const nowMs = clock.monotonicMs();
     const { loopDelayMs, utilisation } = load.read();
     this.#longestDelayMs = Math.max(this.#longestDelayMs, loopDelayMs);
     this.#utilisationSum += utilisation;
     this.#sampleCount += 1;
-    const nowMs = this.#parts.clock.monotonicMs();
+    if (nowMs - this.#memoryLookedMs >= MEMORY_LOOK_MS) this.#lookAtMemory(load, nowMs);
+    const sinceStartMs = nowMs - this.#startedMs;
+    this.#startShare = sinceStartMs >= SLOW_START_MS ? 1 : slowStartShare(sinceStartMs, hasOthers());
+    const sample = { nowMs, loopDelayMs, utilisation, memory: this.#memory, startShare: this.#startShare };
+    this.#admission.sample(sample, { read: this.#read, write: this.#write }, this.#counts);
+    this.#reads.add(this.#read);
+    this.#writes.add(this.#write);
     if (nowMs - this.#lookedMs >= GOVERNOR_LOOK_MS) this.#look(nowMs);
+  }
+
+  #lookAtMemory({ memoryLimitBytes, heapLimitBytes, memory }: LoadMeter, nowMs: number): void {
+    this.#memoryLookedMs = nowMs;
+    this.#memoryShare = memoryShareOf({ memoryLimitBytes, heapLimitBytes, ...memory() });
+    const before = this.#memory;
+    this.#memory = nextMemoryState(before, this.#memoryShare);
+    if (this.#memory === before) return;
+    const facts = { event: `calm.memory-${this.#memory}`, sharePercent: Math.round(this.#memoryShare * 100) };
+    if (this.#memory === "roomy") this.#parts.log.info(facts);
+    else this.#parts.log.warn(facts);
   }
 
   #look(nowMs: number): void {
@@ -113,15 +193,20 @@ export class Calm {
 
 /** A window that waits for enough latencies, and forgets those that are old. */
 class PatientWindow {
-  readonly latencies = new LatencyWindow();
+  readonly #latencies = new LatencyWindow();
   #sinceMs = 0;
+
+  /** Takes what is in the other window, and empties it. */
+  add(window: LatencyWindow): void {
+    this.#latencies.take(window);
+  }
 
   /** p99 since the last answer of this method; undefined while there are too few to tell. */
   p99Ms(nowMs: number): number | undefined {
-    const isEnough = this.latencies.count >= GOVERNOR_MIN_SAMPLES;
-    const p99Ms = isEnough ? this.latencies.quantileMs(0.99) : undefined;
+    const isEnough = this.#latencies.count >= GOVERNOR_MIN_SAMPLES;
+    const p99Ms = isEnough ? this.#latencies.quantileMs(0.99) : undefined;
     if (isEnough || nowMs - this.#sinceMs >= GOVERNOR_PATIENCE_MS) {
-      this.latencies.clear();
+      this.#latencies.clear();
       this.#sinceMs = nowMs;
     }
     return p99Ms;

@@ -38,6 +38,15 @@ export class LatencyWindow {
     return 0;
   }
 
+  /** Takes what the other window holds, and empties it. */
+  take(other: LatencyWindow): void {
+    for (let index = 0; index <= LAST && other.#count > 0; index += 1) {
+      this.#counts[index] = (this.#counts[index] ?? 0) + (other.#counts[index] ?? 0);
+    }
+    this.#count += other.#count;
+    other.clear();
+  }
+
   /** Begins a new window. */
   clear(): void {
     this.#counts.fill(0);

@@ -99,6 +99,15 @@ describe("admission", () => {
     expect(admission.tryEnter("write", 0)).toBe(false);
   });
 
+  it("lets in as many of a class as its limit says just now, whatever the others do", () => {
+    const admission = new Admission({ requests: 16, bytes: 1_600 });
+    expect(admission.tryEnter("write", 0, 1)).toBe(true);
+    expect([admission.tryEnter("write", 0, 1), admission.tryEnter("read", 0, 1)]).toEqual([false, true]);
+    admission.leave("write", 0);
+    expect([admission.tryEnter("write", 0, 1), admission.tryEnter("read", 0, 0)]).toEqual([true, false]);
+    expect([admission.inflightOf("write"), admission.inflightOf("read")]).toEqual([1, 1]);
+  });
+
   it("counts bytes whatever comes and goes, and never over its limit", () => {
     fc.assert(
       fc.property(fc.array(fc.record({ bytes: fc.nat(400), leaves: fc.boolean() })), (steps) => {
@@ -106,7 +115,7 @@ describe("admission", () => {
         const inside: number[] = [];
         for (const { bytes, leaves } of steps) {
           const first = leaves ? inside.shift() : undefined;
-          if (first !== undefined) admission.leave(first);
+          if (first !== undefined) admission.leave("write", first);
           else if (admission.tryEnter("write", bytes)) inside.push(bytes);
           const sum = inside.reduce((total, one) => total + one, 0);
           expect([admission.requests, admission.bytes]).toEqual([inside.length, sum]);

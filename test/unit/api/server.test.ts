@@ -133,7 +133,7 @@ describe("overload", () => {
       "not_applied",
       true,
     ]);
-    expect(shed.headers["retry-after"]).toBe("1");
+    expect(shed.headers["retry-after"]).toBe("2");
     const write = await here.api.inject({ method: "PUT", url: "/v1/kv/b/k", payload: "x" });
     expect(write.statusCode).toBe(200);
     expect((await here.api.inject({ url: "/v1/kv/b" })).statusCode).toBe(503);

@@ -1,0 +1,32 @@
+/** What the web framework calls an error, as a failure of gyre's. Pure. Must never call a defect of gyre's the client's fault. */
+import type { FastifyError } from "fastify";
+import type { Failure } from "../coordinator/contract.ts";
+import { refusal } from "./problem.ts";
+import type { FailureContext } from "./reply.ts";
+
+/** The failure behind an error of the framework; undefined when it is none of the client's. */
+export function frameworkFailure(
+  error: FastifyError,
+): { readonly failure: Failure; readonly how: FailureContext } | undefined {
+  switch (error.code) {
+    case "FST_ERR_CTP_BODY_TOO_LARGE":
+      return { failure: refusal("value_too_large", "the body is over the limit of this path"), how: {} };
+    case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
+      return { failure: refusal("unsupported_media_type", "the content type is not type/subtype"), how: {} };
+    case "FST_ERR_BAD_URL":
+      return {
+        failure: refusal(
+          "invalid_request",
+          "the path has a broken percent escape, or is not UTF-8; a % is written %25",
+        ),
+        how: {},
+      };
+    case "FST_ERR_MAX_PARAM_LENGTH":
+      return { failure: refusal("invalid_request", "the path is too long"), how: { status: 414 } };
+    default: {
+      const status = error.statusCode ?? 500;
+      if (status < 400 || status >= 500) return undefined;
+      return { failure: refusal("invalid_request", "the request could not be read to its end"), how: { status } };
+    }
+  }
+}

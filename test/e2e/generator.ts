@@ -1,0 +1,239 @@
+/**
+ * A load generator over raw sockets, cheap enough to share two cores with the servers that it loads: open loop (requests come
+ * at their rate, whatever becomes of those before) or closed loop (so many at a time). Latencies count from the moment at
+ * which a request was due. Must never retry, and never wait for an answer to send the next request.
+ */
+import { connect, type Socket } from "node:net";
+
+/** One request, and what its answer is to be counted as. */
+export interface Shot {
+  readonly bytes: Buffer;
+  /** ≥ 0: a write whose acknowledgement is remembered by this number; −1: none */
+  readonly writeId: number;
+}
+
+/** What to send, to which ports of loopback. */
+export interface GeneratorPlan {
+  readonly ports: readonly number[];
+  readonly connectionsPerTarget: number;
+  readonly durationMs: number;
+  /** requests a second over all targets; undefined: closed loop, one at a time for each connection */
+  readonly rate: number | undefined;
+  /** a request that is answered later than this is of no use to anybody */
+  readonly deadlineMs: number;
+  readonly next: () => Shot;
+  readonly onAck: (writeId: number) => void;
+}
+
+/** What became of the requests to one target. */
+export interface TargetResult {
+  sentCount: number;
+  /** 2xx within the deadline */
+  readonly goodMs: number[];
+  /** when each of them came, ms since the beginning */
+  readonly goodAtMs: number[];
+  lateCount: number;
+  readonly refusedByStatus: Record<number, number>;
+  /** refusals: from due to refused */
+  readonly refusedMs: number[];
+  lostCount: number;
+  /** due, but the connections had more outstanding than they may */
+  unsentCount: number;
+}
+
+const MAX_DEPTH = 8;
+const GRACE_MS = 3_000;
+const HEADER_END = Buffer.from("\r\n\r\n");
+const LENGTH = Buffer.from("content-length: ");
+
+interface Waiting {
+  readonly dueMs: number;
+  readonly writeId: number;
+}
+
+type OnAnswer = (connection: Connection, waiting: Waiting, status: number) => void;
+
+class Connection {
+  readonly #socket: Socket;
+  readonly #onAnswer: OnAnswer;
+  readonly target: number;
+  readonly waiting: Waiting[] = [];
+  isOpen = false;
+  #rest: Buffer | undefined;
+
+  constructor(target: number, port: number, on: { readonly answer: OnAnswer; readonly end: () => void }) {
+    this.target = target;
+    this.#onAnswer = on.answer;
+    this.#socket = connect({ host: "127.0.0.1", port, noDelay: true });
+    this.#socket.on("connect", () => {
+      this.isOpen = true;
+    });
+    this.#socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    this.#socket.on("error", () => undefined);
+    this.#socket.on("close", () => {
+      this.isOpen = false;
+      on.end();
+    });
+  }
+
+  send(shot: Shot, dueMs: number): void {
+    this.waiting.push({ dueMs, writeId: shot.writeId });
+    this.#socket.write(shot.bytes);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #onData(chunk: Buffer): void {
+    let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#rest = undefined;
+    while (bytes.length > 0) {
+      const headEnd = bytes.indexOf(HEADER_END);
+      if (headEnd < 0) break;
+      const status = (bytes[9] ?? 48) * 100 + (bytes[10] ?? 48) * 10 + (bytes[11] ?? 48) - 48 * 111;
+      const at = bytes.indexOf(LENGTH);
+      const bodyBytes = at < 0 || at > headEnd ? 0 : Number.parseInt(bytes.toString("latin1", at + 16, at + 24), 10);
+      const sizeBytes = headEnd + 4 + bodyBytes;
+      if (bytes.length < sizeBytes) break;
+      const waiting = this.waiting.shift();
+      if (waiting !== undefined) this.#onAnswer(this, waiting, status);
+      bytes = bytes.subarray(sizeBytes);
+    }
+    if (bytes.length > 0) this.#rest = bytes;
+  }
+}
+
+/** Runs the plan; resolves when its time is over and the last answers have come, or three seconds later. */
+export async function generate(plan: GeneratorPlan): Promise<readonly TargetResult[]> {
+  const results = plan.ports.map(newResult);
+  const idle: Connection[][] = plan.ports.map(() => []);
+  const all: Connection[][] = plan.ports.map(() => []);
+  const startMs = performance.now();
+  let isOver = false;
+  const onAnswer = (connection: Connection, waiting: Waiting, status: number): void => {
+    const nowMs = performance.now();
+    const result = results[connection.target];
+    if (result === undefined) return;
+    count(result, { status, tookMs: nowMs - waiting.dueMs, atMs: nowMs - startMs, deadlineMs: plan.deadlineMs });
+    if (status === 200 && waiting.writeId >= 0) plan.onAck(waiting.writeId);
+    if (connection.waiting.length > 0) return;
+    if (plan.rate === undefined && !isOver) fire(connection, nowMs);
+    else idle[connection.target]?.push(connection);
+  };
+  const fire = (connection: Connection, dueMs: number): void => {
+    const result = results[connection.target];
+    if (result === undefined) return;
+    result.sentCount += 1;
+    connection.send(plan.next(), dueMs);
+  };
+  const open = (target: number, port: number): void => {
+    const connection = new Connection(target, port, {
+      answer: onAnswer,
+      end: () => {
+        const result = results[target];
+        if (result !== undefined) result.lostCount += connection.waiting.length;
+        connection.waiting.length = 0;
+        const list = all[target] ?? [];
+        list.splice(list.indexOf(connection), 1);
+        if (!isOver) setTimeout(() => open(target, port), 100);
+      },
+    });
+    all[target]?.push(connection);
+  };
+  plan.ports.forEach((port, target) => {
+    for (let i = 0; i < plan.connectionsPerTarget; i += 1) open(target, port);
+  });
+  await untilOpen(all, plan.connectionsPerTarget);
+  for (const [target, list] of all.entries()) idle[target]?.push(...list);
+
+  const beginMs = performance.now();
+  if (plan.rate === undefined) {
+    for (const list of idle) for (const connection of list.splice(0)) fire(connection, performance.now());
+    await pauseUntil(beginMs + plan.durationMs);
+  } else {
+    await openLoop(plan, beginMs, (target, dueMs) => {
+      const connection = takeIdle(idle[target]) ?? shallowest(all[target] ?? []);
+      const result = results[target];
+      if (connection === undefined) {
+        if (result !== undefined) result.unsentCount += 1;
+      } else fire(connection, dueMs);
+    });
+  }
+  isOver = true;
+  const graceMs = performance.now() + GRACE_MS;
+  while (performance.now() < graceMs && all.some((list) => list.some((one) => one.waiting.length > 0))) {
+    await pauseUntil(performance.now() + 20);
+  }
+  for (const list of all) for (const connection of [...list]) connection.destroy();
+  await pauseUntil(performance.now() + 20);
+  return results;
+}
+
+async function openLoop(
+  { rate = 1, durationMs, ports }: GeneratorPlan,
+  beginMs: number,
+  fire: (target: number, dueMs: number) => void,
+): Promise<void> {
+  const total = Math.floor((rate * durationMs) / 1_000);
+  for (let sent = 0; sent < total; ) {
+    const due = Math.min(total, Math.floor(((performance.now() - beginMs) * rate) / 1_000));
+    for (; sent < due; sent += 1) fire(sent % ports.length, beginMs + (sent * 1_000) / rate);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+function takeIdle(idle: Connection[] | undefined): Connection | undefined {
+  for (let one = idle?.pop(); one !== undefined; one = idle?.pop()) {
+    if (one.isOpen && one.waiting.length === 0) return one;
+  }
+  return undefined;
+}
+
+/** A few looks at random: the one with the fewest outstanding, if it may have more. */
+function shallowest(list: readonly Connection[]): Connection | undefined {
+  let best: Connection | undefined;
+  for (let look = 0; look < 3; look += 1) {
+    const one = list[Math.floor(Math.random() * list.length)];
+    if (one?.isOpen === true && one.waiting.length < (best?.waiting.length ?? MAX_DEPTH)) best = one;
+  }
+  return best;
+}
+
+async function untilOpen(all: readonly (readonly Connection[])[], perTarget: number): Promise<void> {
+  const endMs = performance.now() + 5_000;
+  const isOpen = (): boolean => all.every((list) => list.filter((one) => one.isOpen).length >= perTarget);
+  while (!isOpen() && performance.now() < endMs) await pauseUntil(performance.now() + 10);
+}
+
+function pauseUntil(atMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, Math.max(0, atMs - performance.now())));
+}
+
+function newResult(): TargetResult {
+  return {
+    sentCount: 0,
+    goodMs: [],
+    goodAtMs: [],
+    lateCount: 0,
+    refusedByStatus: {},
+    refusedMs: [],
+    lostCount: 0,
+    unsentCount: 0,
+  };
+}
+
+function count(
+  result: TargetResult,
+  answer: { readonly status: number; readonly tookMs: number; readonly atMs: number; readonly deadlineMs: number },
+): void {
+  const { status, tookMs, atMs, deadlineMs } = answer;
+  if (status !== 200) {
+    result.refusedByStatus[status] = (result.refusedByStatus[status] ?? 0) + 1;
+    result.refusedMs.push(tookMs);
+  } else if (tookMs > deadlineMs) result.lateCount += 1;
+  else {
+    result.goodMs.push(tookMs);
+    result.goodAtMs.push(atMs);
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * `npm run accept:overload`: three nodes as processes, loaded far beyond what they can do by clients that do not wait (open
+ * loop, 3 × the measured capacity, reads and writes in equal parts, 1 KB). Shows what became of it: goodput against the peak,
+ * latency of what was accepted, memory, acknowledged writes that are gone, and how soon all is as before. Ends with exit code 1
+ * when a promise of issue 4 was broken. Generator and servers share the machine's cores: see docs/OVERLOAD.md for what that does.
+ * Options: `--seconds N` of overload (default 20; the acceptance: 120), `--factor F` (default 3), `--pause 1`: one node is
+ * stopped (SIGSTOP) for the middle third, `--hot 0.9`: so much of the reads are of one key.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { fillBulk } from "./bulk-keys.ts";
+import { pause, RealCluster } from "./cluster.ts";
+import type { TargetResult } from "./generator.ts";
+import { tryAsk } from "./http.ts";
+import type { Loaded, Order, Verified } from "./overload-generator.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "20" },
+    factor: { type: "string", default: "3" },
+    pause: { type: "string", default: "0" },
+    writes: { type: "string", default: "0.5" },
+    hot: { type: "string", default: "0" },
+    keys: { type: "string", default: "2000" },
+    verify: { type: "string", default: "20000" },
+  },
+});
+const OVERLOAD_MS = Number(flags.seconds) * 1_000;
+const DEADLINE_MS = 2_000;
+const NODES = [0, 1, 2];
+const startedAt = performance.now();
+
+function tell(text: string): void {
+  process.stdout.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s  ${text}\n`);
+}
+
+/** The generator's process. */
+class Generator implements Disposable {
+  readonly #child: ChildProcess = fork(join(import.meta.dirname, "overload-generator.ts"), {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    serialization: "advanced",
+  });
+
+  order(order: Extract<Order, { kind: "load" }>): Promise<Loaded>;
+  order(order: Extract<Order, { kind: "verify" }>): Promise<Verified>;
+  order(order: Order): Promise<Loaded | Verified> {
+    return new Promise((resolve, reject) => {
+      this.#child.once("message", (result: Loaded | Verified) => resolve(result));
+      this.#child.once("exit", (code) => reject(new Error(`the generator ended: ${code}`)));
+      this.#child.send(order);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.removeAllListeners("exit");
+    this.#child.kill("SIGKILL");
+  }
+}
+
+function quantileMs(values: readonly number[], quantile: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * quantile))] ?? 0;
+}
+
+/** Processor time of a process since its start, ms, at the system's resolution. */
+function cpuMs(pid: number | undefined): number {
+  if (pid === undefined) return 0;
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+function residentMib(pid: number | undefined): number {
+  if (pid === undefined) return 0;
+  const line = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(line?.[1] ?? 0) / 1_024;
+}
+
+interface Phase {
+  readonly goodPerSecond: number;
+  readonly p99Ms: number;
+  readonly p50Ms: number;
+  readonly serverCpuMs: number;
+  readonly goodCount: number;
+  readonly loaded: Loaded;
+}
+
+interface Story {
+  readonly cluster: RealCluster;
+  readonly generator: Generator;
+  readonly ports: readonly number[];
+}
+
+async function phase(
+  { cluster, generator, ports }: Story,
+  plan: { readonly durationMs: number; readonly rate: number | undefined; readonly connectionsPerTarget: number },
+): Promise<Phase> {
+  const cpuBefore = NODES.map((node) => cpuMs(cluster.pid(node)));
+  const loaded = await generator.order({
+    kind: "load",
+    ports,
+    deadlineMs: DEADLINE_MS,
+    keyCount: Number(flags.keys),
+    writeShare: Number(flags.writes),
+    hotShare: Number(flags.hot),
+    ...plan,
+  });
+  const serverCpuMs = NODES.reduce((sum, node) => sum + cpuMs(cluster.pid(node)) - (cpuBefore[node] ?? 0), 0);
+  const good = loaded.targets.flatMap((target) => target.goodMs);
+  return {
+    goodPerSecond: (good.length * 1_000) / plan.durationMs,
+    goodCount: good.length,
+    p50Ms: quantileMs(good, 0.5),
+    p99Ms: quantileMs(good, 0.99),
+    serverCpuMs,
+    loaded,
+  };
+}
+
+function phaseText({ goodPerSecond, goodCount, p50Ms, p99Ms, serverCpuMs, loaded }: Phase): string {
+  const perGood = ((serverCpuMs * 1_000) / Math.max(1, goodCount)).toFixed(0);
+  const sum = (pick: (target: TargetResult) => number): number =>
+    loaded.targets.reduce((total, target) => total + pick(target), 0);
+  const statuses = new Map<string, number>();
+  for (const target of loaded.targets) {
+    for (const [status, times] of Object.entries(target.refusedByStatus)) {
+      statuses.set(status, (statuses.get(status) ?? 0) + times);
+    }
+  }
+  const others = [...statuses].map(([status, times]) => `${status}: ${times}`).join(", ");
+  const refusedMs = loaded.targets.flatMap((target) => target.refusedMs);
+  return (
+    `goodput ${goodPerSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms; ` +
+    `servers' CPU per good one ${perGood} µs; sent ${sum((one) => one.sentCount)}, other answers {${others}}` +
+    (refusedMs.length === 0
+      ? ""
+      : ` (p50 ${quantileMs(refusedMs, 0.5).toFixed(1)} ms, p99 ${quantileMs(refusedMs, 0.99).toFixed(1)} ms)`) +
+    `, late ${sum((one) => one.lateCount)}, lost ${sum((one) => one.lostCount)}, unsent ${sum((one) => one.unsentCount)}; ` +
+    `generator's CPU ${(loaded.cpuMicros / 1_000).toFixed(0)} ms, servers' ${serverCpuMs} ms`
+  );
+}
+
+/** Stops one node for the middle third of the overload. */
+async function pauseOne(cluster: RealCluster): Promise<void> {
+  await pause(OVERLOAD_MS / 3);
+  cluster.signal(2, "SIGSTOP");
+  await pause(OVERLOAD_MS / 3);
+  cluster.signal(2, "SIGCONT");
+}
+
+/** p99 of the other nodes by thirds of the overload: before, while, after the pause. */
+function othersText({ loaded }: Phase): { readonly text: string; readonly ratio: number } {
+  const thirds = [0, 1, 2].map((third) => {
+    const from = (third * OVERLOAD_MS) / 3 + 200;
+    const until = ((third + 1) * OVERLOAD_MS) / 3;
+    const of = loaded.targets
+      .slice(0, 2)
+      .flatMap(({ goodMs, goodAtMs }) =>
+        goodMs.filter((_, i) => (goodAtMs[i] ?? 0) > from && (goodAtMs[i] ?? 0) < until),
+      );
+    return { p99Ms: quantileMs(of, 0.99), perSecond: (of.length * 3_000) / OVERLOAD_MS };
+  });
+  const texts = thirds.map((one) => `${one.p99Ms.toFixed(1)} ms at ${one.perSecond.toFixed(0)}/s`);
+  return { text: texts.join(" → "), ratio: (thirds[1]?.p99Ms ?? 0) / Math.max(1, thirds[0]?.p99Ms ?? 1) };
+}
+
+/** ms until every node has answered 20 requests in a row within `boundMs`. */
+async function recoveryMs({ cluster }: Story, boundMs: number): Promise<number> {
+  const beganAt = performance.now();
+  await Promise.all(
+    NODES.map(async (node) => {
+      for (let row = 0; row < 20 && performance.now() - beganAt < 60_000; ) {
+        const askedAt = performance.now();
+        const answer = await tryAsk(`${cluster.url(node)}/v1/kv/bulk/key-${row}`);
+        row = answer?.status === 200 && performance.now() - askedAt < boundMs ? row + 1 : 0;
+        await pause(10);
+      }
+    }),
+  );
+  return performance.now() - beganAt;
+}
+
+async function peakOf(story: Story): Promise<Phase> {
+  let peak: Phase | undefined;
+  for (const connectionsPerTarget of [12, 24, 48, 96]) {
+    const one = await phase(story, { durationMs: 5_000, rate: undefined, connectionsPerTarget });
+    tell(`closed loop, ${3 * connectionsPerTarget} connections: ${phaseText(one)}`);
+    if (peak === undefined || one.goodPerSecond > peak.goodPerSecond) peak = one;
+  }
+  if (peak === undefined) throw new Error("no peak");
+  return peak;
+}
+
+async function loadText({ cluster }: Story): Promise<string> {
+  const texts = await Promise.all(
+    NODES.map(async (node) => {
+      const answer = await tryAsk(`${cluster.url(node)}/v1/cluster`);
+      const { details } = (answer?.body ?? {}) as { readonly details?: { readonly load?: unknown } };
+      return JSON.stringify(details?.load);
+    }),
+  );
+  return texts.join("\n          ");
+}
+
+async function main(): Promise<boolean> {
+  await using cluster = await RealCluster.start(3, { GYRE_PARTITIONS: "128", GYRE_LOG_LEVEL: "warn" });
+  using generator = new Generator();
+  const ports = NODES.map((node) => Number(new URL(cluster.url(node)).port));
+  const story: Story = { cluster, generator, ports };
+  await fillBulk(cluster, Number(flags.keys));
+  await phase(story, { durationMs: 6_000, rate: undefined, connectionsPerTarget: 24 });
+  const peak = await peakOf(story);
+  const half = await phase(story, { durationMs: 5_000, rate: peak.goodPerSecond / 2, connectionsPerTarget: 100 });
+  tell(`open loop at half the peak: ${phaseText(half)}`);
+
+  const rate = peak.goodPerSecond * Number(flags.factor);
+  const before = NODES.map((node) => residentMib(cluster.pid(node)));
+  const most = [...before];
+  const watch = setInterval(() => {
+    for (const node of NODES) most[node] = Math.max(most[node] ?? 0, residentMib(cluster.pid(node)));
+  }, 500);
+  const pausing = flags.pause === "1" ? pauseOne(cluster) : Promise.resolve();
+  const looking = pause(OVERLOAD_MS / 4).then(async () => tell(`meanwhile: ${await loadText(story)}`));
+  const over = await phase(story, { durationMs: OVERLOAD_MS, rate, connectionsPerTarget: 300 });
+  const recoveredMs = await recoveryMs(story, Math.max(100, 3 * half.p99Ms));
+  await Promise.all([pausing, looking]);
+  clearInterval(watch);
+  tell(`open loop at ${flags.factor} × the peak (${rate.toFixed(0)}/s): ${phaseText(over)}`);
+  const after = NODES.map((node) => residentMib(cluster.pid(node)));
+  const mib = (values: readonly number[]): string => values.map((value) => value.toFixed(0)).join(" / ");
+  tell(`resident MiB: before ${mib(before)}, most ${mib(most)}, after ${mib(after)}`);
+  tell(`recovered ${recoveredMs.toFixed(0)} ms after the last answer of the load (of 20 requests in a row)`);
+  const others = othersText(over);
+  if (flags.pause === "1") tell(`n1 and n2 before, while and after n3 was stopped: ${others.text}`);
+  const seen = await generator.order({ kind: "verify", ports, sampleCount: Number(flags.verify) });
+  tell(
+    `acknowledged writes ${seen.acknowledgedCount}, read back ${seen.readCount}: lost ${seen.lostCount}, unread ${seen.unreadCount}`,
+  );
+
+  const share = over.goodPerSecond / peak.goodPerSecond;
+  const perCpu = over.goodCount / over.serverCpuMs / (peak.goodCount / peak.serverCpuMs);
+  tell(
+    `goodput ${(share * 100).toFixed(0)} % of the peak; per CPU second of the servers ${(perCpu * 100).toFixed(0)} %`,
+  );
+  const fair = flags.pause !== "1" || others.ratio <= 1.2;
+  const kept = seen.lostCount === 0 && seen.unreadCount === 0;
+  return kept && share >= 0.8 && over.p99Ms <= DEADLINE_MS / 2 && recoveredMs <= 10_000 && fair;
+}
+
+process.exitCode = (await main()) ? 0 : 1;
