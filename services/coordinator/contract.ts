@@ -107,16 +107,23 @@ export interface Failure {
   readonly explain?: Explain;
 }
 
-/** How a read ends. */
+/** How a read ends. `fallbacks`: the nodes that stood in for owners in it, where there were any. */
 export type GetAnswer =
   /** `set` has one sibling or more */
-  | { readonly kind: "found"; readonly set: SiblingSet; readonly digest: bigint; readonly explain?: Explain }
+  | {
+      readonly kind: "found";
+      readonly set: SiblingSet;
+      readonly digest: bigint;
+      readonly fallbacks?: readonly NodeId[];
+      readonly explain?: Explain;
+    }
   /** there was a value once; `context` lets a re-create follow the delete */
   | {
       readonly kind: "deleted";
       readonly context: CausalContext;
       /** nobody deleted it: its time was over then, wall-clock milliseconds */
       readonly expiredAtMs?: number;
+      readonly fallbacks?: readonly NodeId[];
       readonly explain?: Explain;
     }
   | { readonly kind: "not_found"; readonly explain?: Explain }

@@ -107,10 +107,12 @@ export class QuorumCoordinator implements Coordinator {
     }
     const { total, owners } = need;
     const { n, conflicts } = scope.settings;
+    // Where only owners are asked for, what others keep is of no use.
+    const standIns = owners < total ? standInLimit(this.#room, scope, request.knobs) : 0;
     const read = {
       scope,
       request,
-      need: { total, owners, n, atLeast: request.atLeast, isLww: conflicts === "lww" },
+      need: { total, owners, n, atLeast: request.atLeast, isLww: conflicts === "lww", standIns },
     };
     new ReadOperation(this.#room, read, onAnswer).start();
   }

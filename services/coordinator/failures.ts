@@ -5,7 +5,7 @@
 import type { ErrorCode, Outcome } from "../base/errors.ts";
 import type { Explain, Failure, ReplicaReport } from "./contract.ts";
 import type { QuorumNeed } from "./quorum-core.ts";
-import type { ReadVerdict } from "./read-core.ts";
+import type { ReadVerdict } from "./read-verdict.ts";
 import type { WriteCore, WriteNeed } from "./write-core.ts";
 
 /** A request refused before anything was sent. */

@@ -24,8 +24,9 @@ export function coveredSlots(asked: readonly SearchedSeat[], n: number): number 
   return slots;
 }
 
-/** True while the node stands for a slot: it has answered, is asked, or will be. */
-export function isCovering({ state }: SearchedSeat): boolean {
+/** True while the node stands for a slot: it has answered, is asked, or will be. A stand-in ends no search for the owner. */
+export function isCovering({ seat, state }: SearchedSeat): boolean {
+  if (seat.role === "fallback") return false;
   return state === "idle" || state === "asked" || state === "answered" || state === "stored";
 }
 

@@ -5,18 +5,25 @@
 import type { ReplicaReadResult } from "../replica/contract.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import { type StrayWord, strayRefusalOf } from "./holder-search.ts";
-import type { ReadQuestion } from "./read-voter-core.ts";
+import type { ReadQuestion, ReadVoter } from "./read-voter-core.ts";
 import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
 
 /** The replica's word. */
 export type LocalWord =
-  | { readonly kind: "digest"; readonly slot: number; readonly isSuspect: boolean; readonly digest: bigint }
+  | {
+      readonly kind: "digest";
+      readonly slot: number;
+      readonly isSuspect: boolean;
+      readonly digest: bigint;
+      readonly isStandIn?: true;
+    }
   | {
       readonly kind: "set";
       readonly slot: number;
       readonly isSuspect: boolean;
       /** undefined: nothing is here */
       readonly set: SiblingSet | undefined;
+      readonly isStandIn?: true;
     }
   | { readonly kind: "stray"; readonly word: StrayWord }
   | { readonly kind: "failed"; readonly reason: string };
@@ -41,6 +48,34 @@ export function readHere(
       (later) => stillAt(slot, wordOf(room, scope, later)) ?? strayHere(room, scope),
       (error: unknown) => defect(room, error),
     );
+  } catch (error) {
+    return defect(room, error);
+  }
+}
+
+/** The same of what this node keeps as a stand-in, for the slot that the voter stands in for. */
+export function readHintsHere(
+  room: CoordinatorRoom,
+  scope: RequestScope,
+  { question, seat: { slot } }: Pick<ReadVoter, "question" | "seat">,
+): LocalWord | Promise<LocalWord> {
+  const { location, settings } = scope;
+  const ownSlot = room.local.slotOf(location.partition);
+  if (ownSlot >= 0 && ownSlot < settings.n) return readHere(room, scope, question);
+  const { fallback } = room;
+  if (fallback === undefined) return { kind: "failed", reason: "not_ready" };
+  if (question === "digest") {
+    return { kind: "digest", slot, isSuspect: false, digest: fallback.digestOf(location), isStandIn: true };
+  }
+  const wordOfHints = (result: ReplicaReadResult): LocalWord =>
+    result.kind === "refused"
+      ? { kind: "failed", reason: result.reason }
+      : { kind: "set", slot, isSuspect: false, set: result.set, isStandIn: true };
+  try {
+    const result = fallback.read(location);
+    return result instanceof Promise
+      ? result.then(wordOfHints, (error: unknown) => defect(room, error))
+      : wordOfHints(result);
   } catch (error) {
     return defect(room, error);
   }

@@ -94,6 +94,12 @@ export function slotCount(mask: number): number {
   return count;
 }
 
+/** The lowest of the slots 0 … n − 1 that the mask does not hold, −1 when it holds all. */
+export function freeSlotOf(mask: number, n: number): number {
+  for (let slot = 0; slot < n; slot += 1) if ((mask & (1 << slot)) === 0) return slot;
+  return -1;
+}
+
 /** Masks of slots, and how many besides may turn up: slots whose holders are looked for. */
 export interface SlotsSoFar {
   readonly have: number;

@@ -6,42 +6,34 @@
  * acknowledged write, so the answer is the merge of what the voters hold. A store that may have lost data (suspect)
  * is believed last: its version counts only when nobody better is left, its absence never.
  *
+ * Others may stand in for owners that are out of reach (sloppy quorums, Dynamo §4.6): the versions that they keep are
+ * votes for the slots they are asked for, and what they lack is none by itself: only owners can say that a key is not there.
+ *
  * Slots move under reads. Who holds none has no vote and is `astray` while the holder of its slot is looked for; another
  * voter is then asked in its place. What counts are the slots that replies name, whatever the table said.
  */
+import type { NodeId } from "../base/ids.ts";
 import { digestOf } from "../versioning/object-codec.ts";
-import type { CausalContext, SiblingSet } from "../versioning/types.ts";
+import type { SiblingSet } from "../versioning/types.ts";
 import { canAskAgain, isAllCovered, replacedSeats, soughtCount } from "./holder-search-core.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
-import { slotBit, slotCount } from "./quorum-core.ts";
+import { freeSlotOf, slotBit, slotCount } from "./quorum-core.ts";
+import type { ReadNeed, ReadVerdict } from "./read-verdict.ts";
 import { answered, newVoter, type ReadQuestion, type ReadVoter, strayed, type VoterReply } from "./read-voter-core.ts";
-import { hasVote, isAtLeast, mergedVotes, type Tally, tallyOf } from "./read-votes-core.ts";
-
-/** How a read ends, as far as the replicas are concerned. */
-export type ReadVerdict =
-  | { readonly kind: "pending" }
-  /** `set` undefined: R owners have nothing, digest 0n */
-  | { readonly kind: "known"; readonly set: SiblingSet | undefined; readonly digest: bigint }
-  /** all that could be reached is older than the reader demands */
-  | { readonly kind: "stale"; readonly received: number }
-  | { readonly kind: "unmet"; readonly received: number };
-
-/** What a read must reach. */
-export interface ReadNeed {
-  /** distinct slots */
-  readonly total: number;
-  /** of these, from owners */
-  readonly owners: number;
-  /** slots of the bucket; others never count */
-  readonly n: number;
-  readonly atLeast: CausalContext | undefined;
-  /** the bucket lets the last write win: what is merged is reduced as the replicas reduce it, or repair never ends */
-  readonly isLww: boolean;
-}
+import {
+  hasVote,
+  idleSlotsOf,
+  isAtLeast,
+  isFirstObjectAwaited,
+  isObjectComing,
+  mergedVotes,
+  type Tally,
+  tallyOf,
+} from "./read-votes-core.ts";
 
 const PENDING: ReadVerdict = { kind: "pending" };
 
-/** One read. The seats come in the order in which they are to be asked, owners before fallbacks. */
+/** One read. The seats come in the order in which they are to be asked. */
 export class ReadCore {
   readonly #voters: ReadVoter[];
   readonly #need: ReadNeed;
@@ -51,10 +43,14 @@ export class ReadCore {
   /** some reply was not as the table had it: from then on slots may be looked for */
   #isUnsettled = false;
   #isSearchOver = false;
+  #isSlowSeen = false;
+  #standInsLeft: number;
+  #wantsStandIn = false;
 
   constructor(seats: readonly Seat[], need: ReadNeed) {
     this.#voters = seats.map(newVoter);
     this.#need = need;
+    this.#standInsLeft = need.standIns ?? 0;
   }
 
   /** The seats by their index, in the order of asking; then those that were found. */
@@ -141,14 +137,43 @@ export class ReadCore {
     this.#advance();
   }
 
-  /** True when somebody is left to ask beside a slow replica. */
-  get canHedge(): boolean {
-    return this.#verdict === PENDING && this.#voters.some((voter) => voter.state === "idle");
+  /** True while the owners do not suffice: another node is to be asked in the place of one, see `onStandIn`. */
+  get wantsStandIn(): boolean {
+    return this.#wantsStandIn && this.#verdict === PENDING;
   }
 
-  /** The asked replicas take too long: another one is asked beside each. */
-  onSlow(): void {
-    for (const voter of this.#voters) if (voter.state === "asked") voter.isSlow = true;
+  /** The node stands in for a slot that nobody else will answer for. */
+  onStandIn(node: NodeId): void {
+    const { firm, awaited } = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
+    this.#standInsLeft -= 1;
+    const voter = newVoter({ node, slot: Math.max(0, freeSlotOf(firm | awaited, this.#need.n)), role: "fallback" });
+    this.#voters.push(voter);
+    this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
+    this.#advance();
+  }
+
+  /** Nobody is left who could stand in. */
+  onStandInsOver(): void {
+    this.#standInsLeft = 0;
+    this.#advance();
+  }
+
+  /** True when somebody is left to ask beside a slow replica. */
+  get canHedge(): boolean {
+    if (this.#verdict !== PENDING) return false;
+    return this.#voters.some(({ state, isSlow }) =>
+      state === "idle" ? true : this.#standInsLeft > 0 && !isSlow && (state === "asked" || state === "astray"),
+    );
+  }
+
+  /** The asked replicas take too long: another one is asked beside each. `isInDoubt`: of a node, that it may never answer. */
+  onSlow(isInDoubt: (node: NodeId) => boolean): void {
+    this.#isSlowSeen = true;
+    for (const voter of this.#voters) {
+      if (voter.state !== "asked" && voter.state !== "astray") continue;
+      voter.isSlow = true;
+      voter.isDoubted = isInDoubt(voter.seat.node);
+    }
     this.#advance();
   }
 
@@ -178,17 +203,27 @@ export class ReadCore {
 
   #advance(): void {
     if (this.#verdict !== PENDING) return;
-    const before = tallyOf(this.#voters, this.#need.n);
+    const before = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
     const isEnough = this.#reaches(before.firm, before.firmOwners);
     if (isEnough && this.#settleIfRecent()) return;
     this.#askForMissingObjects();
     this.#askNext();
-    const tally = tallyOf(this.#voters, this.#need.n);
+    const tally = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
     const sought = this.#soughtCount();
+    this.#wantsStandIn = this.#standInsLeft > 0 && this.#isLacking(tally, { sought, isEnough });
+    if (this.#wantsStandIn) return;
     if (this.#isTimeUp || (tally.askedCount === 0 && sought === 0)) this.#decideLast(tally, isEnough);
-    else if (slotCount(tally.any | tally.open | this.#idleSlots()) + sought < this.#need.total) {
+    else if (slotCount(tally.any | tally.open | idleSlotsOf(this.#voters, this.#need.n)) + sought < this.#need.total) {
       this.#giveUp(tally);
     }
+  }
+
+  /** True when all owners have been asked and those waited for cannot make a quorum, or none that is recent enough. */
+  #isLacking(tally: Tally, { sought, isEnough }: { readonly sought: number; readonly isEnough: boolean }): boolean {
+    if (this.#isTimeUp || idleSlotsOf(this.#voters, this.#need.n) !== 0) return false;
+    if (isEnough) return tally.awaitedCount === 0;
+    // A slot in transit is waited for like a replica: until that takes too long.
+    return slotCount(tally.firm | tally.awaited) + (this.#isSlowSeen ? 0 : sought) < this.#need.total;
   }
 
   #soughtCount(): number {
@@ -203,7 +238,7 @@ export class ReadCore {
     voter.seat = seat;
     voter.slot = seat.slot;
     voter.digest = undefined;
-    this.#ask(voter, this.#isObjectComing() ? "digest" : "object");
+    this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
   }
 
   /** Nobody is left to wait for: suspect stores are believed now, for what they have. */
@@ -230,12 +265,9 @@ export class ReadCore {
     return slotCount(slots) >= this.#need.total && slotCount(ownerSlots) >= this.#need.owners;
   }
 
-  /**
-   * Versions that are known by digest only: one holder of each is asked for the object. Not while the first object is
-   * under way: mostly it is the very one that the digests name.
-   */
+  /** Versions that are known by digest only: one holder of each is asked for the object, but not for the first of all. */
   #askForMissingObjects(): void {
-    if (this.#voters.some(isFirstObjectAwaited)) return;
+    if (isFirstObjectAwaited(this.#voters)) return;
     for (const voter of this.#voters) {
       if (voter.state !== "answered" || hasVote(this.#voters, voter) || this.#isFetching(voter.digest)) continue;
       this.#ask(voter, "object");
@@ -250,33 +282,18 @@ export class ReadCore {
   #askNext(): void {
     for (const voter of this.#voters) {
       if (voter.state !== "idle") continue;
-      const tally = tallyOf(this.#voters, this.#need.n);
+      const tally = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
       if (tally.awaitedCount > 0 && slotCount(tally.firm | tally.awaited) >= this.#need.total) return;
-      this.#ask(voter, this.#isObjectComing() ? "digest" : "object");
+      this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
     }
-  }
-
-  #isObjectComing(): boolean {
-    return this.#voters.some((voter) =>
-      voter.state === "asked" ? voter.question === "object" && !voter.isSlow : voter.set !== undefined,
-    );
   }
 
   #ask(voter: ReadVoter, question: ReadQuestion): void {
     voter.state = "asked";
     voter.question = question;
     voter.isSlow = false;
+    voter.isDoubted = false;
     voter.reason = "";
     this.#asks.push(this.#voters.indexOf(voter));
   }
-
-  #idleSlots(): number {
-    let slots = 0;
-    for (const voter of this.#voters) if (voter.state === "idle") slots |= slotBit(voter.slot, this.#need.n);
-    return slots;
-  }
-}
-
-function isFirstObjectAwaited(voter: ReadVoter): boolean {
-  return voter.state === "asked" && voter.question === "object" && voter.digest === undefined && !voter.isSlow;
 }

@@ -4,22 +4,22 @@
  */
 
 import type { NodeId } from "../base/ids.ts";
+import { HEDGE_DELAY_MAX_MS } from "../base/limits.ts";
 import type { CallResult } from "../peers/messages.ts";
-import { decodeSet, digestOf } from "../versioning/object-codec.ts";
-import { livingAt, reduceLww } from "../versioning/sibling-set.ts";
-import type { SiblingSet } from "../versioning/types.ts";
+import { decodeSet } from "../versioning/object-codec.ts";
 import type { Explain, GetAnswer, GetRequest } from "./contract.ts";
 import { readFailure } from "./failures.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
 import { HolderSearch, type HolderSeeker, type StrayWord, strayWordOf } from "./holder-search.ts";
-import { type LocalWord, readHere } from "./local-read.ts";
+import { type LocalWord, readHere, readHintsHere } from "./local-read.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
-import { ReadCore, type ReadNeed, type ReadVerdict } from "./read-core.ts";
+import { readAnswer, withPeers } from "./read-answer.ts";
+import { ReadCore } from "./read-core.ts";
+import type { ReadNeed, ReadVerdict } from "./read-verdict.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
 import { explainOf, readReports } from "./reports.ts";
 import { askOrder, type CoordinatorRoom, type RequestScope } from "./request-scope.ts";
-
-const MICROS_PER_MS = 1_000;
+import { StandIns } from "./stand-ins.ts";
 
 /** A read under way; `start` it once. Calls `onAnswer` exactly once, within the deadline and one tick. */
 export class ReadOperation implements FanOutListener, HolderSeeker {
@@ -31,6 +31,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
   readonly #core: ReadCore;
   readonly #fanOut: FanOut;
   #search: HolderSearch | undefined;
+  #standIns: StandIns | undefined;
   #isPumping = false;
   #isHedgeArmed = false;
   #isHedged = false;
@@ -81,7 +82,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
     this.#core.voters.forEach((voter, index) => {
       if (voter.state === "asked") this.#room.ranking.observe(voter.seat.node, this.#fanOut.waitedMs(index));
     });
-    this.#core.onSlow();
+    this.#core.onSlow((node) => this.#isInDoubt(node));
     this.#pump();
   }
 
@@ -109,10 +110,12 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
   }
 
   #isAskedInDoubt(): boolean {
+    return this.#core.voters.every((voter) => voter.state !== "asked" || this.#isInDoubt(voter.seat.node));
+  }
+
+  #isInDoubt(node: NodeId): boolean {
     const { health, clock, self } = this.#room;
-    const nowMs = clock.monotonicMs();
-    const isInDoubt = (node: NodeId): boolean => node !== self && health.standingOf(node, nowMs) !== "well";
-    return this.#core.voters.every((voter) => voter.state !== "asked" || isInDoubt(voter.seat.node));
+    return node !== self && health.standingOf(node, clock.monotonicMs()) !== "well";
   }
 
   /** Whoever holds no slot has no vote: another one is asked in its place, now or when it is known who. */
@@ -166,7 +169,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
     // A call may end before it returns: its result lands in the core, and this loop takes up what follows.
     if (this.#isPumping || this.#fanOut.isClosed) return;
     this.#isPumping = true;
-    for (let index = this.#core.nextAsk(); index >= 0; index = this.#core.nextAsk()) this.#ask(index);
+    for (let index = this.#nextAsk(); index >= 0; index = this.#nextAsk()) this.#ask(index);
     this.#isPumping = false;
     const verdict = this.#core.verdict;
     if (verdict.kind !== "pending") {
@@ -175,6 +178,21 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
     }
     if (!this.#isHedgeArmed && this.#core.canHedge) this.#armHedge();
     if (this.#core.isSearching) this.#searching().lookLater();
+  }
+
+  /** The next voter to ask; where the owners do not suffice, one that stands in. */
+  #nextAsk(): number {
+    const index = this.#core.nextAsk();
+    if (index >= 0 || !this.#core.wantsStandIn) return index;
+    if (this.#standIns === undefined) this.#room.counters.sloppyReadCount += 1;
+    this.#standIns ??= new StandIns(this.#room, this.#scope);
+    const node = this.#standIns.next(this.#core.voters);
+    if (node === undefined) this.#core.onStandInsOver();
+    else {
+      this.#room.counters.standInCount += 1;
+      this.#core.onStandIn(node);
+    }
+    return this.#nextAsk();
   }
 
   #searching(): HolderSearch {
@@ -188,13 +206,20 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
     if (voter.seat.node === this.#room.self) this.#askSelf(index);
     else {
       const kind = voter.question === "digest" ? "digest" : "fetch";
-      this.#fanOut.send(index, voter.seat.node, { kind, key: this.#scope.location });
+      const key = this.#scope.location;
+      const { node, slot, role } = voter.seat;
+      if (role === "owner") this.#fanOut.send(index, node, { kind, key });
+      else this.#fanOut.send(index, node, { kind, key, standIn: { slot, n: this.#need.n } });
     }
   }
 
   #askSelf(index: number): void {
     this.#fanOut.noteStart(index);
-    const word = readHere(this.#room, this.#scope, this.#core.voters[index]?.question ?? "nothing");
+    const voter = this.#core.voters[index];
+    const word =
+      voter?.seat.role === "fallback"
+        ? readHintsHere(this.#room, this.#scope, voter)
+        : readHere(this.#room, this.#scope, voter?.question ?? "nothing");
     if (word instanceof Promise) void word.then((later) => this.#onLaterWord(index, later));
     else this.#tellSelf(index, word);
   }
@@ -217,6 +242,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
     this.#isHedgeArmed = true;
     let delayMs = 0;
     for (const voter of this.#core.voters) {
+      if (voter.state === "astray") delayMs = HEDGE_DELAY_MAX_MS;
       if (voter.state === "asked") delayMs = Math.max(delayMs, this.#room.ranking.hedgeDelayMsOf(voter.seat.node));
     }
     this.#fanOut.hedgeAfter(delayMs);
@@ -236,8 +262,9 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
       );
       return;
     }
-    const answer = this.#answerOf(verdict.set, verdict.digest);
-    this.#onAnswer(explain === undefined ? answer : { ...answer, explain });
+    const answer = readAnswer(this.#room, this.#scope, verdict);
+    const isPlain = explain === undefined && this.#standIns === undefined;
+    this.#onAnswer(isPlain ? answer : withPeers(answer, this.#core.voters, explain));
     if (targets.length === 0 || verdict.set === undefined) {
       this.#room.counters.agreedReadCount += 1;
       return;
@@ -258,17 +285,6 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
       repaired: targets.map((target) => target.node),
       isHedged: this.#isHedged,
     });
-  }
-
-  #answerOf(set: SiblingSet | undefined, digest: bigint): GetAnswer {
-    if (set === undefined) return { kind: "not_found" };
-    const reduced = this.#scope.settings.conflicts === "lww" ? reduceLww(set) : set;
-    const living = livingAt(reduced, this.#room.clock.wallMicros() / MICROS_PER_MS);
-    if (living.siblings.length === 0) {
-      const expiredAtMs = Math.max(0, ...reduced.siblings.map((sibling) => sibling.expiresAtMs));
-      return { kind: "deleted", context: living.clock, ...(expiredAtMs === 0 ? {} : { expiredAtMs }) };
-    }
-    return { kind: "found", set: living, digest: living === set ? digest : digestOf(living) };
   }
 }
 

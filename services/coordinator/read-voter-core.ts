@@ -17,6 +17,8 @@ export interface ReadVoter {
   isSuspect: boolean;
   /** hedged: it still may answer, but nobody waits for it alone */
   isSlow: boolean;
+  /** slow, and in doubt besides: what a stand-in lacks counts even before it has answered */
+  isDoubted: boolean;
   /** undefined until it answers */
   digest: bigint | undefined;
   /** the object behind `digest`, when this voter gave it */
@@ -29,6 +31,8 @@ export interface ReadVoter {
 export interface VoterReply {
   readonly slot: number;
   readonly isSuspect: boolean;
+  /** from its hints; absent: as the owner that it is by its own record, whatever it was asked as */
+  readonly isStandIn?: true;
 }
 
 /** A replica that nobody has asked yet. */
@@ -40,6 +44,7 @@ export function newVoter(seat: Seat): ReadVoter {
     slot: seat.slot,
     isSuspect: false,
     isSlow: false,
+    isDoubted: false,
     digest: undefined,
     set: undefined,
     reason: "",
@@ -49,6 +54,7 @@ export function newVoter(seat: Seat): ReadVoter {
 /** Notes that a replica has answered, before its version is known. */
 export function answered(voter: ReadVoter, reply: VoterReply): void {
   voter.state = "answered";
+  if (voter.seat.role === "fallback" && reply.isStandIn !== true) voter.seat = { ...voter.seat, role: "owner" };
   voter.slot = reply.slot;
   voter.isSuspect = reply.isSuspect;
   voter.set = undefined;

@@ -30,8 +30,8 @@ export interface MergedVotes {
   readonly digest: bigint;
 }
 
-/** Counts the votes, and the slots that may still come, of a bucket with slots 0 … n − 1. */
-export function tallyOf(voters: readonly ReadVoter[], n: number): Tally {
+/** Counts the votes, and the slots that may still come, of a bucket with slots 0 … n − 1; at the end when `isTimeUp`. */
+export function tallyOf(voters: readonly ReadVoter[], n: number, isTimeUp: boolean): Tally {
   const tally = newTally();
   for (const voter of voters) {
     const bit = slotBit(voter.slot, n);
@@ -40,7 +40,9 @@ export function tallyOf(voters: readonly ReadVoter[], n: number): Tally {
       tally.askedCount += 1;
       if (!voter.isSlow) tally.awaitedCount += 1;
     }
-    if (hasVote(voters, voter)) {
+    if (isStandInsNothing(voter)) {
+      addStandInsNothing(tally, { voters, voter, bit, isTimeUp });
+    } else if (hasVote(voters, voter)) {
       addVote(tally, voter, bit);
     } else if (isAsked || voter.state === "answered") {
       // Who has answered without a vote gets it with the object that is fetched from another holder.
@@ -49,6 +51,38 @@ export function tallyOf(voters: readonly ReadVoter[], n: number): Tally {
     }
   }
   return tally;
+}
+
+function isStandInsNothing({ seat, state, digest }: ReadVoter): boolean {
+  return digest === 0n && seat.role === "fallback" && state === "answered";
+}
+
+/**
+ * That a stand-in keeps nothing says little: the owners may hold the key. It fills up a quorum beside a version that
+ * somebody else has, where the owner of the slot is not waited for any more; it never makes an absence.
+ */
+function addStandInsNothing(
+  tally: Tally,
+  what: {
+    readonly voters: readonly ReadVoter[];
+    readonly voter: ReadVoter;
+    readonly bit: number;
+    readonly isTimeUp: boolean;
+  },
+): void {
+  const { voters, voter, bit, isTimeUp } = what;
+  if (!isTimeUp && voters.some((owner) => isAwaitedOwner(owner, voter.slot))) {
+    tally.open |= bit;
+    tally.awaited |= bit;
+  } else if (voters.some(({ set }) => set !== undefined)) {
+    addVote(tally, voter, bit);
+  } else {
+    tally.open |= bit;
+  }
+}
+
+function isAwaitedOwner({ seat, slot, state, isDoubted }: ReadVoter, wanted: number): boolean {
+  return seat.role === "owner" && slot === wanted && (state === "astray" || (state === "asked" && !isDoubted));
 }
 
 /** True when the voter's version is known: nothing, or one whose object is here. */
@@ -63,6 +97,28 @@ function isObjectHere(voters: readonly ReadVoter[], digest: bigint | undefined):
     if (voter.set !== undefined && voter.digest === digest) return true;
   }
   return false;
+}
+
+/** The slots of voters that nobody has asked yet. */
+export function idleSlotsOf(voters: readonly ReadVoter[], n: number): number {
+  let slots = 0;
+  for (const voter of voters) if (voter.state === "idle") slots |= slotBit(voter.slot, n);
+  return slots;
+}
+
+/** True when an object is here or on its way: others are asked for digests then. */
+export function isObjectComing(voters: readonly ReadVoter[]): boolean {
+  return voters.some((voter) =>
+    voter.state === "asked" ? voter.question === "object" && !voter.isSlow : voter.set !== undefined,
+  );
+}
+
+/** True while the first object is under way: mostly it is the very one that the digests name. */
+export function isFirstObjectAwaited(voters: readonly ReadVoter[]): boolean {
+  return voters.some(
+    ({ state, question, digest, isSlow }) =>
+      state === "asked" && question === "object" && digest === undefined && !isSlow,
+  );
 }
 
 /** What the voters hold together. */

@@ -42,6 +42,7 @@ export function writeReports(
       answer: writeAnswerOf(party),
       digest: party.digest,
       latencyMs: fanOut.tookMs(index),
+      isHint: party.state === "stored" && party.seat.role === "fallback",
     }),
   );
 }
@@ -92,6 +93,8 @@ interface Heard {
   readonly answer: string;
   readonly digest: bigint | undefined;
   readonly latencyMs: number | undefined;
+  /** the version is among its hints now, durably */
+  readonly isHint?: boolean;
 }
 
 function reportOf(scope: RequestScope, seat: Seat, heard: Heard): ReplicaReport {
@@ -104,7 +107,7 @@ function reportOf(scope: RequestScope, seat: Seat, heard: Heard): ReplicaReport 
     answer: heard.answer,
     ...(heard.digest === undefined ? {} : { digest: hex64(heard.digest) }),
     ...(heard.latencyMs === undefined ? {} : { latencyMs: Math.round(heard.latencyMs * 1000) / 1000 }),
-    hint: false,
+    hint: heard.isHint === true,
   };
 }
 

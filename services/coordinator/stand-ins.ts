@@ -8,7 +8,7 @@ import { STAND_INS_PER_OWNER } from "../base/limits.ts";
 import { fallbacksFor } from "../placement/preference-list.ts";
 import type { Knobs } from "./contract.ts";
 import type { Seat } from "./needs.ts";
-import { slotBit, slotCount } from "./quorum-core.ts";
+import { freeSlotOf, slotBit, slotCount } from "./quorum-core.ts";
 import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
 
 /** How many nodes may stand in during one request; 0 where nobody may, or everybody is an owner. */
@@ -27,7 +27,7 @@ export function standInScope(room: CoordinatorRoom, scope: RequestScope): Reques
   if (!table.members.some((member) => member.id === room.self)) return undefined;
   const owners = scope.seats.filter((seat) => seat.node !== room.self);
   const covered = owners.reduce((slots, seat) => slots | reachableBit(room, scope, seat), 0);
-  const slot = Array.from({ length: scope.settings.n }, (_, at) => at).find((at) => (covered & (1 << at)) === 0) ?? 0;
+  const slot = Math.max(0, freeSlotOf(covered, scope.settings.n));
   const own: Seat = { node: room.self, slot, role: "fallback" };
   return { ...scope, seats: [...owners, own], localIndex: owners.length };
 }

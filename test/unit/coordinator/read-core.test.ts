@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type NodeId, parseNodeId } from "../../../services/base/ids.ts";
-import { ReadCore, type ReadNeed } from "../../../services/coordinator/read-core.ts";
+import { ReadCore } from "../../../services/coordinator/read-core.ts";
+import type { ReadNeed } from "../../../services/coordinator/read-verdict.ts";
 import { contextOf } from "../../../services/versioning/causal-context.ts";
 import { digestOf } from "../../../services/versioning/object-codec.ts";
 import { merge } from "../../../services/versioning/sibling-set.ts";
@@ -311,7 +312,7 @@ describe("a slow replica", () => {
     const core = read();
     asks(core);
     expect(core.canHedge).toBe(true);
-    core.onSlow();
+    core.onSlow(() => false);
     expect(asks(core)).toEqual(["2:object"]);
     core.onDigest(1, { slot: 1, ...WHOLE }, digestOf(OLD));
     core.onObject(2, { slot: 2, ...WHOLE }, OLD);
@@ -321,7 +322,7 @@ describe("a slow replica", () => {
   test("still counts when it answers after all", () => {
     const core = read();
     core.onDigest(1, { slot: 1, ...WHOLE }, digestOf(OLD));
-    core.onSlow();
+    core.onSlow(() => false);
     core.onObject(0, { slot: 0, ...WHOLE }, OLD);
     expect(setOf(core)).toEqual(OLD);
   });
@@ -414,7 +415,7 @@ describe("in any order of replies, losses and hedges, a read", () => {
             if (core.verdict.kind !== "pending") break;
             const able = open.filter((index) => replicas[index]?.fate !== "silent");
             if (able.length === 0) {
-              if (core.canHedge) core.onSlow();
+              if (core.canHedge) core.onSlow(() => false);
               else core.onDeadline();
               continue;
             }

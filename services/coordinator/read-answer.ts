@@ -1,0 +1,35 @@
+/** What the reader is told of what a read found. Must never say that nothing is there but on the word of owners. */
+import { digestOf } from "../versioning/object-codec.ts";
+import { livingAt, reduceLww } from "../versioning/sibling-set.ts";
+import type { Explain, Failure, GetAnswer } from "./contract.ts";
+import type { ReadVerdict } from "./read-verdict.ts";
+import type { ReadVoter } from "./read-voter-core.ts";
+import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
+
+const MICROS_PER_MS = 1_000;
+
+type ReadAnswer = Exclude<GetAnswer, Failure>;
+
+/** The answer to a read that met its quorum. */
+export function readAnswer(
+  room: CoordinatorRoom,
+  { settings }: RequestScope,
+  { set, digest }: Extract<ReadVerdict, { kind: "known" }>,
+): ReadAnswer {
+  if (set === undefined) return { kind: "not_found" };
+  const reduced = settings.conflicts === "lww" ? reduceLww(set) : set;
+  const living = livingAt(reduced, room.clock.wallMicros() / MICROS_PER_MS);
+  if (living.siblings.length === 0) {
+    const expiredAtMs = Math.max(0, ...reduced.siblings.map((sibling) => sibling.expiresAtMs));
+    return { kind: "deleted", context: living.clock, ...(expiredAtMs === 0 ? {} : { expiredAtMs }) };
+  }
+  return { kind: "found", set: living, digest: living === set ? digest : digestOf(living) };
+}
+
+/** The same with who stood in for owners, and with what was to be explained. */
+export function withPeers(answer: ReadAnswer, voters: readonly ReadVoter[], explain: Explain | undefined): ReadAnswer {
+  const explained = explain === undefined ? answer : { ...answer, explain };
+  const heard = voters.filter(({ seat, state }) => seat.role === "fallback" && state === "answered");
+  if (heard.length === 0 || explained.kind === "not_found") return explained;
+  return { ...explained, fallbacks: heard.map(({ seat }) => seat.node) };
+}

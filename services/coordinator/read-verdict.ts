@@ -1,0 +1,26 @@
+/** What a read must reach, and how it ends. No code here; the rules are `read-core.ts`'s. */
+import type { CausalContext, SiblingSet } from "../versioning/types.ts";
+
+/** How a read ends, as far as the replicas are concerned. */
+export type ReadVerdict =
+  | { readonly kind: "pending" }
+  /** `set` undefined: R owners have nothing, digest 0n */
+  | { readonly kind: "known"; readonly set: SiblingSet | undefined; readonly digest: bigint }
+  /** all that could be reached is older than the reader demands */
+  | { readonly kind: "stale"; readonly received: number }
+  | { readonly kind: "unmet"; readonly received: number };
+
+/** What a read must reach. */
+export interface ReadNeed {
+  /** distinct slots */
+  readonly total: number;
+  /** of these, from owners */
+  readonly owners: number;
+  /** slots of the bucket; others never count */
+  readonly n: number;
+  readonly atLeast: CausalContext | undefined;
+  /** the bucket lets the last write win: what is merged is reduced as the replicas reduce it, or repair never ends */
+  readonly isLww: boolean;
+  /** how many nodes may be asked to stand in for owners; absent: none */
+  readonly standIns?: number;
+}
