@@ -156,6 +156,11 @@ export class PeerLinks implements Peers {
     return this.#roster.records.get(node)?.isReachable === true;
   }
 
+  /** A link stands, in either direction. */
+  isLinked(node: NodeId): boolean {
+    return this.#roster.records.get(node)?.isLinked === true;
+  }
+
   /** Milliseconds that this peer's replies take on average; undefined before the first. */
   latencyMsOf(node: NodeId): number | undefined {
     return this.#roster.records.get(node)?.latencies.averageMs;
