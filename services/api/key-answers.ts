@@ -10,7 +10,15 @@ import type { Reply } from "./exchange.ts";
 import { isoTime } from "./iso-time.ts";
 import type { ContextCodec } from "./ports.ts";
 import { refusal } from "./problem.ts";
-import { appliedReply, envelopeReply, etagOf, failureReply, notModifiedReply, rawReply } from "./reply.ts";
+import {
+  appliedReply,
+  envelopeReply,
+  etagOf,
+  failureReply,
+  fallbackHeaders,
+  notModifiedReply,
+  rawReply,
+} from "./reply.ts";
 import type { KeyTarget } from "./target.ts";
 
 /** How a read is to be shown. */
@@ -35,8 +43,12 @@ export function readReply(contexts: ContextCodec, shape: ReadShape, answer: GetA
     }
     case "deleted": {
       const token = contexts.encode(shape.target.name, answer.context);
-      const gone = refusal("deleted", goneWords(answer), { context: token, ...expiredFact(answer) });
-      return failureReply(withExplain(gone, answer), { headers: { "gyre-context": token } });
+      const { fallbacks } = answer;
+      const stoodIn = fallbacks === undefined ? {} : { fallbacks };
+      const gone = refusal("deleted", goneWords(answer), { context: token, ...expiredFact(answer), ...stoodIn });
+      return failureReply(withExplain(gone, answer), {
+        headers: { "gyre-context": token, ...fallbackHeaders(fallbacks) },
+      });
     }
     case "not_found":
       return failureReply(withExplain(refusal("not_found", "the key has never been written"), answer));
@@ -80,6 +92,7 @@ function foundReply(shape: ReadShape, answer: Extract<GetAnswer, { kind: "found"
     "gyre-siblings": String(siblings.length),
     etag: etagOf(digest),
     vary: "accept",
+    ...fallbackHeaders(answer.fallbacks),
   };
   return failureReply(refusal("siblings", words, { siblings: siblings.length, context: token }), { headers });
 }

@@ -3,6 +3,7 @@
  * Must never re-serialize a stored value: JSON bytes are spliced into the envelope as they are.
  */
 import { isAscii } from "node:buffer";
+import type { NodeId } from "../base/ids.ts";
 import type { Explain, Failure, GetAnswer, WriteAnswer } from "../coordinator/contract.ts";
 import type { Dot, Sibling } from "../versioning/types.ts";
 import { isJsonType } from "./body.ts";
@@ -15,6 +16,7 @@ import type { KeyTarget } from "./target.ts";
 export const RETRY_AFTER_SECONDS = "1";
 
 const MAX_TEXT_BYTES = 8_192;
+const NO_HEADERS: Readonly<Record<string, string>> = {};
 
 /** Members for `explain=true`, ready to be put before a closing brace. */
 function explainText(explain: Explain | undefined): string {
@@ -24,6 +26,16 @@ function explainText(explain: Explain | undefined): string {
 /** When a value is gone, as a member; nothing for one that stays. */
 function expiresText(expiresAtMs: number | undefined): string {
   return expiresAtMs === undefined || expiresAtMs === 0 ? "" : `,"expires":"${isoTime(expiresAtMs)}"`;
+}
+
+/** The member that names who stood in for owners in a read, ready to be put behind another one. */
+function fallbacksText(fallbacks: readonly NodeId[] | undefined): string {
+  return fallbacks === undefined ? "" : `,"fallbacks":${JSON.stringify(fallbacks)}`;
+}
+
+/** The header that names who stood in for owners in a read; none when nobody did. */
+export function fallbackHeaders(fallbacks: readonly NodeId[] | undefined): Readonly<Record<string, string>> {
+  return fallbacks === undefined ? NO_HEADERS : { "gyre-fallbacks": fallbacks.join(", ") };
 }
 
 /** The text of a dot: 12 hex digits of the actor, `-`, the counter. */
@@ -90,7 +102,7 @@ export function envelopeReply(target: KeyTarget, answer: Extract<GetAnswer, { ki
   const { siblings } = answer.set;
   const [only] = siblings;
   const head = `{"bucket":"${target.name.bucket}","key":${JSON.stringify(target.keyText)},`;
-  const tail = `,"context":"${token}"${explainText(answer.explain)}}`;
+  const tail = `,"context":"${token}"${fallbacksText(answer.fallbacks)}${explainText(answer.explain)}}`;
   const body =
     siblings.length === 1 && only !== undefined
       ? spliced(head + valueHead(only), only, valueTail(only) + tail)
@@ -139,6 +151,7 @@ function foundHeaders(
   };
   // A stored JSON value looks the same to every Accept.
   if (!siblings.every((one) => isJsonType(one.contentType))) headers["vary"] = "accept";
+  if (answer.fallbacks !== undefined) Object.assign(headers, fallbackHeaders(answer.fallbacks));
   // Not `Expires`: that one would let caches answer until then, whatever is written meanwhile.
   const [only] = siblings;
   if (siblings.length === 1 && only !== undefined && only.expiresAtMs > 0) {

@@ -73,7 +73,7 @@ export function sibling(contentType: string, bytes: string | Uint8Array, counter
 }
 
 /** A read that found these siblings. */
-export function found(...siblings: readonly Sibling[]): GetAnswer {
+export function found(...siblings: readonly Sibling[]): Extract<GetAnswer, { kind: "found" }> {
   const clock = seen({ actor: ACTOR, counter: Math.max(...siblings.map((one) => one.dot.counter)) });
   return { kind: "found", set: { clock, siblings }, digest: 0x1234n };
 }

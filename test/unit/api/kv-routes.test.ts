@@ -1,5 +1,6 @@
 /** The key routes as API §3 words them. */
 import { beforeEach, describe, expect, it } from "vitest";
+import { parseNodeId } from "../../../services/base/ids.ts";
 import {
   ACTOR,
   type ApiNode,
@@ -202,6 +203,30 @@ describe("GET", () => {
       },
     ]);
     expect([reply.headers["gyre-siblings"], body.context]).toEqual(["2", reply.headers["gyre-context"]]);
+  });
+
+  it("names the nodes that stood in for owners, in the body and a header, of every answer that they took part in", async () => {
+    const fallbacks = ["n4", "n5"].map((id) => parseNodeId(id)).filter((id) => id !== undefined);
+    const one = sibling("application/json", "1");
+    const other = sibling("text/plain", "2", NOON_MICROS + 1_000);
+    here.coordinator.answers.get = () => ({ ...found(one), fallbacks });
+    const reply = await here.api.inject({ url: KEY });
+    expect([reply.json().fallbacks, reply.headers["gyre-fallbacks"]]).toEqual([["n4", "n5"], "n4, n5"]);
+    const raw = await here.api.inject({ url: `${KEY}?raw=true` });
+    expect([raw.body, raw.headers["gyre-fallbacks"]]).toEqual(["1", "n4, n5"]);
+    here.coordinator.answers.get = () => ({ ...found(one, other), fallbacks });
+    const both = await here.api.inject({ url: `${KEY}?raw=true` });
+    expect([both.statusCode, both.headers["gyre-fallbacks"]]).toEqual([409, "n4, n5"]);
+    here.coordinator.answers.get = () => ({ kind: "deleted", context: found(one).set.clock, fallbacks });
+    const gone = await here.api.inject({ url: KEY });
+    expect([gone.statusCode, gone.json().fallbacks, gone.headers["gyre-fallbacks"]]).toEqual([
+      404,
+      ["n4", "n5"],
+      "n4, n5",
+    ]);
+    here.coordinator.answers.get = () => found(one);
+    const owners = await here.api.inject({ url: KEY });
+    expect(["fallbacks" in owners.json(), "gyre-fallbacks" in owners.headers]).toEqual([false, false]);
   });
 
   it("answers 404 not_found for a key never written, and 404 deleted with the context to follow", async () => {
