@@ -12,6 +12,7 @@ import {
   UNAVAILABLE_KNOBS,
   variableOf,
 } from "./knobs.ts";
+import { DEFAULT_HINTS_WINDOW_MS } from "./limits.ts";
 import { isLoopback, isWildcard, parseNodeName, portOf } from "./setting-parsers.ts";
 import { type EffectiveSetting, SettingReader, takeSecrets } from "./setting-reader.ts";
 import { gatherSettings, type Surroundings } from "./setting-sources.ts";
@@ -43,6 +44,9 @@ export interface Config {
   readonly r: number;
   readonly w: number;
   readonly durability: "fsync" | "os";
+  /** bytes kept for nodes that cannot be reached; undefined: a share of the disk */
+  readonly hintsMaxBytes: number | undefined;
+  readonly hintsWindowMs: number;
   /** undefined: all listeners are on loopback and none was given */
   readonly secret: string | undefined;
   /** taken beside `secret` while nodes change from one to the other; never used to speak */
@@ -108,6 +112,18 @@ function takeQuorums(reader: SettingReader, isAlone: boolean): Pick<Config, "n" 
     );
   }
   return { n, r, w, bootstrapExpect: expect ?? (isAlone ? 1 : n) };
+}
+
+function takeHints(reader: SettingReader): Pick<Config, "hintsMaxBytes" | "hintsWindowMs"> {
+  const hintsMaxBytes = reader.given(KNOBS.hintsMaxBytes);
+  const windowMs = reader.given(KNOBS.hintsWindow);
+  for (const [knob, given, value] of [
+    [KNOBS.hintsMaxBytes, hintsMaxBytes, "–"],
+    [KNOBS.hintsWindow, windowMs, "3h"],
+  ] as const) {
+    if (given === undefined) reader.effective.push({ variable: variableOf(knob), value, origin: "default" });
+  }
+  return { hintsMaxBytes, hintsWindowMs: windowMs ?? DEFAULT_HINTS_WINDOW_MS };
 }
 
 function checkQuorums(config: Config, problems: string[]): void {
@@ -186,6 +202,7 @@ export function readConfig(surroundings: Surroundings): ConfigResult {
     durability: reader.take(KNOBS.durability, "fsync"),
     join: reader.take(KNOBS.join, "manual"),
     gossipProfile: reader.take(KNOBS.gossipProfile, "fast"),
+    ...takeHints(reader),
     ...takeSecrets(reader, surroundings.readText),
     isInsecure: reader.take(KNOBS.insecure, false),
     logLevel: reader.take(KNOBS.logLevel, "info"),

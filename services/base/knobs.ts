@@ -10,6 +10,8 @@ import {
   oneOf,
   type Parsed,
   parseBoolean,
+  parseByteSize,
+  parseDuration,
   parseLabel,
   parseNodeName,
   parseText,
@@ -65,6 +67,8 @@ export interface Knobs {
   readonly r: Knob<number>;
   readonly w: Knob<number>;
   readonly durability: Knob<"fsync" | "os">;
+  readonly hintsMaxBytes: Knob<number>;
+  readonly hintsWindow: Knob<number>;
   readonly secret: Knob<string>;
   readonly secretFile: Knob<string>;
   readonly secretPrevious: Knob<string>;
@@ -193,6 +197,18 @@ export const KNOBS: Knobs = {
     defaultText: "`fsync`",
     meaning: "`fsync`: on the disk before it is acknowledged; `os`: in the system's cache",
     parse: oneOf(["fsync", "os"]),
+  },
+  hintsMaxBytes: {
+    name: "hints-max-bytes",
+    defaultText: "a tenth of the disk, at most 1 GiB",
+    meaning: "what this node keeps for nodes that cannot be reached: bytes, or with KiB, MiB or GiB",
+    parse: parseByteSize,
+  },
+  hintsWindow: {
+    name: "hints-window",
+    defaultText: "`3h`",
+    meaning: "for how long, before what owners confirm is left to anti-entropy: with s, m, h or d",
+    parse: parseDuration,
   },
   secret: {
     name: "secret",

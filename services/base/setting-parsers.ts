@@ -55,6 +55,33 @@ export function wholeNumberIn(range: NumberRange): (text: string) => Parsed<numb
   };
 }
 
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+};
+const DURATION_UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Bytes, with or without a unit: at least 1 MiB. */
+export function parseByteSize(text: string): Parsed<number> {
+  const [, digits = "", unit = ""] = /^(\d{1,15})(KiB|MiB|GiB|TiB|)$/.exec(text) ?? [];
+  const bytes = digits === "" ? Number.NaN : Number(digits) * (BYTE_UNITS[unit] ?? Number.NaN);
+  return bytes >= 1024 ** 2 && bytes <= Number.MAX_SAFE_INTEGER
+    ? value(bytes)
+    : problem("is not a size of at least 1 MiB: write for example 512MiB or 1GiB");
+}
+
+/** A time with its unit, in milliseconds: 1 second to 365 days. */
+export function parseDuration(text: string): Parsed<number> {
+  const [, digits = "", unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const ms = digits === "" ? Number.NaN : Number(digits) * (DURATION_UNITS[unit] ?? Number.NaN);
+  return ms >= 1_000 && ms <= 365 * 86_400_000
+    ? value(ms)
+    : problem("is not a time from 1s to 365d: write for example 90s, 30m or 3h");
+}
+
 /** A parser of powers of two in the range. */
 export function powerOfTwoIn(range: NumberRange): (text: string) => Parsed<number> {
   const parse = wholeNumberIn(range);

@@ -2,9 +2,9 @@
  * The composition root: starts the rooms of one node over the windows, and stops them in the opposite order. Production
  * and the simulator start nodes here and nowhere else. Must never decide anything.
  *
- * Start: store (recovers) → links (listen, dial) → gossip (same port) → bootstrap (a member serves at once) → the way into a
+ * Start: store and hint store (recover) → links (listen, dial) → gossip (same port) → bootstrap (a member serves at once) → the way into a
  * running cluster. Stop: the others are told, peers are refused, what was accepted is finished, the last replies leave,
- * links close, the store writes its clean marker.
+ * links close, the hint store and then the store write their clean markers.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { ContextCodec as ContextDoor } from "../api/ports.ts";
@@ -19,6 +19,7 @@ import type { QuorumCoordinator } from "../coordinator/coordinator.ts";
 import { EMPTY_CONTEXT } from "../versioning/causal-context.ts";
 import { NodeClusterDoor } from "./cluster-door.ts";
 import { ClusterFacts } from "./cluster-facts.ts";
+import { hintBudgetOf } from "./handing-off.ts";
 import type { Healing } from "./healing.ts";
 import { registerNodeMetrics } from "./node-metrics.ts";
 import { NodeStatusView } from "./node-status.ts";
@@ -63,22 +64,31 @@ export class GyreNode {
   /** Builds and starts a node; resolves when its peers can reach it. It serves once `status.readyz()` says so. */
   static async start(options: NodeOptions): Promise<GyreNode> {
     const engine = await options.openStore();
+    let hints: StorageEngine | undefined;
     let node: GyreNode | undefined;
     try {
       engine.onFailure(options.onFatal);
-      const rooms = joinRooms(options, engine);
+      hints = await options.openHints(engine.partitionCount);
+      hints.onFailure(options.onFatal);
+      const maxBytes = await hintBudgetOf(options.config, options.windows.disk);
+      const rooms = joinRooms(options, engine, { engine: hints, maxBytes });
       node = new GyreNode(options.config, rooms);
       await rooms.replica.prepare();
       // what looks like a clean stop may be the backup of one: see DECISIONS 28
       if (engine.recovery.mode === "clean") await rooms.replica.renewActor();
+      await rooms.handingOff.handoff.start();
       const address = await rooms.links.start();
       await rooms.liveness.start(address);
       rooms.bootstrap.start();
       rooms.operator.start();
       rooms.calm.start();
+      rooms.departed.start();
       return node;
     } catch (error) {
-      await (node === undefined ? engine.close() : node.stop());
+      if (node === undefined) {
+        await hints?.close();
+        await engine.close();
+      } else await node.stop();
       throw error;
     }
   }
@@ -139,20 +149,25 @@ export class GyreNode {
       links,
       liveness,
       moving,
+      handingOff,
       healing,
+      departed,
       calm,
       engine,
     } = this.#rooms;
+    const { handoff } = handingOff;
     const farewell = liveness.leave();
     operator.stop();
     calm.stop();
+    departed.stop();
     moving.stop();
+    handingOff.stop();
     healing.stop();
     bootstrap.stop();
     exchange.stop();
     requests.stop();
     // While the actor is in doubt, only an unclean start may use the store: it draws another one.
-    const { isActorTrusted } = await replica.close();
+    const [{ isActorTrusted }, hints] = await Promise.all([replica.close(), handoff.drain()]);
     try {
       await farewell;
       membership.stop();
@@ -160,7 +175,8 @@ export class GyreNode {
       await liveness.stop();
       await links.stop();
     } finally {
-      await engine.close({ isClean: isActorTrusted });
+      // after the links: what they say of their last calls may have been missed. Before the store, whose lock covers the hints
+      await handoff.close(hints.isActorTrusted).finally(() => engine.close({ isClean: isActorTrusted }));
     }
   }
 }

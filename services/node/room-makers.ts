@@ -25,6 +25,8 @@ export interface NodeOptions {
   readonly windows: NodeWindows;
   /** Opens the store; production and most simulations pass the log engine. */
   readonly openStore: () => Promise<StorageEngine>;
+  /** Opens the store of the hints for a node with so many partitions; see `hintEngineOptions`. Called once the store is open. */
+  readonly openHints: (partitionCount: number) => Promise<StorageEngine>;
   /** Something happened after which the process must end: what is on disk is unknown. */
   readonly onFatal: (error: Error) => void;
 }

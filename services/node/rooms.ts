@@ -17,7 +17,6 @@ import { Operator } from "../cluster/operator.ts";
 import type { Documents } from "../cluster/own-record.ts";
 import { RECORDS_EXCHANGE_TOPIC, RECORDS_OFFER_TOPIC } from "../cluster/record-exchange.ts";
 import { QuorumCoordinator } from "../coordinator/coordinator.ts";
-import { CountingHandoff } from "../coordinator/needs.ts";
 import { PeerRequests } from "../peers/peer-handler.ts";
 import { PeerLinks } from "../peers/peer-links.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
@@ -26,6 +25,8 @@ import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
 import { Replica } from "../replica/replica.ts";
 import { ContextCodec } from "../versioning/context-codec.ts";
+import { DepartedPeers } from "./departed-peers.ts";
+import { HandingOff, type HintStorage } from "./handing-off.ts";
 import { Healing } from "./healing.ts";
 import { Liveness } from "./liveness.ts";
 import { Moving } from "./moving.ts";
@@ -59,18 +60,20 @@ export interface Rooms {
   readonly view: MembershipView;
   readonly operator: Operator;
   readonly moving: Moving;
+  readonly handingOff: HandingOff;
   readonly healing: Healing;
   readonly calm: Calm;
+  readonly departed: DepartedPeers;
   /** set once this node is a member */
   readonly secrets: { codec: ContextCodec | undefined };
 }
 
 /** Builds and joins everything. Throws when the data directory is another node's or unreadable. */
-export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
+export function joinRooms(options: NodeOptions, engine: StorageEngine, hints: HintStorage): Rooms {
   const { clock, load, log } = options.windows;
   const hasOthers = (): boolean => (all.membership.table?.all.length ?? 1) > 1;
   const calm = new Calm({ clock, log, load, hasOthers });
-  const store = storeRooms(options, engine);
+  const store = storeRooms(options, { engine, hints, calm });
   const ring = ringRooms(options, store, calm);
   const requests = requestRooms(options, store, ring);
   const { links } = store;
@@ -78,20 +81,26 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine): Rooms {
   const bootstrap = makeBootstrap(options, { ...store, onMember: (made) => becomeMember(all, options, made) });
   if (bootstrap.clusterId !== undefined) links.setClusterId(bootstrap.clusterId);
   const operator = makeOperator(options, { ...store, membership: ring.membership, bootstrap });
-  const all: Rooms = { clock, calm, ...store, ...ring, ...requests, bootstrap, operator, secrets };
+  const isMember = (node: NodeId): boolean | undefined =>
+    store.ring.table?.all.some((member) => member.nodeId === node);
+  const departed = new DepartedPeers({ links, isMember, clock, log });
+  const all: Rooms = { clock, calm, departed, ...store, ...ring, ...requests, bootstrap, operator, secrets };
   registerTopics(all);
   followLinks(all);
   return all;
 }
 
-type StoreRooms = Pick<Rooms, "engine" | "buckets" | "replica" | "requests" | "links"> & {
+type StoreRooms = Pick<Rooms, "engine" | "buckets" | "replica" | "handingOff" | "requests" | "links"> & {
   readonly documents: Documents;
   readonly ring: RingState;
 };
 type RingRooms = Pick<Rooms, "membership" | "liveness" | "view" | "moving" | "healing">;
 
 /** What this node keeps, and the links to the others. */
-function storeRooms(options: NodeOptions, engine: StorageEngine): StoreRooms {
+function storeRooms(
+  options: NodeOptions,
+  { engine, hints, calm }: { readonly engine: StorageEngine; readonly hints: HintStorage; readonly calm: Calm },
+): StoreRooms {
   const { config, windows } = options;
   const { clock, log } = windows;
   const documents = documentsOf(engine);
@@ -105,14 +114,31 @@ function storeRooms(options: NodeOptions, engine: StorageEngine): StoreRooms {
     log,
     isDurable: config.durability === "fsync",
   });
-  const requests = new PeerRequests({ replica, log, isRemoved: (node) => ring.removedNodes.has(node) });
-  return { engine, documents, ring, buckets, replica, requests, links: makeLinks(options, requests) };
+  const { partitionCount } = engine;
+  const { backgroundShare } = calm;
+  const handingOff = new HandingOff({
+    config,
+    windows,
+    hints,
+    partitionCount,
+    replica,
+    buckets,
+    ring,
+    backgroundShare,
+  });
+  const requests = new PeerRequests({
+    replica,
+    log,
+    standIns: handingOff.handoff.fallback,
+    isRemoved: (node) => ring.removedNodes.has(node),
+  });
+  return { engine, documents, ring, buckets, replica, handingOff, requests, links: makeLinks(options, requests) };
 }
 
 /** Who belongs, who is alive, and what moves because of the former. */
 function ringRooms(
   options: NodeOptions,
-  { engine, documents, ring, replica, links, buckets }: StoreRooms,
+  { engine, documents, ring, replica, handingOff, links, buckets }: StoreRooms,
   { backgroundShare }: Calm,
 ): RingRooms {
   const { config, windows, onFatal } = options;
@@ -142,7 +168,15 @@ function ringRooms(
   const shared = { config, engine, replica, links, membership, view, ring, clock, random, log };
   const moving = new Moving({ ...shared, backgroundShare });
   const isAlive = (node: NodeId): boolean => liveness.isAlive(node);
-  const healing = new Healing({ ...shared, self: config.nodeId, buckets, isAlive, backgroundShare });
+  const healing = new Healing({
+    ...shared,
+    self: config.nodeId,
+    buckets,
+    isAlive,
+    backgroundShare,
+    flags: handingOff.handoff.flags,
+  });
+  handingOff.join({ links, liveness, membership });
   return { membership, liveness, view, moving, healing };
 }
 
@@ -155,7 +189,7 @@ function removedNodesOf(set: RecordSet | undefined): ReadonlySet<NodeId> {
 /** What takes the requests of clients, and what follows from them. */
 function requestRooms(
   { config, windows }: NodeOptions,
-  { engine, ring, buckets, replica, links }: StoreRooms,
+  { engine, ring, buckets, replica, handingOff, links }: StoreRooms,
   { liveness }: RingRooms,
 ): Pick<Rooms, "exchange" | "repairs" | "coordinator"> {
   const { clock, log } = windows;
@@ -171,7 +205,8 @@ function requestRooms(
     liveness,
     scan: engine,
     repairs,
-    handoff: new CountingHandoff(),
+    handoff: handingOff.handoff.missedWrites,
+    fallback: handingOff.handoff.fallback,
     log,
   });
   return { exchange, repairs, coordinator };
@@ -179,7 +214,7 @@ function requestRooms(
 
 /** The node is a member, by its own durable record: it serves what that record says. */
 function becomeMember(rooms: Rooms, { config, windows }: NodeOptions, made: MemberView): void {
-  const { links, buckets, secrets, bootstrap, membership, ring, moving, healing } = rooms;
+  const { links, buckets, secrets, bootstrap, membership, ring, handingOff, moving, healing } = rooms;
   links.setClusterId(made.clusterId);
   buckets.configure({ replicaCount: made.table.replicaCount, defaults: made.bucketDefaults });
   secrets.codec = contextCodecOf(config, made.clusterId);
@@ -190,6 +225,7 @@ function becomeMember(rooms: Rooms, { config, windows }: NodeOptions, made: Memb
   ring.begin(membership.store.ledger);
   if (membership.isRemoved) ring.dropAll();
   moving.begin();
+  handingOff.handoff.begin();
   healing.begin();
   windows.log.info({ event: "node.serving", clusterId: made.clusterId, memberCount: membership.table?.all.length });
 }
@@ -203,6 +239,7 @@ function registerTopics({
   operator,
   liveness,
   moving,
+  handingOff,
   healing,
 }: Rooms): void {
   requests.registerTopic(bootstrap.topic, bootstrap.topicHandler);
@@ -214,6 +251,7 @@ function registerTopics({
   requests.registerTopic(ORDER_TOPIC, operator.orderHandler);
   for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
   for (const [topic, handler] of liveness.topics()) requests.registerTopic(topic, handler);
+  for (const [topic, handler] of handingOff.handoff.topics) requests.registerTopic(topic, handler);
   moving.register(requests);
   healing.register(requests);
 }

@@ -20,6 +20,7 @@ import type { Log } from "../base/ports.ts";
 import { type CliIo, EXIT } from "../cli/io.ts";
 import { readServerCommand } from "../cli/server-command.ts";
 import { OwnRecordError } from "../cluster/own-record-check.ts";
+import { hintEngineOptions } from "../handoff/hint-engine.ts";
 import { GyreNode } from "./node.ts";
 import type { NodeWindows } from "./windows.ts";
 
@@ -62,6 +63,7 @@ async function serve(config: Config, log: Log): Promise<void> {
     config,
     windows,
     openStore: () => openLogEngine({ ...windows, partitionCount, durability }),
+    openHints: (count) => openLogEngine({ ...windows, ...hintEngineOptions(disk, count), durability }),
     onFatal: (error) => die(log, "node.failed", error),
   });
   const api = createApiServer({ ...windows, ...apiPartsOf(node) });

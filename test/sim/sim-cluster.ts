@@ -5,6 +5,7 @@
  */
 
 import type { Log, LogFacts } from "../../services/base/ports.ts";
+import { hintEngineOptions } from "../../services/handoff/hint-engine.ts";
 import { GyreNode } from "../../services/node/node.ts";
 import type { KeyLocation } from "../../services/replica/contract.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
@@ -173,7 +174,9 @@ export class SimCluster {
       return this.#sabotage.engine?.(engine, node) ?? engine;
     };
     const config = configOf(machine, this.#seeds());
-    GyreNode.start({ config, windows, openStore, onFatal }).then((started) => {
+    const openHints = (partitionCount: number): Promise<StorageEngine> =>
+      openLogEngine({ ...windows, ...hintEngineOptions(disk, partitionCount), ...SMALL_STORE, durability: "fsync" });
+    GyreNode.start({ config, windows, openStore, openHints, onFatal }).then((started) => {
       if (machine.running?.process !== process) return;
       machine.running = { process, node: started, door: { coordinator: started.coordinator, gone }, clock, tellGone };
     }, onFatal);

@@ -85,6 +85,8 @@ export function configOf({ name, zone, join, isFounder }: Machine, seeds: readon
     durability: "fsync",
     join,
     gossipProfile: "fast",
+    hintsMaxBytes: undefined,
+    hintsWindowMs: 10_800_000,
     secret: "a secret of simulations",
     previousSecret: undefined,
     isInsecure: false,

@@ -46,6 +46,8 @@ describe("the configuration of a node", () => {
       bootstrapExpect: 1,
       join: "manual",
       gossipProfile: "fast",
+      hintsMaxBytes: undefined,
+      hintsWindowMs: 10_800_000,
       zone: "default",
       host: "box",
       weight: 1,

@@ -1,6 +1,7 @@
 /** What the composition root owes beyond its rooms: the order of a stop, and a start that fails. */
 import { describe, expect, it } from "vitest";
 import { parseBucketName } from "../../../services/base/ids.ts";
+import { hintPartitionsOf } from "../../../services/handoff/hint-engine.ts";
 import { GyreNode } from "../../../services/node/node.ts";
 import type { NodeWindows } from "../../../services/node/windows.ts";
 import type { StorageEngine } from "../../../storage/engine.ts";
@@ -42,6 +43,8 @@ class LoneNode {
         durability: "fsync",
         join: "manual",
         gossipProfile: "fast",
+        hintsMaxBytes: undefined,
+        hintsWindowMs: 10_800_000,
         secret: undefined,
         previousSecret: undefined,
         isInsecure: false,
@@ -53,6 +56,7 @@ class LoneNode {
         this.engine = Object.assign(engine, change);
         return engine;
       },
+      openHints: async (count) => openMemoryEngine({ partitionCount: hintPartitionsOf(count), random: seededDraws(3) }),
       onFatal: (error) => {
         throw error;
       },

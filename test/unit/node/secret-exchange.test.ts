@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { parseBucketName } from "../../../services/base/ids.ts";
 import type { LogFacts } from "../../../services/base/ports.ts";
+import { hintPartitionsOf } from "../../../services/handoff/hint-engine.ts";
 import { GyreNode } from "../../../services/node/node.ts";
 import { type MemoryImage, newMemoryImage, openMemoryEngine } from "../../../storage/memory-engine.ts";
 import { Scheduler, type SimProcess } from "../../sim/scheduler.ts";
@@ -92,6 +93,8 @@ class World {
           durability: "fsync",
           join: "manual",
           gossipProfile: "fast",
+          hintsMaxBytes: undefined,
+          hintsWindowMs: 10_800_000,
           ...secrets,
           isInsecure: false,
           logLevel: "info",
@@ -106,6 +109,7 @@ class World {
           loopDelayMs: () => 0,
         },
         openStore: async () => openMemoryEngine({ partitionCount: 64, random, image }),
+        openHints: async (count) => openMemoryEngine({ partitionCount: hintPartitionsOf(count), random }),
         onFatal: (error) => {
           throw error;
         },
