@@ -159,6 +159,8 @@ export const MAX_REPLICAS: number = 7;
 export const MAX_NODE_WEIGHT: number = 64;
 /** Membership changes in one plan. */
 export const MAX_PLAN_CHANGES: number = 64;
+/** How long a plan may be committed: whoever looked at it has forgotten what he saw. */
+export const PLAN_LIFETIME_MS: number = 15 * 60_000;
 
 /** How far ahead of the wall clock a merged counter may pull ours. */
 export const MAX_CLOCK_SKEW_MICROS: number = 60_000_000;

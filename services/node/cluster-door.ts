@@ -16,6 +16,7 @@ import type {
   RingPage,
 } from "../api/cluster-door.ts";
 import type { NodeId } from "../base/ids.ts";
+import { PLAN_LIFETIME_MS } from "../base/limits.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { MembershipOrder, OrderReply } from "../cluster/membership-messages.ts";
 import type { Operator } from "../cluster/operator.ts";
@@ -60,6 +61,7 @@ export class NodeClusterDoor implements ClusterDoor {
   }
 
   status(): ClusterStatus {
+    this.#forgetOld();
     const last = [...this.#plans.values()].at(-1);
     const pendingPlan = last && {
       planHash: last.plan.planHash,
@@ -90,8 +92,12 @@ export class NodeClusterDoor implements ClusterDoor {
   }
 
   async commit(planHash: string): Promise<CommitAnswer> {
+    this.#forgetOld();
     const remembered = this.#plans.get(planHash);
-    if (remembered === undefined) return { kind: "unknown_plan", detail: `no plan ${planHash} was made at this node` };
+    if (remembered === undefined) {
+      const detail = `no plan ${planHash} was made at this node in the last ${PLAN_LIFETIME_MS / 60_000} minutes: plan again`;
+      return { kind: "unknown_plan", detail };
+    }
     const plan = this.#planned(remembered.plan.changes);
     if (plan === undefined) return NOT_MEMBER;
     if (plan.planHash !== planHash) {
@@ -99,6 +105,7 @@ export class NodeClusterDoor implements ClusterDoor {
       return { kind: "plan_changed", detail };
     }
     if (plan.refusals.length > 0) return { kind: "refused", refusals: plan.refusals };
+    // Nobody commits it a second time meanwhile.
     this.#plans.delete(planHash);
     const done: string[] = [];
     for (const change of plan.changes) {
@@ -107,11 +114,25 @@ export class NodeClusterDoor implements ClusterDoor {
         done.push(describe(change));
         continue;
       }
-      const detail = `${describe(change)}: ${reply.reason}${done.length === 0 ? "" : `; done before it: ${done.join(", ")}`}`;
-      // An order that was not answered may have been obeyed.
-      return { kind: "failed", detail, outcome: "unknown", isRetryable: true };
+      const isRetryable = done.length === 0;
+      // An order that was not answered may have been obeyed: committing again finds out, by the records.
+      if (isRetryable) this.#plans.set(planHash, remembered);
+      const before = isRetryable ? "" : `; done before it: ${done.join(", ")}: plan the rest again`;
+      return {
+        kind: "failed",
+        detail: `${describe(change)}: ${reply.reason}${before}`,
+        outcome: "unknown",
+        isRetryable,
+      };
     }
     return { kind: "committed", plan };
+  }
+
+  #forgetOld(): void {
+    const nowMs = this.#parts.monotonicMs();
+    for (const [planHash, { atMs }] of this.#plans) {
+      if (nowMs - atMs >= PLAN_LIFETIME_MS) this.#plans.delete(planHash);
+    }
   }
 
   async abort(node?: NodeId): Promise<AbortAnswer> {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ClusterMember } from "../../../services/api/cluster-door.ts";
+import { PLAN_LIFETIME_MS } from "../../../services/base/limits.ts";
 import { NodeClusterDoor } from "../../../services/node/cluster-door.ts";
 import type { ClusterFacts, StatusFacts } from "../../../services/node/cluster-facts.ts";
 import { MembershipRig, type RigNode } from "../cluster/membership-rig.ts";
@@ -89,10 +90,36 @@ describe("plan and commit", () => {
     ]);
     rig.links.cut.add("a>c");
     const committed = planned.kind === "planned" ? await door("a").commit(planned.plan.planHash) : undefined;
-    expect(committed).toMatchObject({ kind: "failed", outcome: "unknown" });
+    expect(committed).toMatchObject({ kind: "failed", outcome: "unknown", isRetryable: false });
     expect(committed?.kind === "failed" && committed.detail).toBe(
-      "weight c: node c cannot be reached (lost); done before it: weight b",
+      "weight c: node c cannot be reached (lost); done before it: weight b: plan the rest again",
     );
+    expect(door("a").status().pendingPlan).toBe(undefined);
+  });
+
+  it("a plan of which nothing was done is committed again as it is, if that helps", async () => {
+    const { rig, door } = await ringWithDoors();
+    const planned = await door("a").plan([{ kind: "weight", node: rig.node("c").id, weight: 2 }]);
+    const planHash = planned.kind === "planned" ? planned.plan.planHash : "";
+    rig.links.cut.add("a>c");
+    expect(await door("a").commit(planHash)).toMatchObject({ kind: "failed", outcome: "unknown", isRetryable: true });
+    expect(door("a").status().pendingPlan?.planHash).toBe(planHash);
+    rig.links.cut.clear();
+    expect((await door("a").commit(planHash)).kind).toBe("committed");
+  });
+
+  it("a plan that nobody commits for a quarter of an hour is forgotten", async () => {
+    const { rig, door } = await ringWithDoors();
+    const planned = await door("a").plan([{ kind: "weight", node: rig.node("b").id, weight: 2 }]);
+    const planHash = planned.kind === "planned" ? planned.plan.planHash : "";
+    await rig.clock.advance(PLAN_LIFETIME_MS - 1_000);
+    expect(door("a").status().pendingPlan?.planHash).toBe(planHash);
+    await rig.clock.advance(2_000);
+    expect(door("a").status().pendingPlan).toBe(undefined);
+    expect(await door("a").commit(planHash)).toMatchObject({
+      kind: "unknown_plan",
+      detail: `no plan ${planHash} was made at this node in the last 15 minutes: plan again`,
+    });
   });
 
   it("remembers a bounded number of plans", async () => {
