@@ -50,27 +50,28 @@ export class DotMint {
 
   /**
    * Compares what another claims to have seen of our actor with what we hold of the same key. A dot of ours that we do
-   * not hold was lost here: the actor is in doubt from now on.
+   * not hold was lost here: the actor is in doubt from now on; but one at or below `line` was collected, with all that
+   * it stood for.
    */
-  compare(held: CausalContext, claimed: CausalContext): void {
+  compare(held: CausalContext, claimed: CausalContext, line: number): void {
     const actor = this.actor.id;
     const claimedCounter = greatestCounterOf(claimed, actor);
-    const heldCounter = greatestCounterOf(held, actor);
+    const heldCounter = Math.max(line, greatestCounterOf(held, actor));
     if (claimedCounter > heldCounter) {
       this.actor.doubt(actor, { reason: "unknown_own_dot", claimedCounter, heldCounter });
-    } else if (heldCounter > this.clock.leasedThrough) {
+    } else if (heldCounter > line && heldCounter > this.clock.leasedThrough) {
       this.actor.doubt(actor, { reason: "counter_above_lease", heldCounter, leasedThrough: this.clock.leasedThrough });
     }
   }
 
   /**
    * The same for an encoded version that is stored as it comes: beside nothing held, any dot of ours was lost here;
-   * made from what is held (`isFromHeld`), only one that was never leased can be new to us.
+   * made from what is held (`isFromHeld`), only one that was never leased can be new to us. `line` as in `compare`.
    */
-  compareEncoded(object: Uint8Array, isFromHeld: boolean): void {
+  compareEncoded(object: Uint8Array, how: { readonly isFromHeld: boolean; readonly line: number }): void {
     const actor = this.actor.id;
     const claimedCounter = encodedCounterOf(object, actor);
-    if (isFromHeld ? claimedCounter <= this.clock.leasedThrough : claimedCounter === 0) return;
+    if (how.isFromHeld ? claimedCounter <= this.clock.leasedThrough : claimedCounter <= how.line) return;
     this.actor.doubt(actor, { reason: "unknown_own_dot", claimedCounter, heldCounter: 0 });
   }
 

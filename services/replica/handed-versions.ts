@@ -2,7 +2,7 @@
  * Takes finished versions from other replicas: appended as they come when what is held is what they were made from,
  * merged otherwise. Runs within the key's turn. Must never be bound by clients' limits, nor lose what is held.
  */
-import { decodeSet, digestOf, encodeSet } from "../versioning/object-codec.ts";
+import { decodeSet, digestOf, encodedDigestOf, encodeSet } from "../versioning/object-codec.ts";
 import { encodedExpiryOf, encodedSiblingCountOf } from "../versioning/object-header.ts";
 import type { HandedVersion, KeyLocation, ReplicaWriteResult } from "./contract.ts";
 import type { DotMint } from "./dot-mint.ts";
@@ -11,10 +11,11 @@ import type { ReplicaStore } from "./needs.ts";
 import type { ReplicaCounters, ReplicaParts } from "./parts.ts";
 import type { RecordKeeper } from "./record-keeper.ts";
 import { expired, isRefusal, refused } from "./refusals.ts";
+import { leftOfStale, withoutStale } from "./stale-versions.ts";
 import { mergedOf } from "./write-core.ts";
 
 /** What taking versions works with. */
-export interface HandedParts extends Pick<ReplicaParts, "conflicts"> {
+export interface HandedParts extends Pick<ReplicaParts, "conflicts" | "collected"> {
   readonly store: Pick<ReplicaStore, "digestOf" | "isSuspect">;
   readonly keeper: RecordKeeper;
   readonly mint: DotMint;
@@ -22,14 +23,20 @@ export interface HandedParts extends Pick<ReplicaParts, "conflicts"> {
   readonly isOver: (endMs: number) => boolean;
 }
 
+/** What binds a version that is handed in. */
+export interface TakeRules {
+  /** false: for transfers and repair, which fill a partition before its slot is taken */
+  readonly needsSlot: boolean;
+  /** it comes from a holder that took part in the last proof, or fills a partition of which no slot is held */
+  readonly isTrusted: boolean;
+}
+
 /** One version to take. */
-export interface Handing {
+export interface Handing extends TakeRules {
   readonly location: KeyLocation;
   readonly version: HandedVersion;
   /** monotonic milliseconds after which nothing is stored */
   readonly endMs: number;
-  /** false: for transfers and repair, which fill a partition before its slot is taken */
-  readonly needsSlot: boolean;
 }
 
 /** Takes versions. */
@@ -46,17 +53,25 @@ export class HandedVersions {
     const { location, version, endMs } = handing;
     const refusal = this.#refusalOf(handing);
     if (refusal !== undefined) return refusal;
-    const { object, digest, baseDigest } = version;
+    const { baseDigest } = version;
     const current = store.digestOf(location);
-    if (current === digest) return this.#known(digest);
+    if (current === version.digest) return this.#known(version.digest);
+    const line = this.#lineOf(handing);
+    // Beside nothing held, what is at or below the line was collected: late copies of it bring nothing.
+    const object = current === 0n && line > 0 ? leftOfStale(version.object, line) : version.object;
+    if (object === undefined) return this.#known(current);
     mint.observe(object);
     if (current !== 0n && current !== baseDigest) return this.#merge(handing);
+    const digest = object === version.object ? version.digest : encodedDigestOf(object);
     if (current === 0n && store.isSuspect(location.partition)) {
       const isReadable = await this.#noteLost(location);
       if (this.#parts.isOver(endMs)) return expired();
       if (isReadable) return this.#merge(handing);
     }
-    mint.compareEncoded(object, current !== 0n);
+    mint.compareEncoded(object, {
+      isFromHeld: current !== 0n,
+      line: this.#parts.collected?.lineOf(location.partition) ?? 0,
+    });
     counters.appendedCount += 1;
     return this.#put(handing, { base: baseDigest, digest, value: object });
   }
@@ -70,8 +85,10 @@ export class HandedVersions {
     if (fetched instanceof Promise && isOver(endMs)) return expired();
     const incoming = decodeSet(version.object);
     if (incoming.kind === "corrupt") return refused("corrupt_record", `the version handed in: ${incoming.reason}`);
-    mint.compare(held.set.clock, incoming.set.clock);
-    const merged = mergedOf(held.set, incoming.set, conflicts.isLastWriteWins(location));
+    mint.compare(held.set.clock, incoming.set.clock, this.#parts.collected?.lineOf(location.partition) ?? 0);
+    const line = this.#lineOf(handing);
+    const brought = line === 0 ? incoming.set : withoutStale(incoming.set, held.set, line);
+    const merged = mergedOf(held.set, brought, conflicts.isLastWriteWins(location));
     const digest = digestOf(merged);
     // a record that the index has given up is written again even so: it was read after all, but by luck
     if (digest === held.digest && digest === store.digestOf(location)) return this.#known(digest);
@@ -93,6 +110,14 @@ export class HandedVersions {
     const mayExpire = encodedExpiryOf(value) > 0;
     const request = replacing(made.base, { address: handing.location, value, digest, isTombstone, mayExpire });
     return keeper.ended(request, keeper.begin(request));
+  }
+
+  /** The line that holds for the version: none for one that may be trusted, nor where what is held may be incomplete. */
+  #lineOf({ isTrusted, location }: Handing): number {
+    const { collected, store } = this.#parts;
+    if (isTrusted || collected === undefined) return 0;
+    const line = collected.lineOf(location.partition);
+    return line === 0 || store.isSuspect(location.partition) ? 0 : line;
   }
 
   #refusalOf({ needsSlot, location }: Handing): ReturnType<RecordKeeper["refusalOf"]> {

@@ -76,6 +76,15 @@ export class HybridClock {
   }
 
   /**
+   * Gives only counters above `counter` from now on; resolves when that holds over restarts too. Not bounded by the
+   * allowed skew: the caller has compared it with the wall clock. Rejects as the store does: then it holds until a restart.
+   */
+  async keepAbove(counter: number): Promise<void> {
+    this.#last = Math.max(this.#last, counter);
+    if (counter > this.#leasedThrough) await this.renewLease(counter);
+  }
+
+  /**
    * Resolves when a lease for at least one counter above `above` is durable. Callers share one request at a time.
    * Rejects as the store does: nothing was leased then.
    */

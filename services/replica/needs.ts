@@ -20,6 +20,14 @@ export interface ConflictRules {
   isLastWriteWins(location: KeyLocation): boolean;
 }
 
+/**
+ * Up to where tombstones of a partition were collected, by a proof that all holders had the same: a counter, 0 = nothing
+ * was. Asked for every version that is handed in: must be cheap.
+ */
+export interface CollectedLines {
+  lineOf(partition: number): number;
+}
+
 /** Leases of counters, as the storage engine grants them. */
 export type LeaseStore = Pick<StorageEngine, "identity" | "leaseCounters">;
 

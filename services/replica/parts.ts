@@ -1,12 +1,14 @@
 /** What a replica is made of, and what it counts. Must never hold behaviour. */
 import type { DotMintParts } from "./dot-mint.ts";
-import type { ConflictRules, ReplicaStore, SlotHoldings } from "./needs.ts";
+import type { CollectedLines, ConflictRules, ReplicaStore, SlotHoldings } from "./needs.ts";
 
 /** What the replica is made of. */
 export interface ReplicaParts extends DotMintParts {
   readonly store: ReplicaStore;
   readonly slots: SlotHoldings;
   readonly conflicts: ConflictRules;
+  /** absent: no tombstone was ever collected here */
+  readonly collected?: CollectedLines;
   /** the store's puts are durable when they resolve (`durability=fsync`) */
   readonly isDurable: boolean;
 }

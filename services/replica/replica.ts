@@ -9,10 +9,8 @@
  */
 import assert from "node:assert/strict";
 import type { PutRequest } from "../../storage/engine.ts";
-import { greatestCounter } from "../versioning/causal-context.ts";
 import { encodedDigestOf } from "../versioning/object-codec.ts";
 import { encodedExpiryOf, lengthFlawOf } from "../versioning/object-header.ts";
-import type { Dot } from "../versioning/types.ts";
 import type { ChangeTracker } from "./change-trackers.ts";
 import type {
   Budgeted,
@@ -26,26 +24,15 @@ import type {
   WriteIntent,
 } from "./contract.ts";
 import { DotMint } from "./dot-mint.ts";
-import { HandedVersions } from "./handed-versions.ts";
-import {
-  type EncodedRead,
-  encodedReadOf,
-  type Fetched,
-  flawOf,
-  heldOf,
-  readResultOf,
-  replacing,
-} from "./held-versions.ts";
+import { HandedVersions, type TakeRules } from "./handed-versions.ts";
+import { type EncodedRead, encodedReadOf, flawOf, readResultOf, replacing } from "./held-versions.ts";
 import { MintPlaces } from "./mint-places.ts";
 import type { ReplicaStore } from "./needs.ts";
 import type { ReplicaCounters, ReplicaParts } from "./parts.ts";
 import { RecordKeeper } from "./record-keeper.ts";
-import { expired, isRefusal, noTraceRefusalOf, refused } from "./refusals.ts";
+import { expired, refused } from "./refusals.ts";
 import { Turns } from "./turns.ts";
-import { floorOf, givenContextOf, livingOf, mintedOf } from "./write-core.ts";
-
-/** A write that has its dot, or why it got none. */
-type MadeWrite = ReturnType<typeof mintedOf>;
+import { WriteMaker } from "./write-maker.ts";
 
 /** The replica of this node. `close` it before the store, or announced writes may be missing from it. */
 export class Replica implements LocalReplica {
@@ -57,6 +44,7 @@ export class Replica implements LocalReplica {
   readonly #keeper: RecordKeeper;
   readonly #handed: HandedVersions;
   readonly #mintPlaces: MintPlaces;
+  readonly #maker: WriteMaker;
 
   constructor(parts: ReplicaParts) {
     this.#parts = parts;
@@ -65,8 +53,10 @@ export class Replica implements LocalReplica {
     this.#turns = new Turns(parts.clock);
     this.#keeper = new RecordKeeper(parts);
     this.#mintPlaces = new MintPlaces(this.#mint.actor.id, parts.store.recovery.isNewActor);
-    const own = { keeper: this.#keeper, mint: this.#mint, counters: this.counters };
-    this.#handed = new HandedVersions({ ...parts, ...own, isOver: (endMs) => this.#turns.isOver(endMs) });
+    const isOver = (endMs: number): boolean => this.#turns.isOver(endMs);
+    const own = { keeper: this.#keeper, mint: this.#mint, counters: this.counters, isOver };
+    this.#handed = new HandedVersions({ ...parts, ...own });
+    this.#maker = new WriteMaker({ ...parts, ...own });
   }
 
   /** Leases counters, so that the first write need not wait. Rejects as the store does. */
@@ -181,7 +171,7 @@ export class Replica implements LocalReplica {
       if (entered !== "taken") return entered;
     }
     try {
-      const making = this.#makeWrite(location, intent, endMs);
+      const making = this.#maker.make(location, intent, endMs);
       const made = making instanceof Promise ? await making : making;
       if (made.kind === "refused") return made;
       // A dot that nobody was told of is a gap like any other: it may be dropped.
@@ -195,20 +185,38 @@ export class Replica implements LocalReplica {
   async store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
     const flaw = flawOf(version);
     if (flaw !== undefined) return refused("corrupt_record", flaw);
-    return this.#take(location, version, true);
+    return this.#take(location, version, { needsSlot: true, isTrusted: false });
+  }
+
+  /**
+   * Like `store`, for a version that a holder has which took part in the last collection of the partition's tombstones:
+   * it stands, however old it is.
+   */
+  adopt(location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> {
+    return this.#takeObject(location, object, { needsSlot: true, isTrusted: true });
+  }
+
+  /** Mints only above `counter` from now on, over restarts too once it resolves. Rejects as the store does. */
+  async mintAbove(counter: number): Promise<void> {
+    await this.#mint.clock.keepAbove(counter);
   }
 
   /**
    * Like `store`, but needs no slot: for transfers and repair, which fill a partition before its slot is taken. What
    * comes is merged with what is there.
    */
-  async ingest(location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> {
-    const flaw = lengthFlawOf(object);
-    if (flaw !== undefined) return refused("corrupt_record", `the version handed in: ${flaw}`);
-    return this.#take(location, { baseDigest: 0n, digest: encodedDigestOf(object), object }, false);
+  ingest(location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> {
+    // A partition of which no slot is held becomes a copy of another holder's, line and all.
+    return this.#takeObject(location, object, { needsSlot: false, isTrusted: this.slotOf(location.partition) < 0 });
   }
 
-  async #take(location: KeyLocation, version: HandedVersion, needsSlot: boolean): Promise<ReplicaWriteResult> {
+  async #takeObject(location: KeyLocation, object: Uint8Array, how: TakeRules): Promise<ReplicaWriteResult> {
+    const flaw = lengthFlawOf(object);
+    if (flaw !== undefined) return refused("corrupt_record", `the version handed in: ${flaw}`);
+    return this.#take(location, { baseDigest: 0n, digest: encodedDigestOf(object), object }, how);
+  }
+
+  async #take(location: KeyLocation, version: HandedVersion, how: TakeRules): Promise<ReplicaWriteResult> {
     const endMs = this.#endOf(version);
     const turn = this.#turns.enter(location, endMs);
     if (turn !== "taken") {
@@ -216,7 +224,7 @@ export class Replica implements LocalReplica {
       if (entered !== "taken") return entered;
     }
     try {
-      return await this.#handed.take({ location, version, endMs, needsSlot });
+      return await this.#handed.take({ location, version, endMs, ...how });
     } finally {
       this.#turns.leave(location);
     }
@@ -225,39 +233,6 @@ export class Replica implements LocalReplica {
   /** The monotonic time at which an operation that starts now must not go on. */
   #endOf({ budgetMs }: Budgeted): number {
     return budgetMs === undefined ? Number.POSITIVE_INFINITY : this.#parts.clock.monotonicMs() + budgetMs;
-  }
-
-  #makeWrite(location: KeyLocation, intent: WriteIntent, endMs: number): MadeWrite | Promise<MadeWrite> {
-    const fetched = this.#keeper.fetch(location);
-    if (fetched instanceof Promise) {
-      return fetched.then((later) => (this.#turns.isOver(endMs) ? expired() : this.#makeFrom(location, intent, later)));
-    }
-    return this.#makeFrom(location, intent, fetched);
-  }
-
-  #makeFrom(location: KeyLocation, intent: WriteIntent, fetched: Fetched): MadeWrite | Promise<MadeWrite> {
-    const found = heldOf(fetched);
-    if (isRefusal(found)) return found;
-    const held = livingOf(found, this.#parts.clock);
-    if (fetched === undefined && this.isSuspect(location.partition)) this.#mint.noteLoss(location.partition);
-    const given = givenContextOf(held, intent);
-    this.#mint.compare(held.set.clock, given);
-    this.#mint.clock.observe(greatestCounter(given));
-    const isLww = this.#parts.conflicts.isLastWriteWins(location);
-    const floor = floorOf(held, { given, isLww });
-    const dot = this.#mint.mint(floor);
-    if (dot !== undefined) return mintedOf(held, { intent, given, dot, isLww });
-    return this.#mintWhenReady(floor).then((later) =>
-      isRefusal(later) ? later : mintedOf(held, { intent, given, dot: later, isLww }),
-    );
-  }
-
-  async #mintWhenReady(floor: number): Promise<Dot | ReplicaRefusal> {
-    try {
-      return (await this.#mint.mintWhenReady(floor)) ?? refused("expired", "no counter could be leased in time");
-    } catch (error) {
-      return noTraceRefusalOf(error);
-    }
   }
 
   async #keepMinted(

@@ -95,6 +95,17 @@ export function writeHeader(bytes: Uint8Array, set: SiblingSet): number {
   return at;
 }
 
+/** The least counter of a sibling's dot, 0 = no siblings or malformed; makes no garbage. */
+export function encodedLeastSiblingCounterOf(bytes: Uint8Array): number {
+  if (headerFlawOf(bytes) !== undefined) return 0;
+  let least = 0;
+  for (let at = siblingDotsAt(bytes); at < siblingFieldsAt(bytes); at += DOT_BYTES) {
+    const counter = readU64(bytes, at + 6);
+    least = least === 0 ? counter : Math.min(least, counter);
+  }
+  return least;
+}
+
 /** Entries of the vector. Only for bytes without a header flaw, as all below. */
 export function vectorCountOf(bytes: Uint8Array): number {
   return readU16(bytes, COUNTS_AT);

@@ -1,0 +1,96 @@
+/** A replica whose tombstones were collected up to a line: late copies bring nothing, and its own old dots prove no loss. */
+import { describe, expect, test } from "vitest";
+import { MAX_CLOCK_SKEW_MICROS } from "../../../services/base/limits.ts";
+import { Replica } from "../../../services/replica/replica.ts";
+import { digestOf, encodeSet } from "../../../services/versioning/object-codec.ts";
+import { EMPTY, put } from "../../../services/versioning/sibling-set.ts";
+import type { Dot, SiblingSet } from "../../../services/versioning/types.ts";
+import { locationOf, putOf, replicaFixture, writeTo } from "../../support/replica-fixture.ts";
+
+const alice = locationOf("carts", "alice");
+
+function valueOf(dot: Dot): SiblingSet {
+  return put(EMPTY, {
+    context: EMPTY.clock,
+    sibling: { dot, expiresAtMs: 0, contentType: "text/plain", bytes: Buffer.from("v") },
+  });
+}
+
+const handed = (set: SiblingSet) => ({ baseDigest: 0n, digest: digestOf(set), object: encodeSet(set) });
+
+/** A replica with a line, over the fixture's store. */
+function collectedAt(line: number, slot = 0) {
+  const fixture = replicaFixture();
+  const replica = new Replica({
+    store: fixture.store,
+    clock: fixture.clock,
+    log: fixture.log,
+    slots: { slotOf: () => slot },
+    conflicts: { isLastWriteWins: () => false },
+    collected: { lineOf: () => line },
+    isDurable: true,
+  });
+  return { ...fixture, replica };
+}
+
+describe("below the line", () => {
+  const old = valueOf({ actor: 9, counter: 500 });
+
+  test("a late copy of what was collected is answered as known, and not kept", async () => {
+    const node = collectedAt(1_000);
+    expect(await node.replica.store(alice, handed(old))).toEqual({ kind: "stored", digest: 0n, isDurable: true });
+    expect(node.replica.digestOf(alice)).toBe(0n);
+    expect(await node.replica.ingest(alice, encodeSet(old))).toMatchObject({ digest: 0n });
+  });
+
+  test("what a holder has that took part in the proof is kept, however old", async () => {
+    const node = collectedAt(1_000);
+    await node.replica.adopt(alice, encodeSet(old));
+    expect(node.replica.digestOf(alice)).toBe(digestOf(old));
+    // held from now on, it is no news when it comes again
+    await node.replica.store(alice, handed(old));
+    expect(node.replica.digestOf(alice)).toBe(digestOf(old));
+  });
+
+  test("a copy for a slot that is still to come is kept: the line comes with the slot", async () => {
+    const node = collectedAt(1_000, -1);
+    await node.replica.ingest(alice, encodeSet(old));
+    expect(node.replica.digestOf(alice)).toBe(digestOf(old));
+  });
+
+  test("where records may have been lost, everything is kept", async () => {
+    const node = collectedAt(1_000);
+    node.image.suspects.add(alice.partition);
+    await node.replica.store(alice, handed(old));
+    expect(node.replica.digestOf(alice)).toBe(digestOf(old));
+  });
+
+  test("an old value stays away from a new one that stands", async () => {
+    const node = collectedAt(1_000);
+    const young = valueOf({ actor: 8, counter: 2_000 });
+    await node.replica.store(alice, handed(young));
+    await node.replica.store(alice, handed(old));
+    const read = await node.replica.read(alice);
+    expect(read).toMatchObject({ kind: "object", set: { siblings: [{ dot: { counter: 2_000 } }] } });
+  });
+
+  test("a dot of our own is no sign of a loss: a client may follow a delete long after it was collected", async () => {
+    const node = collectedAt(Number.MAX_SAFE_INTEGER);
+    const actor = node.store.identity.actor;
+    const context = { vector: [{ actor, counter: 700 }], detached: [] };
+    await writeTo(node, alice, putOf("again", context));
+    expect(node.store.identity.actor).toBe(actor);
+    expect(node.log.facts.filter(({ event }) => event === "replica.actor-in-doubt")).toEqual([]);
+  });
+});
+
+describe("a promise to mint above a counter", () => {
+  test("holds for the next dot and after a restart, though the wall clock is behind", async () => {
+    const node = replicaFixture();
+    const promised = node.clock.wallMicros() + 10 * MAX_CLOCK_SKEW_MICROS;
+    await node.replica.mintAbove(promised);
+    expect((await writeTo(node, alice, putOf("a"))).minted.dot.counter).toBeGreaterThan(promised);
+    const again = replicaFixture({ image: node.image, clock: node.clock });
+    expect((await writeTo(again, alice, putOf("b"))).minted.dot.counter).toBeGreaterThan(promised);
+  });
+});
