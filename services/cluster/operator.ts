@@ -148,7 +148,10 @@ export class Operator {
     const replaced = replaces === undefined ? undefined : membership.set?.recordOf(replaces);
     if (replaces !== undefined && replaced === undefined) return refused(`no member has the key ${replaces}`);
     const life = { key: this.#newKey(), partitionCount: this.#parts.partitionCount, replaced };
-    await membership.rejoin(joiningRecord(this.#parts.self, life));
+    const record = joiningRecord(this.#parts.self, life);
+    const objection = membership.set === undefined ? undefined : objectionTo(membership.set, record);
+    if (objection !== undefined) return refused(objection);
+    await membership.rejoin(record);
     return done("joining");
   }
 
@@ -218,6 +221,8 @@ export class Operator {
     const replaced = replaces === undefined ? before : set.recordOf(replaces);
     if (replaces !== undefined && replaced === undefined) return refused(`no member has the key ${replaces}`);
     const record = joiningRecord(self, { key: this.#newKey(), partitionCount, replaced });
+    const objection = objectionTo(set, record);
+    if (objection !== undefined) return refused(objection);
     const write = async (): Promise<void> => {
       await this.#write({ clusterId: config.clusterId, record, set, replaced, before });
       log.info({ event: "membership.joining", key: record.key, replaces: replaced?.key });
@@ -270,6 +275,12 @@ function setOf(news: RecordNews, config: ClusterConfig): RecordSet {
   for (const record of news.records) set.mergeRecord(record);
   for (const removal of news.removals) set.mergeRemoval(removal);
   return set;
+}
+
+/** Why the members would not take this record: they would say so to their logs alone. */
+function objectionTo(set: RecordSet, record: MemberRecord): string | undefined {
+  const merged = set.copy().mergeRecord(record);
+  return merged.kind === "refused" ? `the members would refuse this node's record: ${merged.reason}` : undefined;
 }
 
 function done(status: string): OrderReply {

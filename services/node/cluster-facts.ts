@@ -43,6 +43,9 @@ export interface FactsParts {
 /** A status without the plan that may be waiting. */
 export type StatusFacts = Omit<ClusterStatus, "pendingPlan">;
 
+/** From here on people are told that the room for records runs out. */
+const ROOM_CONCERN = 0.75;
+
 /** The facts of one node. */
 export class ClusterFacts {
   readonly #parts: FactsParts;
@@ -73,10 +76,12 @@ export class ClusterFacts {
       moves: this.#moves(table),
       reachableHolders: table === undefined ? [] : this.#reachableHolders(table),
       vacant: table === undefined ? [] : vacantOf(table),
-      concerns:
-        suspectPartitions === 0
+      concerns: [
+        ...(suspectPartitions === 0
           ? []
-          : [`${suspectPartitions} partitions of node ${config.nodeId} may lack acknowledged writes`],
+          : [`${suspectPartitions} partitions of node ${config.nodeId} may lack acknowledged writes`]),
+        ...roomConcerns(set),
+      ],
       details: { recovery, suspectPartitions, load: loadDocument(this.#parts.calm.view()) },
     };
   }
@@ -242,7 +247,7 @@ function sharesOf(table: HolderTable): {
 }
 
 /** Rounded for people; what is not known is null. */
-function loadDocument(view: CalmView): Record<string, number | null> {
+function loadDocument(view: CalmView): Record<string, unknown> {
   const rounded = (value: number | undefined): number | null =>
     value === undefined ? null : Math.round(value * 1_000) / 1_000;
   const { readP99Ms, writeP99Ms, targetsMs } = view;
@@ -255,6 +260,11 @@ function loadDocument(view: CalmView): Record<string, number | null> {
     writeTargetMs: rounded(targetsMs.write),
     loopDelayMs: rounded(view.loopDelayMs),
     loopUtilisation: rounded(view.loopUtilisation),
+    loopStrain: view.strain,
+    memory: view.memory,
+    memoryShare: rounded(view.memoryShare),
+    startShare: rounded(view.startShare),
+    admitted: view.limits,
   };
 }
 
@@ -268,6 +278,15 @@ function heldCount(record: MemberRecord): number {
 
 function byNode(left: ClusterMember, right: ClusterMember): number {
   return left.node < right.node ? -1 : left.node > right.node ? 1 : 0;
+}
+
+/** Once newcomers are refused it is too late to be told. */
+function roomConcerns(set: RecordSet | undefined): readonly string[] {
+  const fill = set?.fill ?? 0;
+  if (fill < ROOM_CONCERN) return [];
+  return [
+    `records of former members take ${Math.floor(fill * 100)} % of their room: at 100 % nobody can join any more`,
+  ];
 }
 
 function hex(value: bigint): string {

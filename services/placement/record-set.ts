@@ -79,6 +79,15 @@ export class RecordSet {
     return this.#changeCount;
   }
 
+  /**
+   * How much of the room for lives is taken, 0 … 1: about there newcomers are refused. Only former lives fill it, and none of
+   * them is ever forgotten: the disk of one may come back, and its record claims slots.
+   */
+  get fill(): number {
+    const lives = Math.max(this.#records.size, this.#removals.size) / MAX_RECORDS;
+    return Math.max(lives, this.#sizeBytes / MAX_BYTES_BEFORE_NEWCOMER);
+  }
+
   /** xxh64 over the digests, unsigned: equal on two nodes iff they know the same. */
   get hash(): bigint {
     return this.#once("hash", () => {

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { joiningRecord } from "../../../services/cluster/first-records.ts";
 import { MEMBER_DOCUMENT } from "../../../services/cluster/member-document.ts";
 import { MEMBERS_DOCUMENT } from "../../../services/cluster/members-file.ts";
 import { parseOrder } from "../../../services/cluster/membership-messages.ts";
 import { MemoryDocuments } from "./cluster-fixtures.ts";
-import { MembershipRig, PARTITION_COUNT, type RigNode } from "./membership-rig.ts";
+import { MembershipRig, memberOf, PARTITION_COUNT, type RigNode } from "./membership-rig.ts";
 
 const JOIN = { kind: "join", replaces: undefined } as const;
 
@@ -60,6 +61,25 @@ describe("the way into a cluster", () => {
       kind: "refused",
       reason: "no member of a cluster answers: name some in GYRE_SEEDS",
     });
+  });
+
+  it("is told in words when the members would not take its record", async () => {
+    const rig = await threeAndOne();
+    const { set } = rig.node("a").membership;
+    let refusal: string | undefined;
+    for (let index = 0; refusal === undefined; index += 1) {
+      const name = `${index}`;
+      const key = name.padStart(16, "0");
+      const slots = new Int8Array(PARTITION_COUNT).fill(-1);
+      const record = { ...joiningRecord(memberOf(name), { key, partitionCount: slots.length, replaced: undefined }) };
+      const merged = set?.mergeRecord({ ...record, status: "left" });
+      if (merged?.kind === "refused") refusal = merged.reason;
+    }
+    expect(await rig.node("d").operator.obey(JOIN)).toEqual({
+      kind: "refused",
+      reason: `the members would refuse this node's record: ${refusal}`,
+    });
+    expect(rig.node("d").membership.isMember).toBe(false);
   });
 
   it("two orders at once make one life", async () => {

@@ -151,7 +151,11 @@ describe("what is no record is refused", () => {
     const set = new RecordSet(4_096, 7);
     const slots = Int8Array.from({ length: 4_096 }, (_, partition) => (partition % 8) - 1);
     let count = 0;
-    while (set.mergeRecord(recordOf(count, { slots }, 4_096)).kind === "taken") count += 1;
+    while (set.mergeRecord(recordOf(count, { slots }, 4_096)).kind === "taken") {
+      expect(set.fill).toBeLessThanOrEqual(1);
+      count += 1;
+    }
+    expect(set.fill).toBeGreaterThan(0.99);
     expect(count).toBeGreaterThanOrEqual(300);
     expect(set.mergeRecord(recordOf(1, { version: 2, zone: "elsewhere", slots }, 4_096)).kind).toBe("taken");
     for (let index = 0; index < 4_096; index += 1)
