@@ -111,11 +111,13 @@ export class RepairReasons {
   progress(name: string): OrderProgress | undefined {
     const order = this.#orders.get(name);
     if (order === undefined) return undefined;
-    const { schedule } = this.#parts;
+    const { schedule, slotOf } = this.#parts;
     let pairCount = 0;
     let leftCount = 0;
     const waitingFor: Record<string, number> = {};
     for (const partition of order.partitions) {
+      // whoever it went to compares it
+      if (slotOf(partition) < 0) continue;
       for (const node of this.#othersOf(partition)) {
         pairCount += 1;
         if (schedule.verifiedMs(node, partition) > order.sinceMs) continue;

@@ -44,6 +44,8 @@ export interface AntiEntropyParts {
   /** removed members are not answered */
   readonly isRemoved: (node: NodeId) => boolean;
   readonly rules: SlotRules;
+  /** of a key's bytes; default: the ring's own hash */
+  readonly hashOf?: (key: Uint8Array) => bigint;
   /** dropped hints; undefined while nobody keeps any */
   readonly flags?: RepairFlags | undefined;
   /** 0 … 1: the share of its full pace that background work has now */
