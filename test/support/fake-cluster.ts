@@ -17,6 +17,7 @@ import { encodeSet } from "../../services/versioning/object-codec.ts";
 import { encodedExpiryOf } from "../../services/versioning/object-header.ts";
 import type { SiblingSet } from "../../services/versioning/types.ts";
 import { FakeClock } from "./fake-clock.ts";
+import { FakeHints } from "./fake-hints.ts";
 import { FakeReplica, keyText } from "./fake-replica.ts";
 import { EventLog } from "./replica-fixture.ts";
 
@@ -34,6 +35,8 @@ export interface Fate {
 export interface FakeNode {
   readonly id: NodeId;
   readonly replica: FakeReplica;
+  /** what it keeps as a stand-in; unused unless the cluster `keepsHints` */
+  readonly hints: FakeHints;
   readonly coordinator: QuorumCoordinator;
   readonly repair: ReadRepair;
   readonly requests: PeerRequests;
@@ -54,12 +57,15 @@ export interface FakeClusterOptions {
   readonly n?: number;
   readonly settings?: Partial<BucketSettings>;
   readonly fateOf?: (from: NodeId, to: NodeId, request: PeerRequest) => Fate;
+  /** every node keeps hints, and its requests may be sloppy */
+  readonly keepsHints?: boolean;
   /** what every node believes of the others; undefined: all are alive */
   readonly stateOf?: Liveness["stateOf"];
 }
 
 const SILENT: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const PARTITION_COUNT = 64;
+const HINT_ACTORS = 100;
 const DEFAULTS: Knobs = { sloppy: true, timeoutMs: 2_000, explain: false };
 
 /** The knobs of a test request. */
@@ -81,10 +87,12 @@ export class FakeCluster {
   stateOf: Liveness["stateOf"];
   /** the table that a node believes in, where it is not `table` */
   readonly views: Map<NodeId, PlacementTable> = new Map();
+  readonly #keepsHints: boolean;
 
   constructor(options: FakeClusterOptions = {}) {
     const n = options.n ?? 3;
     this.settings = { n, r: 2, w: 2, conflicts: "siblings", blindWrites: "overwrite", ...options.settings };
+    this.#keepsHints = options.keepsHints ?? false;
     this.fateOf = options.fateOf ?? (() => ({ thereMs: 1, backMs: 1 }));
     this.stateOf = options.stateOf ?? (() => "alive");
     const ids = Array.from({ length: options.nodeCount ?? n }, (_, at) => nodeId(`node${at}`));
@@ -194,6 +202,7 @@ export class FakeCluster {
 
   #node(id: NodeId, slot: number, actor: number): FakeNode {
     const replica = new FakeReplica(this.clock, actor, slot);
+    const hints = new FakeHints(this.clock, HINT_ACTORS + actor);
     const peers = this.#peersOf(id);
     const repairs: RepairTask[] = [];
     const missed: MissedWrite[] = [];
@@ -215,12 +224,14 @@ export class FakeCluster {
       },
       handoff: { missed: (write) => void missed.push(write) },
       log: this.log,
+      ...(this.#keepsHints ? { fallback: hints } : {}),
     });
-    const requests = new PeerRequests({ replica, log: SILENT });
+    const requests = new PeerRequests({ replica, log: SILENT, ...(this.#keepsHints ? { standIns: hints } : {}) });
     for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
     return {
       id,
       replica,
+      hints,
       coordinator,
       repair,
       requests,

@@ -37,7 +37,10 @@ export class QuorumHistory {
 
   /** Adds a fault for every write that was not applied and yet is stored at some node. */
   checkTraces(cluster: FakeCluster): void {
-    const versions = cluster.nodes.flatMap((node) => node.replica.everStored);
+    const versions = cluster.nodes.flatMap(({ replica, hints }) => [
+      ...replica.everStored,
+      ...hints.replica.everStored,
+    ]);
     const stored = new Set(
       versions.flatMap((set) => set.siblings.map((sibling) => Buffer.from(sibling.bytes).toString())),
     );
