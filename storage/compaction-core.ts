@@ -11,6 +11,8 @@ export interface SegmentFill {
   readonly id: number;
   readonly sizeBytes: number;
   readonly liveBytes: number;
+  /** it holds bytes that are not what was written */
+  readonly isRotten?: boolean;
 }
 
 /** How to choose. */
@@ -32,10 +34,12 @@ const SMALL_SHARE = 0.25;
 export function compactionInputsOf(fills: readonly SegmentFill[], rule: CompactionRule): readonly number[] {
   const empty = fills.filter((fill) => fill.liveBytes === 0);
   if (empty.length > 0) return idsOf(empty, rule.maxInputs);
+  const rotten = fills.find((fill) => fill.isRotten === true);
+  if (rotten !== undefined) return [rotten.id];
   if (garbageRatioOf(fills) >= rule.garbageRatio && garbageBytesOf(fills) >= rule.garbageBytes) {
-    const rotten = fills.filter((fill) => deadShareOf(fill) > 0 && deadShareOf(fill) >= rule.garbageRatio / 2);
-    rotten.sort((a, b) => deadShareOf(b) - deadShareOf(a));
-    return upToOneSegment(rotten, rule);
+    const sparse = fills.filter((fill) => deadShareOf(fill) > 0 && deadShareOf(fill) >= rule.garbageRatio / 2);
+    sparse.sort((a, b) => deadShareOf(b) - deadShareOf(a));
+    return upToOneSegment(sparse, rule);
   }
   const small = alikeSmallOf(fills.filter((fill) => fill.sizeBytes < rule.segmentBytes * SMALL_SHARE));
   if (small.length < SMALL_SEGMENTS) return [];

@@ -18,6 +18,7 @@ import { PartitionDrops } from "./partition-drops.ts";
 import { RecordPublisher } from "./record-publisher.ts";
 import type { RecordReader } from "./record-reader.ts";
 import { type RecoveredStore, recoverStore } from "./recovery.ts";
+import { Scrubber } from "./scrubber.ts";
 import { SegmentPreparer } from "./segment-preparer.ts";
 import { SegmentSealer } from "./segment-sealer.ts";
 import type { SegmentSet } from "./segment-set.ts";
@@ -47,6 +48,9 @@ export interface EngineParts {
   readonly compactor: Compactor;
   readonly drops: PartitionDrops;
   readonly space: SpaceWatch;
+  readonly scrubber: Scrubber;
+  /** what background work asks for its share */
+  readonly background: { share: () => number };
   /** Finishes what was accepted, marks the stop clean if it is and may be called so, releases the lock. */
   readonly close: (mayBeClean: boolean) => Promise<void>;
 }
@@ -64,6 +68,7 @@ export async function openParts(options: LogEngineOptions): Promise<EngineParts>
     const { settings } = store;
     const parts = assemble({ settings, health, store, documents, lock });
     await parts.space.start();
+    parts.scrubber.start();
     return parts;
   } catch (error) {
     await lock.release();
@@ -99,9 +104,28 @@ function assemble(foundation: Foundation): EngineParts {
   );
   const drops = new PartitionDrops({ keyspace, queue, suspicion, writer, compactor }, queueBounds);
   const space = new SpaceWatch({ settings, onScarce: onDiskFull });
+  const background = { share: () => 1 };
+  const scrubber = new Scrubber({
+    ...{ settings, manifest, segments, keyspace, reader, lookup, health, documents },
+    share: () => background.share(),
+    onRotten: () => compactor.wake(),
+  });
   compactor.wake();
-  const running = { ...foundation, writer, compactor, preparer, sealer, suspicion, space };
-  const rest = { suspicion, documents, queue, judge, publisher, lookup, writer, compactor, drops, space };
+  const running = { ...foundation, writer, compactor, preparer, sealer, suspicion, space, scrubber };
+  const rest = {
+    suspicion,
+    documents,
+    queue,
+    judge,
+    publisher,
+    lookup,
+    writer,
+    compactor,
+    drops,
+    space,
+    scrubber,
+    background,
+  };
   const core = { settings, recovery: store.report, health, manifest, segments, keyspace, reader };
   return { ...core, ...rest, close: (mayBeClean) => closeParts(running, mayBeClean) };
 }
@@ -113,6 +137,7 @@ interface Running extends Foundation {
   readonly sealer: SegmentSealer;
   readonly suspicion: Suspicion;
   readonly space: SpaceWatch;
+  readonly scrubber: Scrubber;
 }
 
 async function closeParts(running: Running, mayBeClean: boolean): Promise<void> {
@@ -136,8 +161,8 @@ async function closeParts(running: Running, mayBeClean: boolean): Promise<void> 
 
 /** Writers first, then what works behind them. */
 async function stopWork(running: Running): Promise<void> {
-  const { writer, compactor, preparer, sealer, documents, suspicion, health, space } = running;
-  await space.stop();
+  const { writer, compactor, preparer, sealer, documents, suspicion, health, space, scrubber } = running;
+  await Promise.all([space.stop(), scrubber.stop()]);
   await writer.stop();
   await compactor.stop();
   const unused = await preparer.drain();

@@ -83,6 +83,27 @@ export interface RecoveryReport {
   readonly durationMs: number;
 }
 
+/** What a scrub has read and found. */
+export interface ScrubReport {
+  readonly segmentCount: number;
+  readonly readBytes: number;
+  /** places whose bytes are not what was written, in live records, dead ones and headers */
+  readonly badCount: number;
+  /** of them, newest records of keys: the index has given them up, their partitions are suspect */
+  readonly lostCount: number;
+  /** index files that were missing or wrong, and were made anew */
+  readonly rebuiltIndexCount: number;
+}
+
+/** Scrubbing: what was done since the start, and the passes of all starts. */
+export interface ScrubState extends ScrubReport {
+  /** the pace now, 0 while it stands still */
+  readonly bytesPerSecond: number;
+  readonly passCount: number;
+  /** milliseconds since 1970 by the wall clock; 0: never */
+  readonly passEndedAtMs: number;
+}
+
 /**
  * How scarce space is. `warn`: someone should look; `no_growth`: what fills the disk beside clients (hints, copies of
  * partitions) should wait; `no_puts`: the store refuses puts, but tombstones; `compaction_only`: these too. Reads, reaping
@@ -113,6 +134,7 @@ export interface StorageStats {
   readonly commitCount: number;
   readonly compactedBytes: number;
   readonly corruptReadCount: number;
+  readonly scrub: ScrubState;
 }
 
 /** Bytes by key, durably. Implementations: the log engine, and the memory engine that is its model. */
@@ -194,6 +216,15 @@ export interface StorageEngine {
   /** A small named document (≤ 1 MiB; name [a-z0-9-]{1,32}), atomically replaced, durable when resolved. */
   writeDocument(name: string, bytes: Uint8Array): Promise<void>;
   readDocument(name: string): Uint8Array | undefined;
+
+  /**
+   * Re-reads and proves every record in all sealed segments now, as fast as the disk gives it; the store also does so by
+   * itself, within weeks. What is bad is no longer claimed by the trees, and its partition is suspect: whoever repairs
+   * puts it again. Rejects with StoreFailedError or StoreClosedError.
+   */
+  scrub(): Promise<ScrubReport>;
+  /** What background work in the store asks from now on for its share, 0 … 1 (default: always 1). */
+  paceBackgroundBy(share: () => number): void;
 
   stats(): StorageStats;
   /** From RAM. */

@@ -213,6 +213,24 @@ export class Keyspace {
     });
   }
 
+  /** The (hash, digest) pairs that the tree has of these hashes, both ends included, in hash order. */
+  pairsBetween(
+    partition: number,
+    { fromHash, toHash }: { readonly fromHash: bigint; readonly toHash: bigint },
+  ): readonly { readonly hash: bigint; readonly digest: bigint }[] {
+    const pairs: { readonly hash: bigint; readonly digest: bigint }[] = [];
+    const table = this.#tables[partition];
+    table?.forEachFrom(fromHash, (slot) => {
+      const hash = table.hashAt(slot);
+      if (hash > toHash) return false;
+      const digest = table.digestAt(slot);
+      // 0: the record cannot be read, or was reaped, and the tree does not claim it
+      if (digest !== 0n) pairs.push({ hash, digest });
+      return true;
+    });
+    return pairs;
+  }
+
   /** Where the entry of a slot stands; undefined only if its segment is gone, which is a bug. */
   spotOf(partition: number, slot: number): RecordSpot | undefined {
     const table = this.#tables[partition];

@@ -11,12 +11,14 @@ import type {
   ReapEntry,
   RecoveryReport,
   ScanPage,
+  ScrubReport,
   StorageEngine,
   StorageStats,
   StoredRecord,
   StoreIdentity,
 } from "./engine.ts";
 import { type EngineParts, openParts } from "./engine-parts.ts";
+import { statsOf } from "./engine-stats.ts";
 import { DiskFullError, StoreBusyError, StoreClosedError } from "./errors.ts";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "./format/record.ts";
 import { recordJudgement } from "./hash-judge.ts";
@@ -160,19 +162,8 @@ class OpenLogEngine implements LogEngine {
 
   merkleLeaf(partition: number, leaf: number): readonly { readonly hash: bigint; readonly digest: bigint }[] {
     assert(Number.isInteger(leaf) && leaf >= 0 && leaf < merkleLeafCount, "a leaf is 0 … 255");
-    const pairs: { readonly hash: bigint; readonly digest: bigint }[] = [];
-    const table = this.#parts.keyspace.table(partition);
-    if (table === undefined) return pairs;
-    const { fromHash, toHash } = this.#emptyTree.leafRange(leaf, partition);
-    table.forEachFrom(fromHash, (slot) => {
-      const hash = table.hashAt(slot);
-      if (hash > toHash) return false;
-      const digest = table.digestAt(slot);
-      // 0: the record cannot be read, and the tree does not claim it
-      if (digest !== 0n) pairs.push({ hash, digest });
-      return true;
-    });
-    return pairs;
+    const range = this.#emptyTree.leafRange(leaf, partition);
+    return this.#parts.keyspace.pairsBetween(partition, range);
   }
 
   isSuspect(partition: number): boolean {
@@ -232,27 +223,19 @@ class OpenLogEngine implements LogEngine {
     return this.#parts.documents.read(name);
   }
 
+  async scrub(): Promise<ScrubReport> {
+    this.#assertOpen();
+    const report = await this.#parts.scrubber.scrubNow();
+    this.#assertOpen();
+    return report;
+  }
+
+  paceBackgroundBy(share: () => number): void {
+    this.#parts.background.share = share;
+  }
+
   stats(): StorageStats {
-    const { keyspace, segments, writer, publisher, compactor, lookup } = this.#parts;
-    let liveBytes = 0;
-    let diskBytes = 0;
-    for (const segment of segments.all()) {
-      liveBytes += segment.liveBytes;
-      diskBytes += segment.sizeBytes;
-    }
-    return {
-      keyCount: keyspace.entryCount - keyspace.tombstoneCount,
-      tombstoneCount: keyspace.tombstoneCount,
-      reapedCount: keyspace.reapedCount,
-      liveBytes,
-      diskBytes,
-      indexBytes: keyspace.indexBytes,
-      segmentCount: segments.size,
-      putCount: publisher.putCount,
-      commitCount: writer.commitCount,
-      compactedBytes: compactor.compactedBytes,
-      corruptReadCount: lookup.corruptReadCount,
-    };
+    return statsOf(this.#parts);
   }
 
   async compact(garbageRatio: number): Promise<void> {

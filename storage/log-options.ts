@@ -55,6 +55,13 @@ export interface LogLimits {
   readonly refusesPutsFrom: "no_growth" | "no_puts";
   /** size of the file that is thrown off when nothing else helps; 0: none */
   readonly ballastBytes: number;
+  /** a pass of the scrub over a large store takes about this long at a full share; 0: only when it is asked for */
+  readonly scrubPassMs: number;
+  /** pace below which the scrub of a small store does not go */
+  readonly scrubBytesPerSecond: number;
+  /** the scrub begins so long after a start, and a pass so long after the one before began, and was over */
+  readonly scrubDelayMs: number;
+  readonly scrubRestMs: number;
   /** size at which the manifest is written anew */
   readonly manifestBytes: number;
   /** segment ids reserved on disk at a time */
@@ -112,6 +119,11 @@ export const defaultLogLimits: LogLimits = {
   diskReserveBytes: 8192 * MIB,
   refusesPutsFrom: "no_puts",
   ballastBytes: 64 * MIB,
+  // half of the 30 days in which every record is read: the other half is for times of a small share
+  scrubPassMs: 15 * 24 * 3_600_000,
+  scrubBytesPerSecond: 256 * 1024,
+  scrubDelayMs: 60_000,
+  scrubRestMs: 24 * 3_600_000,
   manifestBytes: MIB,
   idBlock: 16,
 };

@@ -5,38 +5,29 @@
  */
 import assert from "node:assert";
 import type {
-  DiskState,
   KeyAddress,
   PutRequest,
   ReapEntry,
   RecoveryReport,
-  ScanEntry,
   ScanPage,
+  ScrubReport,
   StorageEngine,
   StorageStats,
   StoredRecord,
   StoreIdentity,
 } from "./engine.ts";
 import { StoreClosedError } from "./errors.ts";
+import {
+  isCollectable,
+  type MemoryImage,
+  type MemoryRecord,
+  NOTHING_SCRUBBED,
+  nameOf,
+  newMemoryImage,
+  statsOfImage,
+} from "./memory-image.ts";
 import { MerkleTree } from "./merkle-tree.ts";
 import type { StorageRandom } from "./ports.ts";
-
-interface MemoryRecord extends StoredRecord, ScanEntry {
-  /** number of the put that wrote it */
-  readonly seq: number;
-}
-
-/** What a "disk" of the memory engine holds. Hand the same one to the next start to keep it; a new one is a new store. */
-export interface MemoryImage {
-  readonly records: Map<number, Map<string, MemoryRecord>>;
-  readonly documents: Map<string, Uint8Array>;
-  identity: StoreIdentity | undefined;
-  /** set by `close`, taken away by the next open: without it a start is unclean and draws a new actor */
-  isClean: boolean;
-  /** fixed by the first open */
-  partitionCount: number | undefined;
-  readonly suspects: Set<number>;
-}
 
 /** What `openMemoryEngine` takes. */
 export interface MemoryEngineOptions {
@@ -51,18 +42,6 @@ export interface MemoryEngineOptions {
 const NO_WORK = { scannedBytes: 0, truncatedBytes: 0, corruptRecordCount: 0, durationMs: 0 };
 const MAX_DOCUMENT_BYTES = 1024 * 1024;
 
-/** An empty image. */
-export function newMemoryImage(): MemoryImage {
-  return {
-    records: new Map(),
-    documents: new Map(),
-    identity: undefined,
-    isClean: false,
-    partitionCount: undefined,
-    suspects: new Set(),
-  };
-}
-
 /** Opens the memory engine, on what an image holds when one is given. Everything it resolves is "durable" in the image. */
 export function openMemoryEngine(options: MemoryEngineOptions): StorageEngine {
   return new MemoryEngine(options);
@@ -72,7 +51,7 @@ class MemoryEngine implements StorageEngine {
   readonly partitionCount: number;
   readonly recovery: RecoveryReport;
   readonly failure: undefined;
-  readonly disk: DiskState = { level: "ok", freeBytes: 0, totalBytes: 0, hasBallast: false };
+  readonly disk: StorageEngine["disk"] = { level: "ok", freeBytes: 0, totalBytes: 0, hasBallast: false };
   readonly #partitionBits: number;
   readonly #random: StorageRandom;
   readonly #image: MemoryImage;
@@ -236,22 +215,17 @@ class MemoryEngine implements StorageEngine {
     return this.#image.documents.get(name)?.slice();
   }
 
+  async scrub(): Promise<ScrubReport> {
+    if (this.#isClosed) throw new StoreClosedError();
+    return NOTHING_SCRUBBED;
+  }
+
+  paceBackgroundBy(_share: () => number): void {
+    // there is none
+  }
+
   stats(): StorageStats {
-    const records = [...this.#image.records.values()].flatMap((partition) => [...partition.values()]);
-    const bytes = records.reduce((total, record) => total + record.key.length + record.value.length, 0);
-    return {
-      keyCount: records.filter((record) => !record.isTombstone).length,
-      tombstoneCount: records.filter((record) => record.isTombstone).length,
-      reapedCount: 0,
-      liveBytes: bytes,
-      diskBytes: bytes,
-      indexBytes: 0,
-      segmentCount: 0,
-      putCount: this.#putCount,
-      commitCount: this.#putCount,
-      compactedBytes: 0,
-      corruptReadCount: 0,
-    };
+    return { ...statsOfImage(this.#image), putCount: this.#putCount, commitCount: this.#putCount };
   }
 
   onFailure(_listen: (error: Error) => void): void {
@@ -321,12 +295,4 @@ class MemoryEngine implements StorageEngine {
     const drawn = bytes.reduce((value, byte) => value * 256 + byte, 0);
     return drawn === 0 ? 1 : drawn;
   }
-}
-
-function isCollectable(record: MemoryRecord): boolean {
-  return record.isTombstone || record.mayExpire;
-}
-
-function nameOf({ hash, key }: KeyAddress): string {
-  return `${hash}:${Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1")}`;
 }

@@ -57,6 +57,8 @@ export class DiskError extends Error {
 export interface StorageClock {
   /** Milliseconds of a clock that never goes back. */
   monotonicMs(): number;
+  /** Microseconds since 1970 by the wall clock: only ever shown to people. Absent: not told. */
+  wallMicros?(): number;
   /** Runs `run` once after `delayMs`. */
   setTimer(delayMs: number, run: () => void): { cancel(): void };
   /** Runs `run` after the current turn of the event loop, before timers. */

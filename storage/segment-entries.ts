@@ -23,11 +23,19 @@ export interface SegmentListing {
   readonly unknown: readonly { readonly from: number; readonly to: number }[];
 }
 
+/** The index file of a sealed segment, proved, or why there is none; the caller has pinned it. Throws `DiskError`. */
+export function indexFileOf(
+  { settings, manifest }: Pick<EntriesParts, "settings" | "manifest">,
+  segment: Segment,
+): ReturnType<typeof readIndexFile> {
+  const subject = { storeId: manifest.storeId, segment: segment.id, segmentBytes: segment.sizeBytes };
+  return readIndexFile(settings, subject);
+}
+
 /** Entries of a sealed segment; the caller has pinned it. Throws `DiskError`, not for bytes that cannot be read. Cost: one read of them. */
 export async function entriesOf(parts: EntriesParts, segment: Segment): Promise<SegmentListing> {
-  const { settings, manifest, segments } = parts;
-  const subject = { storeId: manifest.storeId, segment: segment.id, segmentBytes: segment.sizeBytes };
-  const index = await readIndexFile(settings.disk, subject);
+  const { manifest, segments } = parts;
+  const index = await indexFileOf(parts, segment);
   if (index.kind === "index") return { entries: index.entries, unknown: [] };
   const { bytes } = await readSegment(await segments.open(segment), segment.sizeBytes);
   const { records, gaps } = scanSegment(bytes, segment.seed);

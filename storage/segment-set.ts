@@ -16,6 +16,8 @@ export interface Segment {
   /** bytes of the file: capacity while it is written, exact once sealed */
   sizeBytes: number;
   isSealed: boolean;
+  /** a scrub has found bytes in it that are not what was written: worth compacting, however full */
+  isRotten: boolean;
   /** bytes and number of the records that the index points at */
   liveBytes: number;
   liveCount: number;
@@ -65,6 +67,7 @@ export class SegmentSet {
       ...facts,
       warmth: new PageWarmth(facts.sizeBytes),
       isSealed: false,
+      isRotten: false,
       liveBytes: 0,
       liveCount: 0,
       minSeq: 0,

@@ -106,8 +106,23 @@ export function encodeIndexTrailer(subject: IndexSubject, count: number, entries
   return bytes;
 }
 
+/** An index file whose trailer is proved, and its entries not yet: their checksum from `indexSeed` on must be this. */
+export interface IndexFileOpened extends Omit<IndexFile, "kind"> {
+  readonly kind: "opened";
+  readonly entriesChecksum: number;
+}
+
 /** Proves a whole index file against what it should be about. Cost: one CRC over it. */
 export function decodeIndexFile(bytes: Buffer, subject: IndexSubject): IndexFile | IndexFileCorrupt {
+  const opened = openIndexFile(bytes, subject);
+  if (opened.kind !== "opened") return opened;
+  const { count, entries, entriesChecksum } = opened;
+  if (checksum(entries, indexSeed(subject)) !== entriesChecksum) return { kind: "corrupt", reason: "checksum" };
+  return { kind: "index", count, entries };
+}
+
+/** Proves the trailer of an index file against what the file should be about, at constant cost. */
+export function openIndexFile(bytes: Buffer, subject: IndexSubject): IndexFileOpened | IndexFileCorrupt {
   if (bytes.length < INDEX_TRAILER_BYTES) return { kind: "corrupt", reason: "short" };
   const entries = bytes.subarray(0, bytes.length - INDEX_TRAILER_BYTES);
   const trailer = bytes.subarray(bytes.length - INDEX_TRAILER_BYTES);
@@ -125,6 +140,5 @@ export function decodeIndexFile(bytes: Buffer, subject: IndexSubject): IndexFile
   if (!isSubject) return { kind: "corrupt", reason: "subject" };
   const count = trailer.readUInt32LE(40);
   if (entries.length !== count * INDEX_ENTRY_BYTES) return { kind: "corrupt", reason: "count" };
-  if (checksum(entries, seed) !== trailer.readUInt32LE(44)) return { kind: "corrupt", reason: "checksum" };
-  return { kind: "index", count, entries };
+  return { kind: "opened", count, entries, entriesChecksum: trailer.readUInt32LE(44) };
 }

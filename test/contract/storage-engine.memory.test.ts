@@ -1,5 +1,6 @@
 import type { StorageEngine } from "../../storage/engine.ts";
-import { newMemoryImage, openMemoryEngine } from "../../storage/memory-engine.ts";
+import { openMemoryEngine } from "../../storage/memory-engine.ts";
+import { newMemoryImage } from "../../storage/memory-image.ts";
 import { seededDraws } from "../support/seeded.ts";
 import { TEST_PARTITIONS } from "../support/storage-fixtures.ts";
 import { storageEngineContract } from "./storage-engine.contract.ts";

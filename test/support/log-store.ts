@@ -4,12 +4,18 @@ import type { LogEngineOptions } from "../../storage/log-options.ts";
 import type { Disk, StorageRandom } from "../../storage/ports.ts";
 import { SimDisk } from "../sim/sim-disk.ts";
 import { seededDraws } from "./seeded.ts";
-import { eventLog, HandClock, TEST_PARTITIONS } from "./storage-fixtures.ts";
+import { HandClock, TEST_PARTITIONS } from "./storage-fixtures.ts";
+
+/** One line of a store's log. */
+export type LoggedFacts = { readonly event: string } & Readonly<Record<string, unknown>>;
 
 /** What a test may set for one start. */
 export interface LogStart extends Partial<Omit<LogEngineOptions, "disk" | "random" | "log">> {
   readonly random?: StorageRandom;
+  /** gets the names of what is logged */
   readonly events?: string[];
+  /** gets all that is logged */
+  readonly facts?: LoggedFacts[];
 }
 
 /** Limits that make every mechanism run within a few writes. */
@@ -17,6 +23,7 @@ export const TINY_LIMITS = {
   segmentBytes: 1024,
   openSegmentFiles: 3,
   isCompactionAutomatic: false,
+  scrubPassMs: 0,
   reserveBytes: 0,
   manifestBytes: 600,
   idBlock: 2,
@@ -34,9 +41,12 @@ export function simDisk(seed = 1): SimDisk {
 
 /** Opens the log engine with tiny limits. */
 export function openTiny(disk: Disk, start: LogStart = {}): Promise<LogEngine> {
-  const { events, ...options } = start;
-  const kept = eventLog();
-  const log = events === undefined ? kept.log : noteInto(events);
+  const { events = [], facts = [], ...options } = start;
+  const note = (one: LoggedFacts): void => {
+    events.push(one.event);
+    facts.push(one);
+  };
+  const log = { info: note, warn: note, error: note };
   return openLogEngine({
     ...TINY_LIMITS,
     disk,
@@ -47,11 +57,4 @@ export function openTiny(disk: Disk, start: LogStart = {}): Promise<LogEngine> {
     durability: "fsync",
     ...options,
   });
-}
-
-function noteInto(events: string[]): LogEngineOptions["log"] {
-  const note = (facts: { readonly event: string }): void => {
-    events.push(facts.event);
-  };
-  return { info: note, warn: note, error: note };
 }

@@ -7,7 +7,8 @@ import type { ReplicaStore } from "../../services/replica/needs.ts";
 import { Replica } from "../../services/replica/replica.ts";
 import type { CausalContext, SiblingSet } from "../../services/versioning/types.ts";
 import type { KeyAddress, PutRequest, StorageEngine, StoredRecord } from "../../storage/engine.ts";
-import { type MemoryImage, newMemoryImage, openMemoryEngine } from "../../storage/memory-engine.ts";
+import { openMemoryEngine } from "../../storage/memory-engine.ts";
+import { type MemoryImage, newMemoryImage } from "../../storage/memory-image.ts";
 import { seededDraws } from "./seeded.ts";
 
 const PARTITION_COUNT = 64;

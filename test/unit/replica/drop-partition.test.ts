@@ -1,7 +1,7 @@
 /** Removing a partition that is no longer held, and meeting its versions again. */
 import { describe, expect, test } from "vitest";
 import { MintPlaces } from "../../../services/replica/mint-places.ts";
-import { newMemoryImage } from "../../../storage/memory-engine.ts";
+import { newMemoryImage } from "../../../storage/memory-image.ts";
 import { locationOf, putOf, replicaFixture, textsAt, writeTo } from "../../support/replica-fixture.ts";
 
 const alice = locationOf("carts", "alice");

@@ -10,7 +10,7 @@ import {
   StoreClosedError,
   StoreFailedError,
 } from "../../../storage/errors.ts";
-import { newMemoryImage } from "../../../storage/memory-engine.ts";
+import { newMemoryImage } from "../../../storage/memory-image.ts";
 import {
   locationOf,
   putOf,

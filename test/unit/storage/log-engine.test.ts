@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { fileSeed } from "../../../storage/format/checksum.ts";
 import { FLAG_META } from "../../../storage/format/record.ts";
-import { newMemoryImage, openMemoryEngine } from "../../../storage/memory-engine.ts";
+import { openMemoryEngine } from "../../../storage/memory-engine.ts";
+import { newMemoryImage } from "../../../storage/memory-image.ts";
 import type { Disk, DiskFile } from "../../../storage/ports.ts";
 import { scanSegment } from "../../../storage/segment-scan.ts";
 import type { SimDisk } from "../../sim/sim-disk.ts";
