@@ -182,12 +182,14 @@ async function recoveryMs({ cluster }: Story, boundMs: number): Promise<number> 
   return performance.now() - beganAt;
 }
 
-async function peakOf(story: Story): Promise<Phase> {
-  let peak: Phase | undefined;
-  for (const connectionsPerTarget of [12, 24, 48, 96]) {
+async function peakOf(story: Story): Promise<Phase & { readonly connections: number }> {
+  let peak: (Phase & { readonly connections: number }) | undefined;
+  for (const connectionsPerTarget of [24, 48, 96]) {
     const one = await phase(story, { durationMs: 5_000, rate: undefined, connectionsPerTarget });
     tell(`closed loop, ${3 * connectionsPerTarget} connections: ${phaseText(one)}`);
-    if (peak === undefined || one.goodPerSecond > peak.goodPerSecond) peak = one;
+    if (peak === undefined || one.goodPerSecond > peak.goodPerSecond) {
+      peak = { ...one, connections: connectionsPerTarget };
+    }
   }
   if (peak === undefined) throw new Error("no peak");
   return peak;
@@ -223,7 +225,7 @@ async function main(): Promise<boolean> {
   }, 500);
   const pausing = flags.pause === "1" ? pauseOne(cluster) : Promise.resolve();
   const looking = pause(OVERLOAD_MS / 4).then(async () => tell(`meanwhile: ${await loadText(story)}`));
-  const over = await phase(story, { durationMs: OVERLOAD_MS, rate, connectionsPerTarget: 300 });
+  const over = await phase(story, { durationMs: OVERLOAD_MS, rate, connectionsPerTarget: 100 });
   const recoveredMs = await recoveryMs(story, Math.max(100, 3 * half.p99Ms));
   await Promise.all([pausing, looking]);
   clearInterval(watch);
@@ -239,7 +241,10 @@ async function main(): Promise<boolean> {
     `acknowledged writes ${seen.acknowledgedCount}, read back ${seen.readCount}: lost ${seen.lostCount}, unread ${seen.unreadCount}`,
   );
 
-  const share = over.goodPerSecond / peak.goodPerSecond;
+  // A machine that others use too is not as fast afterwards as before: the peak is what it was around the overload.
+  const again = await phase(story, { durationMs: 5_000, rate: undefined, connectionsPerTarget: peak.connections });
+  tell(`the peak again: ${phaseText(again)}`);
+  const share = over.goodPerSecond / ((peak.goodPerSecond + again.goodPerSecond) / 2);
   const perCpu = over.goodCount / over.serverCpuMs / (peak.goodCount / peak.serverCpuMs);
   tell(
     `goodput ${(share * 100).toFixed(0)} % of the peak; per CPU second of the servers ${(perCpu * 100).toFixed(0)} %`,
