@@ -120,23 +120,28 @@ export class DeliveryRun {
       const open: OpenPass = { pass, isScanned: false, hasFailed: false, waitingCount: 0 };
       this.#open.push(open);
       pass.begin();
-      for (let from: bigint | undefined = 0n; from !== undefined; ) {
-        if (this.#parts.isStopped()) return "failed";
-        const { hints, next } = await pass.page(from, HINT_OFFER_KEYS / 2);
-        for (const hint of hints) {
-          open.waitingCount += 1;
-          this.#batch.push({ open, hint });
-          if (this.#batch.length >= Math.min(this.#credit.keys, HINT_OFFER_KEYS) && !(await this.#exchange())) {
-            return "failed";
-          }
-        }
-        from = next;
-      }
+      if (!(await this.#scan(open))) return "failed";
       open.isScanned = true;
       this.#endPasses();
     }
     if (this.#batch.length > 0 && !(await this.#exchange())) return "failed";
     return this.#isStuck ? "stuck" : "done";
+  }
+
+  /** Gathers the hints of a pass, and hands over whenever the batch is full; false when that failed. */
+  async #scan(open: OpenPass): Promise<boolean> {
+    for (let from: bigint | undefined = 0n; from !== undefined; ) {
+      if (this.#parts.isStopped()) return false;
+      const { hints, next } = await open.pass.page(from, HINT_OFFER_KEYS / 2);
+      from = next;
+      for (const hint of hints) {
+        open.waitingCount += 1;
+        this.#batch.push({ open, hint });
+        const isFull = this.#batch.length >= Math.min(this.#credit.keys, HINT_OFFER_KEYS);
+        if (isFull && !(await this.#exchange())) return false;
+      }
+    }
+    return true;
   }
 
   /** Offers the batch and sends what is lacking; false when the target does not answer. */

@@ -25,6 +25,14 @@ export interface DeliveryParts extends Omit<PassParts, "isGivenUp" | "onDelivere
   readonly random: Random;
 }
 
+/** A slot that something is kept for, and who is believed to hold it, or said to. */
+export interface HintPlace {
+  readonly holder: NodeId;
+  readonly partition: number;
+  readonly slot: number;
+  readonly tally: ShelfTally;
+}
+
 /** Totals since the start. */
 export interface DeliveryCounts {
   offeredCount: number;
@@ -109,31 +117,25 @@ export class HintDelivery {
   }
 
   /** Every partition and slot that something is kept for, with its holder. */
-  forEachPlace(
-    tell: (place: {
-      readonly holder: NodeId;
-      readonly partition: number;
-      readonly slot: number;
-      readonly tally: ShelfTally;
-    }) => void,
-  ): void {
-    const { store, markers, holders, clock } = this.#parts;
-    const table = holders.table();
-    if (table === undefined) return;
+  forEachPlace(tell: (place: HintPlace) => void): void {
+    const { store, markers, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
     for (const [partition, { untilMs }] of this.#moved) if (untilMs <= nowMs) this.#moved.delete(partition);
     for (const tally of [store.tally, markers.tally]) {
       if (tally.total === 0) continue;
       for (let partition = 0; partition < tally.partitionCount; partition += 1) {
-        if (tally.countOf(partition) === 0) continue;
-        const isGivenUp = tally === store.tally && this.givenUp.has(partition);
-        for (const { node, slot } of table.ownersOf(partition)) {
-          if ((tally.maskOf(partition) & (1 << slot)) === 0 && !isGivenUp) continue;
-          const moved = this.#moved.get(partition);
-          tell({ holder: node, partition, slot, tally });
-          if (moved !== undefined && moved.to !== node) tell({ holder: moved.to, partition, slot, tally });
-        }
+        if (tally.countOf(partition) > 0) this.#forEachSlot(partition, tally, tell);
       }
+    }
+  }
+
+  #forEachSlot(partition: number, tally: ShelfTally, tell: (place: HintPlace) => void): void {
+    const isForAny = tally === this.#parts.store.tally && this.givenUp.has(partition);
+    const moved = this.#moved.get(partition)?.to;
+    for (const { node, slot } of this.#parts.holders.table()?.ownersOf(partition) ?? []) {
+      if ((tally.maskOf(partition) & (1 << slot)) === 0 && !isForAny) continue;
+      tell({ holder: node, partition, slot, tally });
+      if (moved !== undefined && moved !== node) tell({ holder: moved, partition, slot, tally });
     }
   }
 

@@ -41,6 +41,9 @@ export interface FlushResult {
   readonly durationMs: number;
 }
 
+/** By member, the moment of the first question by its own clock; undefined: it was not asked yet. */
+type Marks = Map<NodeId, number | undefined>;
+
 /** Answers for one node's hints, and waits for everyone's. */
 export class HintFlush {
   readonly #parts: FlushParts;
@@ -68,24 +71,15 @@ export class HintFlush {
   async wait(timeoutMs: number): Promise<FlushResult> {
     const { clock, members, isAlive, self } = this.#parts;
     const startedMs = clock.monotonicMs();
-    const unreachable = new Set<NodeId>();
-    const marks = new Map<NodeId, number | undefined>();
-    for (const node of members()) {
-      if (node === self || isAlive(node)) marks.set(node, undefined);
-      else unreachable.add(node);
-    }
+    const isReachable = (node: NodeId): boolean => node === self || isAlive(node);
+    const unreachable = new Set(members().filter((node) => !isReachable(node)));
+    const marks: Marks = new Map(
+      members()
+        .filter(isReachable)
+        .map((node) => [node, undefined]),
+    );
     for (;;) {
-      const left: HintsLeft[] = [];
-      for (const { node, answer } of await this.#askAll(marks)) {
-        if (answer === undefined) {
-          if (marks.get(node) === undefined) unreachable.add(node);
-          marks.delete(node);
-          unreachable.add(node);
-          continue;
-        }
-        marks.set(node, answer.mark);
-        for (const [target, count] of answer.left) left.push({ at: node, target, count });
-      }
+      const left = await this.#look(marks, unreachable);
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
       const isDone = left.length === 0;
       if (isDone || durationMs >= timeoutMs) return { isDone, left, unreachable: [...unreachable], durationMs };
@@ -94,8 +88,23 @@ export class HintFlush {
     }
   }
 
+  /** Asks those with a mark once more, and those without for the first time; who does not answer is asked no more. */
+  async #look(marks: Marks, unreachable: Set<NodeId>): Promise<readonly HintsLeft[]> {
+    const left: HintsLeft[] = [];
+    for (const { node, answer } of await this.#askAll(marks)) {
+      if (answer === undefined) {
+        marks.delete(node);
+        unreachable.add(node);
+        continue;
+      }
+      marks.set(node, answer.mark);
+      for (const [target, count] of answer.left) left.push({ at: node, target, count });
+    }
+    return left;
+  }
+
   async #askAll(
-    marks: ReadonlyMap<NodeId, number | undefined>,
+    marks: Marks,
   ): Promise<readonly { readonly node: NodeId; readonly answer: ReturnType<typeof parseFlushReply> }[]> {
     const { peers, self } = this.#parts;
     return Promise.all(

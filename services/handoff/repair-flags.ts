@@ -11,13 +11,13 @@ export interface FlaggedPartitions {
   /** Ascending. */
   flaggedPartitions(): readonly number[];
   isFlagged(partition: number): boolean;
-  /** How often the partition was flagged since the start: what `clearFlag` is told, taken before the comparison begins. */
+  /** How often the partition was flagged since the start: two flags are two reasons. Taken before a comparison begins. */
   flagCountOf(partition: number): number;
   /**
-   * The partition was compared with every holder of its slots, from a moment on at which `flagCountOf` was `asOf`: without
-   * it, now. Durable when it resolves; never rejects: a flag that cannot be cleared is only compared again.
+   * The partition was compared with every holder of its slots, since the count was `asOf`; one that was flagged again stays.
+   * Durable when it resolves; never rejects: a flag that cannot be cleared is only compared again.
    */
-  clearFlag(partition: number, asOf?: number): Promise<void>;
+  clearFlag(partition: number, asOf: number): Promise<void>;
 }
 
 /** Where flags are kept. */
@@ -63,12 +63,12 @@ export class RepairFlags implements FlaggedPartitions {
     return flagged;
   }
 
-  isFlagged(partition: number): boolean {
-    return isSet(this.#bits, partition);
-  }
-
   flagCountOf(partition: number): number {
     return this.#counts[partition] ?? 0;
+  }
+
+  isFlagged(partition: number): boolean {
+    return isSet(this.#bits, partition);
   }
 
   /** In RAM at once; the promise resolves when it is durable, or rejects as the store does. */
@@ -90,9 +90,8 @@ export class RepairFlags implements FlaggedPartitions {
     });
   }
 
-  async clearFlag(partition: number, asOf?: number): Promise<void> {
-    if (asOf !== undefined && asOf !== this.flagCountOf(partition)) return;
-    if (!this.isFlagged(partition)) return;
+  async clearFlag(partition: number, asOf: number): Promise<void> {
+    if (!this.isFlagged(partition) || asOf !== this.flagCountOf(partition)) return;
     setBit(this.#bits, partition, false);
     try {
       await this.#save();

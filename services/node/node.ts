@@ -176,7 +176,11 @@ export class GyreNode {
       await links.stop();
     } finally {
       // after the links: what they say of their last calls may have been missed. Before the store, whose lock covers the hints
-      await handoff.close(hints.isActorTrusted).finally(() => engine.close({ isClean: isActorTrusted }));
+      try {
+        await handoff.close(hints.isActorTrusted);
+      } finally {
+        await engine.close({ isClean: isActorTrusted });
+      }
     }
   }
 }

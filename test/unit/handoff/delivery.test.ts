@@ -1,0 +1,247 @@
+/** What is kept for a slot gets to whoever holds it, whatever happens in between. */
+import { describe, expect, test } from "vitest";
+import { HandoffRig, type RigNode } from "../../support/handoff-rig.ts";
+
+const WHOLE_WAY_MS = 120_000;
+
+/** A version for slot 1 that its holder missed, kept by the first fallback; its holder is away. */
+async function hinted(rig: HandoffRig, count = 1): Promise<{ readonly away: RigNode; readonly keeper: RigNode }> {
+  const first = rig.nth(7, 0);
+  const away = rig.holderOf(first, 1);
+  const keeper = rig.fallbacksOf(first)[0] ?? away;
+  rig.crash(away);
+  for (let n = 0; n < count; n += 1) {
+    const location = rig.nth(7, n);
+    const minted = await rig.write(location, 0, `value ${n}`);
+    await rig.life(rig.holderOf(location, 2)).replica.store(location, minted);
+    const result = await rig.during(rig.life(keeper).handoff.fallback.store(location, 1, minted));
+    expect(result).toMatchObject({ kind: "stored", digest: minted.digest, isDurable: true });
+  }
+  return { away, keeper };
+}
+
+describe("a hint", () => {
+  test("stays while its target is away, and is delivered and gone soon after it is back", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 20);
+    await rig.pass(60_000);
+    expect(rig.life(keeper).handoff.view()).toMatchObject({
+      count: 20,
+      targets: [{ node: away.id, count: 20, oldestAgeMs: expect.any(Number) }],
+    });
+    expect(rig.life(keeper).handoff.hasHintsOf(7)).toBe(true);
+    await rig.start(away);
+    expect(await rig.until(() => rig.keptCount() === 0, 10_000)).toBe(true);
+    for (let n = 0; n < 20; n += 1) {
+      const held = await rig.life(rig.holderOf(rig.nth(7, 0), 0)).engine.get(rig.nth(7, n));
+      expect(await rig.covers(rig.nth(7, n), 1, held?.value ?? new Uint8Array(0))).toBe(true);
+    }
+    expect(rig.life(keeper).handoff.hasHintsOf(7)).toBe(false);
+    expect(rig.life(keeper).handoff.view()).toMatchObject({ count: 0, targets: [], delivered: { deliveredCount: 20 } });
+  });
+
+  test("is found again by a start after a crash, and delivered by digests alone to who has it already", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 5);
+    rig.crash(keeper);
+    await rig.start(keeper);
+    await rig.pass(1);
+    expect(rig.life(keeper).handoff.view().count).toBe(5);
+    await rig.start(away);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    // after the crash it is not known whom they are for: three slots were asked, one of them lacked them
+    expect(rig.life(keeper).handoff.view().delivered).toMatchObject({ sentCount: 5 });
+  });
+
+  test("whose slots are remembered after a clean stop is offered to nobody else", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 5);
+    await rig.during(rig.stop(keeper));
+    await rig.start(keeper);
+    await rig.pass(1);
+    expect(
+      rig
+        .life(keeper)
+        .handoff.view()
+        .targets.map(({ node }) => node),
+    ).toEqual([away.id]);
+  });
+
+  test("delivered, but not taken out before a crash, is delivered once more and does no harm", async () => {
+    let takeCount = 0;
+    const rig = await HandoffRig.started({
+      onAsk: ({ topic }) => {
+        if (topic !== "hints.take") return undefined;
+        takeCount += 1;
+        return "answer lost";
+      },
+    });
+    const { away, keeper } = await hinted(rig, 3);
+    await rig.start(away);
+    expect(await rig.until(() => rig.life(away).engine.keyCountOf(7) === 3, WHOLE_WAY_MS)).toBe(true);
+    rig.crash(keeper);
+    await rig.start(keeper);
+    await rig.pass(1);
+    expect(rig.keptCount()).toBe(3);
+    // the receiver has them: digests suffice, and nothing is taken again
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    expect(takeCount).toBe(1);
+  });
+
+  test("that changes while it is delivered stays until the change is delivered too", async () => {
+    const shape: { onTake?: () => void } = {};
+    const rig = await HandoffRig.started({
+      onAsk: ({ topic }) => {
+        if (topic === "hints.take") shape.onTake?.();
+        return undefined;
+      },
+    });
+    const { away, keeper } = await hinted(rig, 1);
+    const location = rig.nth(7, 0);
+    const later = await rig.write(location, 0, "later");
+    let isChanged = false;
+    shape.onTake = () => {
+      if (isChanged) return;
+      isChanged = true;
+      void rig.life(keeper).handoff.fallback.store(location, 1, later);
+    };
+    await rig.start(away);
+    expect(await rig.until(() => isChanged && rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    expect(await rig.covers(location, 1, later.object)).toBe(true);
+  });
+
+  test("for two slots goes only when both have it", async () => {
+    const rig = await HandoffRig.started();
+    const location = rig.nth(7, 0);
+    const [first, second] = [rig.holderOf(location, 1), rig.holderOf(location, 2)];
+    const [keeper] = rig.fallbacksOf(location);
+    if (keeper === undefined) throw new Error("no fallback");
+    rig.crash(first);
+    rig.crash(second);
+    const minted = await rig.write(location, 0, "for both");
+    for (const slot of [1, 2]) await rig.life(keeper).handoff.fallback.store(location, slot, minted);
+    await rig.start(first);
+    expect(await rig.until(() => rig.life(keeper).handoff.view().targets.length === 1, WHOLE_WAY_MS)).toBe(true);
+    await rig.pass(60_000);
+    expect(rig.keptCount()).toBe(1);
+    expect(await rig.covers(location, 1, minted.object)).toBe(true);
+    await rig.start(second);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    expect(await rig.covers(location, 2, minted.object)).toBe(true);
+  });
+
+  test("goes to whom the slot has moved, by the word of the node that held it or by the table", async () => {
+    for (const isTableRight of [true, false]) {
+      const rig = await HandoffRig.started();
+      const { away, keeper } = await hinted(rig, 4);
+      const heir = rig.fallbacksOf(rig.nth(7, 0)).find((node) => node !== keeper) ?? keeper;
+      const [held, believed] = [rig.holders[7] ?? [], rig.believed[7] ?? []];
+      held[1] = heir.id;
+      if (isTableRight) believed[1] = heir.id;
+      await rig.start(away);
+      expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+      const minted = await rig.life(rig.holderOf(rig.nth(7, 0), 0)).engine.get(rig.nth(7, 3));
+      expect(await rig.covers(rig.nth(7, 3), 1, minted?.value ?? new Uint8Array(0))).toBe(true);
+    }
+  });
+
+  test("whose slot this node took itself goes into its own main store", async () => {
+    const rig = await HandoffRig.started();
+    const { keeper } = await hinted(rig, 3);
+    for (const table of [rig.holders[7] ?? [], rig.believed[7] ?? []]) table[1] = keeper.id;
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    expect(rig.life(keeper).engine.keyCountOf(7)).toBe(3);
+  });
+
+  test("of a bucket with fewer replicas is never offered to the higher slots", async () => {
+    const rig = await HandoffRig.started({ replicasOf: () => 2 });
+    const { away, keeper } = await hinted(rig, 3);
+    rig.crash(keeper);
+    await rig.start(keeper);
+    await rig.start(away);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    const { id } = rig.holderOf(rig.nth(7, 0), 2);
+    expect(rig.asks.filter(({ to, topic }) => to === id && topic !== "hints.flag")).toEqual([]);
+  });
+
+  test("of a removed member's keeping is not taken, and no removed member is delivered to", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 2);
+    keeper.isRemoved = true;
+    await rig.start(away);
+    await rig.pass(30_000);
+    expect(rig.life(away).engine.keyCountOf(7)).toBe(0);
+  });
+
+  test("of which nothing can be read flags its partition and is taken out", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 1);
+    const { hints, handoff } = rig.life(keeper);
+    const location = rig.nth(7, 0);
+    const address = { partition: 7, hash: location.hash >> 1n, key: location.key };
+    await hints.put({ address, value: Buffer.from("no object"), digest: 99n, isTombstone: false });
+    await rig.start(away);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    expect(handoff.flags.isFlagged(7) || rig.nodes.some(({ life }) => life?.handoff.flags.isFlagged(7))).toBe(true);
+  });
+});
+
+describe("deliveries", () => {
+  test("begin at a time of their own, and keep within the receiver's credit", async () => {
+    const rig = await HandoffRig.started();
+    const { away } = await hinted(rig, 1);
+    for (const keeper of rig.nodes.filter((node) => node !== away)) {
+      for (let partition = 0; partition < 64; partition += 1) {
+        const slot = rig.holders[partition]?.indexOf(away.id) ?? -1;
+        if (slot < 0) continue;
+        const minted = await rig.write(rig.nth(partition, 0), (slot + 1) % 3, `p${partition}`);
+        await rig.life(keeper).handoff.fallback.store(rig.nth(partition, 0), slot, minted);
+      }
+    }
+    const backMs = rig.scheduler.nowMs;
+    rig.asks.length = 0;
+    await rig.start(away);
+    const firsts = new Map<string, number>();
+    expect(
+      await rig.until(() => {
+        for (const { from, topic } of rig.asks) {
+          if (topic === "hints.offer" && !firsts.has(from)) firsts.set(from, rig.scheduler.nowMs - backMs);
+        }
+        return rig.keptCount() === 0;
+      }, 30_000),
+    ).toBe(true);
+    expect(new Set(firsts.values()).size).toBeGreaterThan(1);
+    expect(Math.max(...firsts.values())).toBeLessThan(6_000);
+  });
+
+  test("back off from a target that answers nothing, and hurry when somebody waits", async () => {
+    let isDeaf = true;
+    const rig = await HandoffRig.started({
+      onAsk: ({ topic }) => (isDeaf && topic === "hints.offer" ? "lost" : undefined),
+    });
+    const { away, keeper } = await hinted(rig, 1);
+    await rig.start(away);
+    await rig.pass(600_000);
+    const tries = rig.asks.filter(({ topic }) => topic === "hints.offer").length;
+    expect(tries).toBeGreaterThan(5);
+    expect(tries).toBeLessThan(30);
+    isDeaf = false;
+    const waited = await rig.during(rig.life(keeper).handoff.flush.wait(60_000));
+    expect(waited).toMatchObject({ isDone: true, left: [], unreachable: [] });
+    expect(waited.durationMs).toBeLessThan(2_000);
+    expect(rig.keptCount()).toBe(0);
+  });
+
+  test("whoever waits at any node hears of what is left elsewhere, and of whom it cannot ask", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 4);
+    const other = rig.nodes.find((node) => node !== away && node !== keeper) ?? keeper;
+    const waited = await rig.during(rig.life(other).handoff.flush.wait(3_000));
+    expect(waited).toMatchObject({
+      isDone: false,
+      left: [{ at: keeper.id, target: away.id, count: 4 }],
+      unreachable: [away.id],
+    });
+    expect(waited.durationMs).toBeGreaterThanOrEqual(3_000);
+  });
+});
