@@ -71,7 +71,7 @@ function addStandInsNothing(
   },
 ): void {
   const { voters, voter, bit, isTimeUp } = what;
-  if (!isTimeUp && voters.some((owner) => isAwaitedOwner(owner, voter.slot))) {
+  if (!isTimeUp && voters.some((owner) => owner.slot === voter.slot && isAwaitedOwner(voters, owner))) {
     tally.open |= bit;
     tally.awaited |= bit;
   } else if (voters.some(({ set }) => set !== undefined)) {
@@ -81,8 +81,12 @@ function addStandInsNothing(
   }
 }
 
-function isAwaitedOwner({ seat, slot, state, isDoubted }: ReadVoter, wanted: number): boolean {
-  return seat.role === "owner" && slot === wanted && (state === "astray" || (state === "asked" && !isDoubted));
+function isAwaitedOwner(voters: readonly ReadVoter[], owner: ReadVoter): boolean {
+  const { seat, state, isDoubted } = owner;
+  if (seat.role !== "owner") return false;
+  // Who has named a version has it: what another lacks never overtakes the object.
+  if (state === "answered") return !hasVote(voters, owner);
+  return state === "astray" || (state === "asked" && !isDoubted);
 }
 
 /** True when the voter's version is known: nothing, or one whose object is here. */
