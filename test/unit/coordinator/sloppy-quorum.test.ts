@@ -9,7 +9,7 @@ import type { GetAnswer, WriteAnswer } from "../../../services/coordinator/contr
 import { covers, includes } from "../../../services/versioning/causal-context.ts";
 import type { CausalContext, Dot } from "../../../services/versioning/types.ts";
 import { FakeCluster, type Fate, knobs } from "../../support/fake-cluster.ts";
-import type { StoreFault } from "../../support/fake-replica.ts";
+import type { FakeReplica, StoreFault } from "../../support/fake-replica.ts";
 import { QuorumHistory } from "../../support/quorum-history.ts";
 
 const TIMEOUT_MS = 500;
@@ -82,6 +82,12 @@ function absentOwners(answer: GetAnswer): number {
   return new Set(nothing.map(({ slot }) => slot)).size;
 }
 
+/** Before the dot is minted and for all stores, or only after it. */
+function setFault(replica: FakeReplica, { isBlind, fault }: Step): void {
+  if (isBlind) replica.appendFault = fault;
+  else replica.storeFault = fault;
+}
+
 class Play {
   readonly history: QuorumHistory = new QuorumHistory();
   readonly #cluster: FakeCluster;
@@ -118,10 +124,10 @@ class Play {
     const context = what.isBlind ? undefined : this.history.context;
     switch (what.kind) {
       case "fault":
-        node.replica.storeFault = what.fault;
+        setFault(node.replica, what);
         return;
       case "hintFault":
-        node.hints.replica.storeFault = what.fault;
+        setFault(node.hints.replica, what);
         return;
       case "away":
         node.isAway = !node.isAway;
