@@ -18,6 +18,7 @@ import { abortRequestIn, bodyFlaw, type CommitRequest, commitRequestIn, planRequ
 import { refusal, refusalForNow } from "./problem.ts";
 import { parseQuery } from "./query.ts";
 import { failureReply, jsonReply } from "./reply.ts";
+import { isOfOtherSite } from "./same-origin.ts";
 import { queryOf } from "./target.ts";
 
 const BODY_LIMIT_BYTES = 64 * 1024;
@@ -47,11 +48,9 @@ export function membershipRoutes(door: ClusterDoor | undefined): readonly Route[
 function guarded(request: Incoming): Reply | undefined {
   const query = parseQuery(queryOf(request.raw.url), []);
   if (query.kind === "failed") return failureReply(query);
-  const { origin, host } = request.headers;
-  if (origin === undefined || (typeof origin === "string" && origin.replace(/^https?:\/\//, "") === host)) {
-    return undefined;
-  }
-  return failureReply(refusal("forbidden", "a page of another site may not change the ring"));
+  return isOfOtherSite(request)
+    ? failureReply(refusal("forbidden", "a page of another site may not change the ring"))
+    : undefined;
 }
 
 function plan(door: ClusterDoor, request: Incoming): Reply | Promise<Reply> {

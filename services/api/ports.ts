@@ -9,6 +9,7 @@ import type { Coordinator, KeyName } from "../coordinator/contract.ts";
 import type { CausalContext } from "../versioning/types.ts";
 import type { ClusterDoor } from "./cluster-door.ts";
 import type { WorkClass } from "./exchange.ts";
+import type { RepairDoor } from "./repair-door.ts";
 
 /** Makes and checks the opaque text that clients carry; bound to one key by the cluster's secret. */
 export interface ContextCodec {
@@ -130,6 +131,8 @@ export interface ApiDependencies {
   readonly status: NodeStatus;
   /** absent: the ring never changes, and the status is NodeStatus's own */
   readonly door?: ClusterDoor;
+  /** undefined: there is nothing to repair, and no route for it */
+  readonly repair?: RepairDoor;
   readonly contexts: ContextCodec;
   readonly clock: Clock;
   readonly random: Random;

@@ -100,6 +100,12 @@ export const CODES: Readonly<Record<ErrorCode, CodeEntry>> = {
     title: "Shutting down",
     meaning: "This node is stopping; ask another one. Nothing was applied.",
   },
+  not_finished: {
+    status: 504,
+    title: "Not finished in time",
+    meaning:
+      "What was waited for goes on by itself and is not done yet; left says what is missing. Ask again to wait longer.",
+  },
   disk_full: { status: 507, title: "Disk full", meaning: "Too few replicas have room for the write; reads go on." },
   internal_error: {
     status: 500,

@@ -10,6 +10,7 @@ import { kvRoutes } from "./kv-routes.ts";
 import { listRoutes } from "./list-routes.ts";
 import { membershipRoutes } from "./membership-routes.ts";
 import type { ApiDependencies } from "./ports.ts";
+import { repairRoutes } from "./repair-routes.ts";
 
 /** Every route; `isClosing` says whether the node is stopping. GET implies HEAD. */
 export function allRoutes(deps: ApiDependencies, isClosing: () => boolean): readonly Route[] {
@@ -22,6 +23,7 @@ export function allRoutes(deps: ApiDependencies, isClosing: () => boolean): read
     ...bucketRoutes(buckets),
     ...clusterRoutes(reads),
     ...membershipRoutes(door),
+    ...repairRoutes(deps.repair),
     ...healthRoutes({ status, metrics, isClosing }),
   ];
   const shown: readonly Route[] = [...routes, ...frontRoutes({ status, reads, routes: () => shown })];

@@ -23,6 +23,7 @@ export type ErrorCode =
   | "not_ready"
   | "stale"
   | "shutting_down"
+  | "not_finished"
   | "disk_full"
   | "internal_error";
 

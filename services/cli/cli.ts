@@ -8,11 +8,13 @@ import { KV_COMMANDS } from "./kv-commands.ts";
 import { LOAD_COMMAND } from "./load-command.ts";
 import { LOCAL_COMMAND } from "./local-cluster.ts";
 import { MEMBERSHIP_COMMANDS } from "./membership-commands.ts";
+import { REPAIR_COMMAND } from "./repair-command.ts";
 
 const COMMANDS: readonly Command[] = [
   ...KV_COMMANDS,
   ...CLUSTER_COMMANDS,
   ...MEMBERSHIP_COMMANDS,
+  REPAIR_COMMAND,
   LOAD_COMMAND,
   LOCAL_COMMAND,
 ];

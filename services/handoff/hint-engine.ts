@@ -32,7 +32,16 @@ export function hintEngineOptions(
     queueBytes: 32 * MIB,
     openSegmentFiles: 64,
     reserveBytes: 16 * MIB,
+    // what waits for others gives way to what clients write here; the main store keeps a ballast for both
+    refusesPutsFrom: "no_growth",
+    ballastBytes: 0,
   };
 }
 
-type HintLimits = "segmentBytes" | "queueBytes" | "openSegmentFiles" | "reserveBytes";
+type HintLimits =
+  | "segmentBytes"
+  | "queueBytes"
+  | "openSegmentFiles"
+  | "reserveBytes"
+  | "refusesPutsFrom"
+  | "ballastBytes";

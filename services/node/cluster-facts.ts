@@ -38,6 +38,8 @@ export interface FactsParts {
   readonly moving: () => Pick<MovesView, "bytesPerSecond" | "etaSeconds" | "active">;
   readonly monotonicMs: () => number;
   readonly calm: Pick<Calm, "view">;
+  /** what is kept for other nodes, as it is told */
+  readonly hints: () => Record<string, unknown>;
 }
 
 /** A status without the plan that may be waiting. */
@@ -82,7 +84,7 @@ export class ClusterFacts {
           : [`${suspectPartitions} partitions of node ${config.nodeId} may lack acknowledged writes`]),
         ...roomConcerns(set),
       ],
-      details: { recovery, suspectPartitions, load: loadDocument(this.#parts.calm.view()) },
+      details: { recovery, suspectPartitions, hints: this.#parts.hints(), load: loadDocument(this.#parts.calm.view()) },
     };
   }
 

@@ -8,6 +8,7 @@
  */
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { ContextCodec as ContextDoor } from "../api/ports.ts";
+import type { RepairDoor } from "../api/repair-door.ts";
 import type { Config } from "../base/config.ts";
 import { LINK_DRAIN_MS } from "../base/limits.ts";
 import { MetricsRegistry } from "../base/metrics.ts";
@@ -21,6 +22,7 @@ import { NodeClusterDoor } from "./cluster-door.ts";
 import { ClusterFacts } from "./cluster-facts.ts";
 import { hintBudgetOf } from "./handing-off.ts";
 import type { Healing } from "./healing.ts";
+import { hintsDocument, registerHints } from "./hint-metrics.ts";
 import { registerNodeMetrics } from "./node-metrics.ts";
 import { NodeStatusView } from "./node-status.ts";
 import type { NodeOptions } from "./room-makers.ts";
@@ -45,10 +47,13 @@ export class GyreNode {
     const isStopping = (): boolean => this.#isStopping;
     this.status = new NodeStatusView({ config, engine, links, bootstrap, membership, liveness, isStopping });
     registerNodeMetrics(this.metrics, rooms);
+    const { handoff } = rooms.handingOff;
+    registerHints(this.metrics, () => handoff.view());
     const facts = new ClusterFacts({
       config,
       ...rooms,
       moving: () => rooms.moving.progress(),
+      hints: () => hintsDocument(handoff.view()),
       monotonicMs: () => rooms.clock.monotonicMs(),
     });
     this.door = new NodeClusterDoor({
@@ -119,6 +124,12 @@ export class GyreNode {
   /** What people ask of membership. */
   get operator(): Operator {
     return this.#rooms.operator;
+  }
+
+  /** Repairs that are asked for, as clients and operators see them. */
+  get repair(): RepairDoor {
+    const { handoff } = this.#rooms.handingOff;
+    return { waitForHints: (timeoutMs) => handoff.flush.wait(timeoutMs) };
   }
 
   /** What this node does so that replicas hold the same. */

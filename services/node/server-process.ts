@@ -58,12 +58,13 @@ async function serve(config: Config, log: Log): Promise<void> {
     loopDelayMs: createLoopDelayMeter().read,
     load: createProcessLoad(),
   };
-  const { partitionCount, durability } = config;
+  const { partitionCount, durability, diskReserveBytes } = config;
   const node = await GyreNode.start({
     config,
     windows,
-    openStore: () => openLogEngine({ ...windows, partitionCount, durability }),
-    openHints: (count) => openLogEngine({ ...windows, ...hintEngineOptions(disk, count), durability }),
+    openStore: () => openLogEngine({ ...windows, partitionCount, durability, diskReserveBytes }),
+    openHints: (count) =>
+      openLogEngine({ ...windows, ...hintEngineOptions(disk, count), durability, diskReserveBytes }),
     onFatal: (error) => die(log, "node.failed", error),
   });
   const api = createApiServer({ ...windows, ...apiPartsOf(node) });
@@ -102,9 +103,9 @@ async function serve(config: Config, log: Log): Promise<void> {
 
 function apiPartsOf(
   node: GyreNode,
-): Pick<GyreNode, "coordinator" | "buckets" | "status" | "contexts" | "metrics" | "door" | "calm"> {
-  const { coordinator, buckets, status, contexts, metrics, door, calm } = node;
-  return { coordinator, buckets, status, contexts, metrics, door, calm };
+): Pick<GyreNode, "coordinator" | "buckets" | "status" | "contexts" | "metrics" | "door" | "repair" | "calm"> {
+  const { coordinator, buckets, status, contexts, metrics, door, repair, calm } = node;
+  return { coordinator, buckets, status, contexts, metrics, door, repair, calm };
 }
 
 function die(log: Log, event: string, error: unknown): never {

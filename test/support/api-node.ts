@@ -24,6 +24,7 @@ import type {
   LoadControl,
   NodeStatus,
 } from "../../services/api/ports.ts";
+import type { HintsWaited, RepairDoor } from "../../services/api/repair-door.ts";
 import { type ApiServer, createApiServer } from "../../services/api/server.ts";
 import type { BucketSettings } from "../../services/base/bucket-settings.ts";
 import type { BucketName, NodeId } from "../../services/base/ids.ts";
@@ -322,6 +323,17 @@ export class FakeDoor implements ClusterDoor {
   }
 }
 
+/** A door to repairs that answers what it is told. */
+export class FakeRepair implements RepairDoor {
+  /** timeouts of the waits that were asked for, ms */
+  readonly waits: number[] = [];
+  hints: HintsWaited = { isDone: true, left: [], unreachable: [], durationMs: 12 };
+  async waitForHints(timeoutMs: number): Promise<HintsWaited> {
+    this.waits.push(timeoutMs);
+    return this.hints;
+  }
+}
+
 /** One API server and everything behind it. */
 export interface ApiNode {
   readonly api: ApiServer;
@@ -329,6 +341,7 @@ export interface ApiNode {
   readonly buckets: FakeBuckets;
   readonly status: FakeStatus;
   readonly door: FakeDoor;
+  readonly repair: FakeRepair;
   readonly contexts: ContextCodec;
   readonly metrics: MetricsRegistry;
   readonly errors: LogFacts[];
@@ -351,6 +364,7 @@ export function apiNode(clock: Clock = realClock, isFixed = false, calm?: LoadCo
   const buckets = new FakeBuckets();
   const status = new FakeStatus();
   const door = new FakeDoor();
+  const repair = new FakeRepair();
   const contexts = new ContextCodec(Buffer.from("test secret"));
   const metrics = new MetricsRegistry();
   const errors: LogFacts[] = [];
@@ -369,8 +383,19 @@ export function apiNode(clock: Clock = realClock, isFixed = false, calm?: LoadCo
     fork: () => random,
   };
   const own = { coordinator, buckets, status, contexts, clock, random, log, metrics, ...(calm && { calm }) };
-  const deps: ApiDependencies = isFixed ? own : { ...own, door };
-  return { api: createApiServer(deps), coordinator, buckets, status, door, contexts, metrics, errors, warnings };
+  const deps: ApiDependencies = isFixed ? own : { ...own, door, repair };
+  return {
+    api: createApiServer(deps),
+    coordinator,
+    buckets,
+    status,
+    door,
+    repair,
+    contexts,
+    metrics,
+    errors,
+    warnings,
+  };
 }
 
 function nameText(name: KeyName): string {

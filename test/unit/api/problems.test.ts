@@ -32,6 +32,7 @@ const TABLE: readonly (readonly [ErrorCode, number])[] = [
   ["not_ready", 503],
   ["stale", 503],
   ["shutting_down", 503],
+  ["not_finished", 504],
   ["disk_full", 507],
   ["internal_error", 500],
 ];

@@ -1,0 +1,67 @@
+/** POST /v1/repair: what is waited for, for how long, and what is told when it takes longer. */
+import { beforeEach, describe, expect, it } from "vitest";
+import { DEFAULT_REPAIR_WAIT_MS } from "../../../services/base/limits.ts";
+import { type ApiNode, apiNode, node } from "../../support/api-node.ts";
+
+let here: ApiNode;
+beforeEach(() => {
+  here = apiNode();
+});
+
+async function post(
+  query: string,
+  headers: Record<string, string> = {},
+): Promise<{ readonly status: number; readonly body: Record<string, unknown> }> {
+  const reply = await here.api.inject({ method: "POST", url: `/v1/repair${query}`, headers });
+  return { status: reply.statusCode, body: reply.json() };
+}
+
+describe("POST /v1/repair?wait=hints", () => {
+  it("answers when all that was kept for others is delivered", async () => {
+    expect(await post("?wait=hints&timeout=250")).toEqual({
+      status: 200,
+      body: { waitedFor: "hints", durationMs: 12, unreachable: [] },
+    });
+    await post("?wait=hints");
+    expect(here.repair.waits).toEqual([250, DEFAULT_REPAIR_WAIT_MS]);
+  });
+
+  it("names who could not be asked", async () => {
+    here.repair.hints = { ...here.repair.hints, unreachable: [node("n4")] };
+    expect(await post("?wait=hints")).toMatchObject({ status: 200, body: { unreachable: ["n4"] } });
+  });
+
+  it("is 504 not_finished when time is up, and tells where what is left", async () => {
+    const left = [{ at: node("n2"), target: node("n4"), count: 7 }];
+    here.repair.hints = { isDone: false, left, unreachable: [node("n4")], durationMs: 1_001 };
+    expect(await post("?wait=hints&timeout=1000")).toMatchObject({
+      status: 504,
+      body: {
+        code: "not_finished",
+        outcome: "unknown",
+        retryable: true,
+        detail: "after 1000 ms 7 hints are not delivered, for n4: are these nodes up?",
+        left,
+        unreachable: ["n4"],
+      },
+    });
+  });
+
+  it.each([
+    ["", "wait"],
+    ["?wait=everything", "wait"],
+    ["?wait=hints&timeout=0", "timeout"],
+    ["?wait=hints&timeout=soon", "timeout"],
+    ["?wait=hints&mode=fast", "mode"],
+  ])("refuses %s in words that name %s", async (query, word) => {
+    const { status, body } = await post(query);
+    expect(status).toBe(400);
+    expect(body["detail"]).toContain(word);
+    expect(here.repair.waits).toEqual([]);
+  });
+
+  it("is not ordered by a page of another site", async () => {
+    expect(await post("?wait=hints", { origin: "https://elsewhere.example" })).toMatchObject({ status: 403 });
+    expect(here.repair.waits).toEqual([]);
+  });
+});

@@ -1,0 +1,46 @@
+/** `gyre repair` against the real API over repairs that are told what to say. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type ApiNode, apiNode, node } from "../../support/api-node.ts";
+import { type CliRun, gyre } from "../../support/cli-run.ts";
+
+let here: ApiNode;
+let url: string;
+beforeEach(async () => {
+  here = apiNode();
+  url = `http://${await here.api.listen("127.0.0.1:0")}`;
+});
+afterEach(() => here.api.close());
+
+const run = (...argv: readonly string[]): Promise<CliRun> => gyre(["repair", ...argv, "--nodes", url], {});
+
+describe("gyre repair --wait hints", () => {
+  test("waits as long as it is told, and says that all is delivered", async () => {
+    const { code, out, err } = await run("--wait", "hints", "--timeout", "3");
+    expect({ code, out, err }).toEqual({ code: 0, out: "all hints are delivered (12 ms)\n", err: "" });
+    expect(here.repair.waits).toEqual([3_000]);
+  });
+
+  test("says which nodes could not be asked", async () => {
+    here.repair.hints = { ...here.repair.hints, unreachable: [node("n4")] };
+    expect(await run("--wait", "hints")).toMatchObject({ code: 0, err: expect.stringContaining("n4") });
+  });
+
+  test("fails with what is left, and asks no second time", async () => {
+    const left = [{ at: node("n2"), target: node("n4"), count: 7 }];
+    here.repair.hints = { isDone: false, left, unreachable: [], durationMs: 1_000 };
+    const { code, err } = await run("--wait", "hints", "--timeout", "1");
+    expect(code).toBe(1);
+    expect(err).toContain("7 hints are not delivered, for n4");
+    expect(here.repair.waits).toEqual([1_000]);
+  });
+
+  test("prints the answer as JSON for scripts", async () => {
+    const { out } = await run("--wait", "hints", "--json");
+    expect(JSON.parse(out)).toMatchObject({ waitedFor: "hints", unreachable: [] });
+  });
+
+  test("does not guess what to wait for", async () => {
+    expect(await run()).toMatchObject({ code: 2 });
+    expect(await run("--wait", "all")).toMatchObject({ code: 2 });
+  });
+});
