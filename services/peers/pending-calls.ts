@@ -1,6 +1,9 @@
 /**
  * The calls of one link that have not ended, by request id. An id is a slot (low 14 bits) under a generation, so that
- * finding a call is an array read and a late reply never meets a younger call. Must never call anybody back.
+ * finding a call is an array read and a late reply does not meet a younger call. The generation comes round after 262,144
+ * calls, some ten seconds of a busy link: so a slot never gets the id again under which its last call ran out. (The reply to one
+ * that ran out earlier in the same slot would have to come in the very turn of its own id: links end long before.) Must
+ * never call anybody back.
  */
 import assert from "node:assert/strict";
 import type { CallResult } from "./messages.ts";
@@ -27,6 +30,8 @@ export class PendingCalls {
   readonly #maximumCount: number;
   readonly #slots: (PendingCall | undefined)[] = [];
   readonly #freeSlots: number[] = [];
+  /** by slot: the id whose reply may still come, because its call ran out; 0: none. (Id 0 itself is as good as none.) */
+  readonly #ranOut: number[] = [];
   #generation = 0;
   #count = 0;
 
@@ -47,9 +52,9 @@ export class PendingCalls {
   /** Takes the call in and gives it its request id. Never when full. */
   add(call: PendingCall): void {
     assert.ok(!this.isFull, "a full table takes no call");
-    const slot = this.#freeSlots.pop() ?? this.#slots.length;
-    this.#generation = (this.#generation + 1) & GENERATION_MASK;
-    call.requestId = ((this.#generation << SLOT_BITS) | slot) >>> 0;
+    const slot = this.#freeSlots.pop() ?? this.#newSlot();
+    call.requestId = this.#nextId(slot);
+    if (call.requestId === this.#ranOut[slot]) call.requestId = this.#nextId(slot);
     this.#slots[slot] = call;
     this.#count += 1;
   }
@@ -72,6 +77,7 @@ export class PendingCalls {
   /** Takes out every call whose deadline is not after `nowMs`. O(slots in use at most). */
   takeExpired(nowMs: number): readonly PendingCall[] {
     const expired = this.#slots.filter((call) => call !== undefined && call.deadlineMs <= nowMs);
+    for (const call of expired) if (call !== undefined) this.#ranOut[call.requestId & SLOT_MASK] = call.requestId;
     return this.#taken(expired);
   }
 
@@ -87,6 +93,16 @@ export class PendingCalls {
       if (call !== undefined && call.deadlineMs < earliestMs) earliestMs = call.deadlineMs;
     }
     return earliestMs;
+  }
+
+  #newSlot(): number {
+    this.#ranOut.push(0);
+    return this.#slots.length;
+  }
+
+  #nextId(slot: number): number {
+    this.#generation = (this.#generation + 1) & GENERATION_MASK;
+    return ((this.#generation << SLOT_BITS) | slot) >>> 0;
   }
 
   #taken(calls: readonly (PendingCall | undefined)[]): readonly PendingCall[] {
