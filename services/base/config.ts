@@ -12,7 +12,7 @@ import {
   UNAVAILABLE_KNOBS,
   variableOf,
 } from "./knobs.ts";
-import { DEFAULT_HINTS_WINDOW_MS } from "./limits.ts";
+import { DEFAULT_DISK_RESERVE_BYTES, DEFAULT_HINTS_WINDOW_MS } from "./limits.ts";
 import { isLoopback, isWildcard, parseNodeName, portOf } from "./setting-parsers.ts";
 import { type EffectiveSetting, SettingReader, takeSecrets } from "./setting-reader.ts";
 import { gatherSettings, type Surroundings } from "./setting-sources.ts";
@@ -44,6 +44,8 @@ export interface Config {
   readonly r: number;
   readonly w: number;
   readonly durability: "fsync" | "os";
+  /** free bytes at which puts are refused, as far as they are no more than a tenth of the disk; 0: none */
+  readonly diskReserveBytes: number;
   /** bytes kept for nodes that cannot be reached; undefined: a share of the disk */
   readonly hintsMaxBytes: number | undefined;
   readonly hintsWindowMs: number;
@@ -112,6 +114,13 @@ function takeQuorums(reader: SettingReader, isAlone: boolean): Pick<Config, "n" 
     );
   }
   return { n, r, w, bootstrapExpect: expect ?? (isAlone ? 1 : n) };
+}
+
+function takeDiskReserve(reader: SettingReader): number {
+  const given = reader.given(KNOBS.diskReserve);
+  if (given === undefined)
+    reader.effective.push({ variable: variableOf(KNOBS.diskReserve), value: "8GiB", origin: "default" });
+  return given ?? DEFAULT_DISK_RESERVE_BYTES;
 }
 
 function takeHints(reader: SettingReader): Pick<Config, "hintsMaxBytes" | "hintsWindowMs"> {
@@ -202,6 +211,7 @@ export function readConfig(surroundings: Surroundings): ConfigResult {
     durability: reader.take(KNOBS.durability, "fsync"),
     join: reader.take(KNOBS.join, "manual"),
     gossipProfile: reader.take(KNOBS.gossipProfile, "fast"),
+    diskReserveBytes: takeDiskReserve(reader),
     ...takeHints(reader),
     ...takeSecrets(reader, surroundings.readText),
     isInsecure: reader.take(KNOBS.insecure, false),

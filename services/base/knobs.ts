@@ -11,6 +11,7 @@ import {
   type Parsed,
   parseBoolean,
   parseByteSize,
+  parseByteSizeOrOff,
   parseDuration,
   parseLabel,
   parseNodeName,
@@ -67,6 +68,7 @@ export interface Knobs {
   readonly r: Knob<number>;
   readonly w: Knob<number>;
   readonly durability: Knob<"fsync" | "os">;
+  readonly diskReserve: Knob<number>;
   readonly hintsMaxBytes: Knob<number>;
   readonly hintsWindow: Knob<number>;
   readonly secret: Knob<string>;
@@ -197,6 +199,13 @@ export const KNOBS: Knobs = {
     defaultText: "`fsync`",
     meaning: "`fsync`: on the disk before it is acknowledged; `os`: in the system's cache",
     parse: oneOf(["fsync", "os"]),
+  },
+  diskReserve: {
+    name: "disk-reserve",
+    defaultText: "`8GiB`",
+    meaning:
+      "free space at which puts are refused, at most a tenth of the disk (bytes, or with MiB, GiB, TiB; `off`: none); copies and hints stop at 1.5 times as much, deletes at half",
+    parse: parseByteSizeOrOff,
   },
   hintsMaxBytes: {
     name: "hints-max-bytes",

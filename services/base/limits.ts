@@ -100,6 +100,8 @@ export const SOJOURN_LIMIT_MS: number = 100;
 export const CONCURRENCY_INTERVAL_MS: number = 100;
 /** For how long it is remembered what the typical request takes on a quiet node. */
 export const QUIET_LATENCY_MEMORY_MS: number = 60_000;
+/** Reads in one turn of the event loop from which those of one key are made together. */
+export const SHARED_READS_FROM: number = 8;
 /** Requests under way from which a node counts as busy with clients. */
 export const BUSY_REQUESTS: number = 32;
 /** Delay of the event loop, met again and again, from which listings are shed, and from which clients' data is. */
@@ -179,6 +181,12 @@ export const COUNTER_LEASE_BLOCK: number = 5_000_000;
 export const COUNTER_LEASE_AHEAD: number = 1_000_000;
 /** Operations of one node that wait for another one on the same key. */
 export const MAX_KEY_WAITERS: number = 16_384;
+/**
+ * Of one key: clients' writes that wait at the node that coordinates them, and all operations, those handed in by other
+ * replicas included. Every owner may coordinate: what N ≤ 4 of them take in for a key still fits into the queue of each.
+ */
+export const MAX_KEY_WRITES: number = 64;
+export const MAX_KEY_QUEUE: number = 256;
 /** Writes and stores that wait at the closed gate of one partition. */
 export const MAX_GATE_WAITERS: number = 1_024;
 /** Hashes that a tracker of one partition's changes remembers; beyond, what has changed is found by comparing trees. */
@@ -269,6 +277,9 @@ export const REPAIR_ORDER_MS: number = 10 * 60_000;
 /** How often whoever asked for a repair asks the members how far it is. */
 export const REPAIR_POLL_MS: number = 250;
 
+/** Free space at which puts are refused, on disks of which it is less than a tenth. */
+export const DEFAULT_DISK_RESERVE_BYTES: number = 8 * 1024 * MIB;
+
 /** Hints: what a node keeps for others at most, unless it is told; of the disk, and in all. */
 export const HINTS_DISK_SHARE: number = 0.1;
 export const DEFAULT_HINTS_MAX_BYTES: number = 1024 * MIB;
@@ -313,6 +324,24 @@ export const HINT_FLUSH_POLL_MS: number = 250;
 export const DEFAULT_REPAIR_WAIT_MS: number = 60_000;
 export const MAX_REPAIR_WAIT_MS: number = 24 * 60 * 60 * 1_000;
 
+/** Tombstones: least age before they may be collected; how long a round waits so that no older write is under way. */
+export const TOMBSTONE_MIN_AGE_MS: number = 3_600_000;
+export const COLLECT_SETTLE_MS: number = 60_000;
+/** How often a node looks for tombstones to collect, and compares its marks with its peers'. */
+export const COLLECT_EVERY_MS: number = 300_000;
+export const COLLECT_HEAR_MS: number = 60_000;
+/** Partitions of one round; looks at one whose copies differ, and the pause between; a question's time. */
+export const MAX_COLLECT_PARTITIONS: number = 512;
+export const COLLECT_LOOKS: number = 5;
+export const COLLECT_LOOK_AGAIN_MS: number = 200;
+export const COLLECT_ASK_MS: number = 5_000;
+/** Records read or taken out in one step. */
+export const COLLECT_STEP: number = 256;
+/** Keys, and bytes of objects, in one answer to a holder that catches up. */
+export const CATCH_UP_KEYS: number = 1_024;
+export const CATCH_UP_BYTES: number = 1_048_576;
+
+assert.ok(4 * MAX_KEY_WRITES <= MAX_KEY_QUEUE, "what owners take in for a hot key fits into each one's queue");
 assert.ok(HEADERS_READ_TIMEOUT_MS < REQUEST_READ_TIMEOUT_MS, "headers are read before the rest");
 assert.ok(2 * HANDOVER_ASK_MS < SEAL_MS, "an answer under the seal can be asked for again");
 assert.ok(TRANSFER_PAGE_BYTES + 64 * KIB <= MAX_FRAME_BYTES, "a page of a transfer fits into a frame");
@@ -330,20 +359,4 @@ assert.ok(
   MAX_CONTEXT_TOKEN_CHARS + 3 * MAX_KEY_BYTES <= MAX_HEADER_BYTES / 2,
   "a context and a key fit into the headers",
 );
-
-/** Tombstones: least age before they may be collected; how long a round waits so that no older write is under way. */
-export const TOMBSTONE_MIN_AGE_MS: number = 3_600_000;
-export const COLLECT_SETTLE_MS: number = 60_000;
-/** How often a node looks for tombstones to collect, and compares its marks with its peers'. */
-export const COLLECT_EVERY_MS: number = 300_000;
-export const COLLECT_HEAR_MS: number = 60_000;
-/** Partitions of one round; looks at one whose copies differ, and the pause between; a question's time. */
-export const MAX_COLLECT_PARTITIONS: number = 512;
-export const COLLECT_LOOKS: number = 5;
-export const COLLECT_LOOK_AGAIN_MS: number = 200;
-export const COLLECT_ASK_MS: number = 5_000;
-/** Records read or taken out in one step. */
-export const COLLECT_STEP: number = 256;
-/** Keys, and bytes of objects, in one answer to a holder that catches up. */
-export const CATCH_UP_KEYS: number = 1_024;
-export const CATCH_UP_BYTES: number = 1_048_576;
+assert.ok(2 * MAX_TIMEOUT_MS <= COLLECT_SETTLE_MS, "no write outlives the wait before a look");

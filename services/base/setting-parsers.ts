@@ -73,6 +73,11 @@ export function parseByteSize(text: string): Parsed<number> {
     : problem("is not a size of at least 1 MiB: write for example 512MiB or 1GiB");
 }
 
+/** The same, or `off` for 0. */
+export function parseByteSizeOrOff(text: string): Parsed<number> {
+  return text === "off" ? value(0) : parseByteSize(text);
+}
+
 /** A time with its unit, in milliseconds: 1 second to 365 days. */
 export function parseDuration(text: string): Parsed<number> {
   const [, digits = "", unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];

@@ -164,6 +164,8 @@ export interface HandoverParts {
   readonly donorData: DonorData;
   readonly receiverData: ReceiverData;
   readonly view: HandoverView;
+  /** false while the disk is too full for more copies; what is under way is finished. Default: true */
+  readonly hasRoom?: () => boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

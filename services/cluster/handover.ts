@@ -160,8 +160,10 @@ export class SlotHandover {
     }
     const { view } = this.#parts;
     if (view.isRemoved(view.ownKey)) return;
-    this.#lookForMints();
-    this.#lookForSlots();
+    if (this.#parts.hasRoom?.() !== false) {
+      this.#lookForMints();
+      this.#lookForSlots();
+    }
     this.#sweep.review((partition) => this.#partitions.get(partition)?.isIdle !== false);
   }
 

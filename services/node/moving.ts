@@ -2,7 +2,7 @@
  * Moving: the hand-over of slots joined to this node's links, gate, copies and records, and what of it is shown. Must never
  * decide what moves: records say so, the hand-over follows them.
  */
-import type { StorageEngine } from "../../storage/engine.ts";
+import type { DiskLevel, StorageEngine } from "../../storage/engine.ts";
 import type { ActiveMove, MovesView } from "../api/cluster-door.ts";
 import type { Config } from "../base/config.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
@@ -67,6 +67,7 @@ export class Moving {
         donorData: new TransferDonor({ store: engine, replica, clock, pace }),
         receiverData: new TransferReceiver({ store: engine, replica, clock }),
         view,
+        hasRoom: () => isGrowthAllowed(engine.disk.level),
         clock,
         random: random.fork("handover"),
         log,
@@ -149,4 +150,9 @@ function phaseOf(stage: string): ActiveMove["phase"] {
   if (stage.startsWith("seal")) return "sealed";
   if (stage === "finishing" || stage === "staging" || stage === "ready") return "verifying";
   return "waiting";
+}
+
+/** Copies of partitions fill the disk and can wait: clients come first. */
+function isGrowthAllowed(level: DiskLevel): boolean {
+  return level === "ok" || level === "warn";
 }

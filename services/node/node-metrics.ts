@@ -1,5 +1,5 @@
 /** The gauges and counters that the rooms keep as plain numbers, given their public names. Read at scrape only. */
-import type { StorageEngine } from "../../storage/engine.ts";
+import type { DiskLevel, ScrubState, StorageEngine } from "../../storage/engine.ts";
 import type { MetricsRegistry } from "../base/metrics.ts";
 import type { Calm } from "../calm/calm.ts";
 import type { CoordinatorCounters } from "../coordinator/needs.ts";
@@ -87,12 +87,42 @@ function registerStorage(metrics: MetricsRegistry, engine: StorageEngine): void 
     "Reads that failed their checksum since start.",
     () => engine.stats().corruptReadCount,
   );
+  registerUpkeep(metrics, engine);
   gauge(
     "gyre_storage_suspect_partitions",
     "Partitions that may lack acknowledged writes here.",
     () => engine.suspectPartitions().length,
   );
 }
+
+/** Rot that is looked for, and space that is watched. */
+function registerUpkeep(metrics: MetricsRegistry, engine: StorageEngine): void {
+  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  const scrub = (): ScrubState => engine.stats().scrub;
+  gauge("gyre_storage_reaped", "Records collected whose marks are still kept.", () => engine.stats().reapedCount);
+  gauge("gyre_storage_scrub_bytes", "Bytes re-read by the scrub since start.", () => scrub().readBytes);
+  gauge("gyre_storage_scrub_bytes_per_second", "Pace of the scrub now.", () => scrub().bytesPerSecond);
+  gauge("gyre_storage_scrub_passes", "Passes over the whole store, of all starts.", () => scrub().passCount);
+  gauge(
+    "gyre_storage_scrub_last_pass_timestamp_seconds",
+    "End of the last; 0: none.",
+    () => scrub().passEndedAtMs / 1_000,
+  );
+  gauge("gyre_storage_scrub_rot", "Rotten places found since start, dead records' too.", () => scrub().badCount);
+  gauge("gyre_storage_scrub_lost", "Newest records found rotten since start.", () => scrub().lostCount);
+  gauge(
+    "gyre_storage_scrub_rebuilt_index_files",
+    "Index files made anew since start.",
+    () => scrub().rebuiltIndexCount,
+  );
+  gauge("gyre_disk_free_bytes", "Free space of the disk, as last seen.", () => engine.disk.freeBytes);
+  gauge("gyre_disk_total_bytes", "Free and taken space of the disk.", () => engine.disk.totalBytes);
+  metrics.gauge({ name: "gyre_disk_level", help: "1 at the level that the disk is at." }, () =>
+    DISK_LEVELS.map((level) => ({ labels: { level }, value: engine.disk.level === level ? 1 : 0 })),
+  );
+}
+
+const DISK_LEVELS: readonly DiskLevel[] = ["ok", "warn", "no_growth", "no_puts", "compaction_only"];
 
 function registerLinks(metrics: MetricsRegistry, links: PeerLinks): void {
   const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);

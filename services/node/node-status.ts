@@ -2,7 +2,7 @@
  * What a node says of itself and of the cluster as it sees it: health checks, members, the ring, one verdict with its
  * reasons. All from memory. Must never let "ready" depend on others: a split would empty the load balancer.
  */
-import type { StorageEngine } from "../../storage/engine.ts";
+import type { DiskLevel, DiskState, StorageEngine } from "../../storage/engine.ts";
 import type { ClusterHealth, ClusterView, HealthCheck, NodeStatus, PartitionView, RingView } from "../api/ports.ts";
 import type { Config } from "../base/config.ts";
 import type { NodeId } from "../base/ids.ts";
@@ -44,6 +44,7 @@ export class NodeStatusView implements NodeStatus {
     const isOpen = engine.failure === undefined;
     return [
       check("storage", isOpen, isOpen ? `recovered (${engine.recovery.mode})` : "failed"),
+      check("disk", true, diskWords(engine.disk)),
       check("cluster", waitingFor === undefined, waitingFor ?? `member (${membership.store.record.status})`),
       check("lifecycle", !isStopping(), isStopping() ? "stopping" : "running"),
     ];
@@ -152,6 +153,20 @@ export class NodeStatusView implements NodeStatus {
     };
   }
 }
+
+/** Never a reason to take the node out: it reads on at every level, and refuses in words. */
+function diskWords({ level, freeBytes, totalBytes }: DiskState): string {
+  const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
+  return `${DISK_WORDS[level]}: ${mib(freeBytes)} of ${mib(totalBytes)} free`;
+}
+
+const DISK_WORDS: Readonly<Record<DiskLevel, string>> = {
+  ok: "enough space",
+  warn: "space is getting scarce",
+  no_growth: "takes no copies and no hints",
+  no_puts: "refuses puts",
+  compaction_only: "refuses all writes",
+};
 
 function check(name: string, isOk: boolean, reason: string): HealthCheck {
   return { name, isOk, reason };

@@ -6,6 +6,7 @@ import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock } from "../base/ports.ts";
 import { Calm } from "../calm/calm.ts";
+import { SharedReads } from "../calm/shared-reads.ts";
 import { Bootstrap } from "../cluster/bootstrap.ts";
 import { BucketDirectory } from "../cluster/bucket-directory.ts";
 import { BUCKETS_EXCHANGE_TOPIC, BUCKETS_OFFER_TOPIC, BucketExchange } from "../cluster/bucket-exchange.ts";
@@ -55,6 +56,8 @@ export interface Rooms {
   readonly exchange: BucketExchange;
   readonly repairs: ReadRepair;
   readonly coordinator: QuorumCoordinator;
+  /** the coordinator as clients have it */
+  readonly front: SharedReads;
   readonly bootstrap: Bootstrap;
   readonly membership: Membership;
   readonly view: MembershipView;
@@ -73,6 +76,7 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine, hints: Hi
   const { clock, load, log } = options.windows;
   const hasOthers = (): boolean => (all.membership.table?.all.length ?? 1) > 1;
   const calm = new Calm({ clock, log, load, hasOthers });
+  for (const one of [engine, hints.engine]) one.paceBackgroundBy(calm.backgroundShare);
   const store = storeRooms(options, { engine, hints, calm });
   const ring = ringRooms(options, store, calm);
   const requests = requestRooms(options, store, ring);

@@ -85,6 +85,7 @@ export function configOf({ name, zone, join, isFounder }: Machine, seeds: readon
     durability: "fsync",
     join,
     gossipProfile: "fast",
+    diskReserveBytes: 0,
     hintsMaxBytes: undefined,
     hintsWindowMs: 10_800_000,
     secret: "a secret of simulations",

@@ -46,6 +46,7 @@ describe("the configuration of a node", () => {
       bootstrapExpect: 1,
       join: "manual",
       gossipProfile: "fast",
+      diskReserveBytes: 8 * 1024 ** 3,
       hintsMaxBytes: undefined,
       hintsWindowMs: 10_800_000,
       zone: "default",
@@ -234,6 +235,13 @@ describe("a wrong configuration", () => {
   test("that is only unwise is a warning", () => {
     const result = read({ env: { ...THREE, GYRE_R: "1", GYRE_W: "1", GYRE_DURABILITY: "os" } });
     expect(result.kind === "config" ? result.warnings.length : 0).toBe(2);
+  });
+
+  test.each([
+    ["16GiB", 16 * 1024 ** 3],
+    ["off", 0],
+  ])("takes %s as what is kept free of the disk", (text, bytes) => {
+    expect(configOf({ env: { GYRE_DISK_RESERVE: text } })).toMatchObject({ diskReserveBytes: bytes });
   });
 
   test("never gets through: whatever the texts are, the answer is a sound configuration or words", () => {

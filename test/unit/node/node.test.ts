@@ -44,6 +44,7 @@ class LoneNode {
         durability: "fsync",
         join: "manual",
         gossipProfile: "fast",
+        diskReserveBytes: 8 * 1024 ** 3,
         hintsMaxBytes: undefined,
         hintsWindowMs: 10_800_000,
         secret: undefined,

@@ -94,6 +94,7 @@ class World {
           durability: "fsync",
           join: "manual",
           gossipProfile: "fast",
+          diskReserveBytes: 0,
           hintsMaxBytes: undefined,
           hintsWindowMs: 10_800_000,
           ...secrets,
