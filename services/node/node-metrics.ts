@@ -17,6 +17,8 @@ export interface MetricSources {
   readonly moving: Pick<Moving, "totals">;
   readonly liveness: Pick<Liveness, "stats">;
   readonly calm: Pick<Calm, "view">;
+  readonly front: { readonly sharedCount: number };
+  readonly replica: { readonly keyRefusedCount: number };
 }
 
 /** Registers everything that the rooms count. */
@@ -26,7 +28,7 @@ export function registerNodeMetrics(metrics: MetricsRegistry, sources: MetricSou
   registerCoordinator(metrics, sources.coordinator);
   registerMoves(metrics, sources.moving);
   registerGossip(metrics, sources.liveness);
-  registerCalm(metrics, sources.calm);
+  registerCalm(metrics, sources);
   const { repairs } = sources;
   const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
   gauge("gyre_read_repair_queued", "Read repairs that wait.", () => repairs.counts().queuedNow);
@@ -51,7 +53,7 @@ function registerMoves(metrics: MetricsRegistry, moving: MetricSources["moving"]
   gauge("gyre_handover_received_bytes", "Bytes of copies received since start.", () => moving.totals().receivedBytes);
 }
 
-function registerCalm(metrics: MetricsRegistry, calm: MetricSources["calm"]): void {
+function registerCalm(metrics: MetricsRegistry, { calm, front, replica }: MetricSources): void {
   const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
   gauge(
     "gyre_background_share_ratio",
@@ -60,6 +62,21 @@ function registerCalm(metrics: MetricsRegistry, calm: MetricSources["calm"]): vo
   );
   gauge("gyre_foreground_pressure_ratio", "How much clients feel: above 1 is too much.", () => calm.view().pressure);
   gauge("gyre_loop_delay_seconds", "Longest event-loop delay of the last look.", () => calm.view().loopDelayMs / 1_000);
+  gauge("gyre_reads_shared", "Reads answered by another request's, since start.", () => front.sharedCount);
+  gauge(
+    "gyre_key_queue_refused",
+    "Operations refused because too many waited for their key, since start.",
+    () => replica.keyRefusedCount,
+  );
+  gauge("gyre_memory_share_ratio", "Of the memory that the process may have.", () => calm.view().memoryShare);
+  gauge(
+    "gyre_start_share_ratio",
+    "Of its limits, that a node admits soon after a start.",
+    () => calm.view().startShare,
+  );
+  metrics.gauge({ name: "gyre_admitted_requests", help: "Requests that may be under way, by class." }, () =>
+    Object.entries(calm.view().limits).map(([work, value]) => ({ labels: { class: work }, value })),
+  );
   gauge("gyre_loop_utilisation_ratio", "Event-loop utilisation of the last look.", () => calm.view().loopUtilisation);
 }
 

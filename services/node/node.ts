@@ -16,7 +16,7 @@ import type { Calm } from "../calm/calm.ts";
 import type { BucketDirectory } from "../cluster/bucket-directory.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { Operator } from "../cluster/operator.ts";
-import type { QuorumCoordinator } from "../coordinator/coordinator.ts";
+import type { Coordinator } from "../coordinator/contract.ts";
 import { EMPTY_CONTEXT } from "../versioning/causal-context.ts";
 import { NodeClusterDoor } from "./cluster-door.ts";
 import { ClusterFacts } from "./cluster-facts.ts";
@@ -99,8 +99,8 @@ export class GyreNode {
   }
 
   /** Takes client requests from anyone who holds it. */
-  get coordinator(): QuorumCoordinator {
-    return this.#rooms.coordinator;
+  get coordinator(): Coordinator {
+    return this.#rooms.front;
   }
 
   get buckets(): BucketDirectory {

@@ -195,7 +195,7 @@ function requestRooms(
   { config, windows }: NodeOptions,
   { engine, ring, buckets, replica, handingOff, links }: StoreRooms,
   { liveness }: RingRooms,
-): Pick<Rooms, "exchange" | "repairs" | "coordinator"> {
+): Pick<Rooms, "exchange" | "repairs" | "coordinator" | "front"> {
   const { clock, log } = windows;
   const exchange = new BucketExchange({ directory: buckets, peers: links, clock, log });
   const repairs = new ReadRepair({ self: config.nodeId, clock, peers: links, local: replica });
@@ -213,7 +213,7 @@ function requestRooms(
     fallback: handingOff.handoff.fallback,
     log,
   });
-  return { exchange, repairs, coordinator };
+  return { exchange, repairs, coordinator, front: new SharedReads(coordinator, clock) };
 }
 
 /** The node is a member, by its own durable record: it serves what that record says. */

@@ -1,7 +1,8 @@
 /**
  * One operation at a time for each key, in the order of asking. Nobody else there: no promise, no queue, only an entry
  * in a map. Keys are told apart by their 64-bit hash; two keys of one hash merely wait for each other. Must never be
- * held across a wait for another node: that is how two nodes would wait for each other for ever.
+ * held across a wait for another node: that is how two nodes would wait for each other for ever. One hot key must never
+ * fill the queue of all: each has a bound of its own.
  */
 import assert from "node:assert/strict";
 
@@ -29,13 +30,21 @@ export class KeyMutex {
     return this.#held.size;
   }
 
-  /** `taken` at once, a promise of one's turn, or `full`. Whoever has it must `release` it. */
-  acquire(hash: bigint): "taken" | "full" | Promise<void> {
+  /** Operations that wait for this key now. */
+  waitersOf(hash: bigint): number {
+    return this.#held.get(hash)?.length ?? 0;
+  }
+
+  /**
+   * `taken` at once, a promise of one's turn, or `full`: `maxQueue` wait for this key already, or too many for all together.
+   * Whoever has it must `release` it.
+   */
+  acquire(hash: bigint, maxQueue: number = Number.POSITIVE_INFINITY): "taken" | "full" | Promise<void> {
     if (!this.#held.has(hash)) {
       this.#held.set(hash, undefined);
       return "taken";
     }
-    if (this.#waiterCount >= this.#maxWaiters) return "full";
+    if (this.#waiterCount >= this.#maxWaiters || this.waitersOf(hash) >= maxQueue) return "full";
     this.#waiterCount += 1;
     return new Promise((resolve) => {
       const waiters = this.#held.get(hash);

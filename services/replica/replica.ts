@@ -9,6 +9,7 @@
  */
 import assert from "node:assert/strict";
 import type { PutRequest } from "../../storage/engine.ts";
+import { MAX_KEY_QUEUE, MAX_KEY_WAITERS, MAX_KEY_WRITES } from "../base/limits.ts";
 import { encodedDigestOf } from "../versioning/object-codec.ts";
 import { encodedExpiryOf, lengthFlawOf } from "../versioning/object-header.ts";
 import type { ChangeTracker } from "./change-trackers.ts";
@@ -57,6 +58,11 @@ export class Replica implements LocalReplica {
     const own = { keeper: this.#keeper, mint: this.#mint, counters: this.counters, isOver };
     this.#handed = new HandedVersions({ ...parts, ...own });
     this.#maker = new WriteMaker({ ...parts, ...own });
+  }
+
+  /** Operations refused because too many waited for their key, since the start. */
+  get keyRefusedCount(): number {
+    return this.#turns.refusedCount;
   }
 
   /** Leases counters, so that the first write need not wait. Rejects as the store does. */
@@ -165,7 +171,7 @@ export class Replica implements LocalReplica {
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
     const endMs = this.#endOf(intent);
-    const turn = this.#turns.enter(location, endMs);
+    const turn = this.#turns.enter(location, endMs, MAX_KEY_WRITES);
     if (turn !== "taken") {
       const entered = await turn;
       if (entered !== "taken") return entered;
@@ -218,7 +224,8 @@ export class Replica implements LocalReplica {
 
   async #take(location: KeyLocation, version: HandedVersion, how: TakeRules): Promise<ReplicaWriteResult> {
     const endMs = this.#endOf(version);
-    const turn = this.#turns.enter(location, endMs);
+    // What repairs is not bound by what clients do to a key.
+    const turn = this.#turns.enter(location, endMs, how.needsSlot ? MAX_KEY_QUEUE : MAX_KEY_WAITERS);
     if (turn !== "taken") {
       const entered = await turn;
       if (entered !== "taken") return entered;

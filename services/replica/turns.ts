@@ -3,7 +3,7 @@
  * none any more once the node stops. Must never let go of an operation that it has let in: `drain` waits for all of
  * them, and so does the closing of a gate.
  */
-import { MAX_GATE_WAITERS, MAX_KEY_WAITERS } from "../base/limits.ts";
+import { MAX_GATE_WAITERS, MAX_KEY_QUEUE, MAX_KEY_WAITERS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { KeyLocation, ReplicaRefusal } from "./contract.ts";
 import { KeyMutex } from "./key-mutex.ts";
@@ -20,6 +20,7 @@ export class Turns {
   readonly #mutex: KeyMutex = new KeyMutex(MAX_KEY_WAITERS);
   #isClosed = false;
   #insideCount = 0;
+  #refusedCount = 0;
   #onEmpty: (() => void)[] = [];
 
   constructor(clock: Clock) {
@@ -27,11 +28,19 @@ export class Turns {
     this.gates = new PartitionGates(clock, MAX_GATE_WAITERS);
   }
 
-  /** The turn at a key: at once, or when the gate opens and those before are done, at most until `endMs` (monotonic). */
-  enter(location: KeyLocation, endMs: number): Turn | Promise<Turn> {
+  /** Operations refused because too many waited for their key, since the start. */
+  get refusedCount(): number {
+    return this.#refusedCount;
+  }
+
+  /**
+   * The turn at a key: at once, or when the gate opens and those before are done, at most until `endMs` (monotonic), and
+   * behind at most `maxQueue` others.
+   */
+  enter(location: KeyLocation, endMs: number, maxQueue: number = MAX_KEY_QUEUE): Turn | Promise<Turn> {
     if (this.#isClosed) return stopping();
-    if (!this.gates.tryEnter(location.partition)) return this.#enterLater(location, endMs);
-    return this.#takeTurn(location, endMs);
+    if (!this.gates.tryEnter(location.partition)) return this.#enterLater(location, endMs, maxQueue);
+    return this.#takeTurn(location, endMs, maxQueue);
   }
 
   /** Ends the turn at the key. */
@@ -57,21 +66,24 @@ export class Turns {
     return this.#clock.monotonicMs() >= endMs;
   }
 
-  async #enterLater(location: KeyLocation, endMs: number): Promise<Turn> {
+  async #enterLater(location: KeyLocation, endMs: number, maxQueue: number): Promise<Turn> {
     const waiting = this.gates.wait(location.partition, endMs);
     if (waiting === "full") return refused("overloaded", "too many writes wait for a partition that is handed over");
     if (!(await waiting)) return expired();
-    if (!this.#isClosed) return this.#takeTurn(location, endMs);
+    if (!this.#isClosed) return this.#takeTurn(location, endMs, maxQueue);
     this.gates.leave(location.partition);
     return stopping();
   }
 
   /** For whoever is through the gate. */
-  #takeTurn(location: KeyLocation, endMs: number): Turn | Promise<Turn> {
-    const turn = this.#mutex.acquire(location.hash);
+  #takeTurn(location: KeyLocation, endMs: number, maxQueue: number): Turn | Promise<Turn> {
+    const turn = this.#mutex.acquire(location.hash, maxQueue);
     if (turn === "full") {
       this.gates.leave(location.partition);
-      return refused("overloaded", "too many operations wait for keys that are being written");
+      this.#refusedCount += 1;
+      const isHot = this.#mutex.waitersOf(location.hash) >= maxQueue;
+      const words = isHot ? "too many operations wait for this key" : "too many operations wait for their keys";
+      return refused("overloaded", words);
     }
     this.#insideCount += 1;
     return turn === "taken" ? turn : turn.then(() => this.#inTime(location, endMs));

@@ -50,6 +50,18 @@ describe("the mutex of a key", () => {
     expect(mutex.acquire(2n)).toBeInstanceOf(Promise);
   });
 
+  test("turns away who would wait beyond the bound of one key, and lets others wait for theirs", () => {
+    const mutex = new KeyMutex(100);
+    for (const hash of [1n, 2n]) expect(mutex.acquire(hash, 2)).toBe("taken");
+    for (let n = 0; n < 2; n += 1) expect(mutex.acquire(1n, 2)).toBeInstanceOf(Promise);
+    expect([mutex.acquire(1n, 2), mutex.waitersOf(1n)]).toEqual(["full", 2]);
+    expect(mutex.acquire(1n, 3)).toBeInstanceOf(Promise);
+    expect(mutex.acquire(2n, 2)).toBeInstanceOf(Promise);
+    expect([mutex.waitersOf(1n), mutex.waitersOf(2n), mutex.waitersOf(3n)]).toEqual([3, 1, 0]);
+    mutex.release(1n);
+    expect(mutex.acquire(1n, 2)).toBe("full");
+  });
+
   test("released twice is a bug", () => {
     const mutex = new KeyMutex(1);
     expect(mutex.acquire(1n)).toBe("taken");

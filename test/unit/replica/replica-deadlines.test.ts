@@ -1,7 +1,7 @@
 /** What a replica does with work that has waited too long: nothing, at any step at which it may have waited. */
 import { describe, expect, test } from "vitest";
-import { MAX_KEY_WAITERS } from "../../../services/base/limits.ts";
-import type { Minted } from "../../../services/replica/contract.ts";
+import { MAX_KEY_QUEUE, MAX_KEY_WAITERS, MAX_KEY_WRITES } from "../../../services/base/limits.ts";
+import type { Minted, ReplicaWriteResult } from "../../../services/replica/contract.ts";
 import {
   locationOf,
   putOf,
@@ -60,12 +60,30 @@ describe("work whose time is up", () => {
     },
   );
 
+  test("of clients are refused as overloaded when too many wait for the key, stores of others later, repairs never", async () => {
+    const node = replicaFixture({ seed: 1 });
+    await node.replica.prepare();
+    const { release } = heldUp(node, "put");
+    const version = versionOf((await writeTo(replicaFixture({ seed: 2 }), alice, putOf("elsewhere"))).minted);
+    const write = (): Promise<ReplicaWriteResult> => node.replica.write(alice, putOf("1"), () => undefined);
+    const writes = Array.from({ length: MAX_KEY_WRITES + 1 }, write);
+    const overloaded = { kind: "refused", reason: "overloaded", detail: "too many operations wait for this key" };
+    expect(await write()).toEqual(overloaded);
+    const stores = Array.from({ length: MAX_KEY_QUEUE - MAX_KEY_WRITES }, () => node.replica.store(alice, version));
+    expect([await node.replica.store(alice, version), await write()]).toEqual([overloaded, overloaded]);
+    const repair = node.replica.ingest(alice, version.object);
+    expect(node.replica.keyRefusedCount).toBe(3);
+    release();
+    const ends = await Promise.all([...writes, ...stores, repair]);
+    expect(new Set(ends.map((end) => end.kind))).toEqual(new Set(["stored"]));
+  });
+
   test("is not even begun when too many wait for their keys already: that is refused as overloaded", async () => {
     const node = replicaFixture({ seed: 1 });
     await node.replica.prepare();
     const { release } = heldUp(node, "put");
     const version = versionOf((await writeTo(replicaFixture({ seed: 2 }), alice, putOf("elsewhere"))).minted);
-    const waiting = Array.from({ length: MAX_KEY_WAITERS + 1 }, () => node.replica.store(alice, version));
+    const waiting = Array.from({ length: MAX_KEY_WAITERS + 1 }, () => node.replica.ingest(alice, version.object));
     expect(await node.replica.store(alice, version)).toMatchObject({ kind: "refused", reason: "overloaded" });
     release();
     const kinds = new Set((await Promise.all(waiting)).map((result) => result.kind));
