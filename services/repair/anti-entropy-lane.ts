@@ -15,9 +15,9 @@ import type { Clock, Log } from "../base/ports.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import type { PairSchedule } from "./anti-entropy-schedule-core.ts";
 import type { ExchangeClaims } from "./exchange-claims.ts";
-import { encodeRoots, parseVerdicts, ROOTS_TOPIC, type RootItem, type RootVerdict } from "./exchange-messages.ts";
 import type { ExchangeResult, ExchangeRunner, Pair } from "./exchange-runner.ts";
 import type { PairViews } from "./exchange-view.ts";
+import { encodeRoots, parseVerdicts, ROOTS_TOPIC, type RootItem, type RootVerdict } from "./roots-messages.ts";
 
 /** What comparing works with. */
 export interface LaneParts {

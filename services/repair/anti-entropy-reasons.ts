@@ -73,22 +73,32 @@ export class RepairReasons {
 
   /** Sees what has come up since, and what is no reason any more. */
   look(): void {
-    const { store, schedule, clock, slotOf, flags } = this.#parts;
+    const { schedule, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
-    const suspects = store.suspectPartitions();
-    for (const partition of suspects) if (slotOf(partition) >= 0) schedule.urge(partition, "suspect", nowMs);
-    const flagged = flags()?.flaggedPartitions() ?? [];
-    for (const partition of flagged) if (slotOf(partition) >= 0) this.#urgeFlagged(partition, nowMs);
-    for (const partition of schedule.urgent("suspect")) {
-      if (slotOf(partition) < 0 || !store.isSuspect(partition)) this.#forgetSuspect(partition);
-    }
-    const isFlagged = new Set(flagged);
-    for (const partition of schedule.urgent("flagged")) {
-      if (slotOf(partition) < 0 || !isFlagged.has(partition)) this.#forgetFlag(partition);
-    }
+    this.#lookForSuspects(nowMs);
+    this.#lookForFlags(nowMs);
     for (const [name, { sinceMs }] of this.#orders) if (nowMs - sinceMs > REPAIR_ORDER_MS) this.#orders.delete(name);
     for (const urgency of ["suspect", "flagged", "ordered"] as const) {
       for (const partition of schedule.urgent(urgency)) this.review(partition);
+    }
+  }
+
+  #lookForSuspects(nowMs: number): void {
+    const { store, schedule, slotOf } = this.#parts;
+    for (const partition of store.suspectPartitions()) {
+      if (slotOf(partition) >= 0) schedule.urge(partition, "suspect", nowMs);
+    }
+    for (const partition of schedule.urgent("suspect")) {
+      if (slotOf(partition) < 0 || !store.isSuspect(partition)) this.#forgetSuspect(partition);
+    }
+  }
+
+  #lookForFlags(nowMs: number): void {
+    const { schedule, slotOf, flags } = this.#parts;
+    const flagged = new Set(flags()?.flaggedPartitions() ?? []);
+    for (const partition of flagged) if (slotOf(partition) >= 0) this.#urgeFlagged(partition, nowMs);
+    for (const partition of schedule.urgent("flagged")) {
+      if (slotOf(partition) < 0 || !flagged.has(partition)) this.#forgetFlag(partition);
     }
   }
 

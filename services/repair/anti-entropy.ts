@@ -24,10 +24,11 @@ import { type OrderProgress, type RepairFlags, RepairReasons } from "./anti-entr
 import { PairSchedule } from "./anti-entropy-schedule-core.ts";
 import { ExchangeAnswers } from "./exchange-answers.ts";
 import { ExchangeClaims } from "./exchange-claims.ts";
-import { EXCHANGE_TOPIC, ROOTS_TOPIC } from "./exchange-messages.ts";
+import { EXCHANGE_TOPIC } from "./exchange-messages.ts";
 import type { Moved } from "./exchange-objects.ts";
 import { ExchangeRunner } from "./exchange-runner.ts";
 import { PairViews, type SlotRules } from "./exchange-view.ts";
+import { ROOTS_TOPIC } from "./roots-messages.ts";
 import { TransferPace } from "./transfer-pace.ts";
 
 /** What anti-entropy is joined to. */

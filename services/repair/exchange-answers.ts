@@ -15,14 +15,11 @@ import {
   type ExchangeQuestion,
   type ExchangeRefusal,
   encodeAnswer,
-  encodeVerdicts,
   type PairOnWire,
   parseQuestion,
-  parseRoots,
-  type RootItem,
-  type RootVerdict,
 } from "./exchange-messages.ts";
 import type { PairSight, PairViews } from "./exchange-view.ts";
+import { encodeVerdicts, parseRoots, type RootItem, type RootVerdict } from "./roots-messages.ts";
 import type { KeyLister } from "./transfer-listing.ts";
 import type { TransferPace } from "./transfer-pace.ts";
 import { PageFiller } from "./transfer-page.ts";

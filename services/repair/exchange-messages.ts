@@ -1,40 +1,15 @@
 /**
- * What two holders say to each other while they compare partitions: plain values for the binary JSON of links, hashes and
+ * What two holders say to each other while they compare a partition: plain values for the binary JSON of links, hashes and
  * states packed in bytes, and the strict parsing of what comes in. Must never decide.
  *
- * Roots, big-endian, one after the other: partition u16, slot of the asker u8 (bit 7: the view leaves out exempt keys),
- * slot of the asked u8, root u64. The answer has one byte for each. States: hash u64, state u64. Hashes: u64.
+ * Big-endian. States: hash u64, state u64. Hashes: u64.
  */
-import { MAX_EXCHANGE_ROOTS, MAX_LISTED_STATES } from "../base/limits.ts";
+import { MAX_LISTED_STATES } from "../base/limits.ts";
+import { bufferOf, type Fields, fieldsOf, wholeOf } from "./body-fields-core.ts";
 import { type HashState, LEAVES, LEAVES_PER_INNER } from "./exchange-core.ts";
 
-/** Topics of the links. */
-export const ROOTS_TOPIC = "repair.roots";
+/** Topic of the links. */
 export const EXCHANGE_TOPIC = "repair.exchange";
-
-const ROOT_BYTES = 12;
-const FILTERED = 0x80;
-
-/** One partition's root, as the asker sees it together with the asked. */
-export interface RootItem {
-  readonly partition: number;
-  readonly ownSlot: number;
-  readonly peerSlot: number;
-  /** exempt keys are left out: see `exchange-view.ts` */
-  readonly isFiltered: boolean;
-  readonly root: bigint;
-}
-
-/** What the asked says to a root. */
-export type RootVerdict =
-  | "equal"
-  | "differs"
-  /** it holds another slot, or none */
-  | "not_held"
-  /** differs, and the asked may lack acknowledged records: it asks for them itself */
-  | "suspect";
-
-const VERDICTS: readonly RootVerdict[] = ["equal", "differs", "not_held", "suspect"];
 
 /** Which partition, and in which slots both stand: the view of the pair follows from them. */
 export interface PairOnWire {
@@ -71,57 +46,6 @@ export type ExchangeAnswer =
   | { readonly kind: "refused"; readonly reason: ExchangeRefusal };
 
 const REFUSALS: readonly ExchangeRefusal[] = ["malformed", "moved", "busy", "stopping"];
-
-type Fields = Readonly<Record<string, unknown>>;
-
-/** The body of a question for roots. */
-export function encodeRoots(items: readonly RootItem[]): { readonly roots: Uint8Array } {
-  const roots = Buffer.allocUnsafe(items.length * ROOT_BYTES);
-  for (const [index, { partition, ownSlot, peerSlot, isFiltered, root }] of items.entries()) {
-    const at = index * ROOT_BYTES;
-    roots.writeUInt16BE(partition, at);
-    roots.writeUInt8(ownSlot | (isFiltered ? FILTERED : 0), at + 2);
-    roots.writeUInt8(peerSlot, at + 3);
-    roots.writeBigUInt64BE(root, at + 4);
-  }
-  return { roots };
-}
-
-/** The roots in the body of a question, or undefined. Never throws. */
-export function parseRoots(value: unknown): readonly RootItem[] | undefined {
-  const bytes = bufferOf(fieldsOf(value)?.["roots"]);
-  if (bytes === undefined || bytes.length % ROOT_BYTES !== 0) return undefined;
-  if (bytes.length > MAX_EXCHANGE_ROOTS * ROOT_BYTES) return undefined;
-  return Array.from({ length: bytes.length / ROOT_BYTES }, (_, index) => {
-    const at = index * ROOT_BYTES;
-    const slot = bytes.readUInt8(at + 2);
-    return {
-      partition: bytes.readUInt16BE(at),
-      ownSlot: slot & ~FILTERED,
-      peerSlot: bytes.readUInt8(at + 3),
-      isFiltered: (slot & FILTERED) !== 0,
-      root: bytes.readBigUInt64BE(at + 4),
-    };
-  });
-}
-
-/** The body of the answer to a question for roots. */
-export function encodeVerdicts(verdicts: readonly RootVerdict[]): { readonly verdicts: Uint8Array } {
-  return { verdicts: Uint8Array.from(verdicts, (verdict) => VERDICTS.indexOf(verdict)) };
-}
-
-/** The verdicts in the body of an answer to `count` roots, or undefined. Never throws. */
-export function parseVerdicts(value: unknown, count: number): readonly RootVerdict[] | undefined {
-  const bytes = bufferOf(fieldsOf(value)?.["verdicts"]);
-  if (bytes === undefined || bytes.length !== count) return undefined;
-  const verdicts: RootVerdict[] = [];
-  for (const byte of bytes) {
-    const verdict = VERDICTS[byte];
-    if (verdict === undefined) return undefined;
-    verdicts.push(verdict);
-  }
-  return verdicts;
-}
 
 /** The body of a question within an exchange. */
 export function encodeQuestion(pair: PairOnWire, question: ExchangeQuestion): Fields {
@@ -174,65 +98,106 @@ export function encodeAnswer(answer: ExchangeAnswer): Fields {
 /** The answer in a body, or undefined. Objects are not looked into. Never throws. */
 export function parseAnswer(value: unknown): ExchangeAnswer | undefined {
   const fields = fieldsOf(value);
-  switch (fields?.["kind"]) {
-    case "inner": {
-      const bits = wholeOf(fields["bits"]);
-      return bits === undefined || bits > 0xffff ? undefined : { kind: "inner", bits };
-    }
-    case "leaves": {
-      const bits = bufferOf(fields["bits"]);
-      return bits?.length === LEAVES / 8 ? { kind: "leaves", bits } : undefined;
-    }
-    case "listed": {
+  const kind = fields?.["kind"];
+  return fields === undefined || typeof kind !== "string" ? undefined : ANSWERS.get(kind)?.(fields);
+}
+
+const ANSWERS: ReadonlyMap<string, (fields: Fields) => ExchangeAnswer | undefined> = new Map([
+  [
+    "inner",
+    ({ bits }: Fields): ExchangeAnswer | undefined => {
+      const read = bitsIn(bits);
+      return read === undefined ? undefined : { kind: "inner", bits: read };
+    },
+  ],
+  [
+    "leaves",
+    ({ bits }: Fields): ExchangeAnswer | undefined => {
+      const read = bufferOf(bits);
+      return read?.length === LEAVES / 8 ? { kind: "leaves", bits: read } : undefined;
+    },
+  ],
+  [
+    "listed",
+    (fields: Fields): ExchangeAnswer | undefined => {
       const states = statesIn(fields["states"]);
       const [throughHash] = hashesIn(fields["through"]) ?? [];
       return states === undefined || throughHash === undefined ? undefined : { kind: "listed", states, throughHash };
-    }
-    case "states": {
+    },
+  ],
+  [
+    "states",
+    (fields: Fields): ExchangeAnswer | undefined => {
       const states = hashesIn(fields["states"]);
       return states && { kind: "states", states };
-    }
-    case "objects": {
+    },
+  ],
+  [
+    "objects",
+    (fields: Fields): ExchangeAnswer | undefined => {
       const objects = bufferOf(fields["objects"]);
       return objects && { kind: "objects", objects, next: bufferOf(fields["next"]) };
-    }
-    case "refused": {
+    },
+  ],
+  [
+    "refused",
+    (fields: Fields): ExchangeAnswer | undefined => {
       const reason = REFUSALS.find((known) => known === fields["reason"]);
       return reason && { kind: "refused", reason };
-    }
-    default:
-      return undefined;
-  }
-}
+    },
+  ],
+]);
 
 function questionIn(fields: Fields): ExchangeQuestion | undefined {
-  switch (fields["kind"]) {
-    case "inner": {
+  const { kind } = fields;
+  return typeof kind === "string" ? QUESTIONS.get(kind)?.(fields) : undefined;
+}
+
+const QUESTIONS: ReadonlyMap<string, (fields: Fields) => ExchangeQuestion | undefined> = new Map([
+  [
+    "inner",
+    (fields: Fields): ExchangeQuestion | undefined => {
       const inner = bufferOf(fields["inner"]);
       return inner?.length === LEAVES_PER_INNER * 8 ? { kind: "inner", inner } : undefined;
-    }
-    case "leaves": {
-      const at = wholeOf(fields["at"]);
+    },
+  ],
+  [
+    "leaves",
+    (fields: Fields): ExchangeQuestion | undefined => {
+      const at = bitsIn(fields["at"]);
       const leaves = bufferOf(fields["leaves"]);
-      return at === undefined || at > 0xffff || leaves === undefined ? undefined : { kind: "leaves", at, leaves };
-    }
-    case "list": {
+      return at === undefined || leaves === undefined ? undefined : { kind: "leaves", at, leaves };
+    },
+  ],
+  [
+    "list",
+    (fields: Fields): ExchangeQuestion | undefined => {
       const [fromHash, toHash] = hashesIn(fields["range"]) ?? [];
       const states = statesIn(fields["states"]);
       if (fromHash === undefined || toHash === undefined || states === undefined) return undefined;
       return { kind: "list", fromHash, toHash, states };
-    }
-    case "states": {
+    },
+  ],
+  [
+    "states",
+    (fields: Fields): ExchangeQuestion | undefined => {
       const hashes = hashesIn(fields["hashes"]);
       return hashes && { kind: "states", hashes };
-    }
-    case "fetch": {
+    },
+  ],
+  [
+    "fetch",
+    (fields: Fields): ExchangeQuestion | undefined => {
       const hashes = hashesIn(fields["hashes"]);
       return hashes && { kind: "fetch", hashes, cursor: bufferOf(fields["cursor"]) };
-    }
-    default:
-      return undefined;
-  }
+    },
+  ],
+]);
+
+/** Sixteen bits. */
+function bitsIn(value: unknown): number | undefined {
+  const bits = wholeOf(value);
+  return bits === undefined || bits > 0xffff ? undefined : bits;
 }
 
 function packStates(states: readonly HashState[]): Uint8Array {
@@ -263,19 +228,4 @@ function hashesIn(value: unknown): readonly bigint[] | undefined {
   const bytes = bufferOf(value);
   if (bytes === undefined || bytes.length % 8 !== 0 || bytes.length > MAX_LISTED_STATES * 8) return undefined;
   return Array.from({ length: bytes.length / 8 }, (_, index) => bytes.readBigUInt64BE(index * 8));
-}
-
-function fieldsOf(value: unknown): Fields | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? // an object that is no array: every field is looked at before it is used
-      Object.fromEntries(Object.entries(value))
-    : undefined;
-}
-
-function bufferOf(value: unknown): Buffer | undefined {
-  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : undefined;
-}
-
-function wholeOf(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }

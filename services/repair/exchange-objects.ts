@@ -3,6 +3,7 @@
  * where the other one lacks that. Merging is the replica's, on both sides: clients' limits never bind. Must never send a
  * base digest that was not seen on the very same key: the other side would write over another key of that hash.
  */
+import type { ScanEntry } from "../../storage/engine.ts";
 import { xxh64 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
 import { EXCHANGE_ASK_MS, EXCHANGE_PUSH_BYTES, EXCHANGE_PUSHES } from "../base/limits.ts";
@@ -51,15 +52,10 @@ export interface Moved {
   readonly endedBy: string | undefined;
 }
 
-/** The other side's key, as it came. */
-interface Pulled {
-  readonly digest: bigint;
-}
-
 interface Tally {
   readonly failed: Set<bigint>;
-  /** what came for keys of hashes that are held here too, by key */
-  readonly theirs: Map<string, Pulled>;
+  /** digests of what came for keys of hashes that are held here too, by key */
+  readonly theirs: Map<string, bigint>;
   pulledCount: number;
   pulledBytes: number;
   pushedCount: number;
@@ -168,47 +164,42 @@ export class ObjectMover {
       return;
     }
     tally.pulledCount += 1;
-    if (isHeldHere) tally.theirs.set(nameOf(location.key), { digest });
+    if (isHeldHere) tally.theirs.set(nameOf(location.key), digest);
   }
 
   /** Sends what is held here and is not what the other side was seen to hold. */
   async #push(moving: Moving, differences: readonly Difference[], tally: Tally): Promise<void> {
-    const underWay = new Set<Promise<void>>();
-    let bytesUnderWay = 0;
+    const window = new PushWindow();
     for (const { hash, ours } of differences) {
       if (ours === 0n) continue;
       for (const entry of await this.#parts.views.keysOf(moving.sight, hash)) {
-        const theirs = tally.theirs.get(nameOf(entry.key));
-        if (theirs?.digest === entry.digest) continue;
-        const location = { partition: moving.sight.partition, hash, key: entry.key };
-        const read = this.#parts.replica.readEncoded(location);
-        const held = read instanceof Promise ? await read : read;
-        if (held.kind === "refused") {
-          tally.failed.add(hash);
-          if (isEnd(held)) tally.endedBy ??= `read nothing here: ${wordsOf(held)}`;
-          continue;
-        }
-        const { object } = held;
-        if (object === undefined) continue;
-        while (
-          underWay.size >= EXCHANGE_PUSHES ||
-          (underWay.size > 0 && bytesUnderWay + object.length > EXCHANGE_PUSH_BYTES)
-        ) {
-          await Promise.race(underWay);
-        }
         if (tally.endedBy !== undefined) break;
-        bytesUnderWay += object.length;
-        const pushing: Promise<void> = this.#send(moving, { location, base: theirs?.digest ?? 0n, object }, tally).then(
-          () => {
-            underWay.delete(pushing);
-            bytesUnderWay -= object.length;
-          },
-        );
-        underWay.add(pushing);
+        await this.#pushKey(moving, { entry, tally, window });
       }
-      if (tally.endedBy !== undefined) break;
     }
-    await Promise.all(underWay);
+    await window.drained();
+  }
+
+  async #pushKey(
+    moving: Moving,
+    { entry, tally, window }: { readonly entry: ScanEntry; readonly tally: Tally; readonly window: PushWindow },
+  ): Promise<void> {
+    const { hash, key, digest } = entry;
+    const theirs = tally.theirs.get(nameOf(key));
+    if (theirs === digest) return;
+    const location = { partition: moving.sight.partition, hash, key };
+    const read = this.#parts.replica.readEncoded(location);
+    const held = read instanceof Promise ? await read : read;
+    if (held.kind === "refused") {
+      tally.failed.add(hash);
+      if (isEnd(held)) tally.endedBy ??= `read nothing here: ${wordsOf(held)}`;
+      return;
+    }
+    const { object } = held;
+    if (object === undefined) return;
+    await window.roomFor(object.length);
+    if (tally.endedBy !== undefined) return;
+    window.add(object.length, this.#send(moving, { location, base: theirs ?? 0n, object }, tally));
   }
 
   async #send(
@@ -238,6 +229,36 @@ export class ObjectMover {
     const hash = (this.#parts.hashOf ?? xxh64)(key);
     const found = Number(hash >> BigInt(64 - Math.log2(this.#parts.partitionCount)));
     return found === partition ? { partition, hash, key } : undefined;
+  }
+}
+
+/** What is being sent beside each other: bounded in objects and bytes, one object of any size at least. */
+class PushWindow {
+  readonly #underWay = new Set<Promise<void>>();
+  #sizeBytes = 0;
+
+  /** Resolves when so many bytes more may be under way. */
+  async roomFor(sizeBytes: number): Promise<void> {
+    while (
+      this.#underWay.size >= EXCHANGE_PUSHES ||
+      (this.#underWay.size > 0 && this.#sizeBytes + sizeBytes > EXCHANGE_PUSH_BYTES)
+    ) {
+      await Promise.race(this.#underWay);
+    }
+  }
+
+  /** One more; it must not reject. */
+  add(sizeBytes: number, sending: Promise<void>): void {
+    this.#sizeBytes += sizeBytes;
+    const counted: Promise<void> = sending.then(() => {
+      this.#underWay.delete(counted);
+      this.#sizeBytes -= sizeBytes;
+    });
+    this.#underWay.add(counted);
+  }
+
+  async drained(): Promise<void> {
+    await Promise.all(this.#underWay);
   }
 }
 

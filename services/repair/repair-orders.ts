@@ -7,6 +7,7 @@ import { HANDOVER_ASK_MS, REPAIR_POLL_MS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { TopicHandler } from "../peers/peer-handler.ts";
 import type { AntiEntropy } from "./anti-entropy.ts";
+import { fieldsOf, wholeOf } from "./body-fields-core.ts";
 
 /** Topic of the links. */
 export const ORDER_REPAIR_TOPIC = "repair.order";
@@ -144,28 +145,19 @@ function orderIn(value: unknown): Order | undefined {
   const partition = fields?.["partition"];
   if (typeof name !== "string" || name.length > MAX_NAME_CHARS) return undefined;
   if (partition === null || partition === undefined) return { name, partition: undefined };
-  return isCount(partition) ? { name, partition } : undefined;
+  const one = wholeOf(partition);
+  return one === undefined ? undefined : { name, partition: one };
 }
 
 function progressIn(value: unknown): MemberProgress | undefined {
   const fields = fieldsOf(value);
-  const pairCount = fields?.["pairCount"];
-  const leftCount = fields?.["leftCount"];
-  const repairedCount = fields?.["repairedCount"];
+  const pairCount = wholeOf(fields?.["pairCount"]);
+  const leftCount = wholeOf(fields?.["leftCount"]);
+  const repairedCount = wholeOf(fields?.["repairedCount"]);
   const told = fieldsOf(fields?.["waitingFor"]);
-  if (!isCount(pairCount) || !isCount(leftCount) || !isCount(repairedCount) || told === undefined) return undefined;
+  if (pairCount === undefined || leftCount === undefined) return undefined;
+  if (repairedCount === undefined || told === undefined) return undefined;
   const waitingFor: Record<string, number> = {};
-  for (const [node, count] of Object.entries(told)) if (isCount(count)) waitingFor[node] = count;
+  for (const [node, count] of Object.entries(told)) waitingFor[node] = wholeOf(count) ?? 0;
   return { pairCount, leftCount, waitingFor, repairedCount };
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? // an object that is no array: every field is looked at before it is used
-      Object.fromEntries(Object.entries(value))
-    : undefined;
 }

@@ -329,8 +329,7 @@ describe("any holders that differ in any way, written to while they are compared
           await rig.write(at, rig.locate(isLww ? "lww" : "carts", `k-${key}`), text, others);
         };
         for (const [n, one] of before.entries()) await write(one, `before-${n}`);
-        for (const node of suspects)
-          for (const { engine } of nodes) nodes[node]?.suspect(Number(engine.partitionCount) - 1);
+        for (const node of suspects) for (const { engine } of nodes) nodes[node]?.suspect(engine.partitionCount - 1);
         rig.start();
         const order = rig.repairAll();
         for (const [n, one] of during.entries()) rig.scheduler.after(300 * n, () => void write(one, `during-${n}`));
