@@ -8,8 +8,10 @@ import { PROFILES, type SwimParameters } from "../../gossip/core/parameters.ts";
 import { type SimMember, SwimSim } from "../sim/swim-sim.ts";
 
 const SIZES = [3, 5, 8, 16, 64, 256, 1000];
-/** seeds of a cell, by the size of the cluster: together some two minutes */
-const SEEDS: Readonly<Record<number, number>> = { 3: 60, 5: 60, 8: 60, 16: 40, 64: 10, 256: 3, 1000: 1 };
+/** seeds of a cell, by the size of the cluster: together some six minutes */
+const SEEDS: Readonly<Record<number, number>> = { 3: 400, 5: 400, 8: 400, 16: 400, 64: 60, 256: 3, 1000: 1 };
+/** of updates, which are short */
+const UPDATE_SEEDS: Readonly<Record<number, number>> = { 3: 300, 5: 300, 8: 300, 16: 300, 64: 300, 256: 10, 1000: 2 };
 const SLOW_SHARES = [0, 0.05, 0.25];
 const SLOW_RUN_MS = 120_000;
 
@@ -155,7 +157,8 @@ function pause(n: number, runs: number, parameters: SwimParameters): string {
 
 function rowOf(n: number, parameters: SwimParameters): Cells {
   const seeds = SEEDS[n] ?? 3;
-  const slowRuns = n <= 16 ? 12 : n <= 64 ? 2 : 1;
+  const updates = UPDATE_SEEDS[n] ?? 3;
+  const slowRuns = n <= 16 ? 120 : n <= 64 ? 6 : 1;
   const slander3 = SLOW_SHARES.map((share) => {
     const slowCount = share === 0 ? 0 : Math.max(1, Math.round(share * n));
     return n >= 1000 && share > 0.1 ? "–" : `${slowCount}: ${slander(n, slowRuns, { parameters, slowCount })}`;
@@ -164,8 +167,8 @@ function rowOf(n: number, parameters: SwimParameters): Cells {
   return {
     n,
     ...detection(n, seeds, parameters),
-    "leave known p50/p99 s": update(n, seeds, { parameters, lossRate: 0 }),
-    "with 30 % loss": n > 256 ? "–" : update(n, seeds, { parameters, lossRate: 0.3 }),
+    "leave known p50/p99 s": update(n, updates, { parameters, lossRate: 0 }),
+    "with 30 % loss": n > 256 ? "–" : update(n, updates, { parameters, lossRate: 0.3 }),
     "false dead, slow 0/5/25 %": slander3.join(" · "),
     "mean of 1, 2, 4 slow": few,
     "heal p50/p99 s": n > 256 ? "–" : heal(n, n > 64 ? 1 : Math.min(20, seeds), parameters),

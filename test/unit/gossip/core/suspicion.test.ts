@@ -70,13 +70,13 @@ describe("the parameters", () => {
     expect(suspicionBounds(PROFILES.fast, n).confirmations).toBe(confirmations);
   });
 
-  test("suspect for 3 to 24 s up to ten members, and longer with the logarithm of more", () => {
-    expect(suspicionBounds(PROFILES.fast, 5)).toMatchObject({ shortestMs: 3_000, longestMs: 24_000 });
+  test("suspect for 3 to 30 s up to ten members, and longer with the logarithm of more", () => {
+    expect(suspicionBounds(PROFILES.fast, 5)).toMatchObject({ shortestMs: 3_000, longestMs: 30_000 });
     expect(suspicionBounds(PROFILES.fast, 100).shortestMs).toBe(6_000);
   });
 
-  test("tell each rumor at least eight times", () => {
-    expect([3, 8, 99, 100, 999, 1_000].map((n) => retransmitLimit(PROFILES.fast, n))).toEqual([8, 8, 8, 12, 12, 16]);
+  test("tell each rumor at least eight times, and six times for each digit of their number", () => {
+    expect([3, 8, 99, 100, 999, 1_000].map((n) => retransmitLimit(PROFILES.fast, n))).toEqual([8, 8, 12, 18, 18, 24]);
   });
 
   test("exchange tables more seldom among more members", () => {
