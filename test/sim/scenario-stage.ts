@@ -5,14 +5,18 @@
  */
 import type { Knobs } from "../../services/coordinator/contract.ts";
 import type { GyreNode } from "../../services/node/node.ts";
+import { locate } from "../../services/placement/partitioner.ts";
+import type { KeyLocation } from "../../services/replica/contract.ts";
+import { decodeSet } from "../../services/versioning/object-codec.ts";
 import { LifeJudge } from "./life-judge.ts";
 import { Oracle, type Violation } from "./oracle.ts";
 import { RingLook } from "./ring-look.ts";
 import { Scheduler } from "./scheduler.ts";
 import { type ClientWorld, type NodeDoor, noCounts, SimClient, type WorkloadCounts } from "./sim-client.ts";
 import { type ClusterShape, SimCluster } from "./sim-cluster.ts";
-import { SIM_REPLICAS } from "./sim-machine.ts";
+import { SIM_PARTITIONS, SIM_REPLICAS } from "./sim-machine.ts";
 import { SimRandom } from "./sim-random.ts";
+import { keyBytesOf, SIM_BUCKET, writeIdOf } from "./sim-values.ts";
 import { armTripwires } from "./tripwire.ts";
 
 const MAX_EVENTS = 40_000_000;
@@ -105,6 +109,29 @@ export class Stage {
     return inside === undefined ? undefined : { coordinator: inside.coordinator, gone: this.cluster.gone(node) };
   }
 
+  /** The nodes that hold the key's slots, by slot. */
+  ownersOf(key: string): readonly number[] {
+    const { partition } = locationOf(key);
+    const slotAt = (node: number): number => this.node(node).slotOf(partition);
+    return this.look.holdersOf(partition).toSorted((a, b) => slotAt(a) - slotAt(b));
+  }
+
+  /** The values that a running node holds of the key in its main store, by the ids of their writes; `undefined`: nothing. */
+  async heldIds(node: number, key: string): Promise<readonly number[] | undefined> {
+    const bytes = await this.cluster.heldAt(node, locationOf(key));
+    const decoded = bytes === undefined ? undefined : decodeSet(bytes);
+    return decoded?.kind === "set" ? decoded.set.siblings.map((sibling) => writeIdOf(sibling.bytes)) : undefined;
+  }
+
+  /** True when the trees of all holders agree, partition by partition. */
+  areRootsEqual(): boolean {
+    for (let partition = 0; partition < SIM_PARTITIONS; partition += 1) {
+      const holders = this.look.holdersOf(partition);
+      if (new Set(holders.map((node) => this.node(node).engine.merkleRoot(partition))).size > 1) return false;
+    }
+    return true;
+  }
+
   /** Any node that takes requests now. */
   anyDoor(): NodeDoor | undefined {
     const doors = this.cluster.doors();
@@ -159,6 +186,10 @@ export interface Played<T> {
   readonly stage: Stage;
   /** what the story answered */
   readonly told: T;
+}
+
+function locationOf(key: string): KeyLocation {
+  return locate({ bucket: SIM_BUCKET, key: keyBytesOf(key) }, SIM_PARTITIONS);
 }
 
 /** Plays a scenario to its end. Rejects with what the story throws, and what the nodes logged last. */
