@@ -2,10 +2,13 @@ import { describe, expect, it } from "vitest";
 import { checkHandover, type Plan } from "./handover-model.ts";
 import {
   DROP_BEFORE_PROOF,
+  FETCHING_AFTER_LEAVING,
   FLIP_BY_GOSSIP,
   MINT_WITHOUT_ASKING_EVERYONE,
   READY_WITHOUT_ID,
   REARMED_BY_A_DUPLICATE,
+  RELEASED_WITHOUT_ID,
+  WAITING_FOR_WHO_HAS_LEFT,
 } from "./planted-bugs.ts";
 
 describe("slots that change hands under crashes, losses, doubles, and changes of mind", () => {
@@ -26,6 +29,13 @@ describe("slots that change hands under crashes, losses, doubles, and changes of
 describe("the model check finds", () => {
   const planted: readonly (readonly [string, Plan, number])[] = [
     ["a READY that does not say which transfer it means", { seams: READY_WITHOUT_ID, sealMs: 22 }, 200],
+    [
+      "a RELEASED that does not say which transfer it means",
+      { seams: RELEASED_WITHOUT_ID, isBackAndForth: true, changeRate: 1, sealMs: 40 },
+      100,
+    ],
+    ["a member that fetches slots after it has left", { seams: FETCHING_AFTER_LEAVING }, 100],
+    ["a donor that waits for the word of who has left", { seams: WAITING_FOR_WHO_HAS_LEFT }, 400],
     ["ownership that flips by gossip when the copy is done", { seams: FLIP_BY_GOSSIP }, 20],
     ["a source that drops its copy before the receiver has proved to have it", { seams: DROP_BEFORE_PROOF }, 50],
     ["a copy that a late double stages again", { seams: REARMED_BY_A_DUPLICATE }, 300],
@@ -38,10 +48,11 @@ describe("the model check finds", () => {
   });
 });
 
-/** How many runs it takes until one breaks a promise; one more than `mostRuns` when none does. */
+/** How many runs it takes until one breaks a promise, or does not come to rest; one more than `mostRuns` when none does. */
 function firstFound(plan: Plan, mostRuns: number): number {
   for (let seed = 1; seed <= mostRuns; seed += 1) {
-    if (checkHandover(seed, 1, plan).violations.length > 0) return seed;
+    const { violations, unsettled } = checkHandover(seed, 1, plan);
+    if (violations.length + unsettled.length > 0) return seed;
   }
   return mostRuns + 1;
 }

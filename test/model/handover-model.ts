@@ -25,6 +25,9 @@ export interface RunReport {
 
 /** A seal of 22 steps is often lifted before the release. */
 const SEALS_MS = [22, 40, 60];
+const OTHER_PLACES = 1_000;
+/** In some lives nodes come and go all the time. */
+const CHANGE_RATES = [0.2, 0.2, 0.8, 0.2];
 const TIMES = { idleMs: 150, retryMinMs: 10, retryMaxMs: 80 };
 
 /** What is done otherwise than it should be, if anything. */
@@ -36,11 +39,22 @@ export interface Plan {
   readonly sealMs?: number;
   /** a minting waits neither for operations to end, nor do coordinators discount removed members */
   readonly isHasty?: boolean;
+  /** nobody comes, goes for good or is removed: the first members give slots to each other, back and forth */
+  readonly isBackAndForth?: boolean;
+  /** of the chances to change the membership, so many are taken; default: few, in one life out of four most */
+  readonly changeRate?: number;
 }
 
 /** One life of a cluster, by its seed. */
 export function runHandover(seed: number, plan: Plan = {}): RunReport {
-  const { seams = {}, sourceCount = 2, isHasty = false, sealMs = SEALS_MS[seed % SEALS_MS.length] } = plan;
+  const {
+    seams = {},
+    sourceCount = 2,
+    isHasty = false,
+    isBackAndForth = false,
+    changeRate,
+    sealMs = SEALS_MS[seed % SEALS_MS.length],
+  } = plan;
   const isDiscounting = seed % 2 === 0 && !isHasty;
   const world = new World({
     seed,
@@ -50,6 +64,8 @@ export function runHandover(seed: number, plan: Plan = {}): RunReport {
     sourceCount,
     isDiscounting,
     lossRate: 0.05,
+    changeRate: changeRate ?? CHANGE_RATES[seed % CHANGE_RATES.length] ?? 0.2,
+    isBackAndForth,
   });
   try {
     const steps = live(world);
@@ -89,6 +105,7 @@ function turn(world: World): void {
   else if (chance < 0.88) changeMembership(world);
   else if (chance < 0.886) crashOrRestart(world);
   else if (chance < 0.9) restartOne(world);
+  else if (chance < 0.901) retireOne(world);
   else if (chance < 0.903 || (chance < 0.93 && isGiving(world))) remove(world);
 }
 
@@ -99,7 +116,6 @@ function calmTurn(world: World): void {
   else if (chance < 0.4) gossip(world);
   else if (chance < 0.8) reviewOne(world);
   else if (chance < 0.85) crashOrRestart(world);
-  else if (chance < 0.9) settleMembership(world);
 }
 
 const isRunning = (life: Life): boolean => life.isUp && life.status !== "none";
@@ -125,77 +141,84 @@ function reviewOne(world: World): void {
 /** Joins, leaves, and changes of mind, as each node's own operator would. */
 function changeMembership(world: World): void {
   const life = runningLife(world);
-  if (life === undefined) return;
-  settleOne(world, life);
-  if (world.float() < 0.8) return;
-  if (world.float() < 0.4) {
+  if (life === undefined || world.float() > world.settings.changeRate) return;
+  if (world.float() < 0.4 && !world.settings.isBackAndForth) {
     const spare = world.lives.find((one) => one.status === "none");
-    if (spare !== undefined) join(world, spare, spare.index);
+    if (spare !== undefined) join(world, spare);
     return;
   }
   if (!isRunning(life) || life.removed.has(life.index)) return;
+  if (isActive(life) && (world.settings.isBackAndForth || world.float() < 0.3)) {
+    weigh(world, life);
+    return;
+  }
   const active = world.lives.filter((one) => !world.removedByAnyone.has(one.index) && isActive(one));
   if (isActive(life) && active.length > N && world.float() < 0.5) {
     if (life.status === "joining") world.counts.aborts += 1;
     else world.counts.leaves += 1;
-    setStatus(world, life, "leaving");
+    world.setStatus(life, "leaving");
   } else if (life.status === "leaving" && world.float() < 0.3) {
     world.counts.aborts += 1;
-    setStatus(world, life, "normal");
+    world.setStatus(life, "normal");
   }
+}
+
+/** Another weight: another place on the walk, or the old one again. Slots go to other members, and come back. */
+function weigh(world: World, life: Life): void {
+  world.counts.weighings += 1;
+  life.position = life.position >= OTHER_PLACES ? life.position - OTHER_PLACES : life.position + OTHER_PLACES;
+  world.commit(life, [], () => undefined);
 }
 
 const isActive = (life: Life): boolean => life.status === "joining" || life.status === "normal";
 
-function join(world: World, life: Life, position: number): void {
+/** An empty member. `before`: the life of the same machine that it follows, and whose place on the walk it has. */
+function join(world: World, life: Life, before?: Life): void {
   const present = world.lives.filter((one) => isMember(one) && !world.removedByAnyone.has(one.index));
-  const seed = present[world.below(present.length)];
-  if (seed === undefined || !seed.isUp || present.length >= MOST_NODES) return;
+  const seed = before ?? present[world.below(present.length)];
+  if (seed === undefined || (before === undefined && !seed.isUp) || present.length >= MOST_NODES) return;
   world.counts.joins += 1;
   life.isUp = true;
-  life.position = position;
+  life.position = before?.position ?? life.index;
   world.learn(life, seed.rows, seed.removed);
-  setStatus(world, life, "joining");
+  world.setStatus(life, "joining");
 }
 
-function setStatus(world: World, life: Life, status: Life["status"]): void {
-  life.status = status;
-  world.commit(life, [], () => undefined);
-}
-
-/** What a node's own state lets it say: all is here, or nothing is left. */
-function settleOne(world: World, life: Life): void {
-  if (!isRunning(life) || life.removed.has(life.index)) return;
-  const partitions = [...life.ledger.slots.keys()];
-  const isWhole = partitions.every((p) => !world.target(life, p).includes(life.index) || life.ledger.slots[p] !== -1);
-  if (life.status === "joining" && isWhole && life.durable.status === "joining") setStatus(world, life, "normal");
-  if (life.status === "leaving" && isAtRest(life)) setStatus(world, life, "left");
-}
-
-function isAtRest(life: Life): boolean {
-  const { slots, staged, minting, released } = life.ledger;
-  if (slots.some((slot) => slot !== -1) || staged.size > 0 || minting.size > 0 || life.commits.length > 0) return false;
-  return [...released.values()].every((one) => one.isSettled || life.removed.has(Number(one.to)));
-}
-
-function settleMembership(world: World): void {
-  const life = runningLife(world);
-  if (life !== undefined) settleOne(world, life);
+/**
+ * Its machine goes on as another member, which knows of the life before; or is switched off, once enough others have heard
+ * that it left. Nobody answers for it any more.
+ */
+function retireOne(world: World): void {
+  const gone = world.lives.filter((one) => one.durable.status === "left" && !world.retired.has(one.index));
+  const life = gone[world.below(gone.length)];
+  const spare = world.lives.find((one) => one.status === "none");
+  if (life === undefined || world.removedByAnyone.has(life.index)) return;
+  const present = world.lives.filter((one) => isMember(one) && !world.removedByAnyone.has(one.index));
+  const knowing = present.filter((one) => one.rows[life.index]?.status === "left");
+  const isBack = spare !== undefined && present.length < MOST_NODES && world.float() < 0.5;
+  if (!isBack && knowing.length * 2 <= present.length) return;
+  world.retired.add(life.index);
+  if (life.isUp) world.crash(life);
+  if (isBack) join(world, spare, life);
 }
 
 function crashOrRestart(world: World): void {
-  const started = world.lives.filter((one) => one.status !== "none");
+  const started = world.lives.filter((one) => one.status !== "none" && !world.retired.has(one.index));
   const life = started[world.below(started.length)];
   if (life === undefined) return;
   if (!life.isUp && !(world.isCalm && world.removedByAnyone.has(life.index))) world.restart(life);
   else if (life.isUp && !world.isCalm) world.crash(life);
   // One away at a time, mostly.
-  const away = world.lives.filter((one) => one.status !== "none" && !one.isUp && !world.removedByAnyone.has(one.index));
+  const away = world.lives.filter((one) => isAway(world, one));
   if (away.length > 1) for (const one of away) if (world.float() < 0.5) world.restart(one);
 }
 
+function isAway(world: World, { index, isUp, status }: Life): boolean {
+  return !isUp && status !== "none" && !world.removedByAnyone.has(index) && !world.retired.has(index);
+}
+
 function restartOne(world: World): void {
-  const away = world.lives.filter((one) => one.status !== "none" && !one.isUp && !world.removedByAnyone.has(one.index));
+  const away = world.lives.filter((one) => isAway(world, one));
   const life = away[world.below(away.length)];
   if (life !== undefined) world.restart(life);
 }
@@ -206,7 +229,7 @@ function isGiving(world: World): boolean {
 
 /** An operator gives up a member: mostly one that is down, sometimes one that runs on and has not heard of it. */
 function remove(world: World): void {
-  if (world.counts.removals >= 3 || world.hasLoss()) return;
+  if (world.counts.removals >= 3 || world.hasLoss() || world.settings.isBackAndForth) return;
   const operator = runningLife(world);
   // Rather one that is giving a slot away: that is when it hurts.
   const giving = world.lives.filter((one) => one.cores.some(({ donor }) => donor.attempt?.stage === "sealed"));
@@ -228,7 +251,7 @@ function remove(world: World): void {
     spare.position = operator.rows[victim.index]?.position ?? victim.index;
     world.learn(spare, operator.rows, operator.removed);
     world.counts.joins += 1;
-    setStatus(world, spare, "joining");
+    world.setStatus(spare, "joining");
   }
 }
 
@@ -238,7 +261,7 @@ function disorder(world: World): string | undefined {
   const judge = present[0];
   if (judge === undefined) return "nobody is left";
   const rows = world.lives.map((life) => (life.status === "none" ? undefined : rowOf(life)));
-  const truth: Life = { ...judge, rows, removed: world.removedByAnyone };
+  const truth = { table: { rows, removed: world.removedByAnyone } };
   for (const partition of judge.ledger.slots.keys()) {
     const target = world.target(truth, partition);
     const holders = world.lives.filter(

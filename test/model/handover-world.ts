@@ -54,6 +54,13 @@ interface Attempt {
 interface Commit {
   readonly changes: readonly LedgerChange[];
   readonly status: Status;
+  readonly position: number;
+}
+
+/** What the tables of a node were made from, a little while ago. */
+interface Seen {
+  readonly rows: readonly (Row | undefined)[];
+  readonly removed: ReadonlySet<number>;
 }
 
 /** One life of one disk. */
@@ -63,16 +70,18 @@ export interface Life {
   readonly nodeId: NodeId;
   isUp: boolean;
   epoch: number;
+  /** these three as issued */
   position: number;
-  /** as issued */
   status: Status;
   ledger: SlotLedger;
-  durable: { version: number; status: Status; ledger: SlotLedger };
+  durable: { version: number; status: Status; position: number; ledger: SlotLedger };
   commits: Commit[];
   lastDue: number;
   drawnTx: number;
   rows: (Row | undefined)[];
   removed: Set<number>;
+  table: Seen;
+  isTableDue: boolean;
   met: Set<number>;
   readonly data: Int32Array[];
   held: Int8Array;
@@ -103,6 +112,10 @@ export interface WorldSettings {
   /** coordinators leave removed members out when they decide; else minting is quiet for as long as an operation lasts */
   readonly isDiscounting: boolean;
   readonly lossRate: number;
+  /** how often nodes come and go, 0 … 1 */
+  readonly changeRate: number;
+  /** the first members stay, and no others come */
+  readonly isBackAndForth: boolean;
 }
 
 export interface Counts {
@@ -114,6 +127,7 @@ export interface Counts {
   crashes: number;
   joins: number;
   leaves: number;
+  weighings: number;
   aborts: number;
   over: number;
 }
@@ -122,6 +136,8 @@ const LIVES = 24;
 const FIRST_MEMBERS = 4;
 export const OP_STEPS = 400;
 const SLOW_RATE = 0.15;
+/** Some rounds of messages: a record may be out and answered before the node's own table knows of it. */
+const MOST_TABLE_STEPS = 60;
 
 const keyOf = (index: number): MemberKey => `${index}`.padStart(16, "0");
 const indexOf = (key: MemberKey): number => Number(key);
@@ -151,6 +167,7 @@ export class World {
     crashes: 0,
     joins: 0,
     leaves: 0,
+    weighings: 0,
     aborts: 0,
     over: 0,
   };
@@ -158,6 +175,8 @@ export class World {
   readonly removedByAnyone: Set<number> = new Set();
   readonly acked: Int32Array[];
   readonly lost: boolean[][];
+  /** left, known to have, and switched off for good, or begun anew under another key: nobody answers for them */
+  readonly retired: Set<number> = new Set();
   now = 0;
   isCalm = false;
   #queue: ((() => void)[] | undefined)[] = [];
@@ -191,6 +210,7 @@ export class World {
     }
     for (const life of this.lives.slice(0, FIRST_MEMBERS)) {
       for (const other of this.lives.slice(0, FIRST_MEMBERS)) life.rows[other.index] = rowOf(other);
+      this.#rebuild(life);
     }
   }
 
@@ -272,19 +292,48 @@ export class World {
       .toSorted((a, b) => place(a) - place(b) || a - b);
   }
 
-  target(life: Life, partition: number): number[] {
+  target({ table: { rows, removed } }: Pick<Life, "table">, partition: number): number[] {
     const isIn = (index: number): boolean => {
-      const row = life.rows[index];
-      return row !== undefined && !life.removed.has(index) && (row.status === "joining" || row.status === "normal");
+      const row = rows[index];
+      return row !== undefined && !removed.has(index) && (row.status === "joining" || row.status === "normal");
     };
-    return this.walk(partition, isIn, (index) => life.rows[index]?.position ?? index).slice(0, N);
+    return this.walk(partition, isIn, (index) => rows[index]?.position ?? index).slice(0, N);
   }
 
-  holders(life: Life, partition: number): { key: MemberKey; slot: number }[] {
-    return life.rows.flatMap((row, index) => {
+  holders({ table: { rows, removed } }: Life, partition: number): { key: MemberKey; slot: number }[] {
+    return rows.flatMap((row, index) => {
       const slot = row?.slots[partition] ?? -1;
-      return slot === -1 || life.removed.has(index) ? [] : [{ key: keyOf(index), slot }];
+      return slot === -1 || removed.has(index) ? [] : [{ key: keyOf(index), slot }];
     });
+  }
+
+  /** Tables follow the records a little later, as in a node; at once when what is new is urgent. */
+  #changed(life: Life, isUrgent: boolean): void {
+    if (isUrgent) this.#rebuild(life);
+    if (isUrgent || life.isTableDue) return;
+    life.isTableDue = true;
+    this.atNode(life, 1 + this.below(MOST_TABLE_STEPS), () => this.#rebuild(life));
+  }
+
+  #rebuild(life: Life): void {
+    life.isTableDue = false;
+    life.table = { rows: [...life.rows], removed: new Set(life.removed) };
+    this.reviewStatus(life);
+  }
+
+  /** What a node's own state lets it say of itself: all is here, or nothing is left. After each write and with each table. */
+  reviewStatus(life: Life): void {
+    if (!life.isUp || life.removed.has(life.index)) return;
+    const { slots } = life.ledger;
+    const isWhole = (): boolean =>
+      [...slots.keys()].every((p) => !this.target(life, p).includes(life.index) || slots[p] !== -1);
+    if (life.status === "joining" && life.durable.status === "joining" && isWhole()) this.setStatus(life, "normal");
+    if (life.status === "leaving" && isAtRest(life)) this.setStatus(life, "left");
+  }
+
+  setStatus(life: Life, status: Life["status"]): void {
+    life.status = status;
+    this.commit(life, [], () => undefined);
   }
 
   others(life: Life): number[] {
@@ -295,7 +344,7 @@ export class World {
 
   /** The slot that this node, by its own view, may mint. */
   entitled(life: Life, partition: number): number | undefined {
-    if (life.removed.size === 0) return undefined;
+    if (life.table.removed.size === 0) return undefined;
     const holders = this.holders(life, partition);
     const taken = new Set(holders.map((holder) => holder.slot));
     const pending = this.target(life, partition).filter(
@@ -312,7 +361,8 @@ export class World {
   facts(life: Life, role: Role | "answer"): HandoverFacts {
     const view: HandoverFacts["view"] = {
       ownKey: life.key,
-      isTarget: (partition, key) => this.target(life, partition).includes(indexOf(key)),
+      isTarget: (partition, key) =>
+        !life.removed.has(indexOf(key)) && this.target(life, partition).includes(indexOf(key)),
       isRemoved: (key) => life.removed.has(indexOf(key)),
       hasLeft: (key) => life.rows[indexOf(key)]?.status === "left",
       isStaying: () => life.status === "joining" || life.status === "normal",
@@ -349,13 +399,16 @@ export class World {
   }
 
   learn(life: Life, rows: readonly (Row | undefined)[], removed: ReadonlySet<number>): void {
+    let isUrgent = removed.size > life.removed.size || [...removed].some((index) => !life.removed.has(index));
     for (const [index, row] of rows.entries()) {
       const known = life.rows[index];
       if (row !== undefined && index !== life.index && (known === undefined || row.version > known.version)) {
         life.rows[index] = row;
+        isUrgent ||= known?.status !== row.status;
       }
     }
     for (const index of removed) life.removed.add(index);
+    this.#changed(life, isUrgent);
     if (life.removed.has(life.index)) life.held.fill(-1);
     this.settings.seams.onLearn?.(this, life);
   }
@@ -374,13 +427,14 @@ export class World {
   /** Changes the ledger now; durable a little later, in the order of issue. */
   commit(life: Life, changes: readonly LedgerChange[], then: () => void): void {
     for (const change of changes) applyChange(life.ledger, change);
-    const made: Commit = { changes, status: life.status };
+    const made: Commit = { changes, status: life.status, position: life.position };
     life.commits.push(made);
     const due = Math.max(life.lastDue, this.now + 1 + this.below(6));
     life.lastDue = due;
     this.atNode(life, due - this.now, () => {
       // Those before it are durable too: a later one that is run first makes them so.
       while (life.commits.includes(made)) this.#makeDurable(life);
+      this.reviewStatus(life);
       then();
     });
   }
@@ -390,8 +444,10 @@ export class World {
     if (commit === undefined) return;
     for (const change of commit.changes) applyChange(life.durable.ledger, change);
     life.durable.status = commit.status;
+    life.durable.position = commit.position;
     life.durable.version += 1;
     life.rows[life.index] = rowOf(life);
+    this.#changed(life, false);
     this.checkTokens();
   }
 
@@ -464,6 +520,7 @@ export class World {
     const kept = this.below(life.commits.length + 1);
     for (let each = 0; each < kept; each += 1) this.#makeDurable(life);
     life.commits = [];
+    life.isTableDue = false;
     life.held.fill(-1);
     for (const [partition, registers] of life.data.entries()) {
       const isKept = life.durable.ledger.slots[partition] !== -1 || life.durable.ledger.staged.has(partition);
@@ -480,10 +537,12 @@ export class World {
     life.ledger = kept;
     life.drawnTx = kept.txCounter;
     life.status = life.durable.status;
+    life.position = life.durable.position;
     life.lastDue = this.now;
     life.met = new Set();
     if (!life.removed.has(life.index)) life.held = kept.slots.slice();
     this.#resetVolatile(life);
+    this.#rebuild(life);
     this.review(life);
   }
 
@@ -499,12 +558,14 @@ export class World {
       position: index,
       status: "none",
       ledger: emptyLedger(none()),
-      durable: { version: 0, status: "none", ledger: emptyLedger(none()) },
+      durable: { version: 0, status: "none", position: index, ledger: emptyLedger(none()) },
       commits: [],
       lastDue: 0,
       drawnTx: 0,
       rows: Array.from({ length: LIVES }, () => undefined),
       removed: new Set(),
+      table: { rows: [], removed: new Set() },
+      isTableDue: false,
       met: new Set(),
       data: Array.from({ length: partitions }, () => new Int32Array(KEYS)),
       held: none(),
@@ -918,8 +979,14 @@ interface ChangesBody {
 
 /** What a node says of itself: what is durable. */
 export function rowOf(life: Life): Row {
-  const { version, status, ledger } = life.durable;
-  return { version, status, slots: ledger.slots.slice(), position: life.position };
+  const { version, status, position, ledger } = life.durable;
+  return { version, status, slots: ledger.slots.slice(), position };
+}
+
+function isAtRest(life: Life): boolean {
+  const { slots, staged, minting, released } = life.ledger;
+  if (slots.some((slot) => slot !== -1) || staged.size > 0 || minting.size > 0) return false;
+  return [...released.values()].every((one) => one.isSettled || life.removed.has(indexOf(one.to)));
 }
 
 function rootOf(registers: Int32Array): string {

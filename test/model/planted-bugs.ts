@@ -18,6 +18,44 @@ export const READY_WITHOUT_ID: Seams = {
   },
 };
 
+/** How late a double may be, in steps: until another transfer between the same two has come as far. */
+const LATEST_DOUBLE = 2_000;
+
+/** RELEASED without a transfer id: a late double of it tells the receiver of another attempt that the slot is its own. */
+export const RELEASED_WITHOUT_ID: Seams = {
+  onReply: (world, at, request, reply) => {
+    const { partition } = request;
+    const donor = world.coresOf(at, partition).receiver.transfer?.from;
+    if (reply.kind !== "released" || request.kind !== "ready" || donor === undefined) return reply;
+    for (let late = 20; late < LATEST_DOUBLE; late += 5) {
+      world.atNode(at, late, () => {
+        const { stage, transfer } = world.coresOf(at, partition).receiver;
+        if (stage !== "ready" || transfer?.from !== donor || transfer.tx === reply.tx) return;
+        const { tx, slot } = transfer;
+        const waited = { kind: "ready", partition, from: at.key, tx } as const;
+        const double = {
+          kind: "answered",
+          from: donor,
+          request: waited,
+          reply: { kind: "released", tx, slot },
+        } as const;
+        world.feed(at, partition, "receiver", double);
+      });
+    }
+    return reply;
+  },
+};
+
+/** Who has said that it leaves goes on fetching slots, as long as its own table does not know it: also when it has left. */
+export const FETCHING_AFTER_LEAVING: Seams = {
+  facts: (facts) => ({ ...facts, view: { ...facts.view, isStaying: () => true } }),
+};
+
+/** A donor waits for the word of a life that has left, and may never answer again. */
+export const WAITING_FOR_WHO_HAS_LEFT: Seams = {
+  facts: (facts) => ({ ...facts, view: { ...facts.view, hasLeft: () => false } }),
+};
+
 /** Ownership flips when the copy is done; the old holder hears of it by gossip. */
 export const FLIP_BY_GOSSIP: Seams = {
   onEffect: (world, at, partition, effect) => {
