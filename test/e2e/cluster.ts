@@ -66,12 +66,16 @@ export class RealCluster implements AsyncDisposable {
     this.#env = env;
   }
 
-  /** Starts `count` nodes and waits until all are ready. */
-  static async start(count: number, env: Readonly<Record<string, string>> = {}): Promise<RealCluster> {
+  /** Starts `count` nodes and waits until all are ready; `ownEnv`: what one node alone is told. */
+  static async start(
+    count: number,
+    env: Readonly<Record<string, string>> = {},
+    ownEnv?: (node: number) => Readonly<Record<string, string>>,
+  ): Promise<RealCluster> {
     const ports = await freePorts(count * 2);
     const directory = mkdtempSync(join(tmpdir(), "gyre-e2e-"));
     const cluster = new RealCluster(directory, { http: ports.slice(0, count), peer: ports.slice(count) }, env);
-    for (let i = 0; i < count; i += 1) cluster.spawn(i);
+    for (let i = 0; i < count; i += 1) cluster.spawn(i, ownEnv?.(i));
     try {
       await cluster.untilReady();
     } catch (error) {
