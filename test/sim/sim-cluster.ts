@@ -227,6 +227,20 @@ export class SimCluster {
     this.#machine(node).running?.process.resume();
   }
 
+  /** Flips so many bits in the sealed segments of a node's main store, wherever they fall. */
+  rot(node: number, bitCount: number, random: SimRandom): void {
+    const { disk } = this.#machine(node);
+    const paths = disk.paths();
+    // what has an index file is sealed
+    const isSealed = (path: string): boolean => paths.includes(path.replace(/\.log$/, ".idx"));
+    const sealed = paths.filter((path) => path.startsWith("segments/") && path.endsWith(".log") && isSealed(path));
+    for (let flip = 0; flip < bitCount && sealed.length > 0; flip += 1) {
+      const path = sealed[random.below(sealed.length)] ?? "";
+      disk.flipBit(path, { offset: random.below(disk.peek(path).length), bit: random.below(8) });
+    }
+    this.#say(node, { event: "sim.rot", bitCount, segmentCount: sealed.length });
+  }
+
   /** Moves the wall clock of a running node, as an operator or NTP does. */
   jumpClock(node: number, byMs: number): void {
     this.#machine(node).running?.clock.jump(byMs * 1_000);

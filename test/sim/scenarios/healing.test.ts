@@ -157,6 +157,51 @@ describe("scenario 23: merkle-tree-lies", () => {
   );
 });
 
+describe("scenario 9: bitrot-minority", () => {
+  test.each(SEEDS)(
+    "bits that flip on one of three disks are never read, all are found and mended, none spreads (seed %s)",
+    {
+      timeout: LONG,
+    },
+    async (seed) => {
+      const keyCount = 120;
+      const { stage, told } = await play({ seed: `9${seed}`, keyCount }, async (on) => {
+        on.isStrict = true;
+        const client = on.client();
+        for (let round = 0; round < 2; round += 1) await writeAll(on, client, keyCount);
+        await on.sleep(2_000);
+        on.cluster.rot(1, 60, on.random.fork("rot"));
+        let notFound = 0;
+        const readAll = async (): Promise<void> => {
+          for (let at = 0; at < keyCount; at += 1) {
+            const door = on.door(at % 3);
+            const answer = door === undefined ? undefined : await client.read(door, keyName(at));
+            if (answer !== "gone" && answer?.kind !== "found") notFound += 1;
+          }
+        };
+        await readAll();
+        const scrubbed = await on.node(1).engine.scrub();
+        await readAll();
+        const areEqual = await on.until(() => on.areRootsEqual(), HEALED_WITHIN_MS);
+        const isTrusted = await on.until(() => on.node(1).engine.suspectPartitions().length === 0, HEALED_WITHIN_MS);
+        // rotten bytes leave with the segments that held them
+        let again = await on.node(1).engine.scrub();
+        for (let pass = 0; pass < 4 && again.badCount > 0; pass += 1) {
+          await on.sleep(60_000);
+          again = await on.node(1).engine.scrub();
+        }
+        const others = [0, 2].map((node) => on.node(node).engine.stats().corruptReadCount);
+        await on.finish();
+        return { notFound, areEqual, isTrusted, scrubbed, again, others, restarts: on.cluster.fatalCount };
+      });
+      expect(stage.violations).toEqual([]);
+      expect(told.scrubbed.badCount).toBeGreaterThan(5);
+      expect(told).toMatchObject({ notFound: 0, areEqual: true, isTrusted: true, others: [0, 0], restarts: 0 });
+      expect(told.again.badCount).toBe(0);
+    },
+  );
+});
+
 describe("anti-entropy alone", () => {
   test.each(SEEDS)(
     "a node that was away for half of the writes has them all in the end, though nobody reads (seed %s)",
