@@ -18,8 +18,28 @@ export interface HintsWaited {
   readonly durationMs: number;
 }
 
+/** How far a comparison of replicas has come. */
+export interface ReplicasCompared {
+  /** every holder was compared with every other one to the end, and brought what it lacked */
+  readonly isDone: boolean;
+  /** comparisons of a partition of one holder with another, and those that are left */
+  readonly pairs: number;
+  readonly left: number;
+  /** holders that are not through, each with how many comparisons wait for it */
+  readonly waitingFor: Readonly<Record<string, number>>;
+  /** members that did not answer */
+  readonly unreachable: readonly NodeId[];
+  /** objects that were brought where they lacked */
+  readonly repairedKeys: number;
+  readonly durationMs: number;
+}
+
 /** Repairs that are asked for. */
 export interface RepairDoor {
+  /** Q */
+  readonly partitionCount: number;
+  /** Compares one partition, or all (undefined), between all holders now; resolves when done or the time is up. Never rejects. */
+  compare(partition: number | undefined, timeoutMs: number): Promise<ReplicasCompared>;
   /** Resolves when all that is kept for others now has been delivered, or the time is up. Never rejects. */
   waitForHints(timeoutMs: number): Promise<HintsWaited>;
 }

@@ -1,19 +1,23 @@
 /**
  * POST /v1/repair (API §4): what repairs itself anyway, now, and waited for. `wait=hints`: until every write that stand-ins
- * keep has been delivered. Must never say that all is done while a member that could be asked still has something to do.
+ * keep has been delivered. `all=true`, `partition`, `bucket`: replicas are compared, and bring each other what they lack.
+ * Must never say that all is done while a member that could be asked still has something to do.
  */
+import { parseBucketName } from "../base/ids.ts";
 import { DEFAULT_REPAIR_WAIT_MS, MAX_REPAIR_WAIT_MS } from "../base/limits.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import type { Incoming, Reply, Route } from "./exchange.ts";
 import { refusal } from "./problem.ts";
-import { integerOf, parseQuery, type Query, shown } from "./query.ts";
-import type { HintsWaited, RepairDoor } from "./repair-door.ts";
+import { booleanOf, integerOf, parseQuery, type Query, shown } from "./query.ts";
+import type { HintsWaited, RepairDoor, ReplicasCompared } from "./repair-door.ts";
 import { failureReply, jsonReply } from "./reply.ts";
 import { isOfOtherSite } from "./same-origin.ts";
 import { queryOf } from "./target.ts";
 
 const BODY_LIMIT_BYTES = 1_024;
-const PARAMETERS: readonly string[] = ["wait", "timeout"];
+/** what to do: one of them */
+const MODES: readonly string[] = ["wait", "all", "partition", "bucket"];
+const PARAMETERS: readonly string[] = [...MODES, "timeout"];
 
 /** The route; without a door there is none. */
 export function repairRoutes(door: RepairDoor | undefined): readonly Route[] {
@@ -22,7 +26,8 @@ export function repairRoutes(door: RepairDoor | undefined): readonly Route[] {
     {
       method: "POST",
       path: "/v1/repair",
-      summary: "Repairs now, and waits: wait=hints until what stand-ins keep has been delivered.",
+      summary:
+        "Repairs now, and waits: all=true, partition=… or bucket=… until replicas hold the same, wait=hints until what stand-ins keep has been delivered.",
       work: "control",
       bodyLimitBytes: BODY_LIMIT_BYTES,
       handle: (request) => repair(door, request),
@@ -36,10 +41,64 @@ function repair(door: RepairDoor, request: Incoming): Reply | Promise<Reply> {
   if (query.kind === "failed") return failureReply(query);
   const timeoutMs = timeoutOf(query);
   if (typeof timeoutMs !== "number") return failureReply(timeoutMs);
-  const mode = query.values.get("wait");
+  const modes = MODES.filter((name) => query.values.has(name));
+  const [mode] = modes;
+  if (modes.length > 1) return refused("wait", `only one of ${modes.join(", ")} at a time`);
+  if (mode === "wait") return waitFor(door, query, timeoutMs);
+  const what = mode === undefined ? undefined : comparedIn(query, door.partitionCount);
+  if (what === undefined) return refused("wait", "say what to repair: all=true, partition=…, bucket=… or wait=hints");
+  if ("code" in what) return failureReply(what);
+  return door.compare(what.partition, timeoutMs).then((done) => comparedReply(what, done, timeoutMs));
+}
+
+function waitFor(door: RepairDoor, query: Query, timeoutMs: number): Reply | Promise<Reply> {
+  const mode = query.values.get("wait") ?? "";
   if (mode === "hints") return door.waitForHints(timeoutMs).then((waited) => hintsReply(waited, timeoutMs));
-  const words = mode === undefined ? "say what to wait for: wait=hints" : `wait is hints, not ${shown(mode)}`;
-  return failureReply(refusal("invalid_request", words, { parameter: "wait", known: ["hints"] }));
+  return failureReply(
+    refusal("invalid_request", `wait is hints, not ${shown(mode)}`, { parameter: "wait", known: ["hints"] }),
+  );
+}
+
+/** What replicas are to be compared in, and its name in the answer. */
+interface Compared {
+  readonly name: Readonly<Record<string, unknown>>;
+  /** undefined: all partitions */
+  readonly partition: number | undefined;
+}
+
+/** A bucket's keys lie in every partition. */
+function comparedIn(query: Query, partitionCount: number): Compared | Failure | undefined {
+  const bucket = query.values.get("bucket");
+  if (bucket !== undefined) {
+    if (parseBucketName(bucket) !== undefined) return { name: { bucket }, partition: undefined };
+    return refusal("invalid_request", `${shown(bucket)} is no bucket name`, { parameter: "bucket" });
+  }
+  if (query.values.has("partition")) {
+    const partition = integerOf(query, "partition", { min: 0, max: partitionCount - 1, fallback: 0 });
+    return typeof partition === "number" ? { name: { partition }, partition } : partition;
+  }
+  const isAll = booleanOf(query, "all", false);
+  if (typeof isAll !== "boolean") return isAll;
+  return isAll ? { name: { all: true }, partition: undefined } : undefined;
+}
+
+function comparedReply({ name }: Compared, done: ReplicasCompared, timeoutMs: number): Reply {
+  const { isDone, pairs, left, waitingFor, unreachable, repairedKeys, durationMs } = done;
+  const facts = { compared: name, comparisons: pairs, repairedKeys, unreachable, durationMs };
+  if (isDone) return jsonReply(200, JSON.stringify(facts));
+  const nodes = [...new Set([...Object.keys(waitingFor), ...unreachable])].sort().join(", ");
+  return failureReply({
+    kind: "failed",
+    code: "not_finished",
+    outcome: "unknown",
+    retryable: true,
+    detail: `after ${timeoutMs} ms ${left} of ${pairs} comparisons are left; they wait for ${nodes}: are these nodes up?`,
+    facts: { ...facts, left, waitingFor },
+  });
+}
+
+function refused(parameter: string, words: string): Reply {
+  return failureReply(refusal("invalid_request", words, { parameter, known: MODES }));
 }
 
 function timeoutOf(query: Query): number | Failure {

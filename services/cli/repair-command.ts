@@ -1,30 +1,51 @@
 /**
  * `gyre repair`: repairs now, waits, and tells what is left. `--wait hints`: until what stand-ins keep for nodes that were
- * away has been delivered.
+ * away has been delivered. `--all`, `--partition`, `--bucket`: until replicas that were compared hold the same.
  */
 import { type ClientFailure, GyreClient } from "../client/client.ts";
 import { type Command, type CommandLine, NODE_FLAGS, UsageError } from "./command.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { nodesOf } from "./nodes.ts";
 
+const HINTS = "wait=hints";
 const DEFAULT_WAIT_SECONDS = 60;
 /** beyond what the node waits: for the answer itself */
 const ANSWER_MS = 15_000;
 
 async function run(line: CommandLine, io: CliIo): Promise<number> {
-  const mode = line.text("wait");
-  if (mode !== "hints") throw new UsageError("--wait is hints");
+  const what = queryOf(line);
   const timeoutMs = line.number("timeout", DEFAULT_WAIT_SECONDS, 1) * 1_000;
   const client = new GyreClient({ nodes: nodesOf(line, io), timeoutMs: timeoutMs + ANSWER_MS });
-  const done = await client.post(`/v1/repair?wait=hints&timeout=${timeoutMs}`, {});
+  const done = await client.post(`/v1/repair?${what}&timeout=${timeoutMs}`, {});
   if (done.kind === "failed") return tellFailure(line, io, done);
+  const { answer } = done;
   if (line.isSet("json")) {
-    io.out(`${JSON.stringify(done.answer)}\n`);
+    io.out(`${JSON.stringify(answer)}\n`);
     return EXIT.ok;
   }
-  io.out(`all hints are delivered (${String(done.answer["durationMs"])} ms)\n`);
-  tellUnreachable(io, done.answer["unreachable"]);
+  const durationMs = String(answer["durationMs"]);
+  if (what === HINTS) io.out(`all hints are delivered (${durationMs} ms)\n`);
+  else {
+    const [comparisons, keys] = [String(answer["comparisons"]), String(answer["repairedKeys"])];
+    io.out(`replicas hold the same: ${comparisons} comparisons, ${keys} keys repaired (${durationMs} ms)\n`);
+  }
+  tellUnreachable(io, answer["unreachable"]);
   return EXIT.ok;
+}
+
+/** What is asked for: one of the modes. */
+function queryOf(line: CommandLine): string {
+  const modes = ["wait", "all", "partition", "bucket"].filter(
+    (flag) => line.isSet(flag) || line.text(flag) !== undefined,
+  );
+  const [mode] = modes;
+  if (mode === undefined || modes.length > 1) {
+    throw new UsageError("one of --all, --partition, --bucket or --wait hints");
+  }
+  if (mode === "all") return "all=true";
+  const value = line.text(mode) ?? "";
+  if (mode === "wait" && value !== "hints") throw new UsageError("--wait is hints");
+  return `${mode}=${encodeURIComponent(value)}`;
 }
 
 function tellFailure(line: CommandLine, io: CliIo, failure: ClientFailure): number {
@@ -43,12 +64,15 @@ function tellUnreachable(io: CliIo, nodes: unknown): void {
 /** The command. */
 export const REPAIR_COMMAND: Command = {
   name: "repair",
-  usage: "--wait hints",
-  summary: "Repairs now and waits: until writes kept for nodes that were away are delivered.",
+  usage: "--all | --partition N | --bucket NAME | --wait hints",
+  summary: "Repairs now and waits: until replicas hold the same, or hints for nodes that were away are delivered.",
   wordCount: [0, 0],
   flags: {
     ...NODE_FLAGS,
-    wait: { type: "string", value: "hints", meaning: "what to wait for" },
+    all: { type: "boolean", meaning: "compare all partitions between all their holders" },
+    partition: { type: "string", value: "N", meaning: "compare one partition" },
+    bucket: { type: "string", value: "NAME", meaning: "compare what a bucket's keys lie in: all partitions" },
+    wait: { type: "string", value: "hints", meaning: "compare nothing; wait until hints are delivered" },
     timeout: { type: "string", value: "SECONDS", meaning: `how long, at most (default ${DEFAULT_WAIT_SECONDS})` },
   },
   run,

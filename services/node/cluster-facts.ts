@@ -23,6 +23,7 @@ import type { HolderTable } from "../placement/holder-table.ts";
 import type { MemberRecord } from "../placement/member-record.ts";
 import { locate } from "../placement/partitioner.ts";
 import type { RecordSet } from "../placement/record-set.ts";
+import { concernsOf } from "./concerns.ts";
 import type { Liveness } from "./liveness.ts";
 
 /** What the facts are read from. */
@@ -38,15 +39,12 @@ export interface FactsParts {
   readonly moving: () => Pick<MovesView, "bytesPerSecond" | "etaSeconds" | "active">;
   readonly monotonicMs: () => number;
   readonly calm: Pick<Calm, "view">;
-  /** what is kept for other nodes, as it is told */
-  readonly hints: () => Record<string, unknown>;
+  /** what is told of healing: hints, anti-entropy */
+  readonly sections: () => Record<string, unknown>;
 }
 
 /** A status without the plan that may be waiting. */
 export type StatusFacts = Omit<ClusterStatus, "pendingPlan">;
-
-/** From here on people are told that the room for records runs out. */
-const ROOM_CONCERN = 0.75;
 
 /** The facts of one node. */
 export class ClusterFacts {
@@ -78,13 +76,13 @@ export class ClusterFacts {
       moves: this.#moves(table),
       reachableHolders: table === undefined ? [] : this.#reachableHolders(table),
       vacant: table === undefined ? [] : vacantOf(table),
-      concerns: [
-        ...(suspectPartitions === 0
-          ? []
-          : [`${suspectPartitions} partitions of node ${config.nodeId} may lack acknowledged writes`]),
-        ...roomConcerns(set),
-      ],
-      details: { recovery, suspectPartitions, hints: this.#parts.hints(), load: loadDocument(this.#parts.calm.view()) },
+      concerns: concernsOf({ node: config.nodeId, suspectPartitions, set }),
+      details: {
+        recovery,
+        suspectPartitions,
+        ...this.#parts.sections(),
+        load: loadDocument(this.#parts.calm.view()),
+      },
     };
   }
 
@@ -180,6 +178,7 @@ export class ClusterFacts {
       sinceMs: member === undefined ? 0 : Math.max(0, Math.round(monotonicMs() - member.sinceMs)),
       fitness: fitness && {
         isDiskWritable: fitness.isDiskWritable,
+        isDegraded: fitness.isDegraded,
         loopDelayMs: fitness.loopLag === 0 ? 0 : 2 ** fitness.loopLag,
         health: fitness.health,
       },
@@ -280,15 +279,6 @@ function heldCount(record: MemberRecord): number {
 
 function byNode(left: ClusterMember, right: ClusterMember): number {
   return left.node < right.node ? -1 : left.node > right.node ? 1 : 0;
-}
-
-/** Once newcomers are refused it is too late to be told. */
-function roomConcerns(set: RecordSet | undefined): readonly string[] {
-  const fill = set?.fill ?? 0;
-  if (fill < ROOM_CONCERN) return [];
-  return [
-    `records of former members take ${Math.floor(fill * 100)} % of their room: at 100 % nobody can join any more`,
-  ];
 }
 
 function hex(value: bigint): string {

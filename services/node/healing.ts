@@ -4,7 +4,6 @@
  */
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
-import { MAX_TIMEOUT_MS } from "../base/limits.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
 import type { BucketDirectory } from "../cluster/bucket-directory.ts";
 import type { PeerRequests } from "../peers/peer-handler.ts";
@@ -102,9 +101,6 @@ export class Healing {
 
   /** Compares one partition, or all (undefined), at every member now; resolves when done or when the time is up. */
   repair(partition: number | undefined, timeoutMs: number): Promise<RepairReport> {
-    return this.#orders.run(partition, Math.min(timeoutMs, MAX_REPAIR_WAIT_MS));
+    return this.#orders.run(partition, timeoutMs);
   }
 }
-
-/** A client may wait for a repair longer than for a key. */
-const MAX_REPAIR_WAIT_MS = 20 * MAX_TIMEOUT_MS;

@@ -25,6 +25,7 @@ import type { Healing } from "./healing.ts";
 import { hintsDocument, registerHints } from "./hint-metrics.ts";
 import { registerNodeMetrics } from "./node-metrics.ts";
 import { NodeStatusView } from "./node-status.ts";
+import { antiEntropyDocument, registerAntiEntropy } from "./repair-metrics.ts";
 import type { NodeOptions } from "./room-makers.ts";
 import { joinRooms, type Rooms } from "./rooms.ts";
 
@@ -49,11 +50,15 @@ export class GyreNode {
     registerNodeMetrics(this.metrics, rooms);
     const { handoff } = rooms.handingOff;
     registerHints(this.metrics, () => handoff.view());
+    registerAntiEntropy(this.metrics, () => rooms.healing.status());
     const facts = new ClusterFacts({
       config,
       ...rooms,
       moving: () => rooms.moving.progress(),
-      hints: () => hintsDocument(handoff.view()),
+      sections: () => ({
+        hints: hintsDocument(handoff.view()),
+        antiEntropy: antiEntropyDocument(rooms.healing.status()),
+      }),
       monotonicMs: () => rooms.clock.monotonicMs(),
     });
     this.door = new NodeClusterDoor({
@@ -129,7 +134,12 @@ export class GyreNode {
   /** Repairs that are asked for, as clients and operators see them. */
   get repair(): RepairDoor {
     const { handoff } = this.#rooms.handingOff;
-    return { waitForHints: (timeoutMs) => handoff.flush.wait(timeoutMs) };
+    const { healing, engine } = this.#rooms;
+    return {
+      partitionCount: engine.partitionCount,
+      waitForHints: (timeoutMs) => handoff.flush.wait(timeoutMs),
+      compare: (partition, timeoutMs) => healing.repair(partition, timeoutMs),
+    };
   }
 
   /** What this node does so that replicas hold the same. */

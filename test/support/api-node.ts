@@ -24,7 +24,7 @@ import type {
   LoadControl,
   NodeStatus,
 } from "../../services/api/ports.ts";
-import type { HintsWaited, RepairDoor } from "../../services/api/repair-door.ts";
+import type { HintsWaited, RepairDoor, ReplicasCompared } from "../../services/api/repair-door.ts";
 import { type ApiServer, createApiServer } from "../../services/api/server.ts";
 import type { BucketSettings } from "../../services/base/bucket-settings.ts";
 import type { BucketName, NodeId } from "../../services/base/ids.ts";
@@ -224,7 +224,7 @@ export function clusterMember(name: string, change: Partial<ClusterMember> = {})
     status: "normal",
     liveness: "alive",
     sinceMs: 60_000,
-    fitness: { isDiskWritable: true, loopDelayMs: 1, health: 0 },
+    fitness: { isDiskWritable: true, isDegraded: false, loopDelayMs: 1, health: 0 },
     address: "127.0.0.1:4501",
     zone: "z1",
     host: "h1",
@@ -328,6 +328,22 @@ export class FakeRepair implements RepairDoor {
   /** timeouts of the waits that were asked for, ms */
   readonly waits: number[] = [];
   hints: HintsWaited = { isDone: true, left: [], unreachable: [], durationMs: 12 };
+  /** comparisons that were asked for: of which partition, for how long, ms */
+  readonly comparisons: { readonly partition: number | undefined; readonly timeoutMs: number }[] = [];
+  compared: ReplicasCompared = {
+    isDone: true,
+    pairs: 6,
+    left: 0,
+    waitingFor: {},
+    unreachable: [],
+    repairedKeys: 2,
+    durationMs: 34,
+  };
+  readonly partitionCount = 64;
+  async compare(partition: number | undefined, timeoutMs: number): Promise<ReplicasCompared> {
+    this.comparisons.push({ partition, timeoutMs });
+    return this.compared;
+  }
   async waitForHints(timeoutMs: number): Promise<HintsWaited> {
     this.waits.push(timeoutMs);
     return this.hints;

@@ -65,3 +65,48 @@ describe("POST /v1/repair?wait=hints", () => {
     expect(here.repair.waits).toEqual([]);
   });
 });
+
+describe("POST /v1/repair: replicas are compared", () => {
+  it.each([
+    ["?all=true", undefined, { all: true }],
+    ["?partition=63", 63, { partition: 63 }],
+    ["?bucket=carts", undefined, { bucket: "carts" }],
+  ])("with %s, and it answers when all hold the same", async (query, partition, compared) => {
+    expect(await post(`${query}&timeout=250`)).toEqual({
+      status: 200,
+      body: { compared, comparisons: 6, repairedKeys: 2, unreachable: [], durationMs: 34 },
+    });
+    expect(here.repair.comparisons).toEqual([{ partition, timeoutMs: 250 }]);
+  });
+
+  it("is 504 not_finished when time is up, and names whom it waits for", async () => {
+    const waitingFor = { n3: 4 };
+    here.repair.compared = { ...here.repair.compared, isDone: false, left: 4, waitingFor, unreachable: [node("n3")] };
+    expect(await post("?all=true&timeout=1000")).toMatchObject({
+      status: 504,
+      body: {
+        code: "not_finished",
+        detail: "after 1000 ms 4 of 6 comparisons are left; they wait for n3: are these nodes up?",
+        left: 4,
+        waitingFor,
+        unreachable: ["n3"],
+        repairedKeys: 2,
+      },
+    });
+  });
+
+  it.each([
+    ["?partition=64", "partition"],
+    ["?partition=all", "partition"],
+    ["?bucket=No%20Bucket", "bucket"],
+    ["?all=yes", "all"],
+    ["?all=false", "what to repair"],
+    ["?all=true&wait=hints", "at a time"],
+    ["?all=true&partition=5", "at a time"],
+  ])("refuses %s in words that name %s", async (query, word) => {
+    const { status, body } = await post(query);
+    expect(status).toBe(400);
+    expect(body["detail"]).toContain(word);
+    expect(here.repair.comparisons).toEqual([]);
+  });
+});

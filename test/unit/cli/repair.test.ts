@@ -44,3 +44,27 @@ describe("gyre repair --wait hints", () => {
     expect(await run("--wait", "all")).toMatchObject({ code: 2 });
   });
 });
+
+describe("gyre repair of replicas", () => {
+  test.each([
+    [["--all"], undefined],
+    [["--partition", "5"], 5],
+    [["--bucket", "carts"], undefined],
+  ])("with %j compares and says what was repaired", async (argv, partition) => {
+    const { code, out, err } = await run(...argv, "--timeout", "3");
+    const words = "replicas hold the same: 6 comparisons, 2 keys repaired (34 ms)\n";
+    expect({ code, out, err }).toEqual({ code: 0, out: words, err: "" });
+    expect(here.repair.comparisons).toEqual([{ partition, timeoutMs: 3_000 }]);
+  });
+
+  test("fails with what is left", async () => {
+    here.repair.compared = { ...here.repair.compared, isDone: false, left: 4, waitingFor: { n3: 4 } };
+    const { code, err } = await run("--all", "--timeout", "1");
+    expect(code).toBe(1);
+    expect(err).toContain("4 of 6 comparisons are left; they wait for n3");
+  });
+
+  test("does one thing at a time", async () => {
+    expect(await run("--all", "--partition", "5")).toMatchObject({ code: 2 });
+  });
+});

@@ -1,0 +1,42 @@
+/** The numbers of anti-entropy under their public names, and as GET /v1/cluster tells them. Read when asked only. */
+import type { MetricsRegistry } from "../base/metrics.ts";
+import type { AntiEntropyStatus } from "../repair/anti-entropy.ts";
+
+/** Registers what anti-entropy counts. */
+export function registerAntiEntropy(metrics: MetricsRegistry, status: () => AntiEntropyStatus): void {
+  const gauge = (name: string, help: string, read: (status: AntiEntropyStatus) => number): void =>
+    metrics.gauge({ name: `gyre_anti_entropy_${name}`, help }, () => read(status()));
+  gauge("pairs", "Pairs of a partition of this node and another holder of it.", ({ pairs }) => pairs);
+  gauge("never_verified", "Pairs that were not compared to the end since start.", ({ neverVerified }) => neverVerified);
+  gauge(
+    "oldest_verified_seconds",
+    "Time since the pair was verified that is not for longest.",
+    ({ oldestVerifiedAgeMs }) => (oldestVerifiedAgeMs ?? 0) / 1_000,
+  );
+  gauge("running", "Exchanges under way.", ({ running }) => running);
+  gauge("compared_roots", "Roots that others were asked about, since start.", ({ comparedRoots }) => comparedRoots);
+  gauge("exchanges", "Exchanges of differing partitions, since start.", ({ exchanges }) => exchanges);
+  gauge("pulled_keys", "Objects pulled from other holders, since start.", ({ pulledKeys }) => pulledKeys);
+  gauge("pushed_keys", "Objects pushed to other holders, since start.", ({ pushedKeys }) => pushedKeys);
+  gauge("received_bytes", "Bytes of objects pulled, since start.", ({ receivedBytes }) => receivedBytes);
+  gauge("sent_bytes", "Bytes of objects pushed or given, since start.", ({ sentBytes }) => sentBytes);
+  gauge(
+    "unreadable_keys",
+    "Records that cannot be read and that no other holder had either.",
+    ({ unreadableKeys }) => unreadableKeys,
+  );
+}
+
+/** The section `antiEntropy` of GET /v1/cluster. */
+export function antiEntropyDocument(status: AntiEntropyStatus): Record<string, unknown> {
+  const { pulledKeys, pushedKeys, oldestVerifiedAgeMs, lastError, ...rest } = status;
+  const repairedKeys = pulledKeys + pushedKeys;
+  return {
+    ...rest,
+    oldestVerifiedAgeMs: oldestVerifiedAgeMs ?? null,
+    pulledKeys,
+    pushedKeys,
+    repairedKeys,
+    lastError: lastError ?? null,
+  };
+}
