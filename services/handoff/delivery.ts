@@ -11,13 +11,12 @@ import { DeliveryRun, type HintPass } from "./delivery-run.ts";
 import type { HintIntake } from "./hint-intake.ts";
 import { HINTS_OFFER_TOPIC, HINTS_TAKE_TOPIC } from "./hint-messages.ts";
 import { MarkerPass, ObjectPass, type PassParts } from "./hint-passes.ts";
-import type { HandoffPeers, SlotHolders } from "./needs.ts";
+import type { HandoffPeers } from "./needs.ts";
 import type { ShelfTally } from "./shelf-tally.ts";
 
 /** What delivery works with. */
 export interface DeliveryParts extends Omit<PassParts, "isGivenUp" | "onDelivered"> {
   readonly self: NodeId;
-  readonly holders: SlotHolders;
   readonly peers: HandoffPeers;
   readonly intake: HintIntake;
   readonly isAlive: (node: NodeId) => boolean;

@@ -137,13 +137,14 @@ export class Handoff {
 
   /**
    * This node is a member, and its slots are known. Notes of missed writes are written some moments after the answer: after
-   * anything but a clean stop a few may be lost, and anti-entropy looks at what is held here.
+   * anything but a clean stop a few may be lost, and anti-entropy looks at what is held here, or was.
    */
   begin(): void {
     const { engine, main, partitionCount } = this.#parts;
     if (engine.recovery.mode !== "unclean") return;
     for (let partition = 0; partition < partitionCount; partition += 1) {
-      if (main.slotOf(partition) >= 0) this.flags.raise(partition);
+      const refusal = main.refusalOf(partition);
+      if (refusal === undefined || refusal.reason === "moved") this.flags.raise(partition);
     }
     this.#wake();
   }
@@ -157,6 +158,11 @@ export class Handoff {
   /** Whether versions of the partition are kept here for others, or may be. */
   hasHintsOf(partition: number): boolean {
     return !this.#isReady || !this.#store.tally.isEmpty(partition);
+  }
+
+  /** Mints as a stand-in only above `counter` from now on, over restarts too once it resolves. Rejects as the store does. */
+  async mintAbove(counter: number): Promise<void> {
+    await this.#store.mintAbove(counter);
   }
 
   /** What is kept for whom, from memory. */

@@ -3,13 +3,14 @@
  * taken out when the slot's holder has it and no other slot may need it; one that is given up, when any owner has it.
  * Must never take out what nobody confirmed.
  */
+import { MAX_REPLICAS } from "../base/limits.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { ReplicaRefusal } from "../replica/contract.ts";
 import type { HintObject, HintOnOffer, HintPass } from "./delivery-run.ts";
 import type { FoundHint } from "./hint-records.ts";
 import type { HintStore } from "./hint-store.ts";
 import { type MarkerStore, markerOf } from "./marker-store.ts";
-import type { KeyReplicas, MainReplica } from "./needs.ts";
+import type { KeyReplicas, MainReplica, SlotHolders } from "./needs.ts";
 import type { RepairFlags } from "./repair-flags.ts";
 
 /** What passes work with. */
@@ -18,6 +19,7 @@ export interface PassParts {
   readonly markers: MarkerStore;
   readonly main: MainReplica;
   readonly replicas: KeyReplicas;
+  readonly holders: SlotHolders;
   readonly flags: RepairFlags;
   readonly clock: Clock;
   readonly log: Log;
@@ -90,8 +92,9 @@ export class ObjectPass implements HintPass {
   }
 
   end(): void {
-    const { store } = this.#parts;
-    store.tally.endPass(this.partition, this.slot, this.#startedMs);
+    const { store, holders } = this.#parts;
+    const replicaCount = holders.table()?.replicaCount ?? MAX_REPLICAS;
+    store.tally.endPass(this.partition, this.slot, { startedMs: this.#startedMs, replicaCount });
     if (store.tally.countOf(this.partition) > 0) store.records.recount(this.partition);
   }
 
@@ -170,8 +173,9 @@ export class MarkerPass implements HintPass {
   }
 
   end(): void {
-    const { markers } = this.#parts;
-    markers.tally.endPass(this.partition, this.slot, this.#startedMs);
+    const { markers, holders } = this.#parts;
+    const replicaCount = holders.table()?.replicaCount ?? MAX_REPLICAS;
+    markers.tally.endPass(this.partition, this.slot, { startedMs: this.#startedMs, replicaCount });
     if (markers.tally.countOf(this.partition) > 0) markers.records.recount(this.partition);
   }
 

@@ -130,6 +130,11 @@ export class HintStore implements FallbackReplica {
     return this.#replica.renewActor();
   }
 
+  /** Mints only above `counter` from now on, over restarts too once it resolves. Rejects as the store does. */
+  mintAbove(counter: number): Promise<void> {
+    return this.#replica.mintAbove(counter);
+  }
+
   /** Refuses what comes from now on; resolves when what was accepted is done. As the replica's `close`. */
   close(): Promise<{ readonly isActorTrusted: boolean }> {
     return this.#replica.close();

@@ -15,7 +15,7 @@ export interface MainReplica extends Pick<LocalReplica, "slotOf" | "digestOf" | 
 /** Who is believed to hold which slot now. Members that were removed hold none. */
 export interface SlotHolders {
   /** undefined before the cluster is made */
-  table(): { ownersOf(partition: number): readonly SlotHolder[] } | undefined;
+  table(): { readonly replicaCount: number; ownersOf(partition: number): readonly SlotHolder[] } | undefined;
 }
 
 /** How many replicas a key has, by its bucket: slots from there on hold nothing of it. */

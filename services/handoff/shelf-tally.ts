@@ -108,11 +108,15 @@ export class ShelfTally {
     this.#dirty[partition] = (this.#dirty[partition] ?? 0) & ~(1 << slot);
   }
 
-  /** It offered all, and the slot's holder has all. */
-  endPass(partition: number, slot: number, startedMs: number): void {
+  /** It offered all, and the slot's holder has all. `replicaCount`: there are no slots from there on, whatever was unknown. */
+  endPass(
+    partition: number,
+    slot: number,
+    { startedMs, replicaCount }: { readonly startedMs: number; readonly replicaCount: number },
+  ): void {
     this.#passedMs[partition * (MAX_REPLICAS + 1) + slot] = startedMs;
     const bit = 1 << slot;
-    const left = this.maskOf(partition) & ~bit;
+    const left = this.maskOf(partition) & ~bit & ((1 << replicaCount) - 1);
     const isStill = ((this.#dirty[partition] ?? 0) & bit) === 0 && this.#underway[partition] === 0;
     // the last slot stays as long as anything does: two passes side by side leave what neither could take out alone
     if (isStill && (left !== 0 || this.countOf(partition) === 0)) this.#masks[partition] = left;

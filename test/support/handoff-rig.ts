@@ -76,6 +76,8 @@ export interface RigNode {
   readonly disks: Disks;
   /** undefined: it does not run */
   life: RigLife | undefined;
+  /** whom the slots went to that it held, by partition */
+  readonly given: Map<number, NodeId>;
   isRemoved: boolean;
   isLeaving: boolean;
 }
@@ -102,6 +104,7 @@ export class HandoffRig {
       log: new EventLog(),
       disks: { main: newMemoryImage(), hints: newMemoryImage(), sim: this.#emptyDisk(index) },
       life: undefined,
+      given: new Map(),
       isRemoved: false,
       isLeaving: false,
     }));
@@ -155,6 +158,7 @@ export class HandoffRig {
       slots: {
         slotOf,
         movedTo: (partition) =>
+          node.given.get(partition) ??
           (this.holders[partition] ?? []).find((_, slot) => this.believed[partition]?.[slot] === node.id),
       },
       conflicts,
@@ -172,6 +176,7 @@ export class HandoffRig {
       replicas: { replicasOf: this.#shape.replicasOf ?? (() => RIG_REPLICAS) },
       holders: {
         table: () => ({
+          replicaCount: RIG_REPLICAS,
           ownersOf: (partition) => (this.believed[partition] ?? []).map((id, slot) => ({ node: id, slot })),
         }),
       },
