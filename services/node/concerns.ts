@@ -1,0 +1,28 @@
+/** What is wrong here besides who is down and what moves, in words for `GET /v1/cluster`. Must never wait or ask anybody. */
+import type { NodeId } from "../base/ids.ts";
+import type { RecordSet } from "../placement/record-set.ts";
+
+/** From here on people are told that the room for records runs out: once newcomers are refused it is too late. */
+const ROOM_CONCERN = 0.75;
+
+/** What the concerns are read from. */
+export interface ConcernFacts {
+  readonly node: NodeId;
+  readonly suspectPartitions: number;
+  /** undefined before this node is a member */
+  readonly set: Pick<RecordSet, "fill"> | undefined;
+}
+
+/** One sentence each; empty when nothing is wrong. */
+export function concernsOf({ node, suspectPartitions, set }: ConcernFacts): readonly string[] {
+  const concerns: string[] = [];
+  if (suspectPartitions > 0) {
+    concerns.push(`${suspectPartitions} partitions of node ${node} may lack acknowledged writes`);
+  }
+  const fill = set?.fill ?? 0;
+  if (fill >= ROOM_CONCERN) {
+    const percent = Math.floor(fill * 100);
+    concerns.push(`records of former members take ${percent} % of their room: at 100 % nobody can join any more`);
+  }
+  return concerns;
+}
