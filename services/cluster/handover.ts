@@ -110,6 +110,13 @@ export class SlotHandover {
     return this.#answer(request);
   };
 
+  /** True while the partition's slot comes or goes here, or may: what is held is not to change but by writes. */
+  isMoving(partition: number): boolean {
+    const { staged, minting, receiving } = this.#parts.store.ledger;
+    const isNoted = staged.has(partition) || minting.has(partition) || receiving.has(partition);
+    return isNoted || this.#partitions.get(partition)?.isIdle === false;
+  }
+
   /** For `GET /v1/cluster`. O(partitions under way). */
   progress(): HandoverProgress {
     const { view, store, clock } = this.#parts;

@@ -87,6 +87,11 @@ export class Moving {
     this.#asks.stop();
   }
 
+  /** The partition's slot comes or goes here. Before this node is a member nothing is known, and so everything may. */
+  isMoving(partition: number): boolean {
+    return this.#handover?.isMoving(partition) !== false;
+  }
+
   /** Totals since the start, for metrics. */
   totals(): Pick<HandoverProgress, "takenCount" | "mintedCount" | "receivedBytes" | "oldCopyCount" | "leftCount"> {
     return (

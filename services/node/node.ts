@@ -17,7 +17,9 @@ import type { BucketDirectory } from "../cluster/bucket-directory.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { Operator } from "../cluster/operator.ts";
 import type { Coordinator } from "../coordinator/contract.ts";
+import type { Collecting } from "../repair/collect.ts";
 import { EMPTY_CONTEXT } from "../versioning/causal-context.ts";
+import { registerCalm } from "./calm-metrics.ts";
 import { NodeClusterDoor } from "./cluster-door.ts";
 import { ClusterFacts } from "./cluster-facts.ts";
 import { hintBudgetOf } from "./handing-off.ts";
@@ -44,10 +46,11 @@ export class GyreNode {
     this.config = config;
     this.#rooms = rooms;
     this.contexts = contextDoorOf(rooms.secrets);
-    const { engine, links, bootstrap, membership, liveness } = rooms;
+    const { engine, links, bootstrap, membership, liveness, pulse } = rooms;
     const isStopping = (): boolean => this.#isStopping;
-    this.status = new NodeStatusView({ config, engine, links, bootstrap, membership, liveness, isStopping });
+    this.status = new NodeStatusView({ config, engine, links, bootstrap, membership, liveness, pulse, isStopping });
     registerNodeMetrics(this.metrics, rooms);
+    registerCalm(this.metrics, rooms);
     const { handoff } = rooms.handingOff;
     registerHints(this.metrics, () => handoff.view());
     registerAntiEntropy(this.metrics, () => rooms.healing.status());
@@ -92,6 +95,7 @@ export class GyreNode {
       rooms.bootstrap.start();
       rooms.operator.start();
       rooms.calm.start();
+      if (options.windows.load !== undefined) rooms.pulse.start();
       rooms.departed.start();
       return node;
     } catch (error) {
@@ -147,6 +151,11 @@ export class GyreNode {
     return this.#rooms.healing;
   }
 
+  /** How the collection of tombstones stands, and its hand crank, for tests that look inside. */
+  get collecting(): Collecting {
+    return this.#rooms.collecting.collecting;
+  }
+
   /** The slot of the partition that this node serves by its own record, −1 for none. For tests that look inside. */
   slotOf(partition: number): number {
     return this.#rooms.ring.slotOf(partition);
@@ -172,18 +181,22 @@ export class GyreNode {
       moving,
       handingOff,
       healing,
+      collecting,
       departed,
       calm,
+      pulse,
       engine,
     } = this.#rooms;
     const { handoff } = handingOff;
     const farewell = liveness.leave();
     operator.stop();
     calm.stop();
+    pulse.stop();
     departed.stop();
     moving.stop();
     handingOff.stop();
     healing.stop();
+    collecting.stop();
     bootstrap.stop();
     exchange.stop();
     requests.stop();

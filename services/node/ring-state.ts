@@ -13,6 +13,8 @@ export class RingState {
   table: HolderTable | undefined;
   /** names that only removed members bear: nobody serves them */
   removedNodes: ReadonlySet<NodeId> = new Set();
+  /** told of each partition whose slot has come or gone since `begin` */
+  onHold: ((partition: number) => void) | undefined;
   readonly #held = new Int8Array(MAX_PARTITIONS).fill(-1);
   #ledger: SlotLedger | undefined;
   #isOver = false;
@@ -27,6 +29,7 @@ export class RingState {
   /** This node serves the partition by this slot from now on; −1: by none. */
   hold(partition: number, slot: number): void {
     this.#held[partition] = this.#isOver ? -1 : slot;
+    this.onHold?.(partition);
   }
 
   /** Serves nothing any more, whatever still arrives: this node was removed. */

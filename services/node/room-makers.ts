@@ -15,6 +15,7 @@ import { patientDocuments } from "../cluster/patient-writes.ts";
 import { PeerRequests } from "../peers/peer-handler.ts";
 import { PeerLinks } from "../peers/peer-links.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
+import type { CollectTimes } from "../repair/collect-leader.ts";
 import { ContextCodec } from "../versioning/context-codec.ts";
 import { RingState } from "./ring-state.ts";
 import type { NodeWindows } from "./windows.ts";
@@ -27,6 +28,8 @@ export interface NodeOptions {
   readonly openStore: () => Promise<StorageEngine>;
   /** Opens the store of the hints for a node with so many partitions; see `hintEngineOptions`. Called once the store is open. */
   readonly openHints: (partitionCount: number) => Promise<StorageEngine>;
+  /** How old tombstones are before they are collected, and how long rounds wait; undefined: as in a real cluster. */
+  readonly collectTimes?: CollectTimes;
   /** Something happened after which the process must end: what is on disk is unknown. */
   readonly onFatal: (error: Error) => void;
 }

@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock } from "../base/ports.ts";
-import { Calm } from "../calm/calm.ts";
+import type { Calm } from "../calm/calm.ts";
+import type { DiskPulse } from "../calm/disk-pulse.ts";
 import { SharedReads } from "../calm/shared-reads.ts";
 import { Bootstrap } from "../cluster/bootstrap.ts";
 import { BucketDirectory } from "../cluster/bucket-directory.ts";
@@ -22,10 +23,13 @@ import { PeerRequests } from "../peers/peer-handler.ts";
 import { PeerLinks } from "../peers/peer-links.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import type { RecordSet } from "../placement/record-set.ts";
+import { CollectFloors } from "../repair/collect-floors-core.ts";
 import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
 import { Replica } from "../replica/replica.ts";
 import { ContextCodec } from "../versioning/context-codec.ts";
+import { type CalmRooms, makeCalm } from "./calm-makers.ts";
+import { CollectingJoint } from "./collecting.ts";
 import { DepartedPeers } from "./departed-peers.ts";
 import { HandingOff, type HintStorage } from "./handing-off.ts";
 import { Healing } from "./healing.ts";
@@ -65,7 +69,9 @@ export interface Rooms {
   readonly moving: Moving;
   readonly handingOff: HandingOff;
   readonly healing: Healing;
+  readonly collecting: CollectingJoint;
   readonly calm: Calm;
+  readonly pulse: DiskPulse;
   readonly departed: DepartedPeers;
   /** set once this node is a member */
   readonly secrets: { codec: ContextCodec | undefined };
@@ -73,11 +79,14 @@ export interface Rooms {
 
 /** Builds and joins everything. Throws when the data directory is another node's or unreadable. */
 export function joinRooms(options: NodeOptions, engine: StorageEngine, hints: HintStorage): Rooms {
-  const { clock, load, log } = options.windows;
-  const hasOthers = (): boolean => (all.membership.table?.all.length ?? 1) > 1;
-  const calm = new Calm({ clock, log, load, hasOthers });
+  const { clock, log } = options.windows;
+  const calmRooms = makeCalm(options.windows, engine, {
+    hasOthers: () => (all.membership.table?.all.length ?? 1) > 1,
+    onDiskState: (state) => all.liveness.setFitness({ isDegraded: state === "degraded" }),
+  });
+  const { calm } = calmRooms;
   for (const one of [engine, hints.engine]) one.paceBackgroundBy(calm.backgroundShare);
-  const store = storeRooms(options, { engine, hints, calm });
+  const store = storeRooms(options, { engine, hints, ...calmRooms });
   const ring = ringRooms(options, store, calm);
   const requests = requestRooms(options, store, ring);
   const { links } = store;
@@ -88,7 +97,7 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine, hints: Hi
   const isMember = (node: NodeId): boolean | undefined =>
     store.ring.table?.all.some((member) => member.nodeId === node);
   const departed = new DepartedPeers({ links, isMember, clock, log });
-  const all: Rooms = { clock, calm, departed, ...store, ...ring, ...requests, bootstrap, operator, secrets };
+  const all: Rooms = { clock, ...calmRooms, departed, ...store, ...ring, ...requests, bootstrap, operator, secrets };
   registerTopics(all);
   followLinks(all);
   return all;
@@ -96,27 +105,31 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine, hints: Hi
 
 type StoreRooms = Pick<Rooms, "engine" | "buckets" | "replica" | "handingOff" | "requests" | "links"> & {
   readonly documents: Documents;
+  readonly floors: CollectFloors;
   readonly ring: RingState;
 };
-type RingRooms = Pick<Rooms, "membership" | "liveness" | "view" | "moving" | "healing">;
+type RingRooms = Pick<Rooms, "membership" | "liveness" | "view" | "moving" | "healing" | "collecting">;
 
 /** What this node keeps, and the links to the others. */
 function storeRooms(
   options: NodeOptions,
-  { engine, hints, calm }: { readonly engine: StorageEngine; readonly hints: HintStorage; readonly calm: Calm },
+  { engine, hints, calm, pulse }: CalmRooms & { readonly engine: StorageEngine; readonly hints: HintStorage },
 ): StoreRooms {
   const { config, windows } = options;
   const { clock, log } = windows;
   const documents = documentsOf(engine);
   const ring = new RingState();
   const buckets = new BucketDirectory({ documents, clock, log, defaults: bucketDefaultsOf(config) });
+  const floors = new CollectFloors(engine.partitionCount);
   const replica = new Replica({
     store: engine,
     slots: ring,
     conflicts: conflictRulesOf(buckets),
+    collected: floors,
     clock,
     log,
     isDurable: config.durability === "fsync",
+    pulse,
   });
   const { partitionCount } = engine;
   const { backgroundShare } = calm;
@@ -136,13 +149,14 @@ function storeRooms(
     standIns: handingOff.handoff.fallback,
     isRemoved: (node) => ring.removedNodes.has(node),
   });
-  return { engine, documents, ring, buckets, replica, handingOff, requests, links: makeLinks(options, requests) };
+  const links = makeLinks(options, requests);
+  return { engine, documents, floors, ring, buckets, replica, handingOff, requests, links };
 }
 
 /** Who belongs, who is alive, and what moves because of the former. */
 function ringRooms(
   options: NodeOptions,
-  { engine, documents, ring, replica, handingOff, links, buckets }: StoreRooms,
+  { engine, documents, floors, ring, replica, handingOff, links, buckets }: StoreRooms,
   { backgroundShare }: Calm,
 ): RingRooms {
   const { config, windows, onFatal } = options;
@@ -181,7 +195,10 @@ function ringRooms(
     flags: handingOff.handoff.flags,
   });
   handingOff.join({ links, liveness, membership });
-  return { membership, liveness, view, moving, healing };
+  const { handoff } = handingOff;
+  const own = { self: config.nodeId, buckets, isAlive, backgroundShare, floors, handoff, moving };
+  const collecting = new CollectingJoint({ ...shared, ...own, times: options.collectTimes });
+  return { membership, liveness, view, moving, healing, collecting };
 }
 
 function removedNodesOf(set: RecordSet | undefined): ReadonlySet<NodeId> {
@@ -218,7 +235,7 @@ function requestRooms(
 
 /** The node is a member, by its own durable record: it serves what that record says. */
 function becomeMember(rooms: Rooms, { config, windows }: NodeOptions, made: MemberView): void {
-  const { links, buckets, secrets, bootstrap, membership, ring, handingOff, moving, healing } = rooms;
+  const { links, buckets, secrets, bootstrap, membership, ring, handingOff, moving, healing, collecting } = rooms;
   links.setClusterId(made.clusterId);
   buckets.configure({ replicaCount: made.table.replicaCount, defaults: made.bucketDefaults });
   secrets.codec = contextCodecOf(config, made.clusterId);
@@ -231,6 +248,7 @@ function becomeMember(rooms: Rooms, { config, windows }: NodeOptions, made: Memb
   moving.begin();
   handingOff.handoff.begin();
   healing.begin();
+  collecting.begin();
   windows.log.info({ event: "node.serving", clusterId: made.clusterId, memberCount: membership.table?.all.length });
 }
 
@@ -245,6 +263,7 @@ function registerTopics({
   moving,
   handingOff,
   healing,
+  collecting,
 }: Rooms): void {
   requests.registerTopic(bootstrap.topic, bootstrap.topicHandler);
   requests.registerTopic(BUCKETS_OFFER_TOPIC, exchange.offerHandler);
@@ -258,15 +277,17 @@ function registerTopics({
   for (const [topic, handler] of handingOff.handoff.topics) requests.registerTopic(topic, handler);
   moving.register(requests);
   healing.register(requests);
+  collecting.register(requests);
 }
 
-function followLinks({ buckets, links, bootstrap, exchange, membership, liveness }: Rooms): void {
+function followLinks({ buckets, links, bootstrap, exchange, membership, liveness, collecting }: Rooms): void {
   buckets.shareWith(exchange.share);
   links.onPeerUp((peer) => {
     bootstrap.peerUp(peer);
     exchange.peerUp(peer.nodeId);
     membership.exchange.peerUp(peer.nodeId);
     liveness.peerUp(peer);
+    collecting.collecting.peerUp(peer.nodeId);
   });
   links.onPeerDown((node) => {
     bootstrap.peerDown(node);

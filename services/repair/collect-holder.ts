@@ -70,7 +70,8 @@ export class CollectHolder {
     // Marks say that two slots have the same; what they should have in common may have changed.
     const isOther = before !== undefined && before !== this.#rules;
     for (const partition of floors.marked()) {
-      if (isOther || slotOf(partition) < 0) floors.forget(partition);
+      const slot = slotOf(partition);
+      if (slot < 0 || (isOther && slot > 0)) floors.forget(partition);
       else if (floors.marksOf(partition).reaped.floor > 0) this.#parts.onReaped(partition);
     }
     await this.promise(floors.highest());
@@ -84,14 +85,14 @@ export class CollectHolder {
     this.#persistSoon();
   }
 
-  /** Buckets may leave other slots empty than before: then nobody knows any more what two slots have in common. */
+  /** Buckets may leave other slots empty than before: then a slot may lack old keys that it should have. The first has all. */
   reviewRules(): void {
-    const { rules, floors } = this.#parts;
+    const { rules, floors, slotOf } = this.#parts;
     const now = rules.fingerprint();
     if (this.#rules === undefined || now === this.#rules) return;
     this.#rules = now;
     this.#looked.clear();
-    for (const partition of floors.marked()) floors.forget(partition);
+    for (const partition of floors.marked()) if (slotOf(partition) > 0) floors.forget(partition);
     this.#persistSoon();
   }
 
