@@ -155,19 +155,19 @@ export const KNOBS: Knobs = {
   zone: {
     name: "zone",
     defaultText: "`default`",
-    meaning: "zone label: replicas spread over zones first",
+    meaning: "zone label: replicas spread over zones first; given when the node joins, changed by a plan afterwards",
     parse: parseLabel,
   },
   host: {
     name: "host",
     defaultText: "host name",
-    meaning: "host label: replicas spread over hosts next",
+    meaning: "host label: replicas spread over hosts next; likewise",
     parse: parseLabel,
   },
   weight: {
     name: "weight",
     defaultText: "1",
-    meaning: "share of the data, relative to the other nodes",
+    meaning: "share of the data, relative to the other nodes; likewise",
     parse: parseWeight,
   },
   partitions: {
