@@ -126,15 +126,15 @@ export class SegmentSealer {
   }
 
   /** Without space the segment waits for the next one to be sealed, or the next start seals it. Anything else is final. */
-  async #onError(error: unknown, ended: Ended): Promise<void> {
+  async #onError(cause: unknown, ended: Ended): Promise<void> {
     const { health, settings } = this.#parts;
-    if (error instanceof DiskFullError || isDiskFull(error)) {
+    if (cause instanceof DiskFullError || isDiskFull(cause)) {
       settings.log.warn({ event: "storage.segment-not-sealed", segment: ended.target.segment.id });
       return;
     }
-    health.fail(error);
-    for (const one of this.#ended.splice(0)) {
-      if (!one.isFileClosed) await this.#close(one).catch(() => undefined);
-    }
+    health.fail(cause);
+    const open = this.#ended.splice(0).filter((one) => !one.isFileClosed);
+    // best effort: the process ends
+    await Promise.allSettled(open.map((one) => this.#close(one)));
   }
 }

@@ -141,7 +141,12 @@ export class SpaceWatch {
   async #giveUpBallast(error: unknown): Promise<void> {
     const { disk, log } = this.#parts.settings;
     log.warn({ event: "storage.ballast-failed", cause: String(error) });
-    if (isDiskFull(error)) await unlinkIfThere(disk, BALLAST_PATH).catch(() => undefined);
+    if (!isDiskFull(error)) return;
+    try {
+      await unlinkIfThere(disk, BALLAST_PATH);
+    } catch (again) {
+      log.warn({ event: "storage.ballast-failed", cause: String(again) });
+    }
   }
 
   async #layBallast(): Promise<void> {

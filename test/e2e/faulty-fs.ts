@@ -87,7 +87,7 @@ function install(): void {
     if (freeShare === undefined) return stats;
     const blocks = DISK_BYTES / stats.bsize;
     const free = Math.floor(blocks * freeShare);
-    return { ...stats, bsize: stats.bsize, blocks, bfree: free, bavail: free };
+    return { bsize: stats.bsize, blocks, bfree: free, bavail: free };
   });
   syncBuiltinESMExports();
 }
