@@ -78,6 +78,11 @@ export class MintCore {
     return this.#stage.kind;
   }
 
+  /** False for a merge that was asked for by a minting which is over. */
+  isMerging({ from, tx }: { readonly from: MemberKey; readonly tx: number }): boolean {
+    return this.#stage.kind === "merging" && this.#stage.from === from && this.#stage.minting.tx === tx;
+  }
+
   /** Begins to mint `slot`; without effects when that may not be, now. A promise in the way is asked about first. */
   start(slot: number, facts: HandoverFacts): readonly HandoverEffect[] {
     const { ledger, view } = facts;
@@ -232,10 +237,12 @@ export class MintCore {
     this.#stage = { kind: "taking", minting, token };
   }
 
+  /** What was merged, perhaps before a restart, is a copy that was begun: cleared before the next one, or swept. */
   #end(minting: Minting, why: HandoverFailure, { view }: HandoverFacts): void {
     const { slot, tx } = minting;
     const token = this.#effects.persist(
       { kind: "minting", partition: this.#partition, mint: undefined },
+      { kind: "receiving", partition: this.#partition, from: view.ownKey },
       { kind: "promised", partition: this.#partition, slot, promise: { to: view.ownKey, tx, isOver: true } },
     );
     this.#stage = { kind: "ending", minting, why, token };

@@ -45,6 +45,8 @@ export class HandoverPartition {
   readonly #calls = new Map<number, (reply: HandoverReply) => void>();
   readonly #timers = new Set<Timer>();
   #lastCall = 0;
+  /** merges under way or in the queue: what one of them writes belongs to no minting any more when that is over */
+  #mergeCount = 0;
   #isStopped = false;
 
   constructor(partition: number, shared: HandoverShared) {
@@ -58,7 +60,7 @@ export class HandoverPartition {
 
   /** True while nothing is under way: it may be forgotten, the ledger knows the rest. */
   get isIdle(): boolean {
-    const isQuiet = this.donor.isIdle && this.oldCopy.isIdle && this.#calls.size === 0;
+    const isQuiet = this.donor.isIdle && this.oldCopy.isIdle && this.#calls.size === 0 && this.#mergeCount === 0;
     return isQuiet && this.receiver.stage === "idle" && this.mint.stage === "idle";
   }
 
@@ -126,7 +128,7 @@ export class HandoverPartition {
     if (effect.kind === "clear" || effect.kind === "drop") this.#empty(role, effect.kind);
     else if (effect.kind === "receive") void this.#receive(effect);
     else if (effect.kind === "finish") void this.#finish(effect);
-    else if (effect.kind === "merge") this.#shared.inTurn(() => this.#merge(effect));
+    else if (effect.kind === "merge") this.#mergeInTurn(effect);
     else if (effect.kind === "prove") void this.#prove(effect.to);
     else this.#doAtDonor(effect);
   }
@@ -225,6 +227,17 @@ export class HandoverPartition {
       .finish(this.#partition, this.#pages(from, tx), last)
       .catch(failed);
     this.feed("receiver", { kind: "finished", tx, result });
+  }
+
+  #mergeInTurn(effect: Effect<"merge">): void {
+    this.#mergeCount += 1;
+    this.#shared.inTurn(async () => {
+      try {
+        if (this.mint.isMerging(effect)) await this.#merge(effect);
+      } finally {
+        this.#mergeCount -= 1;
+      }
+    });
   }
 
   /** Every page must come from a holder of one and the same slot. */

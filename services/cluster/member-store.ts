@@ -85,9 +85,9 @@ export class MemberStore implements LedgerStore {
     return this.#write();
   }
 
-  /** Begins another life under another key, without slots; copies that are still to be dropped stay known. */
+  /** Begins another life under another key, without slots; copies that are still to be dropped stay known, whole or begun. */
   restart(record: MemberRecord): Promise<void> {
-    const { txCounter, retained, slots } = this.#ledger;
+    const { txCounter, retained, receiving, slots } = this.#ledger;
     assert.ok(
       slots.every((slot) => slot === -1),
       "who holds a slot keeps its key",
@@ -95,6 +95,7 @@ export class MemberStore implements LedgerStore {
     const ledger = emptyLedger(new Int8Array(slots.length).fill(-1));
     ledger.txCounter = txCounter;
     for (const partition of retained) ledger.retained.add(partition);
+    for (const [partition, from] of receiving) ledger.receiving.set(partition, from);
     this.#ledger = ledger;
     this.#next = record;
     return this.#write();

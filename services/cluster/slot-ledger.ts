@@ -45,7 +45,10 @@ export interface SlotLedger {
   /** by partition and donor: the highest transfer whose slot this node has taken */
   readonly consumed: Map<number, Map<MemberKey, number>>;
   readonly released: Map<number, ReleasedSlot>;
-  /** by partition: the donor whose copy is being fetched; what an older tenure left is cleared already */
+  /**
+   * by partition: the donor whose copy is being fetched, what an older tenure left being cleared already; or this node itself,
+   * for what a minting that was given up has merged
+   */
   readonly receiving: Map<number, MemberKey>;
   /** by partition and slot */
   readonly promises: Map<number, Map<number, SlotPromise>>;

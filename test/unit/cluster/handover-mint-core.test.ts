@@ -130,6 +130,15 @@ describe("a minter", () => {
     expect([world.ledger.minting.size, world.ledger.slots[0]]).toEqual([0, -1]);
   });
 
+  it("leaves what it has merged marked as a copy that was begun when it gives up", () => {
+    copying();
+    expect(core.isMerging({ from: OTHER, tx: 1 })).toBe(true);
+    world.targets = [OTHER, THIRD, FOURTH];
+    world.write(take({ kind: "review" }));
+    expect(world.ledger.receiving.get(0)).toBe(SELF);
+    expect(core.isMerging({ from: OTHER, tx: 1 })).toBe(false);
+  });
+
   it("takes no answer to an earlier minting", () => {
     begin();
     answer(OTHER, { kind: "vacant", tx: 7 });

@@ -119,11 +119,12 @@ describe("a write that fails", () => {
 });
 
 describe("another life", () => {
-  it("begins without slots, counts its transfers on, and knows the copies that are still to be dropped", async () => {
+  it("begins without slots, counts its transfers on, and knows the copies that are still to be dropped, whole or begun", async () => {
     const { store, documents } = storeOver(new MemoryDocuments());
     for (let partition = 0; partition < PARTITION_COUNT; partition += 1) {
       await store.commit([{ kind: "released", partition, released: { ...released, tx: partition + 1 } }]);
     }
+    await store.commit([{ kind: "receiving", partition: 1, from: "d".repeat(16) }]);
     await store.commit([{ kind: "counted", tx: 99 }]);
     const key = "c".repeat(16);
     const slots = new Int8Array(PARTITION_COUNT).fill(-1);
@@ -135,5 +136,6 @@ describe("another life", () => {
       PARTITION_COUNT,
     ]);
     expect(store.ledger.released.size).toBe(0);
+    expect([...store.ledger.receiving.keys()]).toEqual([1]);
   });
 });
