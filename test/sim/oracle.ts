@@ -20,6 +20,8 @@ export interface WriteRecord {
   readonly invokedAt: number;
   returnedAt: number;
   outcome: WriteOutcome;
+  /** stand-ins were counted among those who took it: reads that ask owners need not meet it before it has been delivered */
+  isSloppy?: boolean;
 }
 
 /** One read by a client. */
@@ -29,8 +31,10 @@ export interface ReadRecord {
   readonly returnedAt: number;
   /** ids of the values returned */
   readonly saw: readonly number[];
-  /** the read met strict quorums: it must see every write acknowledged before it began */
+  /** the read met strict quorums: it must see every write acknowledged before it began by strict ones */
   readonly isStrict: boolean;
+  /** ids of the values in the version that the reader demanded, or newer */
+  readonly demanded?: readonly number[];
 }
 
 /** A broken promise, in words. */
@@ -46,6 +50,12 @@ export class Oracle {
   readonly #byKey = new Map<string, WriteRecord[]>();
   readonly #superseded = new Map<number, ReadonlySet<number>>();
   readonly violations: Violation[] = [];
+  #hasLostDisk = false;
+
+  /** From now on a write that was seen, but never acknowledged, may be gone: its only copy was perhaps on that disk. */
+  onDiskLost(): void {
+    this.#hasLostDisk = true;
+  }
 
   /** A write begins. Its outcome is filled in by the caller when it returns. */
   begin(write: WriteRecord): void {
@@ -60,6 +70,7 @@ export class Oracle {
     for (const id of read.saw) this.#judgeValueRead(read, id);
     this.#judgeAntichain(read);
     if (read.isStrict) this.#judgeFreshness(read);
+    for (const id of read.demanded ?? []) this.#judgeDemanded(read, id);
   }
 
   /** Judges the values of a key that a replica holds once all faults are over and everything was repaired. */
@@ -67,7 +78,8 @@ export class Oracle {
     const present = new Set(held);
     for (const write of this.#byKey.get(key) ?? []) {
       if (write.kind === "delete") continue;
-      if (write.outcome === "applied" && !this.#survives(write, present)) {
+      const isOwed = write.outcome === "applied" && (write.returnedAt !== Infinity || !this.#hasLostDisk);
+      if (isOwed && !this.#survives(write, present)) {
         this.#fail("acknowledged-write-lost", key, `${describe(write)} is not at ${holder}: it holds [${held.join()}]`);
       }
       if (present.has(write.id)) this.#judgeHeld(write, holder);
@@ -133,6 +145,7 @@ export class Oracle {
     const present = new Set(read.saw);
     for (const write of this.#byKey.get(read.key) ?? []) {
       if (write.outcome !== "applied" || write.kind === "delete" || write.returnedAt >= read.invokedAt) continue;
+      if (write.isSloppy === true) continue;
       if (!this.#survives(write, present, read.returnedAt)) {
         this.#fail(
           "stale-read",
@@ -143,10 +156,17 @@ export class Oracle {
     }
     for (const id of read.saw) {
       const remover = this.#acknowledgedRemover(id, read.invokedAt);
-      if (remover !== undefined) {
+      if (remover !== undefined && remover.isSloppy !== true) {
         this.#fail("resurrected", read.key, `write ${id} was superseded by ${describe(remover)} before the read began`);
       }
     }
+  }
+
+  #judgeDemanded(read: ReadRecord, id: number): void {
+    const write = this.#writes.get(id);
+    if (write === undefined || this.#survives(write, new Set(read.saw), read.returnedAt)) return;
+    const saw = `a read that demanded ${describe(write)} returned [${read.saw.join()}]`;
+    this.#fail("older-than-demanded", read.key, saw);
   }
 
   #judgeHeld(write: WriteRecord, holder: string): void {

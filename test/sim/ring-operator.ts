@@ -41,6 +41,8 @@ export interface OperatedWorld {
   readonly look: RingLook;
   readonly random: SimRandom;
   sleep(ms: number): Promise<void>;
+  /** a disk is gone for good */
+  onLoss(): void;
 }
 
 /** One life's operator. */
@@ -78,6 +80,10 @@ export class RingOperator {
   }
 
   async #begin(kind: RingDeed): Promise<void> {
+    // Such an order may also have let one go that was to stay.
+    for (const [node, standing] of this.#standings) {
+      if (standing === "member" && this.#statusOf(node) === "left") this.#standings.set(node, "left");
+    }
     switch (kind) {
       case "join":
         return this.#join();
@@ -126,9 +132,20 @@ export class RingOperator {
         this.deeds.push(`take back n${node + 1}`);
         await this.#insist(node, { kind: "abort" }, ["normal", "left"]);
       }
-      await this.#until(() => this.#statusOf(node) === "left" || (isTakenBack && this.#statusOf(node) === "normal"));
+      await this.#untilOut(node, isTakenBack);
     });
     this.#standings.set(node, this.#statusOf(node) === "normal" ? "member" : "left");
+  }
+
+  /** An order that was given up long ago may still arrive, and take the node back: then it is told to leave once more. */
+  async #untilOut(node: number, isTakenBack: boolean): Promise<void> {
+    const isOneOf = (...some: readonly MemberStatus[]): boolean =>
+      some.some((status) => status === this.#statusOf(node));
+    await this.#until(() => isOneOf("left", "normal"));
+    while (!isTakenBack && !isOneOf("left")) {
+      await this.#insist(node, { kind: "leave" }, ["leaving", "left"]);
+      await this.#until(() => isOneOf("left", "normal"));
+    }
   }
 
   async #weigh(): Promise<void> {
@@ -209,6 +226,7 @@ export class RingOperator {
   /** One loss at a time: the next one waits until all slots are held again. */
   async #losing(node: number, what: string, act: () => Promise<void>): Promise<void> {
     this.#isMending = true;
+    this.#world.onLoss();
     this.#standings.set(node, "lost");
     await this.#during(what, act);
     this.#isMending = false;

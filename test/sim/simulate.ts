@@ -29,16 +29,32 @@ export interface SimulationReport {
   readonly traceHash: number;
 }
 
-/** `fixed`: three nodes for ever. `ring`: machines join, leave, are removed, replaced and wiped. */
-export type LifeKind = "fixed" | "ring";
+/**
+ * `fixed`: three nodes for ever. `sloppy`: five, and requests that mostly take stand-ins for owners. `ring`: machines join,
+ * leave, are removed, replaced and wiped.
+ */
+export type LifeKind = "fixed" | "sloppy" | "ring";
+
+const FEW_KEYS = { sessionCount: 6, keyCount: 8, coldKeyCount: 0, sloppyShare: 0.8 } as const;
+const SLOPPY_MEMBERS = 5;
 
 const PLANS: Readonly<Record<LifeKind, WorkloadPlan>> = {
-  fixed: { sessionCount: 6, operationsPerSession: 40, keyCount: 8, coldKeyCount: 0, thinkMs: 90, timeoutMs: 400 },
-  ring: { sessionCount: 6, operationsPerSession: 90, keyCount: 24, coldKeyCount: 72, thinkMs: 240, timeoutMs: 600 },
+  fixed: { ...FEW_KEYS, operationsPerSession: 40, thinkMs: 90, timeoutMs: 400 },
+  sloppy: { ...FEW_KEYS, operationsPerSession: 80, thinkMs: 120, timeoutMs: 500 },
+  ring: {
+    sessionCount: 6,
+    operationsPerSession: 90,
+    keyCount: 24,
+    coldKeyCount: 72,
+    thinkMs: 240,
+    timeoutMs: 600,
+    sloppyShare: 0.5,
+  },
 };
 const MAX_EVENTS = 20_000_000;
 const READY_WITHIN_MS = 60_000;
 const SETTLED_WITHIN_MS = 240_000;
+const DELIVERED_WITHIN_MS = 120_000;
 /** Until a write has reached the last replica, when nothing is in its way. */
 const SETTLE_MS = 500;
 /** How often slots are looked at. */
@@ -82,7 +98,8 @@ class Life {
     const cluster = new SimCluster(this.#scheduler, this.#random.fork("cluster"), { ...shape, sabotage });
     this.#cluster = cluster;
     this.#look = new RingLook(cluster);
-    const operated = { cluster, look: this.#look, random: this.#random.fork("operator"), sleep };
+    const onLoss = (): void => this.#oracle.onDiskLost();
+    const operated = { cluster, look: this.#look, random: this.#random.fork("operator"), sleep, onLoss };
     this.#operator = kind === "ring" ? new RingOperator(operated) : undefined;
     this.#judge = new LifeJudge({
       cluster,
@@ -96,9 +113,10 @@ class Life {
       cluster,
       random: this.#random.fork("nemesis"),
       // A disk that forgets is a loss, and the operator of a ring makes losses of its own: one at a time.
-      kinds: FAULT_KINDS.filter((fault) => kind === "fixed" || fault !== "rollback"),
+      kinds: FAULT_KINDS.filter((fault) => kind !== "ring" || fault !== "rollback"),
       sleep,
       onRollback: () => {
+        this.#oracle.onDiskLost();
         this.#hasRolledBack = true;
       },
     });
@@ -135,6 +153,7 @@ class Life {
   async #story(): Promise<void> {
     for (const node of this.#inService()) this.#cluster.start(node);
     if (!(await this.#untilAllServe("at the start"))) return;
+    if (this.#kind === "sloppy" && !(await this.#growTo(SLOPPY_MEMBERS))) return;
     if (this.#kind === "ring") this.#watchSlots();
     await this.#settleColdKeys();
     const trouble = this.#nemesis.run(() => this.#isWorkOver);
@@ -145,14 +164,19 @@ class Life {
     if (!(await this.#untilDone(changes))) return;
     if (!(await this.#untilAllServe("after the faults"))) return;
     if (!(await this.#untilSettled("after the faults"))) return;
+    if (!(await this.#untilDelivered())) return;
     if (!this.#hasRolledBack) await this.#judge.judgeSlots();
-    await this.#judge.repairByReading();
+    // half of the lives are healed by nobody's reads
+    if (this.#random.fork("healer").chance(0.5)) await this.#judge.repairByReading();
+    await this.#judge.repairByComparing();
     await this.#judge.judge("after repair");
+    await this.#judge.judgeTrees("after repair");
     for (const node of this.#inService()) this.#cluster.end(node, { kind: "kill" });
     for (const node of this.#inService()) this.#cluster.start(node);
     if (!(await this.#untilAllServe("after the last restart"))) return;
     if (!(await this.#untilSettled("after the last restart"))) return;
     await this.#judge.judge("after the last restart");
+    await this.#judge.judgeTrees("after the last restart");
   }
 
   #workload(): WorkloadWorld {
@@ -217,6 +241,21 @@ class Life {
     return false;
   }
 
+  /** Empty machines join the founders, and everything is where it belongs. */
+  async #growTo(memberCount: number): Promise<boolean> {
+    while (this.#cluster.size < memberCount) this.#cluster.wipe(this.#cluster.addMachine(), "auto");
+    for (const node of this.#inService()) this.#cluster.start(node);
+    return (await this.#untilAllServe("after joining")) && (await this.#untilSettled("after joining"));
+  }
+
+  /** Nobody keeps anything for others any more. */
+  async #untilDelivered(): Promise<boolean> {
+    const kept = (): readonly string[] => this.#inService().flatMap((node) => this.#cluster.hintsAt(node));
+    if (await this.#until(() => kept().length === 0, DELIVERED_WITHIN_MS)) return true;
+    this.#fail("liveness", `hints were not delivered: ${kept().join(", ")}`);
+    return false;
+  }
+
   /** All members agree, and everything is where it belongs. */
   async #untilSettled(when: string): Promise<boolean> {
     if (this.#kind === "fixed") return true;
@@ -245,7 +284,7 @@ class Life {
 
 /** What a life of this kind starts from. */
 function shapeOf(kind: LifeKind, random: SimRandom): ClusterShape {
-  if (kind === "fixed") return {};
+  if (kind !== "ring") return kind === "fixed" ? {} : { join: "auto" };
   const zones = [["default"], ["a", "b", "c"], ["a", "b"]][random.below(3)] ?? ["default"];
   return { join: "auto", zones };
 }
