@@ -41,6 +41,7 @@ export class Moving {
   readonly #parts: MovingParts;
   readonly #asks: BulkAsks;
   #handover: SlotHandover | undefined;
+  #onSealed: (micros: number) => void = () => undefined;
 
   constructor(parts: MovingParts) {
     this.#parts = parts;
@@ -92,6 +93,11 @@ export class Moving {
     return this.#handover?.isMoving(partition) !== false;
   }
 
+  /** `listener` is told for how long writes of a partition waited for its hand-over, each time. */
+  onSealed(listener: (micros: number) => void): void {
+    this.#onSealed = listener;
+  }
+
   /** Totals since the start, for metrics. */
   totals(): Pick<HandoverProgress, "takenCount" | "mintedCount" | "receivedBytes" | "oldCopyCount" | "leftCount"> {
     return (
@@ -121,10 +127,19 @@ export class Moving {
   }
 
   #gate(): PartitionGate {
-    const { replica, ring } = this.#parts;
+    const { replica, ring, clock } = this.#parts;
+    const closedAtMs = new Map<number, number>();
     return {
-      close: (partition) => replica.closeGate(partition),
-      open: (partition) => replica.openGate(partition),
+      close: (partition) => {
+        if (!closedAtMs.has(partition)) closedAtMs.set(partition, clock.monotonicMs());
+        return replica.closeGate(partition);
+      },
+      open: (partition) => {
+        const sinceMs = closedAtMs.get(partition);
+        if (sinceMs !== undefined) this.#onSealed((clock.monotonicMs() - sinceMs) * 1_000);
+        closedAtMs.delete(partition);
+        replica.openGate(partition);
+      },
       hold: (partition, slot) => ring.hold(partition, slot),
     };
   }

@@ -9,6 +9,7 @@ import { pause, RealCluster } from "./cluster.ts";
 import { change, nameOf, ringText, untilEmpty, untilNoOldCopies, untilSettled } from "./elastic-story.ts";
 import { MovedBytes, movedText } from "./moved-bytes.ts";
 import { OracleLoad } from "./oracle-load.ts";
+import { SealedTimes } from "./sealed-times.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -48,6 +49,7 @@ async function main(): Promise<boolean> {
   const quiet = load.counts.latenciesMs.splice(0);
   tell(`quiet: ${latencyText(quiet)}`);
   const moved = new MovedBytes(cluster);
+  const sealed = new SealedTimes(cluster);
   await moved.begin(live);
 
   const [four, five] = await cluster.grow(2);
@@ -62,6 +64,7 @@ async function main(): Promise<boolean> {
   await pause(2_000);
   live = live.filter((node) => node !== 4);
   await moved.ending(4);
+  await sealed.ending([4]);
   await cluster.kill(4);
   tell("killed n5, a receiver");
   await pause(2_000);
@@ -71,6 +74,7 @@ async function main(): Promise<boolean> {
   await pause(1_000);
   live = live.filter((node) => node !== 0);
   await moved.ending(0);
+  await sealed.ending([0]);
   await cluster.kill(0);
   tell("killed n1, a donor");
   await pause(2_000);
@@ -93,6 +97,7 @@ async function main(): Promise<boolean> {
   for (const node of [5, 6, 7]) await untilEmpty(cluster, node, SETTLE_MS);
   await untilNoOldCopies(cluster, live, SETTLE_MS);
   tell(`8 → 5: ${movedText(await moved.end(live, eight))}`);
+  await sealed.ending([5, 6, 7]);
   for (const node of [5, 6, 7]) await cluster.stop(node);
   await moved.begin(live);
   await change(cluster, 0, [{ kind: "leave", node: nameOf(3) }]);
@@ -103,6 +108,8 @@ async function main(): Promise<boolean> {
   tell("3 nodes, settled; who left is empty");
   await untilNoOldCopies(cluster, live, SETTLE_MS);
   tell(`5 → 3: ${movedText(await moved.end(live, [0, 1, 2, 3, 4]))}`);
+  await sealed.ending([0, 1, 2, 3, 4]);
+  tell(`writes held up: ${sealed.toString()}`);
   const moving = load.counts.latenciesMs.splice(0);
   await load.stop();
 
