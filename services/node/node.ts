@@ -17,6 +17,7 @@ import type { BucketDirectory } from "../cluster/bucket-directory.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { Operator } from "../cluster/operator.ts";
 import type { Coordinator } from "../coordinator/contract.ts";
+import type { HintsView } from "../handoff/hints-view.ts";
 import type { Collecting } from "../repair/collect.ts";
 import { EMPTY_CONTEXT } from "../versioning/causal-context.ts";
 import { registerCalm } from "./calm-metrics.ts";
@@ -159,6 +160,11 @@ export class GyreNode {
   /** The slot of the partition that this node serves by its own record, −1 for none. For tests that look inside. */
   slotOf(partition: number): number {
     return this.#rooms.ring.slotOf(partition);
+  }
+
+  /** What this node keeps for slots of others, from memory. */
+  hints(): HintsView {
+    return this.#rooms.handingOff.handoff.view();
   }
 
   /** From now on `readyz` says no: load balancers look elsewhere while requests still finish. */

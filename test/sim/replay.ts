@@ -1,7 +1,7 @@
 /**
  * `npm run sim -- --seeds 1000 --from 1`: lives many simulated lives; a broken promise prints its seed, what broke, and the
- * end of the transcript, and makes the exit code 1. `--ring`: lives in which the membership changes, too. `--verbose`
- * prints a line for each life, `--lines` sets how much of a transcript.
+ * end of the transcript, and makes the exit code 1. `--ring`: lives in which the membership changes, too; `--sloppy`: of five
+ * machines whose requests take stand-ins. `--verbose` prints a line for each life, `--lines` sets how much of a transcript.
  */
 import { parseArgs } from "node:util";
 import { simulate } from "./simulate.ts";
@@ -10,6 +10,7 @@ const { values: options } = parseArgs({
   options: {
     from: { type: "string", default: "1" },
     ring: { type: "boolean", default: false },
+    sloppy: { type: "boolean", default: false },
     lines: { type: "string", default: "80" },
     seeds: { type: "string", default: "100" },
     verbose: { type: "boolean", default: false },
@@ -22,7 +23,7 @@ let brokenCount = 0;
 let eventCount = 0;
 let virtualMs = 0;
 for (let seed = from; seed < from + count; seed += 1) {
-  const report = await simulate(String(seed), {}, options.ring ? "ring" : "fixed");
+  const report = await simulate(String(seed), {}, options.ring ? "ring" : options.sloppy ? "sloppy" : "fixed");
   eventCount += report.eventCount;
   virtualMs += report.virtualMs;
   if (options.verbose) {

@@ -22,11 +22,15 @@ export interface WorkloadCounts {
   found: number;
   siblingReads: number;
   failedReads: number;
+  /** writes that stand-ins were counted for, and reads that they answered */
+  sloppyWrites: number;
+  sloppyReads: number;
 }
 
 /** Counters at zero. */
 export function noCounts(): WorkloadCounts {
-  return { applied: 0, notApplied: 0, unknown: 0, found: 0, siblingReads: 0, failedReads: 0 };
+  const reads = { found: 0, siblingReads: 0, failedReads: 0, sloppyReads: 0 };
+  return { applied: 0, notApplied: 0, unknown: 0, sloppyWrites: 0, ...reads };
 }
 
 /** What the clients of one life share. */
@@ -71,20 +75,38 @@ export class SimClient {
     return this.#seen.get(key);
   }
 
+  /** Reads at least what it saw last. */
+  readOn(door: NodeDoor, key: string, knobs: Partial<Knobs> = {}): Promise<GetAnswer | "gone"> {
+    return this.#read(door, key, { knobs, demanded: this.#seen.get(key) });
+  }
+
   /** Reads; `gone`: the node ended before it answered. */
-  async read(door: NodeDoor, key: string, knobs: Partial<Knobs> = {}): Promise<GetAnswer | "gone"> {
+  read(door: NodeDoor, key: string, knobs: Partial<Knobs> = {}): Promise<GetAnswer | "gone"> {
+    return this.#read(door, key, { knobs, demanded: undefined });
+  }
+
+  async #read(
+    door: NodeDoor,
+    key: string,
+    { knobs, demanded }: { readonly knobs: Partial<Knobs>; readonly demanded: SeenVersion | undefined },
+  ): Promise<GetAnswer | "gone"> {
     const isStrictBefore = this.#world.isStrict();
     const invokedAt = this.#world.nowMs();
     const name = { bucket: SIM_BUCKET, key: keyBytesOf(key) };
-    const answer = await Promise.race([door.coordinator.get({ name, knobs: { ...this.#knobs, ...knobs } }), door.gone]);
+    const atLeast = demanded === undefined ? {} : { atLeast: demanded.context };
+    const request = { name, knobs: { ...this.#knobs, ...knobs }, ...atLeast };
+    const answer = await Promise.race([door.coordinator.get(request), door.gone]);
     const { counts, oracle } = this.#world;
     if (answer === "gone" || answer.kind === "failed") {
       counts.failedReads += 1;
       return answer;
     }
     const saw = answer.kind === "found" ? answer.set.siblings.map((sibling) => writeIdOf(sibling.bytes)) : [];
-    const isStrict = isStrictBefore && this.#world.isStrict();
-    oracle.onRead({ key, invokedAt, returnedAt: this.#world.nowMs(), saw, isStrict });
+    const isSloppy = answer.kind !== "not_found" && answer.fallbacks !== undefined;
+    if (isSloppy) counts.sloppyReads += 1;
+    const isStrict = isStrictBefore && this.#world.isStrict() && !isSloppy;
+    const must = demanded === undefined || !this.#world.isStrict() ? {} : { demanded: demanded.saw };
+    oracle.onRead({ key, invokedAt, returnedAt: this.#world.nowMs(), saw, isStrict, ...must });
     if (answer.kind === "not_found") return answer;
     counts.found += 1;
     if (saw.length > 1) counts.siblingReads += 1;
@@ -143,6 +165,10 @@ export class SimClient {
     }
     record.outcome = "applied";
     counts.applied += 1;
+    if (answer.acks.fallbacks > 0) {
+      record.isSloppy = true;
+      counts.sloppyWrites += 1;
+    }
     if (what.basis === "blind-overwrite") this.#seen.delete(record.key);
     // What the answer's context covers: what the writer had seen, and its own write.
     else this.#seen.set(record.key, { context: answer.context, saw: sawAfter(record) });

@@ -111,6 +111,13 @@ export class SimCluster {
     return this.#machine(node).running?.node;
   }
 
+  /** What a running node keeps for others, in words; empty: nothing. */
+  hintsAt(node: number): readonly string[] {
+    const hints = this.inside(node)?.hints();
+    const count = hints === undefined ? 0 : hints.count + hints.markerCount;
+    return count === 0 ? [] : [`${this.hostOf(node)} keeps ${count}`];
+  }
+
   /** Resolves when the process that runs now is gone; at once when there is none. */
   gone(node: number): Promise<"gone"> {
     return this.#machine(node).running?.door?.gone ?? Promise.resolve("gone");

@@ -5,7 +5,14 @@
 import type { Random } from "../../services/base/ports.ts";
 import type { Knobs } from "../../services/coordinator/contract.ts";
 import type { Oracle } from "./oracle.ts";
-import { type ClientWorld, type NodeDoor, noCounts, SimClient, type WorkloadCounts } from "./sim-client.ts";
+import {
+  type ClientWorld,
+  type ClientWrite,
+  type NodeDoor,
+  noCounts,
+  SimClient,
+  type WorkloadCounts,
+} from "./sim-client.ts";
 import { keyName } from "./sim-values.ts";
 
 export interface WorkloadPlan {
@@ -17,6 +24,8 @@ export interface WorkloadPlan {
   /** the longest pause between two operations of a session, virtual milliseconds */
   readonly thinkMs: number;
   readonly timeoutMs: number;
+  /** how many of the requests take stand-ins for owners, 0 … 1 */
+  readonly sloppyShare: number;
 }
 
 export interface WorkloadWorld {
@@ -57,11 +66,13 @@ class Session {
   readonly #plan: WorkloadPlan;
   readonly #world: WorkloadWorld;
   readonly #client: SimClient;
+  readonly #sloppiness: Random;
 
   constructor(plan: WorkloadPlan, world: WorkloadWorld, shared: ClientWorld) {
     this.#plan = plan;
     this.#world = world;
     this.#client = new SimClient(shared, knobsOf(plan));
+    this.#sloppiness = world.random.fork("sloppiness");
   }
 
   async run(): Promise<void> {
@@ -73,12 +84,19 @@ class Session {
       if (door === undefined) continue;
       const key = keyName(random.u32() % this.#plan.keyCount);
       const dice = random.float();
-      if (dice < 0.4) await client.read(door, key);
-      else if (dice < 0.65) await client.write(door, key, { kind: "put", basis: client.seen(key) ?? "blind-sibling" });
-      else if (dice < 0.82) await client.write(door, key, { kind: "put", basis: "blind-sibling" });
-      else if (dice < 0.9) await client.write(door, key, { kind: "put", basis: "blind-overwrite" });
-      else await client.write(door, key, { kind: "delete", basis: client.seen(key) ?? "blind-overwrite" });
+      const knobs = { sloppy: this.#sloppiness.float() < this.#plan.sloppyShare };
+      if (dice < 0.15) await client.readOn(door, key, knobs);
+      else if (dice < 0.4) await client.read(door, key, knobs);
+      else await client.write(door, key, this.#writeOf(key, dice), knobs);
     }
+  }
+
+  #writeOf(key: string, dice: number): ClientWrite {
+    const seen = this.#client.seen(key);
+    if (dice < 0.65) return { kind: "put", basis: seen ?? "blind-sibling" };
+    if (dice < 0.82) return { kind: "put", basis: "blind-sibling" };
+    if (dice < 0.9) return { kind: "put", basis: "blind-overwrite" };
+    return { kind: "delete", basis: seen ?? "blind-overwrite" };
   }
 
   /** Through any node; what comes of it is the oracle's to know. */
