@@ -2,7 +2,7 @@
  * Moves the SWIM core: hands it what happens, does what it says, in its order. Must never decide anything, never call
  * the core from within the core, and never do anything after a stop.
  */
-import type { GossipEvent, Message, Sender } from "./core/messages.ts";
+import type { GossipEvent, Message, OwnFitness, Sender } from "./core/messages.ts";
 import type { SwimParameters } from "./core/parameters.ts";
 import type { Output, Swim } from "./core/swim-api.ts";
 import type { GossipPorts } from "./options.ts";
@@ -28,7 +28,7 @@ export interface DriverListener {
   /** the farewell has been told to enough members */
   readonly onLeaveDone: () => void;
   readonly seeds: () => Promise<readonly string[]>;
-  readonly isDiskWritable: () => boolean;
+  readonly ownFitness: () => OwnFitness;
 }
 
 /** What the driver drives. */
@@ -198,7 +198,7 @@ export class SwimDriver {
   #watchFitness(): void {
     const { ports, parameters, listener } = this.#driven;
     const look = (): void => {
-      this.act((core) => core.setFitness(ports.loopDelayMs(), listener.isDiskWritable()));
+      this.act((core) => core.setFitness(ports.loopDelayMs(), listener.ownFitness()));
       if (!this.#isStopped) this.#fitnessTimer = ports.clock.setTimer(parameters.probeIntervalMs, look);
     };
     look();

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { factsFlawOf, MAX_U32 } from "./core/codec-fields.ts";
 import { Envelope } from "./core/envelope.ts";
 import type { GossipSecrets } from "./core/envelope-keys.ts";
-import type { GossipEvent, Member, MemberState } from "./core/messages.ts";
+import type { GossipEvent, Member, MemberState, OwnFitness } from "./core/messages.ts";
 import { faultOf, PROFILES, type SwimParameters } from "./core/parameters.ts";
 import type { Publication } from "./core/swim-api.ts";
 import { SwimCore } from "./core/swim-core.ts";
@@ -30,7 +30,7 @@ export class Gossip {
   #driver: SwimDriver | undefined;
   #address: string | undefined;
   #isStopped = false;
-  #isDiskWritable = true;
+  #ownFitness: OwnFitness = { isDiskWritable: true, isDegraded: false };
   #secrets: GossipSecrets;
   #recordsHash = 0n;
   #leaving: Promise<void> | undefined;
@@ -140,9 +140,9 @@ export class Gossip {
     this.#driver?.act((core) => core.setRecordsHash(hash));
   }
 
-  /** Says in acks from now on whether the disk takes writes; the delay of the event loop is measured by itself. */
-  setFitness(fitness: { readonly isDiskWritable: boolean }): void {
-    this.#isDiskWritable = fitness.isDiskWritable;
+  /** Says in acks from now on what has changed of this; the delay of the event loop is measured by itself. */
+  setFitness(changed: Partial<OwnFitness>): void {
+    this.#ownFitness = { ...this.#ownFitness, ...changed };
   }
 
   /** Spreads bytes (≤ 512) by piggyback. */
@@ -218,7 +218,7 @@ export class Gossip {
         onRecordsDiffer: (peer) => tell(this.#recordsListeners, peer),
         onLeaveDone: () => this.#onLeft?.(),
         seeds,
-        isDiskWritable: () => this.#isDiskWritable,
+        ownFitness: () => this.#ownFitness,
       },
     });
   }

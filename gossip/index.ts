@@ -3,7 +3,7 @@
  * Must never export a part of the protocol's inside.
  */
 export type { GossipSecrets } from "./core/envelope-keys.ts";
-export type { Fitness, GossipEvent, Life, Member, MemberFacts, MemberState } from "./core/messages.ts";
+export type { Fitness, GossipEvent, Life, Member, MemberFacts, MemberState, OwnFitness } from "./core/messages.ts";
 export type { ProfileName, SwimParameters } from "./core/parameters.ts";
 export type { Publication } from "./core/swim-api.ts";
 export type { UserMessage } from "./driver.ts";

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { ByteReader, ByteWriter } from "./codec-bytes.ts";
 import { factsFlawOf, isAddress, isNodeId, MAX_HEALTH, MAX_USER_BYTES } from "./codec-fields.ts";
-import type { Life, Message, StateHashes } from "./messages.ts";
+import type { Fitness, Life, Message, StateHashes } from "./messages.ts";
 
 const TYPE_PING = 1;
 const TYPE_ACK = 2;
@@ -23,6 +23,7 @@ const TYPE_USER = 11;
 const PULL_MEMBERS = 1;
 const PULL_RECORDS = 2;
 const FLAG_DISK_WRITABLE = 1;
+const FLAG_DEGRADED = 2;
 /** More than the longest body: a `user` message. */
 const MAX_BODY_BYTES = 600;
 
@@ -121,7 +122,7 @@ function writeBody(message: Message): void {
       writeHashes(message.hashes);
       body.u8(message.fitness.health);
       body.u8(message.fitness.loopLag);
-      body.u8(message.fitness.isDiskWritable ? FLAG_DISK_WRITABLE : 0);
+      body.u8(fitnessFlagsOf(message.fitness));
       break;
     case "ping-req":
       body.u32(message.seq);
@@ -200,8 +201,14 @@ function readFields(type: number, reader: ByteReader): Message | undefined {
 
 function readAck(reader: ByteReader): Message {
   const [seq, hashes, health, loopLag] = [reader.u32(), readHashes(reader), reader.u8(), reader.u8()];
-  const isDiskWritable = (reader.u8() & FLAG_DISK_WRITABLE) !== 0;
-  return { kind: "ack", seq, hashes, fitness: { health, loopLag, isDiskWritable } };
+  const flags = reader.u8();
+  const isDiskWritable = (flags & FLAG_DISK_WRITABLE) !== 0;
+  const isDegraded = (flags & FLAG_DEGRADED) !== 0;
+  return { kind: "ack", seq, hashes, fitness: { health, loopLag, isDiskWritable, isDegraded } };
+}
+
+function fitnessFlagsOf({ isDiskWritable, isDegraded }: Fitness): number {
+  return (isDiskWritable ? FLAG_DISK_WRITABLE : 0) | (isDegraded ? FLAG_DEGRADED : 0);
 }
 
 /** A pull of something later is nothing to us. */

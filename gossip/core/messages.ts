@@ -28,7 +28,12 @@ export interface Fitness {
   /** delay of the event loop, log2 of milliseconds, 0 … 255 */
   readonly loopLag: number;
   readonly isDiskWritable: boolean;
+  /** it is slow, knows it, and asks to be asked last */
+  readonly isDegraded: boolean;
 }
+
+/** What the application says of itself. */
+export type OwnFitness = Pick<Fitness, "isDiskWritable" | "isDegraded">;
 
 /** Numbers that tell whether two members know the same: a difference asks for an exchange over a link. */
 export interface StateHashes {

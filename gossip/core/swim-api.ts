@@ -2,7 +2,7 @@
  * What the SWIM core takes and gives, as values: the shell around it owns sockets, clocks and disks, and does what it is told. No code here.
  * Must never name a socket, a clock or a file. Source: the sans-I/O shape of foca; gossip-ring notes part C item 1.
  */
-import type { GossipEvent, Life, Member, MemberFacts, MemberState, Message, Sender } from "./messages.ts";
+import type { GossipEvent, Life, Member, MemberFacts, MemberState, Message, OwnFitness, Sender } from "./messages.ts";
 import type { SwimParameters } from "./parameters.ts";
 
 /** Why two members should exchange what they know over a link: the table of SWIM, or the application's records. */
@@ -114,8 +114,8 @@ export interface Swim {
   leave(nowMs: number): void;
   /** Unsigned 64 bits. */
   setRecordsHash(hash: bigint): void;
-  /** p99 delay of the event loop in ms since the last call, and whether the disk takes writes. */
-  setFitness(loopDelayMs: number, isDiskWritable: boolean): void;
+  /** p99 delay of the event loop in ms since the last call, and how the application fares. */
+  setFitness(loopDelayMs: number, own: OwnFitness): void;
   publish(publication: Publication): void;
   /** What is to be done now, and forgets it. */
   drain(): readonly Output[];

@@ -8,7 +8,7 @@ import { Exchange } from "./exchange.ts";
 import { Gossiper } from "./gossiper.ts";
 import { Helper } from "./helper.ts";
 import { type MemberEntry, memberOf } from "./member-table.ts";
-import type { Life, Member, Message, Rumor, Sender } from "./messages.ts";
+import type { Life, Member, Message, OwnFitness, Rumor, Sender } from "./messages.ts";
 import type { Pending } from "./outbox.ts";
 import { faultOf } from "./parameters.ts";
 import { ProbeOrder } from "./probe-order.ts";
@@ -177,9 +177,10 @@ export class SwimCore implements Swim {
     this.#state.recordsHash = hash;
   }
 
-  setFitness(loopDelayMs: number, isDiskWritable: boolean): void {
+  setFitness(loopDelayMs: number, { isDiskWritable, isDegraded }: OwnFitness): void {
     this.#state.loopDelayMs = loopDelayMs;
     this.#state.isDiskWritable = isDiskWritable;
+    this.#state.isDegraded = isDegraded;
   }
 
   publish(publication: Publication): void {

@@ -38,6 +38,7 @@ export class SwimState {
   recordsHash = 0n;
   loopDelayMs = 0;
   isDiskWritable = true;
+  isDegraded = false;
   #lastSeq: number;
 
   constructor(options: SwimOptions) {
@@ -80,7 +81,8 @@ export class SwimState {
 
   get fitness(): Fitness {
     const loopLag = Math.min(MAX_LOOP_LAG, Math.max(0, Math.round(Math.log2(Math.max(1, this.loopDelayMs)))));
-    return { health: this.health.score, loopLag, isDiskWritable: this.isDiskWritable };
+    const { isDiskWritable, isDegraded } = this;
+    return { health: this.health.score, loopLag, isDiskWritable, isDegraded };
   }
 
   /** Members that may be alive, this one included. */

@@ -67,8 +67,8 @@ function memberDocument(member: ClusterMember): Record<string, unknown> {
 }
 
 function fitnessDocument(fitness: NonNullable<ClusterMember["fitness"]>): Record<string, unknown> {
-  const { isDiskWritable, loopDelayMs, health } = fitness;
-  return { diskWritable: isDiskWritable, loopDelayMs, health };
+  const { isDiskWritable, isDegraded, loopDelayMs, health } = fitness;
+  return { diskWritable: isDiskWritable, degraded: isDegraded, loopDelayMs, health };
 }
 
 function movesDocument(moves: MovesView, stalled: readonly string[]): Record<string, unknown> {

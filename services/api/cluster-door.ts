@@ -17,7 +17,14 @@ export interface ClusterMember {
   readonly sinceMs: number;
   /** as the member said last; undefined before it said anything */
   readonly fitness:
-    | { readonly isDiskWritable: boolean; readonly loopDelayMs: number /** 0 (well) … 7 */; readonly health: number }
+    | {
+        readonly isDiskWritable: boolean;
+        /** it is slow, and asks to be asked last */
+        readonly isDegraded: boolean;
+        readonly loopDelayMs: number;
+        /** 0 (well) … 7 */
+        readonly health: number;
+      }
     | undefined;
   /** peer address */
   readonly address: string;

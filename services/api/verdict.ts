@@ -97,7 +97,8 @@ function memberReasons(member: ClusterMember): readonly string[] {
     case "unknown":
       return [`nothing has been heard of node ${node} yet`];
     case "alive":
-      return fitness?.isDiskWritable === false ? [`the disk of node ${node} takes no writes`] : [];
+      if (fitness?.isDiskWritable === false) return [`the disk of node ${node} takes no writes`];
+      return fitness?.isDegraded === true ? [`the disk of node ${node} is slow: others ask it last`] : [];
   }
 }
 

@@ -119,6 +119,17 @@ export const MEMORY_READ_ONLY_SHARE: number = 0.95;
 export const MEMORY_RELIEF_SHARE: number = 0.03;
 /** How often memory is looked at. */
 export const MEMORY_LOOK_MS: number = 1_000;
+/** The disk's pulse: how often it is looked at, and after how long without clients' writes one of its own is made. */
+export const DISK_LOOK_MS: number = 1_000;
+export const CANARY_IDLE_MS: number = 5_000;
+/** The disk is slow when a typical write takes so long, or nothing becomes durable for so long while something waits. */
+export const DISK_SLOW_PUT_MS: number = 300;
+export const DISK_STALL_MS: number = 1_000;
+/** A loop later than this says nothing of the disk. */
+export const PULSE_LATE_LOOP_MS: number = 250;
+/** Looks in a row after which a node with a slow disk asks to be asked last, and after which it takes that back. */
+export const DISK_BAD_LOOKS: number = 4;
+export const DISK_GOOD_LOOKS: number = 5;
 /** After a start a node admits this share of its limits, and all of them after this time, while there are other members. */
 export const SLOW_START_FIRST_SHARE: number = 0.1;
 export const SLOW_START_MS: number = 30_000;

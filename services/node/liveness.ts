@@ -2,7 +2,14 @@
  * Liveness: gossip joined to this node: its datagrams, its questions over links, its generation in the store, and what the
  * rest of the node asks of it. Must never say who belongs: that is membership's; dead is not removed.
  */
-import { Gossip, type GossipStats, type LinkQuestion, type LinkTarget, type Member } from "../../gossip/index.ts";
+import {
+  Gossip,
+  type GossipStats,
+  type LinkQuestion,
+  type LinkTarget,
+  type Member,
+  type OwnFitness,
+} from "../../gossip/index.ts";
 import { clusterSecretsOf } from "../base/cluster-secrets.ts";
 import type { Config } from "../base/config.ts";
 import type { NodeId } from "../base/ids.ts";
@@ -110,11 +117,15 @@ export class Liveness {
     );
   }
 
-  /** What routing believes; a node that gossip never heard of is left to the links. */
+  /**
+   * What routing believes; a node that gossip never heard of is left to the links. One that says of itself that it is slow
+   * is asked last, as one that is suspected.
+   */
   stateOf(node: NodeId): "alive" | "suspect" | "dead" {
-    const state = this.#gossip?.stateOf(node);
-    if (state === "suspect") return "suspect";
-    return state === "dead" || state === "left" ? "dead" : "alive";
+    const member = this.#gossip?.member(node);
+    if (member === undefined) return "alive";
+    if (member.state === "dead" || member.state === "left") return "dead";
+    return member.state === "suspect" || member.fitness?.isDegraded === true ? "suspect" : "alive";
   }
 
   /** A link stands, and gossip does not say that it is dead. */
@@ -132,6 +143,11 @@ export class Liveness {
 
   stats(): GossipStats | undefined {
     return this.#gossip?.stats();
+  }
+
+  /** Tells the others from now on how this node fares. */
+  setFitness(changed: Partial<OwnFitness>): void {
+    this.#gossip?.setFitness(changed);
   }
 
   /** Names this hash of member records from now on. */

@@ -1,7 +1,6 @@
 /** The gauges and counters that the rooms keep as plain numbers, given their public names. Read at scrape only. */
 import type { DiskLevel, ScrubState, StorageEngine } from "../../storage/engine.ts";
 import type { MetricsRegistry } from "../base/metrics.ts";
-import type { Calm } from "../calm/calm.ts";
 import type { CoordinatorCounters } from "../coordinator/needs.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import type { ReadRepair } from "../repair/read-repair.ts";
@@ -16,9 +15,6 @@ export interface MetricSources {
   readonly repairs: ReadRepair;
   readonly moving: Pick<Moving, "totals">;
   readonly liveness: Pick<Liveness, "stats">;
-  readonly calm: Pick<Calm, "view">;
-  readonly front: { readonly sharedCount: number };
-  readonly replica: { readonly keyRefusedCount: number };
 }
 
 /** Registers everything that the rooms count. */
@@ -28,7 +24,6 @@ export function registerNodeMetrics(metrics: MetricsRegistry, sources: MetricSou
   registerCoordinator(metrics, sources.coordinator);
   registerMoves(metrics, sources.moving);
   registerGossip(metrics, sources.liveness);
-  registerCalm(metrics, sources);
   const { repairs } = sources;
   const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
   gauge("gyre_read_repair_queued", "Read repairs that wait.", () => repairs.counts().queuedNow);
@@ -51,33 +46,6 @@ function registerMoves(metrics: MetricsRegistry, moving: MetricSources["moving"]
   gauge("gyre_handover_minted", "Of them, made anew after a removal.", () => moving.totals().mintedCount);
   gauge("gyre_handover_old_copies", "Copies given away and kept for now.", () => moving.totals().oldCopyCount);
   gauge("gyre_handover_received_bytes", "Bytes of copies received since start.", () => moving.totals().receivedBytes);
-}
-
-function registerCalm(metrics: MetricsRegistry, { calm, front, replica }: MetricSources): void {
-  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
-  gauge(
-    "gyre_background_share_ratio",
-    "Share of its full pace that background work has.",
-    () => calm.view().backgroundShare,
-  );
-  gauge("gyre_foreground_pressure_ratio", "How much clients feel: above 1 is too much.", () => calm.view().pressure);
-  gauge("gyre_loop_delay_seconds", "Longest event-loop delay of the last look.", () => calm.view().loopDelayMs / 1_000);
-  gauge("gyre_reads_shared", "Reads answered by another request's, since start.", () => front.sharedCount);
-  gauge(
-    "gyre_key_queue_refused",
-    "Operations refused because too many waited for their key, since start.",
-    () => replica.keyRefusedCount,
-  );
-  gauge("gyre_memory_share_ratio", "Of the memory that the process may have.", () => calm.view().memoryShare);
-  gauge(
-    "gyre_start_share_ratio",
-    "Of its limits, that a node admits soon after a start.",
-    () => calm.view().startShare,
-  );
-  metrics.gauge({ name: "gyre_admitted_requests", help: "Requests that may be under way, by class." }, () =>
-    Object.entries(calm.view().limits).map(([work, value]) => ({ labels: { class: work }, value })),
-  );
-  gauge("gyre_loop_utilisation_ratio", "Event-loop utilisation of the last look.", () => calm.view().loopUtilisation);
 }
 
 function registerGossip(metrics: MetricsRegistry, liveness: MetricSources["liveness"]): void {

@@ -22,6 +22,7 @@ export interface StatusParts {
   readonly bootstrap: Pick<Bootstrap, "view">;
   readonly membership: Pick<Membership, "table" | "isRemoved" | "store">;
   readonly liveness: Pick<Liveness, "stateOf" | "member">;
+  readonly pulse: { readonly words: string };
   readonly isStopping: () => boolean;
 }
 
@@ -45,6 +46,8 @@ export class NodeStatusView implements NodeStatus {
     return [
       check("storage", isOpen, isOpen ? `recovered (${engine.recovery.mode})` : "failed"),
       check("disk", true, diskWords(engine.disk)),
+      // A slow disk is others' business: out of the load balancer, its reads would be lost too.
+      check("disk", true, this.#parts.pulse.words),
       check("cluster", waitingFor === undefined, waitingFor ?? `member (${membership.store.record.status})`),
       check("lifecycle", !isStopping(), isStopping() ? "stopping" : "running"),
     ];

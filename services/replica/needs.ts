@@ -28,6 +28,14 @@ export interface CollectedLines {
   lineOf(partition: number): number;
 }
 
+/** Watches how long the store takes to make a write durable. Told of every one: must be cheap. */
+export interface StorePulse {
+  /** A write was handed to the store; when, monotonic ms. */
+  began(): number;
+  /** The one that began then has ended, however it did. */
+  ended(beganMs: number): void;
+}
+
 /** Leases of counters, as the storage engine grants them. */
 export type LeaseStore = Pick<StorageEngine, "identity" | "leaseCounters">;
 

@@ -1,6 +1,6 @@
 /** What a replica is made of, and what it counts. Must never hold behaviour. */
 import type { DotMintParts } from "./dot-mint.ts";
-import type { CollectedLines, ConflictRules, ReplicaStore, SlotHoldings } from "./needs.ts";
+import type { CollectedLines, ConflictRules, ReplicaStore, SlotHoldings, StorePulse } from "./needs.ts";
 
 /** What the replica is made of. */
 export interface ReplicaParts extends DotMintParts {
@@ -9,6 +9,8 @@ export interface ReplicaParts extends DotMintParts {
   readonly conflicts: ConflictRules;
   /** absent: no tombstone was ever collected here */
   readonly collected?: CollectedLines;
+  /** absent: nobody watches how long writes take */
+  readonly pulse?: StorePulse;
   /** the store's puts are durable when they resolve (`durability=fsync`) */
   readonly isDurable: boolean;
 }

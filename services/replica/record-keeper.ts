@@ -8,7 +8,7 @@ import { DiskFullError, StoreFailedError } from "../../storage/errors.ts";
 import { ChangeTrackers } from "./change-trackers.ts";
 import type { KeyLocation, ReplicaRefusal, ReplicaWriteResult } from "./contract.ts";
 import type { Fetched } from "./held-versions.ts";
-import type { ReplicaStore } from "./needs.ts";
+import type { ReplicaStore, StorePulse } from "./needs.ts";
 import type { ReplicaParts } from "./parts.ts";
 import { noTraceRefusalOf, notHeld } from "./refusals.ts";
 
@@ -18,12 +18,14 @@ export class RecordKeeper {
   readonly #store: ReplicaStore;
   readonly #slots: ReplicaParts["slots"];
   readonly #isDurable: boolean;
+  readonly #pulse: StorePulse | undefined;
   #isDiskFull = false;
 
-  constructor(parts: Pick<ReplicaParts, "store" | "slots" | "isDurable">) {
+  constructor(parts: Pick<ReplicaParts, "store" | "slots" | "isDurable" | "pulse">) {
     this.#store = parts.store;
     this.#slots = parts.slots;
     this.#isDurable = parts.isDurable;
+    this.#pulse = parts.pulse;
   }
 
   /** The last put was refused for lack of space. */
@@ -59,10 +61,13 @@ export class RecordKeeper {
 
   /** What the promise of `begin` ended in. */
   async ended(request: PutRequest, putting: Promise<void>): Promise<ReplicaWriteResult> {
+    const beganMs = this.#pulse?.began();
     try {
       await putting;
     } catch (error) {
       return this.#failureOf(error);
+    } finally {
+      if (beganMs !== undefined) this.#pulse?.ended(beganMs);
     }
     this.#isDiskFull = false;
     this.changes.note(request.address.partition, request.address.hash);

@@ -39,7 +39,7 @@ export class Turns {
    */
   enter(location: KeyLocation, endMs: number, maxQueue: number = MAX_KEY_QUEUE): Turn | Promise<Turn> {
     if (this.#isClosed) return stopping();
-    if (!this.gates.tryEnter(location.partition)) return this.#enterLater(location, endMs, maxQueue);
+    if (!this.gates.tryEnter(location.partition)) return this.#enterLater(location, endMs);
     return this.#takeTurn(location, endMs, maxQueue);
   }
 
@@ -66,11 +66,12 @@ export class Turns {
     return this.#clock.monotonicMs() >= endMs;
   }
 
-  async #enterLater(location: KeyLocation, endMs: number, maxQueue: number): Promise<Turn> {
+  /** Whoever has waited at the gate, which has a bound of its own, is not turned away at the key. */
+  async #enterLater(location: KeyLocation, endMs: number): Promise<Turn> {
     const waiting = this.gates.wait(location.partition, endMs);
     if (waiting === "full") return refused("overloaded", "too many writes wait for a partition that is handed over");
     if (!(await waiting)) return expired();
-    if (!this.#isClosed) return this.#takeTurn(location, endMs, maxQueue);
+    if (!this.#isClosed) return this.#takeTurn(location, endMs, MAX_KEY_WAITERS);
     this.gates.leave(location.partition);
     return stopping();
   }

@@ -34,6 +34,7 @@ const anyFitness: fc.Arbitrary<Fitness> = fc.record({
   health: fc.nat({ max: 7 }),
   loopLag: fc.nat({ max: 255 }),
   isDiskWritable: fc.boolean(),
+  isDegraded: fc.boolean(),
 });
 
 /** Any message that a member may say. */

@@ -148,7 +148,7 @@ export class SwimRig {
       for (const message of output.messages) {
         if (message.kind !== "ping" || message.target !== output.nodeId) continue;
         const hashes = { members: this.core.membersHash, records: 0n };
-        const fitness = { health: 0, loopLag: 0, isDiskWritable: true };
+        const fitness = { health: 0, loopLag: 0, isDiskWritable: true, isDegraded: false };
         this.hear(
           output.nodeId,
           [{ kind: "ack", seq: message.seq, hashes, fitness }],

@@ -14,6 +14,7 @@ const get = async (url: string): Promise<{ status: number; body: Record<string, 
   const reply = await here.api.inject({ url });
   return { status: reply.statusCode, body: reply.json() };
 };
+const FIT = { isDiskWritable: true, isDegraded: false, loopDelayMs: 2, health: 0 };
 const move: ActiveMove = {
   partition: 5,
   slot: 1,
@@ -64,9 +65,14 @@ describe("the verdict", () => {
     {
       name: "a disk that takes no writes",
       change: {
-        members: [clusterMember("n3", { fitness: { isDiskWritable: false, loopDelayMs: 2, health: 0 } })],
+        members: [clusterMember("n3", { fitness: { ...FIT, isDiskWritable: false } })],
       },
       says: "the disk of node n3 takes no writes",
+    },
+    {
+      name: "a disk that is slow",
+      change: { members: [clusterMember("n3", { fitness: { ...FIT, isDegraded: true } })] },
+      says: "the disk of node n3 is slow: others ask it last",
     },
     {
       name: "a slot that nobody holds",
@@ -195,7 +201,7 @@ describe("GET /v1/cluster", () => {
       status: "normal",
       liveness: "alive",
       sinceMs: 60_000,
-      fitness: { diskWritable: true, loopDelayMs: 1, health: 0 },
+      fitness: { diskWritable: true, degraded: false, loopDelayMs: 1, health: 0 },
       address: "127.0.0.1:4501",
       zone: "z1",
       host: "h1",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Envelope } from "../../../gossip/core/envelope.ts";
-import type { GossipEvent, Member } from "../../../gossip/core/messages.ts";
+import type { GossipEvent, Member, OwnFitness } from "../../../gossip/core/messages.ts";
 import { PROFILES } from "../../../gossip/core/parameters.ts";
 import type { Output, Swim } from "../../../gossip/core/swim-api.ts";
 import { type DriverListener, SwimDriver } from "../../../gossip/driver.ts";
@@ -38,7 +38,8 @@ class ScriptedCore implements Swim {
   join = (address: string): void => this.#hear(`join ${address}`);
   leave = (): void => this.#hear("leave");
   setRecordsHash = (hash: bigint): void => this.#hear(`records ${hash}`);
-  setFitness = (delayMs: number, isDiskWritable: boolean): void => this.#hear(`fitness ${delayMs} ${isDiskWritable}`);
+  setFitness = (delayMs: number, own: OwnFitness): void =>
+    this.#hear(`fitness ${delayMs} ${own.isDiskWritable} ${own.isDegraded}`);
   publish = (): void => this.#hear("publish");
   drain = (): readonly Output[] => this.script.splice(0);
   members = (): readonly Member[] => [];
@@ -107,7 +108,7 @@ function driven(ways: Ways = {}) {
     onRecordsDiffer: (nodeId) => void done.push(`records of ${nodeId}`),
     onLeaveDone: () => void done.push("left"),
     seeds: ways.seeds ?? (async () => []),
-    isDiskWritable: () => false,
+    ownFitness: () => ({ isDiskWritable: false, isDegraded: true }),
   };
   const driver = new SwimDriver({ core, wire, parameters: PROFILES.fast, ports, listener });
   const say = (...outputs: readonly Output[]): void => driver.act(() => core.script.push(...outputs));
@@ -246,7 +247,7 @@ describe("the driver of the core", () => {
     driver.start();
     runTimer(500);
     runTimer(500);
-    expect(core.told).toEqual(["start", "fitness 7 false", "fitness 7 false", "fitness 7 false"]);
+    expect(core.told).toEqual(["start", "fitness 7 false true", "fitness 7 false true", "fitness 7 false true"]);
   });
 
   test("does nothing after a stop", async () => {

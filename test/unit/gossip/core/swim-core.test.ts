@@ -75,7 +75,7 @@ describe("what is said of another member", () => {
         kind: "ack",
         seq: 1,
         hashes: { members: 0, records: 0n },
-        fitness: rig.core.member("me")?.fitness ?? { health: 0, loopLag: 0, isDiskWritable: true },
+        fitness: rig.core.member("me")?.fitness ?? { health: 0, loopLag: 0, isDiskWritable: true, isDegraded: false },
       },
     ]);
     expect(rig.state("a")).toBe("suspect");
@@ -343,7 +343,7 @@ describe("probes", () => {
       kind: "ack",
       seq,
       hashes: { members: 0, records: 7n },
-      fitness: { health: 3, loopLag: 0, isDiskWritable: true },
+      fitness: { health: 3, loopLag: 0, isDiskWritable: true, isDegraded: false },
     };
     rig.pass(200);
     rig.hear("z", [ack]);
@@ -398,7 +398,7 @@ describe("probes", () => {
       kind: "ack",
       seq: ping?.kind === "ping" ? ping.seq : 0,
       hashes: { members: 0, records: 0n },
-      fitness: { health: 0, loopLag: 0, isDiskWritable: true },
+      fitness: { health: 0, loopLag: 0, isDiskWritable: true, isDegraded: false },
     };
     rig.hear("a", [ack]);
     rig.decide();
@@ -439,9 +439,9 @@ describe("probes", () => {
 
   test("a slow loop costs one in every beat: probes come half as often", () => {
     const rig = new SwimRig("a", { gossipIntervalMs: 1e9 }).started();
-    rig.act((core) => core.setFitness(180, true));
+    rig.act((core) => core.setFitness(180, { isDiskWritable: true, isDegraded: false }));
     rig.pass(500);
-    expect(rig.core.member("me")?.fitness).toEqual({ health: 1, loopLag: 7, isDiskWritable: true });
+    expect(rig.core.member("me")?.fitness).toEqual({ health: 1, loopLag: 7, isDiskWritable: true, isDegraded: false });
   });
 });
 
@@ -456,7 +456,7 @@ describe("asking for others", () => {
       kind: "ack",
       seq: ping?.kind === "ping" ? ping.seq : 0,
       hashes: { members: 1, records: 2n },
-      fitness: { health: 4, loopLag: 5, isDiskWritable: false },
+      fitness: { health: 4, loopLag: 5, isDiskWritable: false, isDegraded: false },
     };
     rig.hear("b", [ack]);
     expect(rig.sentTo("a").find((message) => message.kind === "ack")).toEqual({ ...ack, seq: 900 });

@@ -1,0 +1,87 @@
+/**
+ * Whether the disk keeps up, as writes on the data path tell: how long they take, and how long nothing has become durable
+ * while something should. Pure. Must never take a late event loop for a slow disk. Sources: Gray failure (Huang et al. 2017: watch
+ * what clients feel, not a timer beside it); reliability notes §4 O14.
+ */
+import {
+  DISK_BAD_LOOKS,
+  DISK_GOOD_LOOKS,
+  DISK_SLOW_PUT_MS,
+  DISK_STALL_MS,
+  PULSE_LATE_LOOP_MS,
+} from "../base/limits.ts";
+import { LatencyWindow } from "./latency-window-core.ts";
+
+/** `slow`: worth a warning; `degraded`: for so long that others had better ask this node last. */
+export type DiskState = "well" | "slow" | "degraded";
+
+/** The pulse of one disk; times are of the monotonic clock, in milliseconds. */
+export class DiskPulseCore {
+  readonly #window = new LatencyWindow();
+  #state: DiskState = "well";
+  #outstandingCount = 0;
+  /** when something last became durable, or began to wait after nothing had */
+  #movedMs = 0;
+  #badCount = 0;
+  #goodCount = 0;
+  #medianMs = 0;
+  #stallMs = 0;
+
+  get state(): DiskState {
+    return this.#state;
+  }
+
+  /** Of the writes that ended between the last two looks, ms; 0: there were none. */
+  get medianMs(): number {
+    return this.#medianMs;
+  }
+
+  /** For how long nothing had become durable at the last look although something waited, ms. */
+  get stallMs(): number {
+    return this.#stallMs;
+  }
+
+  /** Whether nothing is under way and nothing has ended since `sinceMs`: then only a write of its own tells anything. */
+  isSilentSince(sinceMs: number): boolean {
+    return this.#outstandingCount === 0 && this.#movedMs <= sinceMs;
+  }
+
+  /** A write was handed to the store. */
+  began(nowMs: number): void {
+    if (this.#outstandingCount === 0) this.#movedMs = nowMs;
+    this.#outstandingCount += 1;
+  }
+
+  /** It ended, however it did. */
+  ended(beganMs: number, nowMs: number): void {
+    this.#outstandingCount -= 1;
+    this.#movedMs = nowMs;
+    this.#window.observe(nowMs - beganMs);
+  }
+
+  /** Looks, once a second; `loopDelayMs`: the longest delay of the event loop since the last look. */
+  look(nowMs: number, loopDelayMs: number): DiskState {
+    const endedCount = this.#window.count;
+    this.#medianMs = this.#window.quantileMs(0.5);
+    this.#stallMs = this.#outstandingCount === 0 ? 0 : Math.max(0, nowMs - this.#movedMs);
+    this.#window.clear();
+    if (this.#stallMs > DISK_STALL_MS || this.#medianMs > DISK_SLOW_PUT_MS) {
+      // Whoever was late itself cannot tell.
+      if (loopDelayMs < PULSE_LATE_LOOP_MS) this.#isBad();
+    } else if (endedCount > 0) this.#isGood();
+    return this.#state;
+  }
+
+  #isBad(): void {
+    this.#goodCount = 0;
+    this.#badCount += 1;
+    if (this.#badCount >= DISK_BAD_LOOKS) this.#state = "degraded";
+    else if (this.#state === "well") this.#state = "slow";
+  }
+
+  #isGood(): void {
+    this.#badCount = 0;
+    this.#goodCount += 1;
+    if (this.#state === "slow" || this.#goodCount >= DISK_GOOD_LOOKS) this.#state = "well";
+  }
+}
