@@ -4,12 +4,16 @@
  */
 import { locate } from "../../services/placement/partitioner.ts";
 import { decodeSet } from "../../services/versioning/object-codec.ts";
+import type { ScanPage, StorageEngine } from "../../storage/engine.ts";
+import { MerkleTree } from "../../storage/merkle-tree.ts";
 import type { Oracle, Violation } from "./oracle.ts";
 import type { SimCluster } from "./sim-cluster.ts";
 import { SIM_PARTITIONS, SIM_QUORUM, SIM_REPLICAS } from "./sim-machine.ts";
 import { keyBytesOf, keyName, SIM_BUCKET, writeIdOf } from "./sim-values.ts";
 
 const REPAIR_ROUNDS = 200;
+const COMPARE_ROUNDS = 20;
+const COMPARE_MS = 60_000;
 
 /** What is judged, and by whom. */
 export interface JudgedLife {
@@ -41,6 +45,59 @@ export class LifeJudge {
     }
     const detail = `replicas still differ after ${REPAIR_ROUNDS} rounds of reading`;
     this.#life.fail({ rule: "liveness", key: "", detail });
+  }
+
+  /** Lets anti-entropy alone make all holders equal, and every partition trusted: nothing is read. */
+  async repairByComparing(): Promise<void> {
+    const { cluster, sleep, fail } = this.#life;
+    for (let round = 0; round < COMPARE_ROUNDS; round += 1) {
+      const at = Array.from({ length: cluster.size }, (_, node) => node).find((node) => cluster.isUp(node));
+      const asked = at === undefined ? undefined : cluster.inside(at)?.healing.repair(undefined, COMPARE_MS);
+      await Promise.race([asked ?? sleep(1_000), at === undefined ? sleep(1_000) : cluster.gone(at)]);
+      if (this.#unequalRoots().length === 0 && this.#suspectCount() === 0) return;
+      await sleep(1_000);
+    }
+    const unequal = this.#unequalRoots();
+    const detail = `after ${COMPARE_ROUNDS} rounds of comparing ${unequal.length} partitions differ (${unequal.slice(0, 5).join("; ")}), ${this.#suspectCount()} are suspect`;
+    fail({ rule: "anti-entropy", key: "", detail });
+  }
+
+  /** Judges the trees: equal on all holders, and equal to a tree that is built anew from what the store lists (I12). */
+  async judgeTrees(when: string): Promise<void> {
+    const { cluster, holdersOf, fail } = this.#life;
+    for (const detail of this.#unequalRoots()) fail({ rule: "roots", key: "", detail: `${when}: ${detail}` });
+    for (let partition = 0; partition < SIM_PARTITIONS; partition += 1) {
+      for (const holder of holdersOf(partition)) {
+        const engine = cluster.inside(holder)?.engine;
+        if (engine === undefined) continue;
+        const built = await rebuiltRoot(engine, partition);
+        if (built === engine.merkleRoot(partition)) continue;
+        const detail = `${when}: the tree of partition ${partition} at n${holder + 1} is not what its store lists`;
+        fail({ rule: "trees", key: "", detail });
+      }
+    }
+  }
+
+  #unequalRoots(): readonly string[] {
+    const { cluster, holdersOf } = this.#life;
+    return Array.from({ length: SIM_PARTITIONS }, (_, partition) => partition).flatMap((partition) => {
+      const roots = holdersOf(partition).map(
+        (node) => `n${node + 1} ${cluster.inside(node)?.engine.merkleRoot(partition).toString(16)}`,
+      );
+      const isEqual = new Set(roots.map((root) => root.split(" ")[1])).size <= 1;
+      return isEqual ? [] : [`partition ${partition}: ${roots.join(", ")}`];
+    });
+  }
+
+  #suspectCount(): number {
+    const { cluster, holdersOf } = this.#life;
+    let count = 0;
+    for (let partition = 0; partition < SIM_PARTITIONS; partition += 1) {
+      for (const node of holdersOf(partition)) {
+        if (cluster.inside(node)?.engine.isSuspect(partition) === true) count += 1;
+      }
+    }
+    return count;
   }
 
   /** Notes which keys are the same in every slot now: those that nobody writes any more must be so for ever. */
@@ -118,4 +175,15 @@ export class LifeJudge {
 
 function hexOf(bytes: Uint8Array | undefined): string {
   return bytes === undefined ? "nothing" : Buffer.from(bytes).toString("hex");
+}
+
+async function rebuiltRoot(engine: StorageEngine, partition: number): Promise<bigint> {
+  const tree = new MerkleTree(Math.log2(engine.partitionCount));
+  let from: bigint | undefined = 0n;
+  while (from !== undefined) {
+    const page: ScanPage = await engine.scan(partition, from, 64);
+    for (const { hash, digest } of page.entries) tree.toggle(hash, digest);
+    from = page.nextHash;
+  }
+  return tree.root();
 }
