@@ -24,9 +24,9 @@ import { SegmentSealer } from "./segment-sealer.ts";
 import type { SegmentSet } from "./segment-set.ts";
 import { SpaceWatch } from "./space-watch.ts";
 import { StoreHealth } from "./store-health.ts";
-import { LOCK_PATH } from "./store-paths.ts";
+import { BALLAST_PATH, LOCK_PATH } from "./store-paths.ts";
 import { Suspicion } from "./suspicion.ts";
-import { isDiskFull } from "./whole-file.ts";
+import { isDiskFull, unlinkIfThere } from "./whole-file.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 /** An open store, in parts. */
@@ -64,7 +64,7 @@ export async function openParts(options: LogEngineOptions): Promise<EngineParts>
     const documents = new DocumentStore(asked.disk, health);
     // before anything is changed: a start that it refuses leaves a clean stop clean
     await documents.load();
-    const store = await recoverStore(asked, health);
+    const store = await recoverWithBallast(asked, health);
     const { settings } = store;
     const parts = assemble({ settings, health, store, documents, lock });
     await parts.space.start();
@@ -73,6 +73,20 @@ export async function openParts(options: LogEngineOptions): Promise<EngineParts>
   } catch (error) {
     await lock.release();
     throw error;
+  }
+}
+
+/** A start on a disk that is full throws off the ballast, and tries once more. Rejects as `recoverStore`. */
+async function recoverWithBallast(asked: LogSettings, health: StoreHealth): Promise<RecoveredStore> {
+  try {
+    return await recoverStore(asked, health);
+  } catch (error) {
+    const isFull = error instanceof DiskFullError || isDiskFull(error);
+    if (!isFull || health.failure !== undefined || !(await asked.disk.exists(BALLAST_PATH))) throw error;
+    asked.log.error({ event: "storage.ballast-released", reason: "the store could not start on a full disk" });
+    await unlinkIfThere(asked.disk, BALLAST_PATH);
+    await asked.disk.fsyncDirectory("");
+    return recoverStore(asked, health);
   }
 }
 
@@ -159,18 +173,36 @@ async function closeParts(running: Running, mayBeClean: boolean): Promise<void> 
   settings.log.info({ event: "storage.closed" });
 }
 
-/** Writers first, then what works behind them. */
+/**
+ * Writers first, then what works behind them. What one step finds no space for keeps none of the others from its end:
+ * the manifest is closed afterwards. Rejects with what went wrong first.
+ */
 async function stopWork(running: Running): Promise<void> {
   const { writer, compactor, preparer, sealer, documents, suspicion, health, space, scrubber } = running;
-  await Promise.all([space.stop(), scrubber.stop()]);
-  await writer.stop();
-  await compactor.stop();
-  const unused = await preparer.drain();
-  if (unused !== undefined) await sealer.discard(unused);
-  await sealer.idle();
-  await documents.idle();
-  // without space for it there is no clean marker either, and the next start looks for itself
-  if (health.failure === undefined) await suspicion.retry();
+  const steps: readonly (() => Promise<unknown>)[] = [
+    () => Promise.all([space.stop(), scrubber.stop()]),
+    () => writer.stop(),
+    () => compactor.stop(),
+    async () => {
+      const unused = await preparer.drain();
+      if (unused !== undefined) await sealer.discard(unused);
+    },
+    () => sealer.idle(),
+    () => documents.idle(),
+    // without space for it there is no clean marker either, and the next start looks for itself
+    async () => {
+      if (health.failure === undefined) await suspicion.retry();
+    },
+  ];
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 async function markClean(running: Running): Promise<void> {

@@ -21,6 +21,7 @@ import type { LogSettings } from "./log-options.ts";
 import { type LoadedManifest, loadManifest, Manifest } from "./manifest.ts";
 import { emptyManifestState } from "./manifest-state.ts";
 import type { Disk, StorageRandom } from "./ports.ts";
+import { trimQuarantine } from "./quarantine.ts";
 import { RecordReader } from "./record-reader.ts";
 import { joinLoss, lossChangesOf } from "./recovery-core.ts";
 import { emptyFindings, type RecoveryFindings, type RecoveryParts } from "./recovery-findings.ts";
@@ -179,6 +180,7 @@ async function keepOrphans({ disk, log }: LogSettings, loaded: LoadedManifest): 
   }
   if (!hasMoved) return [];
   for (const directory of [QUARANTINE_DIRECTORY, SEGMENTS_DIRECTORY]) await disk.fsyncDirectory(directory);
+  await trimQuarantine({ disk, log });
   return [{ kind: "ids", nextSegment }];
 }
 

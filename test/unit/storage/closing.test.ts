@@ -60,3 +60,36 @@ test("damage that a last read finds is written down, and does not fail the store
   expect(third.recovery.mode).toBe("clean");
   expect(third.suspectPartitions()).toEqual([1]);
 });
+
+test("a store that finds no space while it closes still ends whole, and starts again with all it had", async () => {
+  for (const on of [["write"], ["truncate"], ["create"], ["rename"], ["unlink"]] as const) {
+    const disk = simDisk();
+    const engine = await openTiny(disk);
+    for (let n = 0; n < 12; n += 1) await engine.put(writeOf(nthAddress(n), n, 100));
+    const heal = disk.inject({ on, code: "ENOSPC" });
+    await engine.close();
+    heal();
+    expect([on, engine.failure]).toEqual([on, undefined]);
+    const again = await openTiny(disk);
+    for (let n = 0; n < 12; n += 1) expect((await again.get(nthAddress(n)))?.digest).toBe(digestOfWrite(n));
+    await again.close();
+  }
+});
+
+test("a start on a full disk throws off the ballast, and says what is wrong when there is none", async () => {
+  const disk = simDisk();
+  const engine = await openTiny(disk);
+  for (let n = 0; n < 12; n += 1) await engine.put(writeOf(nthAddress(n), n, 100));
+  await engine.close();
+  disk.place("BALLAST", Buffer.alloc(100));
+  const heal = disk.inject({ on: ["write"], code: "ENOSPC", times: 1 });
+  const events: string[] = [];
+  const again = await openTiny(disk, { events });
+  expect(events).toContain("storage.ballast-released");
+  expect(disk.paths()).not.toContain("BALLAST");
+  expect((await again.get(nthAddress(3)))?.digest).toBe(digestOfWrite(3));
+  await again.close();
+  heal();
+  disk.inject({ on: ["write"], code: "ENOSPC" });
+  await expect(openTiny(disk)).rejects.toMatchObject({ message: expect.stringMatching(/ENOSPC|full/) });
+});
