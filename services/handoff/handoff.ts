@@ -83,7 +83,7 @@ export class Handoff {
     const tally = new ShelfTally(partitionCount);
     const records = new HintRecords(engine, "marker", tally);
     const { flags } = this;
-    this.#markers = new MarkerStore({ ...parts, records, tally, flags, room: this.#room });
+    this.#markers = new MarkerStore({ ...parts, records, tally, flags, room: this.#room, onKept });
     this.#intake = new HintIntake({ ...parts, flags });
     const own = { store: this.#store, markers: this.#markers, flags };
     this.#delivery = new HintDelivery({ ...parts, ...own, intake: this.#intake });

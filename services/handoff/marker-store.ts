@@ -21,6 +21,8 @@ export interface MarkerParts {
   readonly room: HintRoom;
   readonly clock: Clock;
   readonly log: Log;
+  /** a note is written: something may be kept that was not before */
+  readonly onKept?: () => void;
 }
 
 /** What a marker says. */
@@ -150,6 +152,8 @@ export class MarkerStore {
         }
       }),
     );
+    // again: who was woken when the miss was noted may have looked before it was written, and found nothing to do
+    this.#parts.onKept?.();
   }
 
   async #put(request: PutRequest): Promise<void> {
