@@ -101,7 +101,7 @@ export class HintStore implements FallbackReplica {
    * moment, that somebody still needs it. True when it is gone. Without room for the mark it stays.
    */
   async remove({ location, digest }: FoundHint, mayGo: () => boolean): Promise<boolean> {
-    const isDue = (): boolean => mayGo();
+    const isDue = (): boolean => this.digestOf(location) === digest && mayGo();
     try {
       return await this.#replica.discard(location, removalOf(location), isDue);
     } catch (error) {

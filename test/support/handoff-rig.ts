@@ -191,8 +191,8 @@ export class HandoffRig {
       log: node.log,
     });
     node.life = { process, engine, hints, replica, handoff, clock };
-    await replica.prepare();
-    await handoff.start();
+    await this.during(replica.prepare());
+    await this.during(handoff.start());
     handoff.begin();
     for (const other of this.nodes) {
       if (other === node || other.life === undefined) continue;
@@ -283,7 +283,11 @@ export class HandoffRig {
       isOver = true;
     });
     watched.catch(() => {});
-    await this.until(() => isOver, 600_000);
+    for (let ms = 0; ms < 600_000; ms += 1) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (isOver) break;
+      await this.pass(1);
+    }
     return watched;
   }
 

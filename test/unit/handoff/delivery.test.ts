@@ -1,6 +1,8 @@
 /** What is kept for a slot gets to whoever holds it, whatever happens in between. */
 import { describe, expect, test } from "vitest";
+import type { Dot } from "../../../services/versioning/types.ts";
 import { HandoffRig, type RigNode } from "../../support/handoff-rig.ts";
+import { putOf } from "../../support/replica-fixture.ts";
 
 const WHOLE_WAY_MS = 120_000;
 
@@ -130,6 +132,95 @@ describe("a hint", () => {
     expect(await rig.covers(location, 2, minted.object)).toBe(true);
   });
 
+  test("for a slot that comes while the slot's pass is at its end is not forgotten with it", async () => {
+    const shape: { onOffer?: (to: string) => void } = {};
+    const rig = await HandoffRig.started({
+      onAsk: ({ topic, to }) => {
+        if (topic === "hints.offer") shape.onOffer?.(to);
+        return undefined;
+      },
+    });
+    const byHash = [0, 1].map((n) => rig.nth(7, n)).sort((a, b) => (a.hash < b.hash ? -1 : 1));
+    const [low, high] = [byHash[0] ?? rig.nth(7, 0), byHash[1] ?? rig.nth(7, 1)];
+    const [first, second] = [rig.holderOf(low, 1), rig.holderOf(low, 2)];
+    const [keeper] = rig.fallbacksOf(low);
+    if (keeper === undefined) throw new Error("no fallback");
+    rig.crash(first);
+    rig.crash(second);
+    const [lowMade, highMade] = [await rig.write(low, 0, "low"), await rig.write(high, 0, "high")];
+    const { fallback } = rig.life(keeper).handoff;
+    for (const slot of [1, 2]) await fallback.store(high, slot, highMade);
+    let isKept = false;
+    shape.onOffer = (to) => {
+      if (to !== first.id || isKept) return;
+      isKept = true;
+      // the scan is past its hash
+      void fallback.store(low, 1, lowMade);
+    };
+    await rig.start(first);
+    expect(await rig.until(() => isKept && rig.life(first).engine.keyCountOf(7) === 2, WHOLE_WAY_MS)).toBe(true);
+    await rig.start(second);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+  });
+
+  test("of which one slot is known from before a crash and another came since goes to both", async () => {
+    const rig = await HandoffRig.started();
+    const location = rig.nth(7, 0);
+    const [first, second] = [rig.holderOf(location, 1), rig.holderOf(location, 2)];
+    const [keeper] = rig.fallbacksOf(location);
+    if (keeper === undefined) throw new Error("no fallback");
+    rig.crash(first);
+    rig.crash(second);
+    const minted = await rig.write(location, 0, "for both");
+    await rig.life(keeper).handoff.fallback.store(location, 1, minted);
+    await rig.during(rig.stop(keeper));
+    await rig.start(keeper);
+    await rig.life(keeper).handoff.fallback.store(location, 2, minted);
+    rig.crash(keeper);
+    await rig.start(keeper);
+    await rig.start(first);
+    await rig.pass(60_000);
+    await rig.start(second);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    for (const slot of [1, 2]) expect(await rig.covers(location, slot, minted.object)).toBe(true);
+  });
+
+  test("that is refused by who does not hold the slot any more waits for the one that does, other slots or not", async () => {
+    const rig = await HandoffRig.started();
+    const location = rig.nth(7, 0);
+    const [first, second] = [rig.holderOf(location, 1), rig.holderOf(location, 2)];
+    const [keeper, heir] = rig.fallbacksOf(location);
+    if (keeper === undefined || heir === undefined) throw new Error("no fallbacks");
+    rig.crash(second);
+    const minted = await rig.write(location, 0, "for both");
+    rig.crash(first);
+    const [held, believed] = [rig.holders[7] ?? [], rig.believed[7] ?? []];
+    held[1] = heir.id;
+    first.given.set(7, first.id);
+    for (const slot of [1, 2]) await rig.life(keeper).handoff.fallback.store(location, slot, minted);
+    await rig.start(first);
+    await rig.pass(30_000);
+    believed[1] = heir.id;
+    expect(await rig.until(() => rig.life(heir).engine.keyCountOf(7) === 1, WHOLE_WAY_MS)).toBe(true);
+    await rig.start(second);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+  });
+
+  test("is not confirmed by a node that has it and does not hold the slot", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 1);
+    const location = rig.nth(7, 0);
+    const owner = rig.life(rig.holderOf(location, 0));
+    const record = await owner.engine.get(location);
+    await rig.start(away);
+    await rig.life(away).replica.ingest(location, record?.value ?? new Uint8Array(0));
+    const [held] = [rig.holders[7] ?? []];
+    const heir = rig.fallbacksOf(location).find((node) => node !== keeper) ?? keeper;
+    held[1] = heir.id;
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    expect(rig.life(heir).engine.keyCountOf(7)).toBe(1);
+  });
+
   test("goes to whom the slot has moved, by the word of the node that held it or by the table", async () => {
     for (const isTableRight of [true, false]) {
       const rig = await HandoffRig.started();
@@ -183,6 +274,52 @@ describe("a hint", () => {
     await rig.start(away);
     expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
     expect(handoff.flags.isFlagged(7) || rig.nodes.some(({ life }) => life?.handoff.flags.isFlagged(7))).toBe(true);
+  });
+});
+
+describe("a version that a stand-in minted", () => {
+  test("is a sibling of the next one that it mints for the key after the first was taken out: none is lost", async () => {
+    const rig = await HandoffRig.started();
+    const location = rig.nth(7, 0);
+    const [keeper] = rig.fallbacksOf(location);
+    if (keeper === undefined) throw new Error("no fallback");
+    const dots: Dot[] = [];
+    for (const text of ["first", "second", "third"]) {
+      const put = putOf(text, undefined, "sibling");
+      const minting = rig.life(keeper).handoff.fallback.write(location, 1, put, ({ dot }) => dots.push(dot));
+      expect(await rig.during(minting)).toMatchObject({ kind: "stored" });
+      expect(rig.life(keeper).handoff.fallback.digestOf(location)).not.toBe(0n);
+      expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+      expect(rig.life(keeper).handoff.fallback.digestOf(location)).toBe(0n);
+    }
+    expect(new Set(dots.map(({ actor }) => actor)).size).toBe(3);
+    const held = await rig.life(rig.holderOf(location, 1)).replica.read(location);
+    expect(held).toMatchObject({ kind: "object", set: { siblings: [{}, {}, {}] } });
+  });
+
+  test("never carries the actor of the main store", async () => {
+    const rig = await HandoffRig.started();
+    const location = rig.nth(7, 0);
+    const [keeper] = rig.fallbacksOf(location);
+    if (keeper === undefined) throw new Error("no fallback");
+    const minting = rig.life(keeper).handoff.fallback.write(location, 1, putOf("x"), ({ dot }) => {
+      expect(dot.actor).toBe(rig.life(keeper).hints.identity.actor);
+      expect(dot.actor).not.toBe(rig.life(keeper).engine.identity.actor);
+    });
+    expect(await rig.during(minting)).toMatchObject({ kind: "stored" });
+    expect(await rig.life(keeper).handoff.fallback.read(location)).toMatchObject({ set: { siblings: [{}] } });
+  });
+
+  test("of a delete is kept as well, and delivered", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 1);
+    const location = rig.nth(7, 0);
+    const remove = { kind: "delete", context: undefined } as const;
+    const deleting = rig.life(keeper).handoff.fallback.write(location, 1, remove, () => undefined);
+    expect(await rig.during(deleting)).toMatchObject({ kind: "stored" });
+    await rig.start(away);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    expect(await rig.life(away).replica.read(location)).toMatchObject({ kind: "object", set: { siblings: [] } });
   });
 });
 

@@ -71,9 +71,9 @@ class Life {
   #asked = 0;
   #text = 0;
 
-  constructor(windowMs: number) {
+  constructor(shape: { readonly windowMs: number; readonly isOnDisk: boolean }) {
     this.rig = new HandoffRig({
-      windowMs,
+      ...shape,
       onAsk: () => {
         this.#asked += 1;
         // any fixed pattern will do: fast-check varies all else
@@ -132,7 +132,7 @@ class Life {
     if (kind === "mint") return this.#mint(keeper, { location, slot: target, text });
     const source = [0, 1, 2].find((other) => other !== target && rig.holderOf(location, other).life !== undefined);
     if (source === undefined) return;
-    const minted = await rig.write(location, source, text);
+    const minted = await rig.during(rig.write(location, source, text));
     this.#note(minted.dot);
     const isOwner = rig.holders[partition]?.includes(keeper.id) === true;
     if (kind === "miss") {
@@ -140,7 +140,7 @@ class Life {
       // kept whole, by who owns nothing of it, it is durable only a moment later
       this.promised.push({ location, slot: target, object: minted.object, isNote: true });
     } else if (!isOwner) {
-      const result = await keeper.life.handoff.fallback.store(location, target, minted);
+      const result = await rig.during(keeper.life.handoff.fallback.store(location, target, minted));
       if (result.kind !== "stored") throw new Error(`not kept: ${result.kind}`);
       this.promised.push({ location, slot: target, object: minted.object, isNote: false });
     }
@@ -153,10 +153,12 @@ class Life {
     if (this.rig.holders[location.partition]?.includes(keeper.id) === true) return;
     const { fallback } = this.rig.life(keeper).handoff;
     let object: Uint8Array | undefined;
-    const result = await fallback.write(location, target, putOf(text, undefined, "sibling"), (minted) => {
-      object = minted.object;
-      this.#note(minted.dot);
-    });
+    const result = await this.rig.during(
+      fallback.write(location, target, putOf(text, undefined, "sibling"), (minted) => {
+        object = minted.object;
+        this.#note(minted.dot);
+      }),
+    );
     if (result.kind !== "stored" || object === undefined) throw new Error(`not minted: ${result.kind}`);
     this.promised.push({ location, slot: target, object, isNote: false });
   }
@@ -173,10 +175,10 @@ class Life {
     const slots = rig.holders[partition] ?? [];
     const from = rig.named(slots[index] ?? to.id);
     if (slots.includes(to.id) || to.life === undefined || from.life === undefined) return;
-    const { entries } = await from.life.engine.scan(partition, 0n, 1_000);
+    const { entries } = await rig.during(from.life.engine.scan(partition, 0n, 1_000));
     for (const { hash, key } of entries) {
       const record = await from.life.engine.get({ partition, hash, key });
-      if (record !== undefined) await to.life.replica.ingest({ partition, hash, key }, record.value);
+      if (record !== undefined) await rig.during(to.life.replica.ingest({ partition, hash, key }, record.value));
     }
     slots[index] = to.id;
     from.given.set(partition, to.id);
@@ -193,15 +195,16 @@ async function isKept({ rig }: Life, { location, slot: target, object, isNote }:
 }
 
 test.each([
-  ["whose windows are long", 3_600_000],
-  ["whose windows end all the time", 4_000],
+  ["whose windows are long", { windowMs: 3_600_000, isOnDisk: false, numRuns: 150 }],
+  ["whose windows end all the time", { windowMs: 4_000, isOnDisk: false, numRuns: 150 }],
+  ["on disks that lose what was not made durable", { windowMs: 3_600_000, isOnDisk: true, numRuns: 40 }],
 ])(
   "every version that was kept for a slot gets there, or is with an owner and flagged, in lives %s",
-  async (_, windowMs) => {
+  async (_, shape) => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), async (steps) => {
-        const life = new Life(windowMs);
-        for (const one of life.rig.nodes) await life.rig.start(one);
+        const life = new Life(shape);
+        for (const one of life.rig.nodes) await life.do({ kind: "start", node: one.index });
         for (const one of steps) await life.do(one);
         await life.settle();
         expect(life.rig.keptCount()).toBe(0);
@@ -209,7 +212,7 @@ test.each([
           expect(await isKept(life, promised), `${promised.location.partition}/${promised.slot}`).toBe(true);
         }
       }),
-      { numRuns: 150, seed: 20_261_121 },
+      { numRuns: shape.numRuns, seed: 20_261_121 },
     );
   },
   120_000,
