@@ -13,7 +13,7 @@ export interface MetricSources {
   readonly links: PeerLinks;
   readonly coordinator: { readonly counters: CoordinatorCounters };
   readonly repairs: ReadRepair;
-  readonly moving: Pick<Moving, "totals">;
+  readonly moving: Pick<Moving, "totals" | "onSealed">;
   readonly liveness: Pick<Liveness, "stats">;
 }
 
@@ -45,6 +45,12 @@ function registerMoves(metrics: MetricsRegistry, moving: MetricSources["moving"]
   gauge("gyre_handover_taken", "Slots taken since start.", () => moving.totals().takenCount);
   gauge("gyre_handover_minted", "Of them, made anew after a removal.", () => moving.totals().mintedCount);
   gauge("gyre_handover_old_copies", "Copies given away and kept for now.", () => moving.totals().oldCopyCount);
+  const sealed = {
+    name: "gyre_handover_sealed_seconds",
+    help: "How long writes of a partition waited for its hand-over.",
+  };
+  const histogram = metrics.durations(sealed);
+  moving.onSealed((micros) => histogram.observe(micros));
   gauge("gyre_handover_received_bytes", "Bytes of copies received since start.", () => moving.totals().receivedBytes);
 }
 
@@ -113,6 +119,8 @@ function registerLinks(metrics: MetricsRegistry, links: PeerLinks): void {
   const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
   gauge("gyre_peer_links_up", "Peers that a data link leads to.", () => links.stats().reachablePeerCount);
   gauge("gyre_peer_known", "Peers known.", () => links.stats().knownPeerCount);
+  gauge("gyre_peer_sent_bytes", "Bytes sent to peers over links, since start.", () => links.stats().bytesSent);
+  gauge("gyre_peer_received_bytes", "Bytes received over links, since start.", () => links.stats().bytesReceived);
   gauge("gyre_peer_queued_bytes", "Bytes that wait to leave for peers.", () => links.stats().queuedBytes);
   metrics.gauge({ name: "gyre_peer_calls", help: "Calls to peers since start, by what they ended in." }, () =>
     Object.entries(links.stats().callsByResult).map(([result, value]) => ({ labels: { result }, value })),
