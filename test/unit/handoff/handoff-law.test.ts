@@ -137,7 +137,8 @@ class Life {
     const isOwner = rig.holders[partition]?.includes(keeper.id) === true;
     if (kind === "miss") {
       keeper.life.handoff.missedWrites.missed({ location, slot: target, ...minted });
-      // kept whole, by who owns nothing of it, it is durable only a moment later
+      // kept whole, by who owns nothing of it, it is a hint only a moment later; until then it is lost with the process
+      if (!isOwner) await rig.pass(30);
       this.promised.push({ location, slot: target, object: minted.object, isNote: true });
     } else if (!isOwner) {
       const result = await rig.during(keeper.life.handoff.fallback.store(location, target, minted));
