@@ -153,9 +153,10 @@ export interface StorageEngine {
   /**
    * The newest durable record, or undefined. Returns at once when the bytes are believed cached, a promise otherwise.
    * Throws (or rejects with) CorruptRecordError when the stored bytes fail their checksum: an error is not an absence.
-   * StoreClosedError from the call of `close` on, of a scan as well.
+   * StoreClosedError from the call of `close` on, of a scan as well. `byMs` (monotonic): a read that still waits for its turn
+   * at the disk then rejects with ReadExpiredError, and never touches it.
    */
-  get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined>;
+  get(address: KeyAddress, byMs?: number): StoredRecord | undefined | Promise<StoredRecord | undefined>;
   /**
    * Resolves when the record is durable (by the engine's durability) and visible. Rejects with DiskFullError (nothing
    * was kept, ever; also when what is left of the disk is reserved, see `DiskLevel`), StoreFailedError (unknown; the store takes no more writes), StoreBusyError (nothing was kept) or

@@ -50,6 +50,15 @@ export class StoreUnusableError extends Error {
   }
 }
 
+/** The time by which a read was wanted was over before it had its turn at the disk: nothing was read. */
+export class ReadExpiredError extends Error {
+  readonly code = "READ_EXPIRED";
+  constructor() {
+    super("the time was up before the record could be read");
+    this.name = "ReadExpiredError";
+  }
+}
+
 /** More writes wait than the store may hold in memory: nothing was kept, try again later. */
 export class StoreBusyError extends Error {
   readonly code = "STORE_BUSY";

@@ -43,19 +43,19 @@ export class KeyLookup {
     return this.#corruptReadCount;
   }
 
-  /** The newest record of the key; at once when its bytes are believed cached. Throws or rejects with CorruptRecordError. */
-  get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined> {
+  /** The newest record of the key; at once when its bytes are believed cached. Throws or rejects as `StorageEngine.get`. */
+  get(address: KeyAddress, byMs?: number): StoredRecord | undefined | Promise<StoredRecord | undefined> {
     const { keyspace, reader } = this.#parts;
     const { partition, hash } = address;
     const table = keyspace.table(partition);
     const slot = table === undefined ? -1 : table.find(hash);
     if (table === undefined || slot < 0) return undefined;
-    if (table.findNext(slot, hash) >= 0) return this.#getAmong(address);
+    if (table.findNext(slot, hash) >= 0) return this.#getAmong(address, byMs);
     if (table.kindAt(slot) === KIND_REAPED) return undefined;
     const spot = keyspace.spotOf(partition, slot);
     if (spot === undefined) throw new Error("the index points at a segment that is gone");
     try {
-      const read = reader.record(spot);
+      const read = reader.record(spot, byMs);
       if (!(read instanceof Promise)) return recordIfKey(read, address);
       return read.then(
         (record) => recordIfKey(record, address),
@@ -91,7 +91,7 @@ export class KeyLookup {
    * Several entries have the hash. One that cannot be read may be this key's newest: a readable one only answers when it
    * is proved to be newer.
    */
-  async #getAmong(address: KeyAddress): Promise<StoredRecord | undefined> {
+  async #getAmong(address: KeyAddress, byMs: number | undefined): Promise<StoredRecord | undefined> {
     const { keyspace, segments } = this.#parts;
     const spots = keyspace.spotsOf(address.partition, address.hash);
     for (const spot of spots) segments.pin(spot.segment);
@@ -99,7 +99,7 @@ export class KeyLookup {
       let newest: Match | undefined;
       const unreadable: { readonly spot: RecordSpot; readonly error: CorruptRecordError }[] = [];
       for (const spot of spots) {
-        const read = await this.#readOrError(address, spot);
+        const read = await this.#readOrError(address, spot, byMs);
         if (read instanceof CorruptRecordError) {
           unreadable.push({ spot, error: read });
           continue;
@@ -117,9 +117,13 @@ export class KeyLookup {
     }
   }
 
-  async #readOrError(address: KeyAddress, spot: RecordSpot): Promise<ReadRecord | CorruptRecordError> {
+  async #readOrError(
+    address: KeyAddress,
+    spot: RecordSpot,
+    byMs: number | undefined,
+  ): Promise<ReadRecord | CorruptRecordError> {
     try {
-      const read = await this.#parts.reader.record(spot);
+      const read = await this.#parts.reader.record(spot, byMs);
       return read;
     } catch (error) {
       if (!(error instanceof CorruptRecordError)) throw error;

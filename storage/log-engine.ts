@@ -93,9 +93,9 @@ class OpenLogEngine implements LogEngine {
     return digest === 0n ? digestBehind(table, slot, address.hash) : digest;
   }
 
-  get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined> {
+  get(address: KeyAddress, byMs?: number): StoredRecord | undefined | Promise<StoredRecord | undefined> {
     if (this.#closing !== undefined) throw new StoreClosedError();
-    const found = this.#parts.lookup.get(address);
+    const found = this.#parts.lookup.get(address, byMs);
     return found instanceof Promise ? this.#counted(found) : found;
   }
 

@@ -1,7 +1,10 @@
 /**
  * Bounds the reads that wait in the runtime's thread pool, so that a crowd of cold reads never keeps the writer's
- * thread from it. First come, first served. Must never run a task twice or drop one.
+ * thread from it. First come, first served; what nobody waits for any more when its turn comes is not done. Must never run a
+ * task twice, or drop one that is still wanted.
  */
+import { ReadExpiredError } from "./errors.ts";
+import type { StorageClock } from "./ports.ts";
 
 /** slots of those who had their turn that are not worth moving the others for */
 const SMALL_GAP = 1024;
@@ -9,17 +12,19 @@ const SMALL_GAP = 1024;
 /** At most `limit` tasks at a time. */
 export class ReadPool {
   readonly #limit: number;
+  readonly #clock: Pick<StorageClock, "monotonicMs">;
   /** slots before `#head` are empty */
   readonly #waiting: ((() => void) | undefined)[] = [];
   #head = 0;
   #running = 0;
 
-  constructor(limit: number) {
+  constructor(limit: number, clock: Pick<StorageClock, "monotonicMs">) {
     this.#limit = limit;
+    this.#clock = clock;
   }
 
-  /** Runs the task when its turn comes; settles as it does. */
-  async run<T>(task: () => Promise<T>): Promise<T> {
+  /** Runs the task when its turn comes, if that is before `byMs` (monotonic): else ReadExpiredError. Settles as it does. */
+  async run<T>(task: () => Promise<T>, byMs?: number): Promise<T> {
     if (this.#running >= this.#limit) {
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
@@ -28,6 +33,7 @@ export class ReadPool {
       this.#running += 1;
     }
     try {
+      if (byMs !== undefined && this.#clock.monotonicMs() >= byMs) throw new ReadExpiredError();
       return await task();
     } finally {
       this.#passOn();

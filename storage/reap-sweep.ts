@@ -12,6 +12,7 @@ import type { Keyspace } from "./keyspace.ts";
 import { isDropped } from "./manifest-state.ts";
 import { type EntriesParts, entriesOf } from "./segment-entries.ts";
 import type { Segment } from "./segment-set.ts";
+import { lowWord, splitU64, words } from "./words.ts";
 
 /** What a sweep works with. */
 export interface SweepParts extends EntriesParts {
@@ -31,6 +32,8 @@ interface Mark {
 
 /** entries looked at before the event loop gets its turn */
 const SLICE_ENTRIES = 4096;
+/** marks gathered or forgotten before it does */
+const SLICE_MARKS = 512;
 /** marks judged in one sweep: about 16 MiB; the rest come with the next */
 const MAX_MARKS = 65_536;
 /** bits of the filter that spares most entries the look-up: 16 for each of the most marks */
@@ -44,7 +47,7 @@ export async function sweepReaped(parts: SweepParts): Promise<number> {
   const sealed = all.filter((segment) => segment.isSealed);
   const open = all.filter((segment) => !segment.isSealed && segment.minSeq !== 0);
   let doubtfulFrom = Math.min(Number.POSITIVE_INFINITY, ...open.map((segment) => segment.minSeq));
-  const marks = new Marks(await marksOf(parts));
+  const marks = await marksOf(parts);
   for (const segment of sealed) {
     if (marks.size === 0 || parts.isStopped()) return 0;
     if (!(await disprove(parts, segment, marks))) doubtfulFrom = Math.min(doubtfulFrom, segment.minSeq);
@@ -57,12 +60,11 @@ class Marks {
   readonly #byHash = new Map<bigint, Mark>();
   readonly #filter = new Uint8Array(2 ** FILTER_BITS / 8);
 
-  constructor(marks: readonly Mark[]) {
-    for (const mark of marks) {
-      this.#byHash.set(mark.hash, mark);
-      const bit = Number(mark.hash & BigInt(FILTER_MASK));
-      this.#filter[bit >>> 3] = (this.#filter[bit >>> 3] ?? 0) | (1 << (bit & 7));
-    }
+  add(mark: Mark): void {
+    this.#byHash.set(mark.hash, mark);
+    splitU64(mark.hash);
+    const bit = (words[lowWord] ?? 0) & FILTER_MASK;
+    this.#filter[bit >>> 3] = (this.#filter[bit >>> 3] ?? 0) | (1 << (bit & 7));
   }
 
   get size(): number {
@@ -88,23 +90,43 @@ class Marks {
   }
 }
 
-async function marksOf({ keyspace, settings }: SweepParts): Promise<readonly Mark[]> {
-  const marks: Mark[] = [];
-  for (let partition = 0; partition < settings.partitionCount && marks.length < MAX_MARKS; partition += 1) {
-    const table = keyspace.table(partition);
-    if (table === undefined || keyspace.reapedCountOf(partition) === 0) continue;
-    table.forEachFrom(0n, (slot) => {
-      if (table.kindAt(slot) !== KIND_REAPED) return true;
-      const hash = table.hashAt(slot);
-      // several keys of one hash: the proof below is by hash
-      if (table.find(hash) === slot && table.findNext(slot, hash) < 0) {
-        marks.push({ partition, hash, segment: table.segmentAt(slot), offset: table.offsetAt(slot), seq: 0 });
-      }
-      return marks.length < MAX_MARKS;
-    });
-    await nextTurn(settings.clock);
+async function marksOf({ keyspace, settings }: SweepParts): Promise<Marks> {
+  const marks = new Marks();
+  for (let partition = 0; partition < settings.partitionCount && marks.size < MAX_MARKS; partition += 1) {
+    for (let from: bigint | undefined = 0n; from !== undefined && marks.size < MAX_MARKS; ) {
+      from = keyspace.reapedCountOf(partition) === 0 ? undefined : addSlice(keyspace, { partition, from }, marks);
+      if (from !== undefined) await nextTurn(settings.clock);
+    }
   }
   return marks;
+}
+
+/** Adds marks of a partition from a hash on; where to go on, undefined at its end. */
+function addSlice(
+  keyspace: Keyspace,
+  at: { readonly partition: number; readonly from: bigint },
+  marks: Marks,
+): bigint | undefined {
+  const { partition } = at;
+  const table = keyspace.table(partition);
+  const sizeBefore = marks.size;
+  let next: bigint | undefined;
+  let seenCount = 0;
+  table?.forEachFrom(at.from, (slot) => {
+    seenCount += 1;
+    if (seenCount > SLICE_ENTRIES || marks.size - sizeBefore >= SLICE_MARKS) {
+      next = table.hashAt(slot);
+      return false;
+    }
+    if (table.kindAt(slot) !== KIND_REAPED) return true;
+    const hash = table.hashAt(slot);
+    // several keys of one hash: the proof below is by hash
+    if (table.find(hash) === slot && table.findNext(slot, hash) < 0) {
+      marks.add({ partition, hash, segment: table.segmentAt(slot), offset: table.offsetAt(slot), seq: 0 });
+    }
+    return true;
+  });
+  return next;
 }
 
 /** Takes out the marks of which the segment holds another record; false when it cannot all be listed. */
@@ -132,7 +154,7 @@ async function disprove(parts: SweepParts, segment: Segment, marks: Marks): Prom
 }
 
 /** The marks that are left, as far as nothing older can lie where nobody could look. */
-function forget({ keyspace }: SweepParts, marks: Marks, doubtfulFrom: number): number {
+async function forget({ keyspace, settings }: SweepParts, marks: Marks, doubtfulFrom: number): Promise<number> {
   let count = 0;
   for (const { partition, hash, segment, offset, seq } of marks.all()) {
     if (seq === 0 || seq > doubtfulFrom) continue;
@@ -140,6 +162,7 @@ function forget({ keyspace }: SweepParts, marks: Marks, doubtfulFrom: number): n
     if (slot < 0 || keyspace.table(partition)?.kindAt(slot) !== KIND_REAPED) continue;
     keyspace.remove(partition, slot);
     count += 1;
+    if (count % SLICE_MARKS === 0) await nextTurn(settings.clock);
   }
   return count;
 }

@@ -47,12 +47,15 @@ export class RecordReader {
     this.#clock = settings.clock;
     this.#disk = settings.disk;
     this.#slowReadMs = settings.slowReadMs;
-    this.#pool = new ReadPool(settings.poolReads);
+    this.#pool = new ReadPool(settings.poolReads, settings.clock);
   }
 
-  /** A whole record, at once when believed cached. Throws or rejects with CorruptRecordError. */
-  record(spot: RecordSpot): ReadRecord | Promise<ReadRecord> {
-    const bytes = this.#bytes(spot, spot.length);
+  /**
+   * A whole record, at once when believed cached. Throws or rejects with CorruptRecordError; rejects with ReadExpiredError when
+   * it has not had its turn in the thread pool by `byMs` (monotonic).
+   */
+  record(spot: RecordSpot, byMs?: number): ReadRecord | Promise<ReadRecord> {
+    const bytes = this.#bytes(spot, spot.length, byMs);
     return bytes instanceof Promise ? bytes.then((read) => proveRecord(spot, read)) : proveRecord(spot, bytes);
   }
 
@@ -67,7 +70,7 @@ export class RecordReader {
 
   /** Bytes `[from, from + length)` of a segment, always through the thread pool; shorter at the end of the file. */
   range(segment: Segment, from: number, length: number): Promise<Buffer> {
-    return this.#poolRead(segment, from, length);
+    return this.#poolRead(segment, { offset: from, length, byMs: undefined });
   }
 
   #proveKey(spot: RecordSpot, bytes: Buffer): Buffer | Promise<Buffer> {
@@ -79,10 +82,12 @@ export class RecordReader {
     return record instanceof Promise ? record.then(keyOfRead) : keyOfRead(record);
   }
 
-  #bytes(spot: RecordSpot, length: number): Buffer | Promise<Buffer> {
+  #bytes(spot: RecordSpot, length: number, byMs?: number): Buffer | Promise<Buffer> {
     const { segment, offset } = spot;
     const file = this.#segments.openFileOf(segment);
-    if (file === undefined || !segment.warmth.isWarm(offset, length)) return this.#poolRead(segment, offset, length);
+    if (file === undefined || !segment.warmth.isWarm(offset, length)) {
+      return this.#poolRead(segment, { offset, length, byMs });
+    }
     return this.#syncRead(file, segment, offset, length);
   }
 
@@ -113,12 +118,15 @@ export class RecordReader {
     for (const each of this.#segments.all()) each.warmth.clear();
   }
 
-  async #poolRead(segment: Segment, offset: number, length: number): Promise<Buffer> {
+  async #poolRead(
+    segment: Segment,
+    { offset, length, byMs }: { readonly offset: number; readonly length: number; readonly byMs: number | undefined },
+  ): Promise<Buffer> {
     this.#segments.pin(segment);
     try {
       const file = await this.#segments.open(segment);
       const bytes = Buffer.allocUnsafe(length);
-      const count = await this.#pool.run(() => file.read(bytes, offset));
+      const count = await this.#pool.run(() => file.read(bytes, offset), byMs);
       segment.warmth.warm(offset, length);
       return count === length ? bytes : bytes.subarray(0, count);
     } catch (error) {
