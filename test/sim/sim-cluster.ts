@@ -4,6 +4,7 @@
  * white-box look (`heldAt`) is for the end of a run.
  */
 
+import type { Config } from "../../services/base/config.ts";
 import type { Log, LogFacts } from "../../services/base/ports.ts";
 import { hintEngineOptions } from "../../services/handoff/hint-engine.ts";
 import { GyreNode } from "../../services/node/node.ts";
@@ -36,6 +37,8 @@ export interface ClusterShape {
   readonly join?: "auto";
   /** machines are put in these in turn; default: one for all */
   readonly zones?: readonly string[];
+  /** settings of every node that differ from those of other simulations */
+  readonly config?: Partial<Config>;
 }
 
 /** A cluster that three machines found; more may be added, and any of them taken away. */
@@ -180,7 +183,7 @@ export class SimCluster {
       const engine = await openLogEngine(options);
       return this.#sabotage.engine?.(engine, node) ?? engine;
     };
-    const config = configOf(machine, this.#seeds());
+    const config = { ...configOf(machine, this.#seeds()), ...this.#shape.config };
     const openHints = (partitionCount: number): Promise<StorageEngine> =>
       openLogEngine({ ...windows, ...hintEngineOptions(disk, partitionCount), ...SMALL_STORE, durability: "fsync" });
     GyreNode.start({ config, windows, openStore, openHints, onFatal }).then((started) => {
