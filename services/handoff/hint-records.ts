@@ -28,6 +28,8 @@ export class HintRecords {
   readonly #kind: HintKind;
   readonly #tally: ShelfTally;
   readonly #partitionCount: number;
+  /** what the last put that is under way will make of a key, by hash */
+  readonly #underway = new Map<bigint, { readonly isThere: boolean }>();
 
   constructor(engine: StorageEngine, kind: HintKind, tally: ShelfTally) {
     this.#engine = engine;
@@ -54,19 +56,23 @@ export class HintRecords {
     return found instanceof Promise ? found.then(unlessRemoved) : unlessRemoved(found);
   }
 
-  /** As the engine's `put`, counted; the caller has the turn at the key. The promise is the engine's own. */
+  /** As the engine's `put`, counted. The promise is the engine's own; puts of one key take effect in the order of the calls. */
   put(request: PutRequest): Promise<void> {
-    const { partition } = request.address;
-    const wasThere = this.digestOf(request.address) !== 0n;
+    const { partition, hash } = request.address;
+    const before = this.#underway.get(hash);
+    const wasThere = before?.isThere ?? this.digestOf(request.address) !== 0n;
     const isThere = request.digest !== REMOVED_DIGEST;
+    const own = { isThere };
+    this.#underway.set(hash, own);
     const putting = this.#engine.put({ ...request, address: this.addressOf(request.address) });
-    putting.then(
-      () => {
-        if (isThere && !wasThere) this.#tally.added(partition);
-        if (wasThere && !isThere) this.#tally.removed(partition);
-      },
-      () => {},
-    );
+    const end = (): void => {
+      if (this.#underway.get(hash) === own) this.#underway.delete(hash);
+    };
+    putting.then(() => {
+      end();
+      if (isThere && !wasThere) this.#tally.added(partition);
+      if (wasThere && !isThere) this.#tally.removed(partition);
+    }, end);
     return putting;
   }
 
