@@ -4,10 +4,10 @@
  * Compaction never copies a reaped record, so older ones only go. Must never run beside a compaction, which moves
  * marks, nor forget one on a guess.
  */
-
 import { entryAt, INDEX_ENTRY_BYTES } from "./format/index-file.ts";
 import { KIND_REAPED } from "./format/record.ts";
 import { nextTurn } from "./index-loader.ts";
+import type { IndexTable } from "./index-table.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { isDropped } from "./manifest-state.ts";
 import { type EntriesParts, entriesOf } from "./segment-entries.ts";
@@ -21,148 +21,171 @@ export interface SweepParts extends EntriesParts {
   readonly isStopped: () => boolean;
 }
 
-interface Mark {
-  readonly partition: number;
-  readonly hash: bigint;
-  readonly segment: number;
-  readonly offset: number;
-  /** 0 until its own entry was met: a mark in a segment that is still written is left for the next sweep */
-  seq: number;
+interface Sweep extends SweepParts {
+  readonly filter: HashFilter;
+  /** seqs above this one may have older records where nobody could look */
+  readonly doubtfulFrom: number;
+  readonly needed: NeededMarks;
 }
 
 /** entries looked at before the event loop gets its turn */
 const SLICE_ENTRIES = 4096;
 /** marks gathered or forgotten before it does */
 const SLICE_MARKS = 512;
-/** marks judged in one sweep: about 16 MiB; the rest come with the next */
-const MAX_MARKS = 65_536;
-/** bits of the filter that spares most entries the look-up: 16 for each of the most marks */
-const FILTER_BITS = 20;
-const FILTER_MASK: number = 2 ** FILTER_BITS - 1;
+const FILTER_BITS_PER_MARK = 16;
+const MAX_FILTER_BITS = 2 ** 27;
 
-/** One sweep; resolves to how many marks were forgotten. Cost: the index files of all segments. Throws `DiskError`. */
+/**
+ * One sweep; resolves to how many marks were forgotten. Cost: the index files of all segments, and a bit a record that
+ * is not one of a reaped key. Throws `DiskError`.
+ */
 export async function sweepReaped(parts: SweepParts): Promise<number> {
   // what is sealed later holds nothing older than what is visible now
   const all = [...parts.segments.all()];
-  const sealed = all.filter((segment) => segment.isSealed);
-  const open = all.filter((segment) => !segment.isSealed && segment.minSeq !== 0);
-  let doubtfulFrom = Math.min(Number.POSITIVE_INFINITY, ...open.map((segment) => segment.minSeq));
-  const marks = await marksOf(parts);
+  const sealed = new Set(all.filter((segment) => segment.isSealed));
+  const unsealed = all.filter((segment) => !segment.isSealed && segment.minSeq !== 0);
+  const doubtfulFrom = Math.min(Number.POSITIVE_INFINITY, ...unsealed.map((segment) => segment.minSeq));
+  const filter = new HashFilter(parts.keyspace.reapedCount);
+  const sweep = { ...parts, filter, doubtfulFrom, needed: new NeededMarks() };
+  await eachMark(sweep, (table, slot) => filter.add(table.hashAt(slot)));
   for (const segment of sealed) {
-    if (marks.size === 0 || parts.isStopped()) return 0;
-    if (!(await disprove(parts, segment, marks))) doubtfulFrom = Math.min(doubtfulFrom, segment.minSeq);
+    if (parts.isStopped()) return 0;
+    // one of which not all can be listed may hold an older record of any key: the scrub will see to it
+    if (!(await markNeeded(sweep, segment))) return 0;
   }
-  return forget(parts, marks, doubtfulFrom);
+  return forget(sweep, sealed);
 }
 
-/** Marks, found by hash; most hashes that are not among them are known by a bit. */
-class Marks {
-  readonly #byHash = new Map<bigint, Mark>();
-  readonly #filter = new Uint8Array(2 ** FILTER_BITS / 8);
+/** Says of most hashes that are not among those added that they are not. */
+class HashFilter {
+  readonly #bits: Uint8Array<ArrayBuffer>;
+  readonly #mask: number;
 
-  add(mark: Mark): void {
-    this.#byHash.set(mark.hash, mark);
-    splitU64(mark.hash);
-    const bit = (words[lowWord] ?? 0) & FILTER_MASK;
-    this.#filter[bit >>> 3] = (this.#filter[bit >>> 3] ?? 0) | (1 << (bit & 7));
+  constructor(count: number) {
+    const size = 2 ** Math.ceil(Math.log2(Math.max(1024, count * FILTER_BITS_PER_MARK)));
+    this.#mask = Math.min(MAX_FILTER_BITS, size) - 1;
+    this.#bits = new Uint8Array((this.#mask + 1) / 8);
   }
 
-  get size(): number {
-    return this.#byHash.size;
+  add(hash: bigint): void {
+    splitU64(hash);
+    const bit = (words[lowWord] ?? 0) & this.#mask;
+    this.#bits[bit >>> 3] = (this.#bits[bit >>> 3] ?? 0) | (1 << (bit & 7));
   }
 
   /** `low`: the lower half of a hash. */
   mayHave(low: number): boolean {
-    const bit = low & FILTER_MASK;
-    return ((this.#filter[bit >>> 3] ?? 0) & (1 << (bit & 7))) !== 0;
-  }
-
-  get(hash: bigint): Mark | undefined {
-    return this.#byHash.get(hash);
-  }
-
-  remove(hash: bigint): void {
-    this.#byHash.delete(hash);
-  }
-
-  all(): IterableIterator<Mark> {
-    return this.#byHash.values();
+    const bit = low & this.#mask;
+    return ((this.#bits[bit >>> 3] ?? 0) & (1 << (bit & 7))) !== 0;
   }
 }
 
-async function marksOf({ keyspace, settings }: SweepParts): Promise<Marks> {
-  const marks = new Marks();
-  for (let partition = 0; partition < settings.partitionCount && marks.size < MAX_MARKS; partition += 1) {
-    for (let from: bigint | undefined = 0n; from !== undefined && marks.size < MAX_MARKS; ) {
-      from = keyspace.reapedCountOf(partition) === 0 ? undefined : addSlice(keyspace, { partition, from }, marks);
-      if (from !== undefined) await nextTurn(settings.clock);
+/** Places of marks that are still needed: numbers only, for they may be millions. */
+class NeededMarks {
+  readonly #bySegment = new Map<number, Set<number>>();
+
+  add(segment: number, offset: number): void {
+    const offsets = this.#bySegment.get(segment) ?? new Set();
+    this.#bySegment.set(segment, offsets);
+    offsets.add(offset / 8);
+  }
+
+  has(segment: number, offset: number): boolean {
+    return this.#bySegment.get(segment)?.has(offset / 8) === true;
+  }
+}
+
+/** Visits all marks, in slices; `visit` must not change the index. */
+async function eachMark(
+  { keyspace, settings }: SweepParts,
+  visit: (table: IndexTable, slot: number, partition: number) => void,
+  afterSlice: () => void = () => undefined,
+): Promise<void> {
+  for (let partition = 0; partition < settings.partitionCount; partition += 1) {
+    let from: bigint | undefined = keyspace.reapedCountOf(partition) === 0 ? undefined : 0n;
+    while (from !== undefined) {
+      const table = keyspace.table(partition);
+      let next: bigint | undefined;
+      let seenCount = 0;
+      let markCount = 0;
+      table?.forEachFrom(from, (slot) => {
+        // keys of one hash stay in one slice
+        if ((seenCount >= SLICE_ENTRIES || markCount >= SLICE_MARKS) && table.find(table.hashAt(slot)) === slot) {
+          next = table.hashAt(slot);
+          return false;
+        }
+        seenCount += 1;
+        if (table.kindAt(slot) !== KIND_REAPED) return true;
+        markCount += 1;
+        visit(table, slot, partition);
+        return true;
+      });
+      afterSlice();
+      await nextTurn(settings.clock);
+      from = next;
     }
   }
-  return marks;
 }
 
-/** Adds marks of a partition from a hash on; where to go on, undefined at its end. */
-function addSlice(
-  keyspace: Keyspace,
-  at: { readonly partition: number; readonly from: bigint },
-  marks: Marks,
-): bigint | undefined {
-  const { partition } = at;
-  const table = keyspace.table(partition);
-  const sizeBefore = marks.size;
-  let next: bigint | undefined;
-  let seenCount = 0;
-  table?.forEachFrom(at.from, (slot) => {
-    seenCount += 1;
-    if (seenCount > SLICE_ENTRIES || marks.size - sizeBefore >= SLICE_MARKS) {
-      next = table.hashAt(slot);
-      return false;
-    }
-    if (table.kindAt(slot) !== KIND_REAPED) return true;
-    const hash = table.hashAt(slot);
-    // several keys of one hash: the proof below is by hash
-    if (table.find(hash) === slot && table.findNext(slot, hash) < 0) {
-      marks.add({ partition, hash, segment: table.segmentAt(slot), offset: table.offsetAt(slot), seq: 0 });
-    }
-    return true;
-  });
-  return next;
-}
-
-/** Takes out the marks of which the segment holds another record; false when it cannot all be listed. */
-async function disprove(parts: SweepParts, segment: Segment, marks: Marks): Promise<boolean> {
-  const { segments, settings, manifest } = parts;
+/** Notes the marks of which the segment holds another record; false when it cannot all be listed. */
+async function markNeeded(sweep: Sweep, segment: Segment): Promise<boolean> {
+  const { segments, settings, filter } = sweep;
   segments.pin(segment);
   try {
-    const { entries, unknown } = await entriesOf(parts, segment);
+    const { entries, unknown } = await entriesOf(sweep, segment);
+    if (unknown.length > 0) return false;
     const count = entries.length / INDEX_ENTRY_BYTES;
     for (let position = 0; position < count; position += 1) {
       if (position % SLICE_ENTRIES === SLICE_ENTRIES - 1) await nextTurn(settings.clock);
       // the lower half of the hash, looked at without reading the rest
-      if (!marks.mayHave(entries.readUInt32LE(position * INDEX_ENTRY_BYTES + 8))) continue;
-      const { hash, seq, partition, offset } = entryAt(entries, position);
-      const mark = marks.get(hash);
-      if (mark === undefined) continue;
-      if (mark.segment === segment.id && mark.offset === offset) mark.seq = seq;
-      // what was dropped never comes back
-      else if (!isDropped(manifest.state.dropped, partition, seq)) marks.remove(hash);
+      if (filter.mayHave(entries.readUInt32LE(position * INDEX_ENTRY_BYTES + 8))) {
+        judge(sweep, segment, entryAt(entries, position));
+      }
     }
-    return unknown.length === 0;
+    return true;
   } finally {
     segments.unpin(segment);
   }
 }
 
-/** The marks that are left, as far as nothing older can lie where nobody could look. */
-async function forget({ keyspace, settings }: SweepParts, marks: Marks, doubtfulFrom: number): Promise<number> {
-  let count = 0;
-  for (const { partition, hash, segment, offset, seq } of marks.all()) {
-    if (seq === 0 || seq > doubtfulFrom) continue;
-    const slot = keyspace.slotAt(partition, hash, { segment, offset });
-    if (slot < 0 || keyspace.table(partition)?.kindAt(slot) !== KIND_REAPED) continue;
-    keyspace.remove(partition, slot);
-    count += 1;
-    if (count % SLICE_MARKS === 0) await nextTurn(settings.clock);
+/** A record keeps the marks of its hash needed; unless it is the mark itself, and nothing older can lie unseen. */
+function judge(sweep: Sweep, segment: Segment, record: ReturnType<typeof entryAt>): void {
+  const { keyspace, manifest, needed, doubtfulFrom } = sweep;
+  const { partition, hash, seq, offset } = record;
+  const table = keyspace.table(partition);
+  if (table === undefined || isDropped(manifest.state.dropped, partition, seq)) return;
+  for (let slot = table.find(hash); slot >= 0; slot = table.findNext(slot, hash)) {
+    if (table.kindAt(slot) !== KIND_REAPED) continue;
+    const isItself = table.segmentAt(slot) === segment.id && table.offsetAt(slot) === offset;
+    if (!isItself || seq > doubtfulFrom) needed.add(table.segmentAt(slot), table.offsetAt(slot));
   }
+}
+
+/** Forgets what is not needed; a mark in a segment that was not looked at waits for the next sweep. */
+async function forget(sweep: Sweep, sealed: ReadonlySet<Segment>): Promise<number> {
+  const { keyspace, segments, needed } = sweep;
+  let found: {
+    readonly partition: number;
+    readonly hash: bigint;
+    readonly segment: number;
+    readonly offset: number;
+  }[] = [];
+  let count = 0;
+  const visit = (table: IndexTable, slot: number, partition: number): void => {
+    const segment = table.segmentAt(slot);
+    const offset = table.offsetAt(slot);
+    const home = segments.get(segment);
+    if (home === undefined || !sealed.has(home) || needed.has(segment, offset)) return;
+    found.push({ partition, hash: table.hashAt(slot), segment, offset });
+  };
+  await eachMark(sweep, visit, () => {
+    for (const { partition, hash, ...place } of found) {
+      const slot = keyspace.slotAt(partition, hash, place);
+      if (slot < 0) continue;
+      keyspace.remove(partition, slot);
+      count += 1;
+    }
+    found = [];
+  });
   return count;
 }
