@@ -5,7 +5,7 @@
 import type { ReplicaReadResult } from "../replica/contract.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import { type StrayWord, strayRefusalOf } from "./holder-search.ts";
-import type { ReadQuestion, ReadVoter } from "./read-voter-core.ts";
+import type { ReadQuestion } from "./read-voter-core.ts";
 import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
 
 /** The replica's word. */
@@ -28,11 +28,18 @@ export type LocalWord =
   | { readonly kind: "stray"; readonly word: StrayWord }
   | { readonly kind: "failed"; readonly reason: string };
 
+/** What is asked of this node itself. */
+export interface LocalQuestion {
+  readonly question: ReadQuestion | "nothing";
+  /** monotonic: nothing is read any more then */
+  readonly deadlineMs: number;
+}
+
 /** Reads here; at once when the bytes are cached. Never rejects: a replica that throws is logged, and has failed. */
 export function readHere(
   room: CoordinatorRoom,
   scope: RequestScope,
-  question: ReadQuestion | "nothing",
+  { question, deadlineMs }: LocalQuestion,
 ): LocalWord | Promise<LocalWord> {
   const { local } = room;
   const { location } = scope;
@@ -42,7 +49,7 @@ export function readHere(
     return { kind: "digest", slot, isSuspect: local.isSuspect(location.partition), digest: local.digestOf(location) };
   }
   try {
-    const result = local.read(location);
+    const result = local.read(location, deadlineMs - room.clock.monotonicMs());
     if (!(result instanceof Promise)) return stillAt(slot, wordOf(room, scope, result)) ?? strayHere(room, scope);
     return result.then(
       (later) => stillAt(slot, wordOf(room, scope, later)) ?? strayHere(room, scope),
@@ -57,11 +64,12 @@ export function readHere(
 export function readHintsHere(
   room: CoordinatorRoom,
   scope: RequestScope,
-  { question, seat: { slot } }: Pick<ReadVoter, "question" | "seat">,
+  asked: LocalQuestion & { readonly slot: number },
 ): LocalWord | Promise<LocalWord> {
   const { location, settings } = scope;
   const ownSlot = room.local.slotOf(location.partition);
-  if (ownSlot >= 0 && ownSlot < settings.n) return readHere(room, scope, question);
+  if (ownSlot >= 0 && ownSlot < settings.n) return readHere(room, scope, asked);
+  const { question, slot } = asked;
   const { fallback } = room;
   if (fallback === undefined) return { kind: "failed", reason: "not_ready" };
   if (question === "digest") {
@@ -72,7 +80,7 @@ export function readHintsHere(
       ? { kind: "failed", reason: result.reason }
       : { kind: "set", slot, isSuspect: false, set: result.set, isStandIn: true };
   try {
-    const result = fallback.read(location);
+    const result = fallback.read(location, asked.deadlineMs - room.clock.monotonicMs());
     return result instanceof Promise
       ? result.then(wordOfHints, (error: unknown) => defect(room, error))
       : wordOfHints(result);

@@ -36,7 +36,8 @@ export interface Liveness {
 export interface StandInReplica {
   /** from RAM; 0n: nothing is kept, which says nothing of what the owners hold */
   digestOf(location: KeyLocation): bigint;
-  read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult>;
+  /** refused as `expired` when the disk had no time within the budget */
+  read(location: KeyLocation, budgetMs?: number): ReplicaReadResult | Promise<ReplicaReadResult>;
   /** Like the replica's own: reads what is kept, mints, and keeps it for whoever holds the slot; durable before it resolves. */
   write(
     location: KeyLocation,

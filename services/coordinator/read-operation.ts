@@ -216,10 +216,11 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
   #askSelf(index: number): void {
     this.#fanOut.noteStart(index);
     const voter = this.#core.voters[index];
+    const asked = { question: voter?.question ?? "nothing", deadlineMs: this.#fanOut.deadlineMs } as const;
     const word =
       voter?.seat.role === "fallback"
-        ? readHintsHere(this.#room, this.#scope, voter)
-        : readHere(this.#room, this.#scope, voter?.question ?? "nothing");
+        ? readHintsHere(this.#room, this.#scope, { ...asked, slot: voter.seat.slot })
+        : readHere(this.#room, this.#scope, asked);
     if (word instanceof Promise) void word.then((later) => this.#onLaterWord(index, later));
     else this.#tellSelf(index, word);
   }

@@ -23,9 +23,9 @@ export interface FallbackReplica {
    */
   digestOf(location: KeyLocation): bigint;
   /** The decoded versions; at once when the bytes are cached. A read error is a refusal, never an absence. */
-  read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult>;
+  read(location: KeyLocation, budgetMs?: number): ReplicaReadResult | Promise<ReplicaReadResult>;
   /** The same, encoded, for the wire. */
-  readEncoded(location: KeyLocation): ReturnType<LocalReplica["readEncoded"]>;
+  readEncoded(location: KeyLocation, budgetMs?: number): ReturnType<LocalReplica["readEncoded"]>;
   /**
    * Keeps the version for whoever holds `slot` of the key's partition, merged with what is kept of the key already;
    * both are durable before it resolves. Refuses without a trace: `overloaded` when the budget is used up ("hints are

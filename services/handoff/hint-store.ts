@@ -67,12 +67,12 @@ export class HintStore implements FallbackReplica {
     return this.#records.digestOf(location);
   }
 
-  read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult> {
-    return this.#replica.read(location);
+  read(location: KeyLocation, budgetMs?: number): ReplicaReadResult | Promise<ReplicaReadResult> {
+    return this.#replica.read(location, budgetMs);
   }
 
-  readEncoded(location: KeyLocation): ReturnType<FallbackReplica["readEncoded"]> {
-    return this.#replica.readEncoded(location);
+  readEncoded(location: KeyLocation, budgetMs?: number): ReturnType<FallbackReplica["readEncoded"]> {
+    return this.#replica.readEncoded(location, budgetMs);
   }
 
   async store(location: KeyLocation, slot: number, version: HandedVersion): Promise<ReplicaWriteResult> {

@@ -36,7 +36,8 @@ export interface ServedReplica {
   isSuspect(partition: number): boolean;
   /** from RAM; 0n = nothing */
   digestOf(key: KeyOnWire): bigint;
-  readEncoded(key: KeyOnWire): EncodedRead | Promise<EncodedRead>;
+  /** refused as `expired` when the disk had no time within the budget */
+  readEncoded(key: KeyOnWire, budgetMs: number): EncodedRead | Promise<EncodedRead>;
   store(
     key: KeyOnWire,
     version: {
@@ -53,7 +54,7 @@ export interface ServedReplica {
 export interface ServedStandIns {
   /** from RAM; 0n = nothing */
   digestOf(key: KeyOnWire): bigint;
-  readEncoded(key: KeyOnWire): EncodedRead | Promise<EncodedRead>;
+  readEncoded(key: KeyOnWire, budgetMs: number): EncodedRead | Promise<EncodedRead>;
   /** durable, with the note that it is for `slot`, before it resolves */
   store(key: KeyOnWire, slot: number, version: Parameters<ServedReplica["store"]>[1]): Promise<StoreResult>;
 }
@@ -135,7 +136,7 @@ export class PeerRequests {
       return reply({ kind: "digest", slot, digest: replica.digestOf(request.key), isSuspect });
     }
     if (this.#isStopping) return reply(refusal("shutting_down", "this node is stopping"));
-    if (request.kind === "fetch") return this.#fetch(request, slot, reply);
+    if (request.kind === "fetch") return this.#fetch(request, { slot, budgetMs }, reply);
     this.#store(request, { slot, budgetMs }, reply);
   }
 
@@ -161,7 +162,7 @@ export class PeerRequests {
       if (read.kind === "refused") reply(refusalOf(read));
       else reply({ kind: "object", slot, object: read.object, isSuspect: false, isStandIn: true });
     };
-    const read = standIns.readEncoded(key);
+    const read = standIns.readEncoded(key, budgetMs);
     if (read instanceof Promise) read.then(finish, onFailure);
     else finish(read);
   }
@@ -171,7 +172,11 @@ export class PeerRequests {
     return refused === undefined ? refusal("not_owner", "no slot of this partition is held here") : refusalOf(refused);
   }
 
-  #fetch(request: Extract<PeerRequest, { kind: "fetch" }>, slot: number, reply: Reply): void {
+  #fetch(
+    request: Extract<PeerRequest, { kind: "fetch" }>,
+    { slot, budgetMs }: { readonly slot: number; readonly budgetMs: number },
+    reply: Reply,
+  ): void {
     const { replica } = this.#parts;
     const finish = (read: EncodedRead): void => {
       if (read.kind === "refused") return reply(refusalOf(read));
@@ -180,7 +185,7 @@ export class PeerRequests {
       const isSuspect = replica.isSuspect(request.key.partition);
       reply({ kind: "object", slot, object: read.object, isSuspect });
     };
-    const read = replica.readEncoded(request.key);
+    const read = replica.readEncoded(request.key, budgetMs);
     if (read instanceof Promise) read.then(finish, (error) => this.#fail(request, error, reply));
     else finish(read);
   }

@@ -91,11 +91,12 @@ export interface LocalReplica {
   isSuspect(partition: number): boolean;
   /** From RAM; 0n = nothing. */
   digestOf(location: KeyLocation): bigint;
-  /** The decoded versions; at once when the bytes are cached. */
-  read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult>;
+  /** The decoded versions; at once when the bytes are cached. Refused as `expired` when the disk had no time within the budget. */
+  read(location: KeyLocation, budgetMs?: number): ReplicaReadResult | Promise<ReplicaReadResult>;
   /** The same, encoded, for the wire. */
   readEncoded(
     location: KeyLocation,
+    budgetMs?: number,
   ):
     | { readonly kind: "object"; readonly object: Uint8Array | undefined }
     | ReplicaRefusal

@@ -79,7 +79,7 @@ export class HandedVersions {
   async #merge(handing: Handing): Promise<ReplicaWriteResult> {
     const { keeper, mint, counters, conflicts, isOver, store } = this.#parts;
     const { location, version, endMs } = handing;
-    const fetched = keeper.fetchUnowned(location);
+    const fetched = keeper.fetchUnowned(location, endMs);
     const held = heldOf(fetched instanceof Promise ? await fetched : fetched);
     if (isRefusal(held)) return held;
     if (fetched instanceof Promise && isOver(endMs)) return expired();

@@ -39,15 +39,15 @@ export class RecordKeeper {
     return notHeld(partition, this.#slots.movedTo?.(partition));
   }
 
-  /** The newest record of the key, if a slot is held. */
-  fetch(location: KeyLocation): Fetched | Promise<Fetched> {
-    return this.refusalOf(location.partition) ?? this.fetchUnowned(location);
+  /** The newest record of the key, if a slot is held; not read any more after `byMs` (monotonic). */
+  fetch(location: KeyLocation, byMs?: number): Fetched | Promise<Fetched> {
+    return this.refusalOf(location.partition) ?? this.fetchUnowned(location, byMs);
   }
 
-  /** The newest record of the key, slot or not. */
-  fetchUnowned(location: KeyLocation): Fetched | Promise<Fetched> {
+  /** The newest record of the key, slot or not; not read any more after `byMs` (monotonic). */
+  fetchUnowned(location: KeyLocation, byMs?: number): Fetched | Promise<Fetched> {
     try {
-      const found = this.#store.get(location);
+      const found = this.#store.get(location, byMs);
       return found instanceof Promise ? found.catch(noTraceRefusalOf) : found;
     } catch (error) {
       return noTraceRefusalOf(error);

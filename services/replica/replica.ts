@@ -150,13 +150,13 @@ export class Replica implements LocalReplica {
     return this.#store.digestOf(location);
   }
 
-  read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult> {
-    const fetched = this.#keeper.fetch(location);
+  read(location: KeyLocation, budgetMs?: number): ReplicaReadResult | Promise<ReplicaReadResult> {
+    const fetched = this.#keeper.fetch(location, this.#byOf(budgetMs));
     return fetched instanceof Promise ? fetched.then(readResultOf) : readResultOf(fetched);
   }
 
-  readEncoded(location: KeyLocation): EncodedRead | Promise<EncodedRead> {
-    const fetched = this.#keeper.fetch(location);
+  readEncoded(location: KeyLocation, budgetMs?: number): EncodedRead | Promise<EncodedRead> {
+    const fetched = this.#keeper.fetch(location, this.#byOf(budgetMs));
     return fetched instanceof Promise ? fetched.then(encodedReadOf) : encodedReadOf(fetched);
   }
 
@@ -235,6 +235,10 @@ export class Replica implements LocalReplica {
     } finally {
       this.#turns.leave(location);
     }
+  }
+
+  #byOf(budgetMs: number | undefined): number | undefined {
+    return budgetMs === undefined ? undefined : this.#parts.clock.monotonicMs() + budgetMs;
   }
 
   /** The monotonic time at which an operation that starts now must not go on. */

@@ -34,7 +34,7 @@ export class WriteMaker {
 
   /** The write with its dot; at once when the record is cached and the lease lasts. */
   make(location: KeyLocation, intent: WriteIntent, endMs: number): MadeWrite | Promise<MadeWrite> {
-    const fetched = this.#parts.keeper.fetch(location);
+    const fetched = this.#parts.keeper.fetch(location, endMs);
     if (fetched instanceof Promise) {
       return fetched.then((later) => (this.#parts.isOver(endMs) ? expired() : this.#makeFrom(location, intent, later)));
     }

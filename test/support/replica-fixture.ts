@@ -84,6 +84,8 @@ export class GatedStore implements ReplicaStore {
   onCall: (call: StoreCall) => void | Promise<void> = () => undefined;
   readonly calls: StoreCall[] = [];
   readonly puts: PutRequest[] = [];
+  /** by when each `get` was wanted, monotonic ms */
+  readonly wantedBy: (number | undefined)[] = [];
 
   constructor(engine: StorageEngine) {
     this.engine = engine;
@@ -109,7 +111,8 @@ export class GatedStore implements ReplicaStore {
     return this.engine.digestOf(address);
   }
 
-  get(address: KeyAddress): StoredRecord | undefined | Promise<StoredRecord | undefined> {
+  get(address: KeyAddress, byMs?: number): StoredRecord | undefined | Promise<StoredRecord | undefined> {
+    this.wantedBy.push(byMs);
     const gate = this.#enter("get");
     return gate === undefined ? this.engine.get(address) : gate.then(() => this.engine.get(address));
   }

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { MAX_KEY_QUEUE, MAX_KEY_WAITERS, MAX_KEY_WRITES } from "../../../services/base/limits.ts";
 import type { Minted, ReplicaWriteResult } from "../../../services/replica/contract.ts";
+import { ReadExpiredError } from "../../../storage/errors.ts";
 import {
   locationOf,
   putOf,
@@ -88,6 +89,23 @@ describe("work whose time is up", () => {
     release();
     const kinds = new Set((await Promise.all(waiting)).map((result) => result.kind));
     expect(kinds).toEqual(new Set(["stored"]));
+  });
+
+  test("is not read from the disk: every read says by when it is wanted, and a store that had no time is no absence", async () => {
+    const [node, other] = [replicaFixture({ seed: 1 }), replicaFixture({ seed: 2 })];
+    await writeTo(node, alice, putOf("here"));
+    const { minted } = await writeTo(other, alice, putOf("elsewhere"));
+    node.store.wantedBy.length = 0;
+    const endMs = node.clock.monotonicMs() + 100;
+    await node.replica.read(alice, 100);
+    await node.replica.readEncoded(alice, 100);
+    await node.replica.write(alice, { ...putOf("2"), budgetMs: 100 }, nothing);
+    await node.replica.store(alice, { ...versionOf(minted), budgetMs: 100 });
+    expect(node.store.wantedBy).toEqual([endMs, endMs, endMs, endMs]);
+    node.store.onCall = (call) => (call === "get" ? Promise.reject(new ReadExpiredError()) : undefined);
+    expect(await node.replica.read(alice, 100)).toMatchObject(expired);
+    expect(await node.replica.readEncoded(alice, 100)).toMatchObject(expired);
+    expect(await node.replica.write(alice, { ...putOf("3"), budgetMs: 100 }, nothing)).toMatchObject(expired);
   });
 
   test("while a version is read to be merged stores nothing", async () => {
