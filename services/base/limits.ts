@@ -253,13 +253,17 @@ export const MINT_QUIET_MS: number = MAX_TIMEOUT_MS + 5_000;
 /** Anti-entropy: how often each partition is compared with each other holder of it, and by whom when the other one does not. */
 export const ANTI_ENTROPY_EVERY_MS: number = 10 * 60_000;
 export const ANTI_ENTROPY_BACKUP_FACTOR: number = 1.5;
-/** The first comparisons after a start are spread over this time; those of suspect partitions begin within a second. */
+/**
+ * The first comparisons after a start are spread over this time, those after an unclean one over this: what was written last
+ * may be missing without a sign. Those of suspect partitions begin within a second.
+ */
 export const ANTI_ENTROPY_FIRST_MS: number = 60_000;
+export const ANTI_ENTROPY_FIRST_UNCLEAN_MS: number = 2_000;
 /** How often a node looks for what is due. */
 export const ANTI_ENTROPY_LOOK_MS: number = 1_000;
 /** What differs is compared again after this time, and once more key by key: writes under way look like differences. */
 export const ANTI_ENTROPY_CONFIRM_MS: number = 1_000;
-export const ANTI_ENTROPY_SETTLE_MS: number = 250;
+export const ANTI_ENTROPY_SETTLE_MS: number = 100;
 /** A pair that could not be compared to the end is tried again after this time, at random up to twice as long. */
 export const ANTI_ENTROPY_RETRY_MS: number = 5_000;
 /** A partition with records that nobody could replace is compared again after this time. */

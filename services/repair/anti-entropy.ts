@@ -11,6 +11,7 @@ import {
   ANTI_ENTROPY_BACKUP_FACTOR,
   ANTI_ENTROPY_EVERY_MS,
   ANTI_ENTROPY_FIRST_MS,
+  ANTI_ENTROPY_FIRST_UNCLEAN_MS,
   ANTI_ENTROPY_LOOK_MS,
   MAX_EXCHANGE_LANES,
 } from "../base/limits.ts";
@@ -105,7 +106,7 @@ export class AntiEntropy {
     const times = {
       everyMs: ANTI_ENTROPY_EVERY_MS,
       backupFactor: ANTI_ENTROPY_BACKUP_FACTOR,
-      firstMs: ANTI_ENTROPY_FIRST_MS,
+      firstMs: store.recovery.mode === "unclean" ? ANTI_ENTROPY_FIRST_UNCLEAN_MS : ANTI_ENTROPY_FIRST_MS,
     };
     const schedule = new PairSchedule({ self, partitionCount: store.partitionCount, times, draw });
     const slotOf = (partition: number): number => replica.slotOf(partition);

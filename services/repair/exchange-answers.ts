@@ -113,9 +113,9 @@ export class ExchangeAnswers {
 
   async #list(
     sight: PairSight,
-    { fromHash, toHash, states }: Extract<ExchangeQuestion, { kind: "list" }>,
+    { states, ...range }: Extract<ExchangeQuestion, { kind: "list" }>,
   ): Promise<ExchangeAnswer> {
-    const own = await this.#parts.views.states(sight, { fromHash, toHash }, MAX_LISTED_STATES);
+    const own = await this.#parts.views.states(sight, range, MAX_LISTED_STATES);
     const compared = states.filter(({ hash }) => hash <= own.throughHash);
     const { differences, throughHash } = differingStates(compared, own.states, EXCHANGE_STEP_HASHES);
     const theirs: readonly HashState[] = differences.map((one) => ({ hash: one.hash, state: one.theirs }));

@@ -33,6 +33,12 @@ export interface HashRange {
   readonly toHash: bigint;
 }
 
+/** Those hashes of a range that lie in leaves whose bits are set: differing leaves seldom lie side by side. */
+export interface LeafRange extends HashRange {
+  /** 256 bits */
+  readonly leaves: Uint8Array;
+}
+
 /** How an exchange ended. */
 export type ExchangeEnd =
   /** nothing differed, or all that did was moved both ways */
@@ -51,7 +57,7 @@ export type ExchangeStep =
   /** ask which leaves under the inner nodes `at` (one bit each) differ: `leavesDiffer` */
   | { readonly kind: "ask-leaves"; readonly at: number; readonly leaves: Uint8Array }
   /** list what is held in the range, ask what differs: `listed` */
-  | { readonly kind: "ask-list"; readonly range: HashRange }
+  | { readonly kind: "ask-list"; readonly range: LeafRange }
   /** pause, and see which of them still differ in the same way: `settled` */
   | { readonly kind: "settle"; readonly differences: readonly Difference[] }
   /** move the objects both ways: `moved` */
@@ -74,7 +80,7 @@ export interface ExchangeManner {
 export class Exchange {
   readonly #manner: ExchangeManner;
   #leaves: Uint8Array = new Uint8Array(0);
-  #ranges: HashRange[] = [];
+  #range: LeafRange | undefined;
   #passCount = 0;
   #unsettledCount = 0;
   #movedCount = 0;
@@ -104,34 +110,34 @@ export class Exchange {
 
   /** One bit for each leaf that differs. */
   leavesDiffer(bits: Uint8Array): ExchangeStep {
-    this.#ranges = rangesOf(bits, this.#manner.rangeOf);
-    return this.#nextRange();
+    this.#range = rangeOver(bits, this.#manner.rangeOf);
+    return this.#nextList();
   }
 
   /** What differs in the range, up to and with `throughHash`. */
   listed(differences: readonly Difference[], throughHash: bigint): ExchangeStep {
-    const [range] = this.#ranges;
-    if (range === undefined || throughHash >= range.toHash) this.#ranges.shift();
-    else this.#ranges[0] = { fromHash: throughHash + 1n, toHash: range.toHash };
-    if (differences.length === 0) return this.#nextRange();
+    const range = this.#range;
+    const isOver = range === undefined || throughHash >= range.toHash;
+    this.#range = isOver ? undefined : { ...range, fromHash: throughHash + 1n };
+    if (differences.length === 0) return this.#nextList();
     return { kind: this.#manner.isPatient ? "settle" : "move", differences };
   }
 
   /** Those that still differ in the same way; `movingCount` others differ in another way now. */
   settled(differences: readonly Difference[], movingCount: number): ExchangeStep {
     this.#unsettledCount += movingCount;
-    return differences.length === 0 ? this.#nextRange() : { kind: "move", differences };
+    return differences.length === 0 ? this.#nextList() : { kind: "move", differences };
   }
 
   /** The objects were moved, but for those of `failedCount` hashes. */
   moved(movedCount: number, failedCount: number): ExchangeStep {
     this.#movedCount += movedCount;
     this.#unsettledCount += failedCount;
-    return this.#nextRange();
+    return this.#nextList();
   }
 
-  #nextRange(): ExchangeStep {
-    const [range] = this.#ranges;
+  #nextList(): ExchangeStep {
+    const range = this.#range;
     if (range !== undefined) {
       if (this.#movedCount >= this.#manner.maxHashes) return { kind: "end", end: { kind: "more" } };
       return { kind: "ask-list", range };
@@ -240,17 +246,18 @@ function isSameAt(a: Uint8Array, b: Uint8Array, i: number, j: number): boolean {
   return true;
 }
 
-/** Neighbouring leaves are one range. */
-function rangesOf(bits: Uint8Array, rangeOf: (leaf: number) => HashRange): HashRange[] {
-  const ranges: HashRange[] = [];
-  let open: HashRange | undefined;
+/** From the first to the last leaf whose bit is set; undefined when none is. */
+function rangeOver(leaves: Uint8Array, rangeOf: (leaf: number) => HashRange): LeafRange | undefined {
+  let range: LeafRange | undefined;
   for (let leaf = 0; leaf < LEAVES; leaf += 1) {
-    const isSet = ((bits[leaf >>> 3] ?? 0) & (1 << (leaf & 7))) !== 0;
-    if (isSet) open = { fromHash: open?.fromHash ?? rangeOf(leaf).fromHash, toHash: rangeOf(leaf).toHash };
-    if ((!isSet || leaf === LEAVES - 1) && open !== undefined) {
-      ranges.push(open);
-      open = undefined;
-    }
+    if (!isLeafSet(leaves, leaf)) continue;
+    const { fromHash, toHash } = rangeOf(leaf);
+    range = { fromHash: range?.fromHash ?? fromHash, toHash, leaves };
   }
-  return ranges;
+  return range;
+}
+
+/** Whether the bit of a leaf is set. */
+export function isLeafSet(leaves: Uint8Array, leaf: number): boolean {
+  return ((leaves[leaf >>> 3] ?? 0) & (1 << (leaf & 7))) !== 0;
 }

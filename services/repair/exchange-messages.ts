@@ -25,8 +25,14 @@ export type ExchangeQuestion =
   | { readonly kind: "inner"; readonly inner: Uint8Array }
   /** `at`: 16 bits; 128 bytes for each bit */
   | { readonly kind: "leaves"; readonly at: number; readonly leaves: Uint8Array }
-  /** what the asker has from `fromHash` to `toHash` */
-  | { readonly kind: "list"; readonly fromHash: bigint; readonly toHash: bigint; readonly states: readonly HashState[] }
+  /** what the asker has in these leaves (256 bits) from `fromHash` to `toHash` */
+  | {
+      readonly kind: "list";
+      readonly fromHash: bigint;
+      readonly toHash: bigint;
+      readonly leaves: Uint8Array;
+      readonly states: readonly HashState[];
+    }
   /** what the asked has under these hashes now */
   | { readonly kind: "states"; readonly hashes: readonly bigint[] }
   /** the objects under these hashes, which ascend */
@@ -54,8 +60,8 @@ export function encodeQuestion(pair: PairOnWire, question: ExchangeQuestion): Fi
     case "leaves":
       return { ...pair, ...question };
     case "list": {
-      const { kind, fromHash, toHash, states } = question;
-      return { ...pair, kind, range: packHashes([fromHash, toHash]), states: packStates(states) };
+      const { kind, fromHash, toHash, leaves, states } = question;
+      return { ...pair, kind, range: packHashes([fromHash, toHash]), leaves, states: packStates(states) };
     }
     case "states":
       return { ...pair, kind: question.kind, hashes: packHashes(question.hashes) };
@@ -174,8 +180,9 @@ const QUESTIONS: ReadonlyMap<string, (fields: Fields) => ExchangeQuestion | unde
     (fields: Fields): ExchangeQuestion | undefined => {
       const [fromHash, toHash] = hashesIn(fields["range"]) ?? [];
       const states = statesIn(fields["states"]);
+      const leaves = bufferOf(fields["leaves"]);
       if (fromHash === undefined || toHash === undefined || states === undefined) return undefined;
-      return { kind: "list", fromHash, toHash, states };
+      return leaves?.length === LEAVES / 8 ? { kind: "list", fromHash, toHash, leaves, states } : undefined;
     },
   ],
   [

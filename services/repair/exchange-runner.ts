@@ -17,7 +17,7 @@ import {
   Exchange,
   type ExchangeEnd,
   type ExchangeStep,
-  type HashRange,
+  type LeafRange,
 } from "./exchange-core.ts";
 import {
   EXCHANGE_TOPIC,
@@ -113,10 +113,10 @@ export class ExchangeRunner {
     }
   }
 
-  async #list(running: Running, range: HashRange): Promise<Next> {
+  async #list(running: Running, range: LeafRange): Promise<Next> {
     const { exchange, sight } = running;
     const own = await this.#parts.views.states(sight, range, MAX_LISTED_STATES);
-    const question = { kind: "list", fromHash: range.fromHash, toHash: own.throughHash, states: own.states } as const;
+    const question = { kind: "list", ...range, toHash: own.throughHash, states: own.states } as const;
     const answer = await this.#ask(running, question);
     if (answer?.kind !== "listed") return ended(reasonOf(answer));
     const { throughHash } = answer;

@@ -7,7 +7,16 @@
 import type { ScanEntry, StorageEngine } from "../../storage/engine.ts";
 import { MerkleTree } from "../../storage/merkle-tree.ts";
 import { LIST_SCAN_STEP } from "../base/limits.ts";
-import { type HashRange, type HashState, LEAVES, LEAVES_PER_INNER, rootOfLeaves, statesOf } from "./exchange-core.ts";
+import {
+  type HashRange,
+  type HashState,
+  isLeafSet,
+  LEAVES,
+  LEAVES_PER_INNER,
+  type LeafRange,
+  rootOfLeaves,
+  statesOf,
+} from "./exchange-core.ts";
 import { leafHashesOf } from "./transfer-listing.ts";
 
 /** Which keys a slot does not hold, by the settings of their buckets. */
@@ -83,25 +92,26 @@ export class PairViews {
   }
 
   /**
-   * What is shown from `fromHash` to `toHash`, ascending: at most about `limit` hashes. `throughHash`: how far the list goes.
+   * What is shown in these leaves from `fromHash` to `toHash`, ascending: at most `limit` hashes. `throughHash`: how far the
+   * list goes.
    * Rejects as the store does.
    */
   async states(
     sight: PairSight,
-    range: HashRange,
+    range: LeafRange,
     limit: number,
   ): Promise<{ readonly states: readonly HashState[]; readonly throughHash: bigint }> {
     const listed: HashState[] = [];
     for (let leaf = this.#tree.leafOf(range.fromHash); leaf < LEAVES; leaf += 1) {
-      const { fromHash, toHash } = this.rangeOf(sight.partition, leaf);
+      const { fromHash } = this.rangeOf(sight.partition, leaf);
       if (fromHash > range.toHash) break;
+      if (!isLeafSet(range.leaves, leaf)) continue;
       const inLeaf = sight.isFiltered ? await this.#shownIn(sight, leaf) : this.#heldIn(sight.partition, leaf);
       for (const one of inLeaf) {
         if (one.hash < range.fromHash || one.hash > range.toHash) continue;
         listed.push(one);
         if (listed.length >= limit) return { states: listed, throughHash: one.hash };
       }
-      if (toHash >= range.toHash) break;
     }
     return { states: listed, throughHash: range.toHash };
   }

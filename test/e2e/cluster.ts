@@ -105,6 +105,11 @@ export class RealCluster implements AsyncDisposable {
     rmSync(join(this.#directory, `n${node + 1}`), { recursive: true, force: true });
   }
 
+  /** Where a node keeps its data. */
+  dataOf(node: number): string {
+    return join(this.#directory, `n${node + 1}`);
+  }
+
   /** Gives a node that does not run yet a copy of another's data, as a cloned machine has. */
   cloneData(from: number, to: number): void {
     const of = (node: number): string => join(this.#directory, `n${node + 1}`);

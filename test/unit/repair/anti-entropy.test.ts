@@ -118,8 +118,8 @@ describe("anti-entropy between three holders", () => {
 
   it("ends where a slot has moved, and goes on with the others", async () => {
     const rig = new HealingRig({
-      onMessage: ({ kind, to }) => {
-        if (kind === "list" && to === "n2") three(rig)[1].moved.add(P);
+      onMessage: ({ kind, from, to }) => {
+        if (kind === "list" && (from === "n2" || to === "n2")) three(rig)[1].moved.add(P);
         return true;
       },
     });
