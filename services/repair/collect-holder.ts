@@ -8,6 +8,7 @@ import type { NodeId } from "../base/ids.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { LookVerdict } from "./collect-core.ts";
 import { type CollectFloors, type CollectMark, encodeFloors, restoreFloors } from "./collect-floors-core.ts";
+import { HolderCore, type PartitionFacts } from "./collect-holder-core.ts";
 import { encodeAnswer, type LookItem, parseQuestion, type RoundFrame } from "./collect-messages.ts";
 import type { PairViews, SlotRules } from "./exchange-view.ts";
 
@@ -34,20 +35,17 @@ export interface HolderParts {
   readonly onReaped: (partition: number) => void;
 }
 
-const MICROS_PER_MS = 1_000;
-
 /** One node's marks and what follows from them. */
 export class CollectHolder {
   readonly #parts: HolderParts;
-  /** floors of looks that were answered "equal" in this life, by partition */
-  readonly #looked = new Map<number, number>();
-  #promised = 0;
+  readonly #core: HolderCore;
   #version = 0;
   #rules: bigint | undefined;
   #persisting: Promise<void> | undefined;
 
   constructor(parts: HolderParts) {
     this.#parts = parts;
+    this.#core = new HolderCore(parts.floors);
   }
 
   /** Changes with every change of a mark. */
@@ -57,7 +55,7 @@ export class CollectHolder {
 
   /** Nothing is minted here at or below this. */
   get promised(): number {
-    return this.#promised;
+    return this.#core.promised;
   }
 
   /** Takes up the marks of former lives, for the slots that are still held. Rejects as the store does. */
@@ -79,20 +77,15 @@ export class CollectHolder {
 
   /** The slot of a partition has come or gone. */
   slotChanged(partition: number): void {
-    this.#looked.delete(partition);
-    if (this.#parts.floors.marksOf(partition).noted.floor === 0 && this.#parts.floors.lineOf(partition) === 0) return;
-    this.#parts.floors.forget(partition);
-    this.#persistSoon();
+    if (this.#core.slotChanged(partition)) this.#persistSoon();
   }
 
-  /** Buckets may leave other slots empty than before: then a slot may lack old keys that it should have. The first has all. */
+  /** Buckets may leave other slots empty than before: then a slot may lack old keys that it should have. */
   reviewRules(): void {
-    const { rules, floors, slotOf } = this.#parts;
-    const now = rules.fingerprint();
+    const now = this.#parts.rules.fingerprint();
     if (this.#rules === undefined || now === this.#rules) return;
     this.#rules = now;
-    this.#looked.clear();
-    for (const partition of floors.marked()) if (slotOf(partition) > 0) floors.forget(partition);
+    this.#core.rulesChanged(this.#parts.slotOf);
     this.#persistSoon();
   }
 
@@ -104,9 +97,9 @@ export class CollectHolder {
 
   /** Mints only above `floor` from now on. Rejects as the store does. */
   async promise(floor: number): Promise<void> {
-    if (floor <= this.#promised) return;
+    if (floor <= this.#core.promised) return;
     await this.#parts.mintAbove(floor);
-    this.#promised = Math.max(this.#promised, floor);
+    this.#core.hasPromised(floor);
   }
 
   /** The answer to a leader's question, ready for the wire; undefined for what is none. Rejects as the store does. */
@@ -114,7 +107,9 @@ export class CollectHolder {
     const asked = parseQuestion(body);
     if (asked === undefined) return undefined;
     const { frame, question } = asked;
-    const refusal = this.#refusalOf(frame, question.kind);
+    const { clock, membersHash } = this.#parts;
+    const facts = { members: membersHash(), wallMicros: clock.wallMicros() };
+    const refusal = this.#core.refusalOf(question.kind, frame, facts);
     if (refusal !== undefined) return encodeAnswer({ kind: "refused", reason: refusal });
     switch (question.kind) {
       case "promise":
@@ -135,8 +130,7 @@ export class CollectHolder {
 
   /** All holders have noted the mark: durable, then what it lets go leaves in the background. Rejects as the store does. */
   async reap(mark: CollectMark, partitions: readonly number[]): Promise<readonly number[]> {
-    const { floors, slotOf } = this.#parts;
-    const done = partitions.filter((partition) => slotOf(partition) >= 0 && floors.reap(partition, mark));
+    const done = partitions.filter((partition) => this.#core.reap(partition, mark, this.#factsOf(partition)));
     if (done.length > 0) await this.persist();
     for (const partition of done) this.#parts.onReaped(partition);
     return done;
@@ -160,51 +154,34 @@ export class CollectHolder {
     await this.#persisting;
   }
 
-  #refusalOf({ mark, members }: RoundFrame, kind: string): string | undefined {
-    const { clock, membersHash } = this.#parts;
-    // A floor that all have noted binds whatever has changed since.
-    if (kind === "reap") return undefined;
-    const own = membersHash();
-    if (own === undefined) return "is no member";
-    if (own !== members) return "knows other members";
-    const wallMicros = clock.wallMicros();
-    if (mark.floor > wallMicros || mark.expiryMs * MICROS_PER_MS > wallMicros) return "has a clock that is behind";
-    return kind !== "promise" && this.#promised < mark.floor ? "has started anew" : undefined;
+  #factsOf(partition: number): PartitionFacts {
+    const { store, slotOf, isMoving } = this.#parts;
+    return { slot: slotOf(partition), isSuspect: store.isSuspect(partition), isMoving: isMoving(partition) };
   }
 
   async #look({ mark, rules }: RoundFrame, items: readonly LookItem[]): Promise<readonly LookVerdict[]> {
     this.reviewRules();
     const verdicts: LookVerdict[] = [];
-    for (const item of items) {
-      const verdict = rules === this.#rules ? await this.#verdictOf(item, mark) : "differs";
-      if (verdict === "equal") this.#looked.set(item.partition, mark.floor);
-      else this.#looked.delete(item.partition);
-      verdicts.push(verdict);
-    }
+    for (const item of items) verdicts.push(rules === this.#rules ? await this.#verdictOf(item, mark) : "differs");
     return verdicts;
   }
 
   async #verdictOf({ partition, ownSlot, peerSlot, root }: LookItem, { floor }: CollectMark): Promise<LookVerdict> {
-    const { store, floors, slotOf, isMoving, views } = this.#parts;
-    if (slotOf(partition) !== peerSlot) return "not_held";
-    if (store.isSuspect(partition)) return "suspect";
-    if (isMoving(partition)) return "moving";
-    if (floors.isBehind(partition)) return "behind";
-    if (floors.marksOf(partition).noted.floor >= floor) return "later";
-    const own = views.root(views.sightOf(partition, { own: ownSlot, peer: peerSlot }));
-    const isEqual = (own instanceof Promise ? await own : own) === root;
-    return isEqual && slotOf(partition) === peerSlot ? "equal" : "differs";
+    const { views } = this.#parts;
+    const obstacle = this.#core.obstacleTo({ partition, slot: peerSlot, floor }, this.#factsOf(partition));
+    if (obstacle !== undefined) return obstacle;
+    const making = views.root(views.sightOf(partition, { own: ownSlot, peer: peerSlot }));
+    const own = making instanceof Promise ? await making : making;
+    if (own !== root || this.#factsOf(partition).slot !== peerSlot) return "differs";
+    this.#core.wasEqual(partition, floor);
+    return "equal";
   }
 
   async #note(mark: CollectMark, partitions: readonly number[]): Promise<readonly number[]> {
-    const { store, floors, slotOf } = this.#parts;
-    const noted = partitions.filter((partition) => {
-      // Only what this very life was looked at for, in the slot that it still holds: see `slotChanged`.
-      const isSame = this.#looked.get(partition) === mark.floor && slotOf(partition) >= 0;
-      return isSame && !store.isSuspect(partition) && floors.note(partition, mark);
-    });
+    const noted = partitions.filter((partition) => this.#core.note(partition, mark, this.#factsOf(partition)));
     if (noted.length > 0) await this.persist();
-    return noted.filter((partition) => floors.marksOf(partition).noted.floor >= mark.floor);
+    // What was forgotten while it was written is not durable.
+    return noted.filter((partition) => this.#parts.floors.marksOf(partition).noted.floor >= mark.floor);
   }
 
   async #write(): Promise<void> {

@@ -8,7 +8,7 @@
 import { covers } from "../versioning/causal-context.ts";
 import { decodeSet, encodeSet } from "../versioning/object-codec.ts";
 import { encodedGreatestCounterOf, encodedLeastSiblingCounterOf } from "../versioning/object-header.ts";
-import { holds } from "../versioning/sibling-set.ts";
+import { holds, merge } from "../versioning/sibling-set.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 
 /** The version without siblings that are at or below the line and neither held nor known to `held`; the same when none is. */
@@ -32,4 +32,13 @@ export function leftOfStale(object: Uint8Array, line: number): Uint8Array | unde
   if (decoded.kind === "corrupt") return object;
   const { clock, siblings } = decoded.set;
   return encodeSet({ clock, siblings: siblings.filter(({ dot }) => dot.counter > line) });
+}
+
+/**
+ * What a holder that took no part in the proof keeps of a key, next to what one has that did: all of theirs, and of its own
+ * what is above the line or theirs too. The clock stays, so that what was dropped is dropped wherever it still is.
+ */
+export function caughtUp(held: SiblingSet, their: SiblingSet, line: number): SiblingSet {
+  const siblings = held.siblings.filter(({ dot }) => dot.counter > line || holds(their, dot));
+  return merge({ clock: held.clock, siblings }, their);
 }
