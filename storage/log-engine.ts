@@ -177,6 +177,8 @@ class OpenLogEngine implements LogEngine {
   async clearSuspect(partition: number): Promise<void> {
     this.#assertOpen();
     await this.#parts.suspicion.clear(partition);
+    // what kept a segment from being compacted may have been repaired
+    this.#parts.compactor.wake();
   }
 
   async dropPartition(partition: number): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * POST /v1/repair (API §4): what repairs itself anyway, now, and waited for. `wait=hints`: until every write that stand-ins
  * keep has been delivered. `all=true`, `partition`, `bucket`: replicas are compared, and bring each other what they lack.
+ * `scrub=true`: the node that is asked re-reads its whole store.
  * Must never say that all is done while a member that could be asked still has something to do.
  */
 import { parseBucketName } from "../base/ids.ts";
@@ -9,14 +10,14 @@ import type { Failure } from "../coordinator/contract.ts";
 import type { Incoming, Reply, Route } from "./exchange.ts";
 import { refusal } from "./problem.ts";
 import { booleanOf, integerOf, parseQuery, type Query, shown } from "./query.ts";
-import type { HintsWaited, RepairDoor, ReplicasCompared } from "./repair-door.ts";
+import type { HintsWaited, RepairDoor, ReplicasCompared, StoreScrubbed } from "./repair-door.ts";
 import { failureReply, jsonReply } from "./reply.ts";
 import { isOfOtherSite } from "./same-origin.ts";
 import { queryOf } from "./target.ts";
 
 const BODY_LIMIT_BYTES = 1_024;
 /** what to do: one of them */
-const MODES: readonly string[] = ["wait", "all", "partition", "bucket"];
+const MODES: readonly string[] = ["wait", "all", "partition", "bucket", "scrub"];
 const PARAMETERS: readonly string[] = [...MODES, "timeout"];
 
 /** The route; without a door there is none. */
@@ -27,7 +28,7 @@ export function repairRoutes(door: RepairDoor | undefined): readonly Route[] {
       method: "POST",
       path: "/v1/repair",
       summary:
-        "Repairs now, and waits: all=true, partition=… or bucket=… until replicas hold the same, wait=hints until what stand-ins keep has been delivered.",
+        "Repairs now, and waits: all=true, partition=… or bucket=… until replicas hold the same, wait=hints until what stand-ins keep has been delivered, scrub=true until this node has re-read its store.",
       work: "control",
       bodyLimitBytes: BODY_LIMIT_BYTES,
       handle: (request) => repair(door, request),
@@ -45,8 +46,10 @@ function repair(door: RepairDoor, request: Incoming): Reply | Promise<Reply> {
   const [mode] = modes;
   if (modes.length > 1) return refused("wait", `only one of ${modes.join(", ")} at a time`);
   if (mode === "wait") return waitFor(door, query, timeoutMs);
+  if (mode === "scrub") return scrub(door, query, timeoutMs);
   const what = mode === undefined ? undefined : comparedIn(query, door.partitionCount);
-  if (what === undefined) return refused("wait", "say what to repair: all=true, partition=…, bucket=… or wait=hints");
+  if (what === undefined)
+    return refused("wait", "say what to repair: all=true, partition=…, bucket=…, scrub=true or wait=hints");
   if ("code" in what) return failureReply(what);
   return door.compare(what.partition, timeoutMs).then((done) => comparedReply(what, done, timeoutMs));
 }
@@ -57,6 +60,26 @@ function waitFor(door: RepairDoor, query: Query, timeoutMs: number): Reply | Pro
   return failureReply(
     refusal("invalid_request", `wait is hints, not ${shown(mode)}`, { parameter: "wait", known: ["hints"] }),
   );
+}
+
+function scrub(door: RepairDoor, query: Query, timeoutMs: number): Reply | Promise<Reply> {
+  const isAsked = booleanOf(query, "scrub", false);
+  if (typeof isAsked !== "boolean") return failureReply(isAsked);
+  if (!isAsked) return refused("scrub", "scrub is true, or not given");
+  return door.scrub(timeoutMs).then((done) => scrubReply(done, timeoutMs));
+}
+
+function scrubReply({ node, isDone, ...found }: StoreScrubbed, timeoutMs: number): Reply {
+  const facts = { scrubbed: node, ...found };
+  if (isDone) return jsonReply(200, JSON.stringify(facts));
+  return failureReply({
+    kind: "failed",
+    code: "not_finished",
+    outcome: "unknown",
+    retryable: true,
+    detail: `after ${timeoutMs} ms node ${node} has read ${found.readBytes} bytes of its store; it goes on`,
+    facts,
+  });
 }
 
 /** What replicas are to be compared in, and its name in the answer. */

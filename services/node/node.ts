@@ -31,6 +31,7 @@ import { NodeStatusView } from "./node-status.ts";
 import { antiEntropyDocument, registerAntiEntropy } from "./repair-metrics.ts";
 import type { NodeOptions } from "./room-makers.ts";
 import { joinRooms, type Rooms } from "./rooms.ts";
+import { Scrubbing } from "./scrubbing.ts";
 
 /** A node that runs. */
 export class GyreNode {
@@ -41,11 +42,13 @@ export class GyreNode {
   /** membership as clients and operators see it */
   readonly door: NodeClusterDoor;
   readonly #rooms: Rooms;
+  readonly #scrubbing: Scrubbing;
   #isStopping = false;
 
   private constructor(config: Config, rooms: Rooms) {
     this.config = config;
     this.#rooms = rooms;
+    this.#scrubbing = new Scrubbing({ config, ...rooms });
     this.contexts = contextDoorOf(rooms.secrets);
     const { engine, links, bootstrap, membership, liveness, pulse } = rooms;
     const isStopping = (): boolean => this.#isStopping;
@@ -140,10 +143,12 @@ export class GyreNode {
   get repair(): RepairDoor {
     const { handoff } = this.#rooms.handingOff;
     const { healing, engine } = this.#rooms;
+    const scrubbing = this.#scrubbing;
     return {
       partitionCount: engine.partitionCount,
       waitForHints: (timeoutMs) => handoff.flush.wait(timeoutMs),
       compare: (partition, timeoutMs) => healing.repair(partition, timeoutMs),
+      scrub: (timeoutMs) => scrubbing.scrub(timeoutMs),
     };
   }
 

@@ -24,7 +24,7 @@ import type {
   LoadControl,
   NodeStatus,
 } from "../../services/api/ports.ts";
-import type { HintsWaited, RepairDoor, ReplicasCompared } from "../../services/api/repair-door.ts";
+import type { HintsWaited, RepairDoor, ReplicasCompared, StoreScrubbed } from "../../services/api/repair-door.ts";
 import { type ApiServer, createApiServer } from "../../services/api/server.ts";
 import type { BucketSettings } from "../../services/base/bucket-settings.ts";
 import type { BucketName, NodeId } from "../../services/base/ids.ts";
@@ -339,7 +339,22 @@ export class FakeRepair implements RepairDoor {
     repairedKeys: 2,
     durationMs: 34,
   };
+  /** timeouts of the scrubs that were asked for, ms */
+  readonly scrubs: number[] = [];
+  scrubbed: StoreScrubbed = {
+    node: node("n1"),
+    isDone: true,
+    readBytes: 4096,
+    rotCount: 3,
+    lostCount: 2,
+    rebuiltIndexCount: 1,
+    durationMs: 56,
+  };
   readonly partitionCount = 64;
+  async scrub(timeoutMs: number): Promise<StoreScrubbed> {
+    this.scrubs.push(timeoutMs);
+    return this.scrubbed;
+  }
   async compare(partition: number | undefined, timeoutMs: number): Promise<ReplicasCompared> {
     this.comparisons.push({ partition, timeoutMs });
     return this.compared;

@@ -110,3 +110,24 @@ describe("POST /v1/repair: replicas are compared", () => {
     expect(here.repair.comparisons).toEqual([]);
   });
 });
+
+describe("POST /v1/repair?scrub=true", () => {
+  it("answers what the node has read and found", async () => {
+    expect(await post("?scrub=true&timeout=250")).toEqual({
+      status: 200,
+      body: { scrubbed: "n1", readBytes: 4096, rotCount: 3, lostCount: 2, rebuiltIndexCount: 1, durationMs: 56 },
+    });
+    expect(here.repair.scrubs).toEqual([250]);
+  });
+
+  it("is 504 not_finished when time is up first, and nothing when it is not asked for", async () => {
+    here.repair.scrubbed = { ...here.repair.scrubbed, isDone: false };
+    expect(await post("?scrub=true&timeout=9")).toMatchObject({
+      status: 504,
+      body: { code: "not_finished", detail: "after 9 ms node n1 has read 4096 bytes of its store; it goes on" },
+    });
+    for (const query of ["?scrub=false", "?scrub=now", "?scrub=true&all=true"])
+      expect((await post(query)).status).toBe(400);
+    expect(here.repair.scrubs).toEqual([9]);
+  });
+});

@@ -68,3 +68,21 @@ describe("gyre repair of replicas", () => {
     expect(await run("--all", "--partition", "5")).toMatchObject({ code: 2 });
   });
 });
+
+describe("gyre repair --scrub", () => {
+  test("lets every node that is named re-read its store, and says what each has found", async () => {
+    const { code, out } = await gyre(["repair", "--scrub", "--timeout", "3", "--nodes", `${url},${url}`], {});
+    const words = "n1: 4096 bytes read, 3 rotten places, 2 records to be repaired (56 ms)\n";
+    expect([code, out]).toEqual([0, words + words]);
+    expect(here.repair.scrubs).toEqual([3_000, 3_000]);
+    expect(JSON.parse((await run("--scrub", "--json")).out)).toMatchObject({ scrubbed: "n1", rotCount: 3 });
+  });
+
+  test("fails when a node is not through in time", async () => {
+    here.repair.scrubbed = { ...here.repair.scrubbed, isDone: false };
+    expect(await run("--scrub", "--timeout", "1")).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("it goes on"),
+    });
+  });
+});
