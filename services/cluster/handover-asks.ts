@@ -39,11 +39,11 @@ export function attemptPages(parts: AskParts, { partition, from, tx }: PagesOf):
 /** Pages of a holder outside of any attempt; `slots` fills with the slots that it named. */
 export function heldPages(
   parts: AskParts,
-  { partition, from, tx }: PagesOf,
+  { partition, from, tx, takesSuspect = false }: PagesOf & { readonly takesSuspect?: boolean },
 ): PageSource & { readonly slots: ReadonlySet<number> } {
   const slots = new Set<number>();
   const pull = async (body: unknown): Promise<unknown> => {
-    const request = { kind: "mint-pull", partition, from: parts.view.ownKey, tx, body } as const;
+    const request = { kind: "mint-pull", partition, from: parts.view.ownKey, tx, body, takesSuspect } as const;
     const reply = await askMember(parts, from, { request, timeoutMs: HANDOVER_PAGE_MS });
     if (reply?.kind !== "page") return undefined;
     slots.add(reply.slot);

@@ -24,7 +24,9 @@ interface Numbered extends Named {
 export type HandoverRequest =
   /** give me your slot of this partition; `news` is the asker's record and the removals it knows */
   | (Named & { readonly kind: "req"; readonly news: Uint8Array })
-  | (Numbered & { readonly kind: "pull" | "changes" | "mint-pull"; readonly body: unknown })
+  | (Numbered & { readonly kind: "pull" | "changes"; readonly body: unknown })
+  /** `takesSuspect`: a page also of a copy that may lack what it had: what it has is valid */
+  | (Numbered & { readonly kind: "mint-pull"; readonly body: unknown; readonly takesSuspect: boolean })
   | (Numbered & { readonly kind: "seal" | "ready" | "settle" })
   /** do you hold this slot, or could it be on its way to or from you? If not, leave it to me */
   | (Numbered & {
@@ -126,8 +128,9 @@ function parseNumbered(named: Numbered, fields: Readonly<Record<string, unknown>
   switch (kind) {
     case "pull":
     case "changes":
-    case "mint-pull":
       return { kind, ...named, body: fields["body"] };
+    case "mint-pull":
+      return parseMintPull(named, fields);
     case "seal":
     case "ready":
     case "settle":
@@ -141,6 +144,13 @@ function parseNumbered(named: Numbered, fields: Readonly<Record<string, unknown>
     default:
       return undefined;
   }
+}
+
+function parseMintPull(
+  named: Numbered,
+  { body, takesSuspect }: Readonly<Record<string, unknown>>,
+): HandoverRequest | undefined {
+  return typeof takesSuspect === "boolean" ? { kind: "mint-pull", ...named, body, takesSuspect } : undefined;
 }
 
 /** The reply in the body of an answer, or undefined. Never throws. */

@@ -8,7 +8,8 @@
  * M2 "Every member" is one set: an answer counts only from one that knows the very members and removals that are known
  *    here. A newcomer hands nothing over before a majority knows of it, so nobody who might hold the slot is left out.
  * M3 Copies begin after all have answered (and the quiet time): a write that counted an answer of the removed member is
- *    in at least W − 1 other slots by then, and N − W + 1 of them are merged. Those are distinct slots, not nodes.
+ *    in at least W − 1 other slots by then, and N − W + 1 of them are merged. Those are distinct slots, not nodes. One whose
+ *    holder may lack what it had (suspect) does not count; but when all N − 1 others are merged, nobody is left to wait for.
  * M4 A promise ends by the minter's word that its minting is over, for good, or by the minter's removal.
  * M5 A minting is named by a number that is never used again; after a restart its members are asked again.
  */
@@ -38,8 +39,11 @@ interface Minting {
   readonly vacant: Set<MemberKey>;
   /** slots whose content is merged */
   readonly merged: Set<number>;
-  /** sources that failed since the last pause */
+  /** and those of which it is only what their holders still have */
+  readonly doubtful: Set<number>;
+  /** sources that failed since the last pause, and those of them that said that they may lack what they had */
   readonly failed: Set<MemberKey>;
+  readonly suspect: Set<MemberKey>;
   tries: number;
 }
 
@@ -59,6 +63,8 @@ export interface MintSettings {
   readonly times: HandoverTimes;
   /** distinct other slots to merge: N − W + 1 for a majority W, at least 1 */
   readonly sourceCount: number;
+  /** N − 1 */
+  readonly otherSlotCount: number;
 }
 
 /** One partition's minter. `start` or, after a restart, `review` sets it going; `ended` says what came of it. */
@@ -152,6 +158,7 @@ export class MintCore {
       this.#effects.add({ kind: "clear" });
     } else if (stage.kind === "short") {
       stage.minting.failed.clear();
+      stage.minting.suspect.clear();
       this.#mergeNext(stage.minting, facts);
     }
   }
@@ -190,12 +197,19 @@ export class MintCore {
     }
   }
 
-  #takeMerged({ from, tx, slot }: Extract<HandoverEvent, { kind: "merged" }>, facts: HandoverFacts): void {
+  #takeMerged({ from, tx, slot, isSuspect }: Extract<HandoverEvent, { kind: "merged" }>, facts: HandoverFacts): void {
     const stage = this.#stage;
     if (stage.kind !== "merging" || stage.from !== from || stage.minting.tx !== tx) return;
-    if (slot === undefined || slot === stage.minting.slot) stage.minting.failed.add(from);
-    else stage.minting.merged.add(slot);
-    this.#mergeNext(stage.minting, facts);
+    const { minting } = stage;
+    if (slot !== undefined && slot !== minting.slot) {
+      (isSuspect ? minting.doubtful : minting.merged).add(slot);
+    } else {
+      // who is suspect is asked once more, for what it still has
+      if (isSuspect && !minting.failed.has(from)) minting.suspect.add(from);
+      else minting.suspect.delete(from);
+      minting.failed.add(from);
+    }
+    this.#mergeNext(minting, facts);
   }
 
   #mergeNext(minting: Minting, facts: HandoverFacts): void {
@@ -203,22 +217,30 @@ export class MintCore {
     if (view.others().some((key) => !minting.vacant.has(key))) {
       // Somebody new is known: it must have left the slot to this node too, and copies begin after that.
       minting.merged.clear();
+      minting.doubtful.clear();
       this.#askAll(minting, facts);
       return;
     }
-    if (minting.merged.size >= this.#settings.sourceCount) {
+    if (this.#isSourced(minting)) {
       this.#take(minting, facts);
       return;
     }
-    const source = view
-      .holdersOf(this.#partition)
-      .find(({ key, slot }) => key !== view.ownKey && !minting.merged.has(slot) && !minting.failed.has(key));
-    if (source === undefined) {
+    const { merged, doubtful, failed, suspect } = minting;
+    const others = view.holdersOf(this.#partition).filter(({ key, slot }) => key !== view.ownKey && !merged.has(slot));
+    const source = others.find(({ key }) => !failed.has(key));
+    const last = source ?? others.find(({ key, slot }) => suspect.has(key) && !doubtful.has(slot));
+    if (last === undefined) {
       this.#stage = { kind: "short", minting, token: this.#effects.timer(this.#settings.times.retryMaxMs) };
     } else {
-      this.#stage = { kind: "merging", minting, from: source.key };
-      this.#effects.add({ kind: "merge", from: source.key, tx: minting.tx });
+      this.#stage = { kind: "merging", minting, from: last.key };
+      this.#effects.add({ kind: "merge", from: last.key, tx: minting.tx, takesSuspect: source === undefined });
     }
+  }
+
+  /** M3. */
+  #isSourced({ merged, doubtful }: Minting): boolean {
+    if (merged.size >= this.#settings.sourceCount) return true;
+    return doubtful.size > 0 && new Set([...merged, ...doubtful]).size >= this.#settings.otherSlotCount;
   }
 
   #take(minting: Minting, facts: HandoverFacts): void {
@@ -268,5 +290,6 @@ export class MintCore {
 }
 
 function newMinting(slot: number, tx: number): Minting {
-  return { slot, tx, vacant: new Set(), merged: new Set(), failed: new Set(), tries: 0 };
+  const slots = { merged: new Set<number>(), doubtful: new Set<number>() };
+  return { slot, tx, vacant: new Set(), ...slots, failed: new Set(), suspect: new Set(), tries: 0 };
 }

@@ -11,7 +11,7 @@ import { DonorCore } from "./handover-donor-core.ts";
 import type { HandoverReply, HandoverRequest } from "./handover-messages.ts";
 import { MintCore, type MintSettings } from "./handover-mint-core.ts";
 import { OldCopyCore } from "./handover-old-copy-core.ts";
-import type { HandoverParts, PageSource } from "./handover-ports.ts";
+import type { HandoverParts, PageSource, ReceiveResult } from "./handover-ports.ts";
 import { ReceiverCore } from "./handover-receiver-core.ts";
 import type { HandoverEffect, HandoverEvent, HandoverFacts, HandoverOutcome, PageRequest } from "./handover-steps.ts";
 
@@ -179,10 +179,10 @@ export class HandoverPartition {
     }
   }
 
-  #page({ kind, tx, body }: PageRequest, donorData: HandoverParts["donorData"]): Promise<unknown> {
-    if (kind === "pull") return donorData.pull(this.#partition, tx, body);
-    if (kind === "changes") return donorData.changes(this.#partition, tx, body);
-    return donorData.copy(this.#partition, body);
+  #page(request: PageRequest, donorData: HandoverParts["donorData"]): Promise<unknown> {
+    const { tx, body } = request;
+    if (request.kind === "mint-pull") return donorData.copy(this.#partition, body, request.takesSuspect);
+    return donorData[request.kind](this.#partition, tx, body);
   }
 
   async #persist(role: HandoverRole, { changes, token }: Effect<"persist">): Promise<void> {
@@ -241,15 +241,16 @@ export class HandoverPartition {
   }
 
   /** Every page must come from a holder of one and the same slot. */
-  async #merge({ from, tx }: Effect<"merge">): Promise<void> {
+  async #merge({ from, tx, takesSuspect }: Effect<"merge">): Promise<void> {
     const { parts } = this.#shared;
-    const source = heldPages(parts, { partition: this.#partition, from, tx });
+    const source = heldPages(parts, { partition: this.#partition, from, tx, takesSuspect });
     const onProgress = (sizeBytes: number): void => this.#shared.onBytes(this.#partition, sizeBytes);
-    const result = await parts.receiverData.merge(this.#partition, source, onProgress).catch(failed);
+    const result: ReceiveResult = await parts.receiverData.merge(this.#partition, source, onProgress).catch(failed);
     if (result.kind === "failed") this.#warn("handover.merge-failed", result.reason);
     const [slot] = source.slots;
     const isWhole = result.kind === "copied" && source.slots.size === 1;
-    this.feed("mint", { kind: "merged", from, tx, slot: isWhole ? slot : undefined });
+    const isSuspect = takesSuspect || (result.kind === "failed" && result.isSuspect === true);
+    this.feed("mint", { kind: "merged", from, tx, slot: isWhole ? slot : undefined, isSuspect });
   }
 
   async #prove(to: MemberKey): Promise<void> {

@@ -59,8 +59,11 @@ export interface DonorData {
   seal(partition: number, tx: number): Promise<FinalPage>;
   /** Notes nothing more for the attempt. Unknown attempts are ignored. */
   closeAttempt(partition: number, tx: number): void;
-  /** As `pull`, for a node that mints: no attempt is open, nothing is noted. */
-  copy(partition: number, body: unknown): Promise<unknown>;
+  /**
+   * As `pull`, for a node that mints: no attempt is open, nothing is noted. A suspect copy is refused, as by `pull`, unless
+   * `takesSuspect`: then what can be read of it is given.
+   */
+  copy(partition: number, body: unknown, takesSuspect: boolean): Promise<unknown>;
   /**
    * For the old copy of a slot that was given away: true when all of it is found again, as it is or newer, in what the
    * receiver answers to `source.pull`. Without this the proof is the receiver's: it compared roots under the seal.
@@ -77,7 +80,9 @@ export interface PageSource {
 /** What came of copying. */
 export type ReceiveResult =
   /** little is left to copy: time to seal */
-  { readonly kind: "copied" } | { readonly kind: "failed"; readonly reason: string };
+  | { readonly kind: "copied" }
+  /** `isSuspect`: the donor may lack what it had, and says so */
+  | { readonly kind: "failed"; readonly reason: string; readonly isSuspect?: boolean };
 
 /** What came of the last step under the seal. */
 export type FinishResult =

@@ -28,5 +28,6 @@ export function mintSettingsOf({ replicaCount, mintQuietMs }: HandoverSettings):
       mintQuietMs: mintQuietMs ?? MINT_QUIET_MS,
     },
     sourceCount: Math.max(1, replicaCount - majority + 1),
+    otherSlotCount: replicaCount - 1,
   };
 }

@@ -50,6 +50,15 @@ export type HandoverOutcome =
       readonly reply?: HandoverReply;
     };
 
+/** Merge what `from` holds into the copy here; comes back as `merged`. */
+export interface MergeEffect {
+  readonly kind: "merge";
+  readonly from: MemberKey;
+  readonly tx: number;
+  /** also when the source may lack what it had */
+  readonly takesSuspect: boolean;
+}
+
 /** What a core wants done. */
 export type HandoverEffect =
   | { readonly kind: "reply"; readonly call: number; readonly reply: HandoverReply }
@@ -69,7 +78,7 @@ export type HandoverEffect =
   | { readonly kind: "clear" }
   | { readonly kind: "receive"; readonly from: MemberKey; readonly tx: number }
   | { readonly kind: "finish"; readonly from: MemberKey; readonly tx: number; readonly last: FinalPage }
-  | { readonly kind: "merge"; readonly from: MemberKey; readonly tx: number }
+  | MergeEffect
   /** does the receiver have all that the old copy has? comes back as `proved` */
   | { readonly kind: "prove"; readonly to: MemberKey }
   /** remove the old copy: comes back as `dropped` */
@@ -93,8 +102,17 @@ export type HandoverEvent =
   | { readonly kind: "cleared" }
   | { readonly kind: "received"; readonly tx: number; readonly result: ReceiveResult }
   | { readonly kind: "finished"; readonly tx: number; readonly result: FinishResult }
-  /** `slot` is the one that the source named with every page */
-  | { readonly kind: "merged"; readonly from: MemberKey; readonly tx: number; readonly slot: number | undefined }
+  /**
+   * `slot` is the one that the source named with every page, undefined when not all came; `isSuspect`: it may lack what it had,
+   * and gave what it has only if that was to be taken
+   */
+  | {
+      readonly kind: "merged";
+      readonly from: MemberKey;
+      readonly tx: number;
+      readonly slot: number | undefined;
+      readonly isSuspect: boolean;
+    }
   | { readonly kind: "proved"; readonly isCovered: boolean }
   | { readonly kind: "dropped" }
   /** records, or what looks alive, have changed, or time has passed: look again */

@@ -100,9 +100,12 @@ export class TransferDonor {
     return this.#pull(partition, body, attempt);
   }
 
-  /** As `pull`, without an attempt: what changes meanwhile is not noted. */
-  async copy(partition: number, body: unknown): Promise<TransferReply> {
-    return this.#pull(partition, body, undefined);
+  /**
+   * As `pull`, without an attempt: what changes meanwhile is not noted. With `takesSuspect` what can be read of a suspect copy
+   * is given, too: the asker knows that what is not there may be missing.
+   */
+  async copy(partition: number, body: unknown, takesSuspect: boolean): Promise<TransferReply> {
+    return this.#pull(partition, body, takesSuspect ? "all-there-is" : undefined);
   }
 
   /** A page of what has changed since the attempt began. Rejects only for a bug. */
@@ -139,15 +142,18 @@ export class TransferDonor {
     };
   }
 
-  async #pull(partition: number, body: unknown, attempt: Attempt | undefined): Promise<TransferReply> {
+  async #pull(partition: number, body: unknown, attempt: Attempt | "all-there-is" | undefined): Promise<TransferReply> {
     const request = parsePullRequest(body);
     if (request === undefined) return this.#refuse("malformed");
+    const takesSuspect = attempt === "all-there-is";
     // what was forgotten of the changes is found by this comparison, if those from now on are noted before it
-    if (request.kind === "begin" && attempt?.tracker.isOverflown === true) this.#trackAnew(partition, attempt);
+    if (!takesSuspect && request.kind === "begin" && attempt?.tracker.isOverflown === true)
+      this.#trackAnew(partition, attempt);
     const { store } = this.#parts;
     const differing = differingIn(store, partition, request);
     const cursor = request.kind === "begin" ? undefined : request.cursor;
-    const page = await this.#page({ partition, list: leafLister(store, partition, differing), cursor }, true);
+    const listed = { partition, list: leafLister(store, partition, differing), cursor };
+    const page = await this.#page(listed, { isPaced: true, takesSuspect });
     if ("reason" in page) return page;
     return { kind: "pulled", differing, objects: page.objects, next: page.next };
   }
@@ -155,22 +161,26 @@ export class TransferDonor {
   async #changesPage(partition: number, attempt: Attempt, cursor: Uint8Array | undefined): Promise<TransferReply> {
     const { number, hashes } = attempt.batch;
     const list = hashLister(this.#parts.store, partition, hashes);
-    const page = await this.#page({ partition, list, cursor }, !attempt.isSealed);
+    const page = await this.#page({ partition, list, cursor }, { isPaced: !attempt.isSealed, takesSuspect: false });
     if ("reason" in page) return page;
     const { objects, next } = page;
     return { kind: "changed", batch: number, objects, next, remainingCount: attempt.tracker.count };
   }
 
   /** Writes wait for a page under the seal: it is not paced. */
-  async #page(request: PageRequest, isPaced: boolean): Promise<FilledPage | Refused> {
+  async #page(
+    request: PageRequest,
+    { isPaced, takesSuspect }: { readonly isPaced: boolean; readonly takesSuspect: boolean },
+  ): Promise<FilledPage | Refused> {
     const { store, pace } = this.#parts;
-    if (store.isSuspect(request.partition)) return this.#refuse("suspect");
+    const isRefused = (): boolean => store.isSuspect(request.partition) && !takesSuspect;
+    if (isRefused()) return this.#refuse("suspect");
     try {
       const fill = (): Promise<FilledPage> => this.#filler.page(request);
       const page = isPaced ? await pace.run(fill) : await fill();
       if (page === "busy") return this.#refuse("busy");
       // a listing leaves out what it cannot read, and says so in this way only
-      if (store.isSuspect(request.partition)) return this.#refuse("suspect");
+      if (isRefused()) return this.#refuse("suspect");
       this.#pageCount += 1;
       this.#objectCount += page.objectCount;
       this.#sizeBytes += page.sizeBytes;

@@ -25,7 +25,7 @@ export type IntakeResult =
   | { readonly kind: "taken" }
   /** more is held than the donor has: the copy will never be equal */
   | { readonly kind: "beyond"; readonly reason: string }
-  | { readonly kind: "failed"; readonly reason: string };
+  | { readonly kind: "failed"; readonly reason: string; readonly isSuspect?: boolean };
 
 const TAKEN: IntakeResult = { kind: "taken" };
 

@@ -25,7 +25,10 @@ export interface ReceiverParts extends IntakeParts {
 }
 
 /** What came of copying. */
-export type CopyResult = { readonly kind: "copied" } | { readonly kind: "failed"; readonly reason: string };
+export type CopyResult =
+  | { readonly kind: "copied" }
+  /** `isSuspect`: the donor refused because it may lack what it had */
+  | { readonly kind: "failed"; readonly reason: string; readonly isSuspect?: boolean };
 
 /** What came of the comparison under the seal. */
 export type CompareResult =
@@ -116,7 +119,7 @@ export class TransferReceiver {
     let reply = await ask(source, { kind: "begin", leaves: leafHashesOf(store, partition) });
     let check: LeafCheck | undefined;
     for (;;) {
-      if (reply?.kind !== "pulled") return { kind: "failed", reason: reasonOf(reply) };
+      if (reply?.kind !== "pulled") return failedBy(reply);
       const { objects, next, differing } = reply;
       check ??= new LeafCheck(store, { partition, differing });
       const asked = next === undefined ? undefined : ask(source, { kind: "next", differing, cursor: next });
@@ -178,6 +181,11 @@ async function ask(source: TransferSource, request: PullRequest): Promise<Transf
 
 async function askChanges(source: TransferSource, request: ChangesRequest): Promise<TransferReply | undefined> {
   return parseTransferReply(await source.changes(request));
+}
+
+function failedBy(reply: TransferReply | undefined): IntakeResult {
+  const failed = { kind: "failed", reason: reasonOf(reply) } as const;
+  return reply?.kind === "refused" && reply.reason === "suspect" ? { ...failed, isSuspect: true } : failed;
 }
 
 /** Why there is no page. */

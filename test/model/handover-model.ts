@@ -106,6 +106,7 @@ function turn(world: World): void {
   else if (chance < 0.886) crashOrRestart(world);
   else if (chance < 0.9) restartOne(world);
   else if (chance < 0.901) retireOne(world);
+  else if (chance < 0.9012) suspectOne(world);
   else if (chance < 0.903 || (chance < 0.93 && isGiving(world))) remove(world);
 }
 
@@ -200,6 +201,12 @@ function retireOne(world: World): void {
   world.retired.add(life.index);
   if (life.isUp) world.crash(life);
   if (isBack) join(world, spare, life);
+}
+
+/** A disk finds that it may lack something, of all partitions. It never is trusted again. */
+function suspectOne(world: World): void {
+  const life = runningLife(world);
+  if (life !== undefined) for (const partition of life.ledger.slots.keys()) life.suspect.add(partition);
 }
 
 function crashOrRestart(world: World): void {

@@ -14,6 +14,7 @@ import type {
   HandoverEvent,
   HandoverFacts,
   HandoverTimes,
+  MergeEffect,
 } from "../../services/cluster/handover-steps.ts";
 import { applyChange, emptyLedger, type LedgerChange, type SlotLedger } from "../../services/cluster/slot-ledger.ts";
 import { ledgerOf, plainLedger } from "../../services/cluster/slot-ledger-codec.ts";
@@ -84,6 +85,8 @@ export interface Life {
   isTableDue: boolean;
   met: Set<number>;
   readonly data: Int32Array[];
+  /** partitions of which this disk may lack something; it does not, and nothing here finds that out */
+  readonly suspect: Set<number>;
   held: Int8Array;
   isGateClosed: boolean[];
   writing: number[];
@@ -136,6 +139,8 @@ const LIVES = 24;
 const FIRST_MEMBERS = 4;
 export const OP_STEPS = 400;
 const SLOW_RATE = 0.15;
+/** Instead of a page: what is held here may lack what it had. */
+const SUSPECT = "suspect";
 /** Some rounds of messages: a record may be out and answered before the node's own table knows of it. */
 const MOST_TABLE_STEPS = 60;
 
@@ -567,6 +572,7 @@ export class World {
       table: { rows: [], removed: new Set() },
       isTableDue: false,
       met: new Set(),
+      suspect: new Set(),
       data: Array.from({ length: partitions }, () => new Int32Array(KEYS)),
       held: none(),
       isGateClosed: [],
@@ -593,7 +599,7 @@ export class World {
       donor: new DonorCore(partition, times),
       oldCopy: new OldCopyCore(partition, times),
       receiver: new ReceiverCore(partition, times),
-      mint: new MintCore(partition, { times, sourceCount }),
+      mint: new MintCore(partition, { times, sourceCount, otherSlotCount: N - 1 }),
     }));
   }
 
@@ -712,6 +718,7 @@ export class World {
       case "clear":
         later(() => {
           registers.fill(0);
+          life.suspect.delete(partition);
           feed({ kind: "cleared" });
         });
         break;
@@ -737,8 +744,8 @@ export class World {
         break;
       }
       case "merge":
-        this.#merge(life, partition, effect, (slot) =>
-          feed({ kind: "merged", from: effect.from, tx: effect.tx, slot }),
+        this.#merge(life, partition, effect, (slot, isSuspect) =>
+          feed({ kind: "merged", from: effect.from, tx: effect.tx, slot, isSuspect }),
         );
         break;
       case "prove":
@@ -753,6 +760,7 @@ export class World {
       case "drop":
         later(() => {
           registers.fill(0);
+          life.suspect.delete(partition);
           feed({ kind: "dropped" });
         });
         break;
@@ -810,6 +818,7 @@ export class World {
       const attempt = life.attempts.get(request.tx);
       return attempt === undefined ? undefined : this.#changes(life, attempt, request.body as number);
     }
+    if (request.kind === "mint-pull" && life.suspect.has(partition) && !request.takesSuspect) return SUSPECT;
     const first = "body" in request ? (request.body as number) : 0;
     return [...this.registers(life, partition).subarray(first, first + PAGE_KEYS)];
   }
@@ -853,16 +862,18 @@ export class World {
   #merge(
     life: Life,
     partition: number,
-    attempt: { from: MemberKey; tx: number },
-    then: (slot: number | undefined) => void,
+    { from, tx, takesSuspect }: MergeEffect,
+    then: (slot: number | undefined, isSuspect: boolean) => void,
   ): void {
-    const source = this.life(indexOf(attempt.from));
+    const source = this.life(indexOf(from));
     const registers = this.registers(life, partition);
     let named: number | undefined;
     const pull = (first: number): void => {
-      if (first >= KEYS) return then(named);
-      this.ask(life, source, { kind: "mint-pull", partition, from: life.key, tx: attempt.tx, body: first }, (reply) => {
-        if (reply?.kind !== "page" || (named !== undefined && named !== reply.slot)) return then(undefined);
+      if (first >= KEYS) return then(named, takesSuspect);
+      const request = { kind: "mint-pull", partition, from: life.key, tx, body: first, takesSuspect } as const;
+      this.ask(life, source, request, (reply) => {
+        if (reply?.kind !== "page" || (named !== undefined && named !== reply.slot)) return then(undefined, false);
+        if (reply.body === SUSPECT) return then(undefined, true);
         named = reply.slot;
         for (const [offset, value] of (reply.body as number[]).entries()) {
           registers[first + offset] = Math.max(registers[first + offset] ?? 0, value);

@@ -13,7 +13,7 @@ const requests: readonly HandoverRequest[] = [
   { kind: "req", ...named, news: new Uint8Array([1]) },
   { kind: "pull", ...named, tx: 3, body: { leaves: 1 } },
   { kind: "changes", ...named, tx: 3, body: null },
-  { kind: "mint-pull", ...named, tx: 3, body: "x" },
+  { kind: "mint-pull", ...named, tx: 3, body: "x", takesSuspect: true },
   { kind: "seal", ...named, tx: 3 },
   { kind: "ready", ...named, tx: 3 },
   { kind: "settle", ...named, tx: 3 },

@@ -26,7 +26,7 @@ beforeEach(() => {
     { key: OTHER, slot: 0 },
     { key: THIRD, slot: 1 },
   ];
-  core = new MintCore(0, { times: TIMES, sourceCount: 2 });
+  core = new MintCore(0, { times: TIMES, sourceCount: 2, otherSlotCount: 2 });
 });
 
 function take(event: HandoverEvent): readonly HandoverEffect[] {
@@ -43,7 +43,11 @@ function answer(from: string, reply: HandoverReply | undefined): readonly Handov
 }
 
 const merged = (from: string, slot: number | undefined): readonly HandoverEffect[] =>
-  take({ kind: "merged", from, tx: 1, slot });
+  take({ kind: "merged", from, tx: 1, slot, isSuspect: false });
+
+/** `slot`: it gave what it still has. */
+const suspect = (from: string, slot: number | undefined): readonly HandoverEffect[] =>
+  take({ kind: "merged", from, tx: 1, slot, isSuspect: true });
 
 /** Begun, and everyone asked. */
 function begin(): readonly HandoverEffect[] {
@@ -105,6 +109,39 @@ describe("a minter", () => {
     expect(effectOf(take({ kind: "timer", token: effectOf(short, "timer").token }), "merge").from).toBe(OTHER);
   });
 
+  it("takes what a suspect source still has when nobody else is left, and the slot when all others are merged", () => {
+    copying();
+    expect(effectOf(suspect(OTHER, undefined), "merge")).toMatchObject({ from: THIRD, takesSuspect: false });
+    expect(effectOf(merged(THIRD, 1), "merge")).toMatchObject({ from: OTHER, takesSuspect: true });
+    expect(kindsOf(suspect(OTHER, 0))).toEqual(["persist"]);
+  });
+
+  it("does not count a suspect source while there are slots that are not merged", () => {
+    core = new MintCore(0, { times: TIMES, sourceCount: 3, otherSlotCount: 4 });
+    world.holders = [
+      { key: OTHER, slot: 0 },
+      { key: THIRD, slot: 1 },
+      { key: FOURTH, slot: 3 },
+    ];
+    copying();
+    suspect(OTHER, undefined);
+    merged(THIRD, 1);
+    expect(effectOf(merged(FOURTH, 3), "merge")).toMatchObject({ from: OTHER, takesSuspect: true });
+    const short = suspect(OTHER, 0);
+    expect(core.stage).toBe("short");
+    const again = take({ kind: "timer", token: effectOf(short, "timer").token });
+    expect(effectOf(again, "merge")).toMatchObject({ from: OTHER, takesSuspect: false });
+    expect(kindsOf(merged(OTHER, 0))).toEqual(["persist"]);
+  });
+
+  it("asks a suspect source for what it still has once, and then pauses", () => {
+    copying();
+    suspect(OTHER, undefined);
+    merged(THIRD, 1);
+    expect(kindsOf(suspect(OTHER, undefined))).toEqual(["timer"]);
+    expect(core.stage).toBe("short");
+  });
+
   it("asks those that were silent again, and those only", () => {
     const timer = effectOf(begin(), "timer");
     answer(OTHER, { kind: "vacant", tx: 1 });
@@ -148,7 +185,7 @@ describe("a minter", () => {
 
   it("asks all again after a restart, under the same number", () => {
     begin();
-    core = new MintCore(0, { times: TIMES, sourceCount: 2 });
+    core = new MintCore(0, { times: TIMES, sourceCount: 2, otherSlotCount: 2 });
     const asked = take({ kind: "review" });
     expect(asked.flatMap((effect) => (effect.kind === "ask" ? [effect.request] : []))).toEqual([QUERY, QUERY]);
   });

@@ -195,7 +195,7 @@ describe("a copy of a partition", () => {
     for (let n = 20; n < 60; n += 1) await writeNth(b, n);
     for (const node of [a, b]) {
       const source = {
-        pull: (body: unknown) => node.donor.copy(COPIED, carried(body)),
+        pull: (body: unknown) => node.donor.copy(COPIED, carried(body), false),
         changes: async () => undefined,
       };
       expect(await to.receiver.merge(COPIED, source, nothing)).toEqual({ kind: "copied" });
@@ -240,6 +240,7 @@ describe("what cannot be read is never an absence", () => {
     expect(await withStore((engine) => proxied(engine, { isSuspect: () => true }))).toEqual({
       kind: "failed",
       reason: "refused: suspect",
+      isSuspect: true,
     });
     let isSuspect = false;
     const from = transferNode(1, (engine) =>
@@ -257,6 +258,20 @@ describe("what cannot be read is never an absence", () => {
     const begin = { kind: "begin", leaves: new Uint8Array(2048) };
     expect(await from.donor.pull(COPIED, TX, begin)).toEqual({ kind: "refused", reason: "suspect" });
     expect(from.donor.counts()).toEqual({ pageCount: 0, objectCount: 0, sizeBytes: 0, refusedCount: 1 });
+  });
+
+  test("what a suspect partition still has is given to who asks for it in these words", async () => {
+    const from = transferNode(1, (engine) => proxied(engine, { isSuspect: () => true }));
+    const to = transferNode(2);
+    to.fixture.slots.slot = -1;
+    for (let n = 0; n < 40; n += 1) await writeNth(from, n);
+    const merge = (takesSuspect: boolean): Promise<unknown> => {
+      const pull = (body: unknown) => from.donor.copy(COPIED, carried(body), takesSuspect);
+      return to.receiver.merge(COPIED, { pull, changes: async () => undefined }, nothing);
+    };
+    expect(await merge(false)).toEqual({ kind: "failed", reason: "refused: suspect", isSuspect: true });
+    expect(await merge(true)).toEqual({ kind: "copied" });
+    expect(to.engine.keyCountOf(COPIED)).toBe(40);
   });
 
   test("a store that stops refuses, and an attempt that is not open has no pages", async () => {
