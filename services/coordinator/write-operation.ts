@@ -160,21 +160,16 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
     this.#finishIfDecided();
   }
 
-  /** The word of an owner that holds no slot; a stand-in has none to be sent on from. */
+  /** The word of an owner that did nothing: it holds no slot, or was found on the way and its link may be under way. */
   #strayOf(index: number, result: CallResult): StrayWord | undefined {
     if (this.core.parties[index]?.seat.role !== "owner") return undefined;
-    return strayWordOf(result) ?? this.#unreachableOf(index, result);
+    const isOnTheWay = result.kind === "unsent" && this.#search?.isFound(index) === true;
+    return isOnTheWay ? { reason: "unreachable", detail: result.reason } : strayWordOf(result);
   }
 
   #searching(): HolderSearch {
     const { deadlineMs } = this.fanOut;
     return (this.#search ??= new HolderSearch(this.#room, { scope: this.#order.scope, deadlineMs }, this));
-  }
-
-  /** A replica that was found on the way and cannot be reached yet: its link may be under way. */
-  #unreachableOf(index: number, result: CallResult): StrayWord | undefined {
-    if (result.kind !== "unsent" || this.#search?.isFound(index) !== true) return undefined;
-    return { reason: "unreachable", detail: result.reason };
   }
 
   /** A write that stands is taken on to the holders of its slots after its answer too, but never one that does not. */
@@ -259,13 +254,9 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
 
   /** The replica threw: a bug. Without a dot nothing was sent nor kept; with one, others may hold the write. */
   #onDefect(error: unknown): void {
-    this.#room.log.error({
-      event: "coordinator.defect",
-      operation: "write",
-      isMinted: this.minted !== undefined,
-      error,
-    });
-    if (this.minted !== undefined || this.fanOut.isClosed) {
+    const isMinted = this.minted !== undefined;
+    this.#room.log.error({ event: "coordinator.defect", operation: "write", isMinted, error });
+    if (isMinted || this.fanOut.isClosed) {
       this.#onLocal({ kind: "failed", detail: "the store of the coordinating node failed" });
       return;
     }

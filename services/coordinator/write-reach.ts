@@ -11,40 +11,64 @@ import type { WriteCore, WriteNeed } from "./write-core.ts";
  */
 export type Reach = "short" | "well" | "enough" | "spare";
 
+/** A write, as far as its reach goes. */
+interface ReachingWrite {
+  readonly scope: RequestScope;
+  readonly need: WriteNeed;
+}
+
 /** The reach of a write that this node coordinates. */
-export function reachOf(
-  room: CoordinatorRoom,
-  { scope, need }: { readonly scope: RequestScope; readonly need: WriteNeed },
-  nowMs: number,
-): Reach {
-  const { health } = room;
-  let reachable = 0;
-  let owners = 0;
-  let answering = 0;
-  let isAnySilent = false;
-  let isAnyAway = false;
-  for (let index = 0; index < scope.seats.length; index += 1) {
-    const seat = scope.seats[index];
-    if (seat === undefined) continue;
+export function reachOf(room: CoordinatorRoom, write: ReachingWrite, nowMs: number): Reach {
+  return areAllWell(room, write, nowMs) ? "well" : reachInDoubt(room, write, reachedBy(room, write, nowMs));
+}
+
+/** All owners of the bucket's slots can be reached, and have answered lately. */
+function areAllWell({ health }: CoordinatorRoom, { scope, need }: ReachingWrite, nowMs: number): boolean {
+  const { seats, localIndex } = scope;
+  let slots = 0;
+  for (let index = 0; index < seats.length; index += 1) {
+    const seat = seats[index];
+    if (seat === undefined || seat.role !== "owner") return false;
+    if (index !== localIndex && !(health.isReachable(seat.node) && !health.isSilent(seat.node, nowMs))) return false;
+    slots |= slotBit(seat.slot, need.n);
+  }
+  return slotCount(slots) === need.n;
+}
+
+/** Masks of slots. */
+interface Reached {
+  /** whose nodes can be reached */
+  readonly all: number;
+  readonly owners: number;
+  /** and have answered lately */
+  readonly answering: number;
+}
+
+function reachedBy({ health }: CoordinatorRoom, { scope, need }: ReachingWrite, nowMs: number): Reached {
+  let [all, owners, answering] = [0, 0, 0];
+  for (const [index, { node, slot, role }] of scope.seats.entries()) {
     const isSelf = index === scope.localIndex;
-    if (!isSelf && !health.isReachable(seat.node)) {
-      isAnyAway = true;
-      continue;
-    }
-    const bit = slotBit(seat.slot, need.n);
-    reachable |= bit;
-    if (seat.role === "owner") owners |= bit;
-    if (!isSelf && health.isSilent(seat.node, nowMs)) isAnySilent = true;
-    else answering |= bit;
+    if (!isSelf && !health.isReachable(node)) continue;
+    const bit = slotBit(slot, need.n);
+    all |= bit;
+    if (role === "owner") owners |= bit;
+    if (isSelf || !health.isSilent(node, nowMs)) answering |= bit;
   }
+  return { all, owners, answering };
+}
+
+function reachInDoubt(
+  room: CoordinatorRoom,
+  { scope, need }: ReachingWrite,
+  { all, owners, answering }: Reached,
+): Reach {
   if (slotCount(owners) < need.owners) return "short";
-  if (slotCount(reachable) < need.total) {
-    const mayStandIn = need.standIns !== undefined && need.standIns > 0;
-    return mayStandIn && coverableCount(room, scope, reachable) >= need.total ? "enough" : "short";
+  if (slotCount(all) < need.total) {
+    const mayStandIn = (need.standIns ?? 0) > 0;
+    return mayStandIn && coverableCount(room, scope, all) >= need.total ? "enough" : "short";
   }
-  if (!isAnySilent) return isAnyAway ? "enough" : "well";
-  // With owners asked for by number none is spared: the count is not worth a second mask.
-  return need.owners === 0 && slotCount(answering) >= need.total ? "spare" : "enough";
+  // With owners asked for by number none is spared: the count is not worth another mask.
+  return answering !== all && need.owners === 0 && slotCount(answering) >= need.total ? "spare" : "enough";
 }
 
 /** Notes who is out of reach, for the words of a write that is not begun. */
