@@ -116,6 +116,11 @@ export class RealCluster implements AsyncDisposable {
     cpSync(of(from), of(to), { recursive: true });
   }
 
+  /** Where the node keeps its data. */
+  dataDirectory(node: number): string {
+    return join(this.#directory, `n${node + 1}`);
+  }
+
   /** The client URL of a node. */
   url(node: number): string {
     return `http://${HOST}:${this.#httpPorts[node]}`;
