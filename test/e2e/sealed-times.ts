@@ -40,7 +40,7 @@ export class SealedTimes {
       let running = 0;
       for (const [end, count] of ends) {
         running += count;
-        if (running >= total * share) return `${(end * 1_000).toPrecision(2)} ms`;
+        if (running >= total * share) return `${Math.round(end * 1_000)} ms`;
       }
       return "–";
     };
