@@ -1,13 +1,13 @@
 /** What the web framework calls an error, as a failure of gyre's. Pure. Must never call a defect of gyre's the client's fault. */
-import type { FastifyError } from "fastify";
 import type { Failure } from "../coordinator/contract.ts";
 import { refusal } from "./problem.ts";
 import type { FailureContext } from "./reply.ts";
 
 /** The failure behind an error of the framework; undefined when it is none of the client's. */
-export function frameworkFailure(
-  error: FastifyError,
-): { readonly failure: Failure; readonly how: FailureContext } | undefined {
+export function frameworkFailure(error: {
+  readonly code: string;
+  readonly statusCode?: number;
+}): { readonly failure: Failure; readonly how: FailureContext } | undefined {
   switch (error.code) {
     case "FST_ERR_CTP_BODY_TOO_LARGE":
       return { failure: refusal("value_too_large", "the body is over the limit of this path"), how: {} };

@@ -3,7 +3,7 @@
  * A node that is offered three times what it can do spends its time on refusals; measured, this one costs 9–12 µs, what
  * Node's own HTTP costs, and a refusal through the framework 13–17. Must never answer what the framework would let in.
  */
-import { RETRY_AFTER_MAX_SECONDS } from "../base/limits.ts";
+import { RETRY_AFTER_MAX_SECONDS } from "../base/load-limits.ts";
 import type { WorkClass } from "./exchange.ts";
 import { refusalForNow } from "./problem.ts";
 import { failureReply } from "./reply.ts";

@@ -68,71 +68,9 @@ export const MAX_QUEUED_REPAIR_BYTES: number = 32 * MIB;
 export const MAX_RUNNING_REPAIRS: number = 4;
 export const REPAIR_TIMEOUT_MS: number = 5_000;
 
-/** The least that works behind the scenes get of their full pace, however busy clients keep the node. */
-export const BACKGROUND_SHARE_FLOOR: number = 1 / 32;
-/** How often that share is looked at, and how many latencies a look needs (or it waits for more, this long at most). */
-export const GOVERNOR_LOOK_MS: number = 500;
-export const GOVERNOR_MIN_SAMPLES: number = 20;
-export const GOVERNOR_PATIENCE_MS: number = 5_000;
-/** What p99 of clients' requests may come to before background work yields: 1.5 × the quiet one, within these. */
-export const FOREGROUND_TARGET_MIN_MS: number = 5;
-export const FOREGROUND_TARGET_MAX_MS: number = 50;
-/** For how long the quiet p99 is remembered. */
-export const BASELINE_MEMORY_MS: number = 1_800_000;
-/** Delay of the event loop, and its utilisation, from which background work yields. */
-export const PRESSING_LOOP_DELAY_MS: number = 50;
-export const PRESSING_UTILISATION: number = 0.95;
-/** How often the process's load is read. */
-export const LOAD_SAMPLE_MS: number = 100;
-
 /** Requests under way at one node. */
 export const MAX_INFLIGHT_REQUESTS: number = 1_024;
 export const MAX_INFLIGHT_BYTES: number = 64 * MIB;
-
-/** Of each class, reads and writes: never fewer under way than this, however long they take. */
-export const CONCURRENCY_FLOOR: number = 64;
-/**
- * What the typical request may wait in a node beyond what it takes on a quiet one: up to the target more are let in freely, from
- * the limit on fewer are. Measured: a limit of 20 ms costs throughput wherever processes wait for processors.
- */
-export const SOJOURN_TARGET_MS: number = 20;
-export const SOJOURN_LIMIT_MS: number = 100;
-export const CONCURRENCY_INTERVAL_MS: number = 100;
-/** For how long it is remembered what the typical request takes on a quiet node. */
-export const QUIET_LATENCY_MEMORY_MS: number = 60_000;
-/** Reads in one turn of the event loop from which those of one key are made together. */
-export const SHARED_READS_FROM: number = 8;
-/** Requests under way from which a node counts as busy with clients. */
-export const BUSY_REQUESTS: number = 32;
-/** Delay of the event loop, met again and again, from which listings are shed, and from which clients' data is. */
-export const LOOP_DELAY_SHED_LIST_MS: number = 100;
-export const LOOP_DELAY_SHED_DATA_MS: number = 250;
-/** A refusal for overload asks to come back after 1 … this many seconds. */
-export const RETRY_AFTER_MAX_SECONDS: number = 3;
-/** Utilisation of the event loop, for a second, from which listings are shed. */
-export const LOOP_UTILISATION_SHED_LIST: number = 0.95;
-/** What is taken at a time of each class while the loop cannot bear clients' data. */
-export const STRAINED_REQUESTS: number = 16;
-/** Memory in use, as a share of what the process may have: less is taken, nothing is written; and the room that ends it. */
-export const MEMORY_SHED_SHARE: number = 0.85;
-export const MEMORY_READ_ONLY_SHARE: number = 0.95;
-export const MEMORY_RELIEF_SHARE: number = 0.03;
-/** How often memory is looked at. */
-export const MEMORY_LOOK_MS: number = 1_000;
-/** The disk's pulse: how often it is looked at, and after how long without clients' writes one of its own is made. */
-export const DISK_LOOK_MS: number = 1_000;
-export const CANARY_IDLE_MS: number = 5_000;
-/** The disk is slow when a typical write takes so long, or nothing becomes durable for so long while something waits. */
-export const DISK_SLOW_PUT_MS: number = 300;
-export const DISK_STALL_MS: number = 1_000;
-/** A loop later than this says nothing of the disk. */
-export const PULSE_LATE_LOOP_MS: number = 250;
-/** Looks in a row after which a node with a slow disk asks to be asked last, and after which it takes that back. */
-export const DISK_BAD_LOOKS: number = 4;
-export const DISK_GOOD_LOOKS: number = 5;
-/** After a start a node admits this share of its limits, and all of them after this time, while there are other members. */
-export const SLOW_START_FIRST_SHARE: number = 0.1;
-export const SLOW_START_MS: number = 30_000;
 
 /** The client listener: room for a context and a percent-encoded key, time to send a request, time to finish at a stop. */
 export const MAX_HEADER_BYTES: number = 32 * KIB;

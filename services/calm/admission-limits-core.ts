@@ -3,7 +3,7 @@
  * late the event loop is, how full memory is, how long ago the start was. Pure: samples in, limits out. Must never limit
  * control work (health, metrics, membership), nor what other nodes ask. Source: DESIGN §10; reliability notes §4.2.
  */
-import { BUSY_REQUESTS, STRAINED_REQUESTS } from "../base/limits.ts";
+import { BUSY_REQUESTS, STRAINED_REQUESTS } from "../base/load-limits.ts";
 import { ConcurrencyLimit, isTelling } from "./concurrency-core.ts";
 import type { LatencyWindow } from "./latency-window-core.ts";
 import { type LoopStrain, LoopStrainCore } from "./loop-strain-core.ts";

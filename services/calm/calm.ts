@@ -10,7 +10,7 @@ import {
   LOAD_SAMPLE_MS,
   MEMORY_LOOK_MS,
   SLOW_START_MS,
-} from "../base/limits.ts";
+} from "../base/load-limits.ts";
 import type { Clock, LoadMeter, Log, Timer } from "../base/ports.ts";
 import { AdmissionLimits, type ApiCounts, type Work } from "./admission-limits-core.ts";
 import { GovernorCore } from "./governor-core.ts";

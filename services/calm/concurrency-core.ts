@@ -7,14 +7,14 @@
  * Netflix's concurrency-limits); reliability notes §4 O1, O2.
  */
 import assert from "node:assert/strict";
+import { MAX_INFLIGHT_REQUESTS } from "../base/limits.ts";
 import {
   CONCURRENCY_FLOOR,
   CONCURRENCY_INTERVAL_MS,
-  MAX_INFLIGHT_REQUESTS,
   QUIET_LATENCY_MEMORY_MS,
   SOJOURN_LIMIT_MS,
   SOJOURN_TARGET_MS,
-} from "../base/limits.ts";
+} from "../base/load-limits.ts";
 
 /** One interval of a class. */
 export interface ConcurrencyReading {

@@ -9,7 +9,7 @@ import {
   DISK_SLOW_PUT_MS,
   DISK_STALL_MS,
   PULSE_LATE_LOOP_MS,
-} from "../base/limits.ts";
+} from "../base/load-limits.ts";
 import { LatencyWindow } from "./latency-window-core.ts";
 
 /** `slow`: worth a warning; `degraded`: for so long that others had better ask this node last. */

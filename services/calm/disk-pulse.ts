@@ -3,7 +3,7 @@
  * What follows from it is for others: gossip tells them to ask this node last. Must never end the node: a disk that errs
  * does that by itself, one that is slow comes back.
  */
-import { CANARY_IDLE_MS, DISK_LOOK_MS } from "../base/limits.ts";
+import { CANARY_IDLE_MS, DISK_LOOK_MS } from "../base/load-limits.ts";
 import type { Clock, Log, Timer } from "../base/ports.ts";
 import { DiskPulseCore, type DiskState } from "./disk-pulse-core.ts";
 

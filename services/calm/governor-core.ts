@@ -12,7 +12,7 @@ import {
   FOREGROUND_TARGET_MIN_MS,
   PRESSING_LOOP_DELAY_MS,
   PRESSING_UTILISATION,
-} from "../base/limits.ts";
+} from "../base/load-limits.ts";
 
 /** What is looked at; the latencies are those of clients' requests of single keys. */
 export interface GovernorReading {

@@ -3,7 +3,7 @@
  * single pause sheds nothing: when it has been seen it is over. Pure. Must never say anything of peers' work or health checks:
  * those are never shed. Source: reliability notes §4 O3.
  */
-import { LOOP_DELAY_SHED_DATA_MS, LOOP_DELAY_SHED_LIST_MS, LOOP_UTILISATION_SHED_LIST } from "../base/limits.ts";
+import { LOOP_DELAY_SHED_DATA_MS, LOOP_DELAY_SHED_LIST_MS, LOOP_UTILISATION_SHED_LIST } from "../base/load-limits.ts";
 
 /** What the loop can still bear: everything, no listings, or only a few requests of clients. */
 export type LoopStrain = "none" | "lists" | "data";

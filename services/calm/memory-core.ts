@@ -3,7 +3,7 @@
  * written any more until there is room again. Pure. Must never refuse reads for memory alone: they give it back.
  * Source: reliability notes §4 O18.
  */
-import { MEMORY_READ_ONLY_SHARE, MEMORY_RELIEF_SHARE, MEMORY_SHED_SHARE } from "../base/limits.ts";
+import { MEMORY_READ_ONLY_SHARE, MEMORY_RELIEF_SHARE, MEMORY_SHED_SHARE } from "../base/load-limits.ts";
 
 /** `tight`: take less; `full`: read only. */
 export type MemoryState = "roomy" | "tight" | "full";

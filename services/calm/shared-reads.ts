@@ -5,7 +5,7 @@
  * wait for the end of the turn, which none of them precedes, and go together. Cost while nothing is hot: a counter.
  * Source: single-flight (Go's x/sync, Facebook's leases for thundering herds, Nishtala et al. 2013); reliability notes §4 O8.
  */
-import { SHARED_READS_FROM } from "../base/limits.ts";
+import { SHARED_READS_FROM } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type {
   Coordinator,

@@ -1,13 +1,13 @@
 /** How many requests of each class are let in, and why so few. */
 import { describe, expect, it } from "vitest";
+import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import {
   CONCURRENCY_FLOOR,
   LOOP_DELAY_SHED_DATA_MS,
   LOOP_DELAY_SHED_LIST_MS,
-  MAX_INFLIGHT_REQUESTS,
   SLOW_START_MS,
   STRAINED_REQUESTS,
-} from "../../../services/base/limits.ts";
+} from "../../../services/base/load-limits.ts";
 import {
   AdmissionLimits,
   type AdmissionSample,

@@ -1,11 +1,7 @@
 /** How busy a node is, and what follows: the parts joined, on a clock that only moves when told. */
 import { describe, expect, it } from "vitest";
-import {
-  BACKGROUND_SHARE_FLOOR,
-  MAX_INFLIGHT_REQUESTS,
-  SLOW_START_MS,
-  STRAINED_REQUESTS,
-} from "../../../services/base/limits.ts";
+import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
+import { BACKGROUND_SHARE_FLOOR, SLOW_START_MS, STRAINED_REQUESTS } from "../../../services/base/load-limits.ts";
 import { Calm } from "../../../services/calm/calm.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 

@@ -1,12 +1,12 @@
 /** How many requests of a class are let in, by how long they take. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import {
   CONCURRENCY_FLOOR,
   CONCURRENCY_INTERVAL_MS,
-  MAX_INFLIGHT_REQUESTS,
   QUIET_LATENCY_MEMORY_MS,
-} from "../../../services/base/limits.ts";
+} from "../../../services/base/load-limits.ts";
 import { ConcurrencyLimit, type ConcurrencyReading } from "../../../services/calm/concurrency-core.ts";
 
 type Seen = Partial<Omit<ConcurrencyReading, "nowMs">>;

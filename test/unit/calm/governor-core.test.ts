@@ -1,7 +1,11 @@
 /** How much background work may take, by what clients feel. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BACKGROUND_SHARE_FLOOR, FOREGROUND_TARGET_MAX_MS, GOVERNOR_LOOK_MS } from "../../../services/base/limits.ts";
+import {
+  BACKGROUND_SHARE_FLOOR,
+  FOREGROUND_TARGET_MAX_MS,
+  GOVERNOR_LOOK_MS,
+} from "../../../services/base/load-limits.ts";
 import { GovernorCore, type GovernorReading } from "../../../services/calm/governor-core.ts";
 
 const QUIET = { readP99Ms: 4, writeP99Ms: 8, loopDelayMs: 1, utilisation: 0.5 };

@@ -1,7 +1,7 @@
 /** Reads of one key that meet in one turn. */
 import { describe, expect, it } from "vitest";
 import { type BucketName, parseBucketName } from "../../../services/base/ids.ts";
-import { SHARED_READS_FROM } from "../../../services/base/limits.ts";
+import { SHARED_READS_FROM } from "../../../services/base/load-limits.ts";
 import { SharedReads } from "../../../services/calm/shared-reads.ts";
 import type { Coordinator, GetAnswer, GetRequest, Knobs } from "../../../services/coordinator/contract.ts";
 import { EMPTY_CONTEXT } from "../../../services/versioning/causal-context.ts";
