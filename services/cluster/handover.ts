@@ -21,11 +21,12 @@ import { type HandoverReply, type HandoverRequest, parseHandoverRequest } from "
 import { answerMint } from "./handover-mint-answer-core.ts";
 import type { MintSettings } from "./handover-mint-core.ts";
 import { HandoverPartition, type HandoverRole, type HandoverShared } from "./handover-partition.ts";
-import type { EntitledMint, HandoverParts, WantedPartition } from "./handover-ports.ts";
+import type { HandoverParts, WantedPartition } from "./handover-ports.ts";
 import { HandoverCounts, type HandoverMove, type HandoverProgress } from "./handover-progress.ts";
 import { type HandoverSettings, mintSettingsOf } from "./handover-settings.ts";
 import { type HandoverFacts, type HandoverOutcome, retryDelayMs } from "./handover-steps.ts";
 import { forgetRemoved, HandoverSweep } from "./handover-sweep.ts";
+import { MissingSlots } from "./missing-slots.ts";
 
 interface Backoff {
   readonly tries: number;
@@ -39,7 +40,7 @@ export class SlotHandover {
   readonly #mintSettings: MintSettings;
   readonly #partitions = new Map<number, HandoverPartition>();
   readonly #backoffs = new Map<number, Backoff>();
-  readonly #missingSince = new Map<number, number>();
+  readonly #missing = new MissingSlots();
   readonly #counts = new HandoverCounts();
   readonly #copies: (() => Promise<void>)[] = [];
   readonly #shared: HandoverShared;
@@ -214,7 +215,7 @@ export class SlotHandover {
     const nowMs = clock.monotonicMs();
     const mints = view.mints();
     const entitled = new Map(mints.map((mint) => [mint.partition, mint.slot]));
-    this.#noteMissing(mints, nowMs);
+    this.#missing.note(mints, nowMs);
     for (const [partition, { slot }] of store.ledger.minting) {
       if (entitled.get(partition) !== slot) this.#at(partition).stopMint();
       else this.#at(partition).review();
@@ -222,20 +223,9 @@ export class SlotHandover {
     for (const [partition, slot] of entitled) {
       if (store.ledger.minting.size >= MAX_OPEN_MINTS) return;
       if (partition === this.#sweep.partition) continue;
-      if (nowMs - (this.#missingSince.get(partition) ?? -Infinity) < HANDOVER_LOST_MS) continue;
+      if (this.#missing.missedForMs(partition, nowMs) < HANDOVER_LOST_MS) continue;
       if (store.ledger.minting.has(partition) || (this.#backoffs.get(partition)?.untilMs ?? 0) > nowMs) continue;
       this.#at(partition).startMint(slot);
-    }
-  }
-
-  /** Since when each slot is missed that may be lost, and may be on its way. */
-  #noteMissing(mints: readonly EntitledMint[], nowMs: number): void {
-    const missing = mints.filter((mint) => mint.removed === undefined).map((mint) => mint.partition);
-    for (const partition of this.#missingSince.keys()) {
-      if (!missing.includes(partition)) this.#missingSince.delete(partition);
-    }
-    for (const partition of missing) {
-      if (!this.#missingSince.has(partition)) this.#missingSince.set(partition, nowMs);
     }
   }
 

@@ -19,6 +19,7 @@ import type {
 import { applyChange, emptyLedger, type LedgerChange, type SlotLedger } from "../../services/cluster/slot-ledger.ts";
 import { ledgerOf, plainLedger } from "../../services/cluster/slot-ledger-codec.ts";
 import type { MemberKey } from "../../services/placement/member-record.ts";
+import { drawsOf, hashOf, rootOf } from "./handover-draws.ts";
 
 export const N = 3;
 export const QUORUM = 2;
@@ -146,17 +147,6 @@ const MOST_TABLE_STEPS = 60;
 
 const keyOf = (index: number): MemberKey => `${index}`.padStart(16, "0");
 const indexOf = (key: MemberKey): number => Number(key);
-
-function drawsOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 export class World {
   readonly settings: WorldSettings;
@@ -998,16 +988,4 @@ function isAtRest(life: Life): boolean {
   const { slots, staged, minting, released } = life.ledger;
   if (slots.some((slot) => slot !== -1) || staged.size > 0 || minting.size > 0) return false;
   return [...released.values()].every((one) => one.isSettled || life.removed.has(indexOf(one.to)));
-}
-
-function rootOf(registers: Int32Array): string {
-  let hash = 7;
-  for (const value of registers) hash = (Math.imul(hash, 31) + value) | 0;
-  return `${hash}`;
-}
-
-function hashOf(seed: number, partition: number, position: number): number {
-  let mixed = Math.imul(seed ^ Math.imul(partition + 1, 0x9e3779b1) ^ Math.imul(position + 1, 0x85ebca6b), 0xc2b2ae35);
-  mixed ^= mixed >>> 15;
-  return Math.imul(mixed, 0x27d4eb2f) >>> 0;
 }
