@@ -66,7 +66,7 @@ function scrub(door: RepairDoor, query: Query, timeoutMs: number): Reply | Promi
   const isAsked = booleanOf(query, "scrub", false);
   if (typeof isAsked !== "boolean") return failureReply(isAsked);
   if (!isAsked) return refused("scrub", "scrub is true, or not given");
-  return door.scrub(timeoutMs).then((done) => scrubReply(done, timeoutMs));
+  return door.scrub(timeoutMs).then((read) => scrubReply(read, timeoutMs));
 }
 
 function scrubReply({ node, isDone, ...found }: StoreScrubbed, timeoutMs: number): Reply {
