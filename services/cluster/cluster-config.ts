@@ -83,18 +83,22 @@ export function parseClusterId(value: unknown): string | undefined {
 export function parseBucketSettings(value: unknown): BucketSettings | undefined {
   const fields = parseFields(value);
   if (fields === undefined) return undefined;
+  const counts = parseCounts(fields);
+  const conflicts = CONFLICT_RULES.find((known) => known === fields["conflicts"]);
+  const blindWrites = BLIND_RULES.find((known) => known === fields["blindWrites"]);
+  if (counts === undefined || conflicts === undefined || blindWrites === undefined) return undefined;
+  const ttlSeconds = fields["ttlSeconds"] === undefined ? 0 : parseWhole(fields["ttlSeconds"]);
+  if (ttlSeconds === undefined || ttlSeconds > MAX_TTL_SECONDS) return undefined;
+  const settings = { ...counts, conflicts, blindWrites };
+  return ttlSeconds === 0 ? settings : { ...settings, ttlSeconds };
+}
+
+function parseCounts(fields: Readonly<Record<string, unknown>>): Pick<BucketSettings, "n" | "r" | "w"> | undefined {
   const n = parseWhole(fields["n"]);
   const r = parseWhole(fields["r"]);
   const w = parseWhole(fields["w"]);
-  const conflicts = CONFLICT_RULES.find((known) => known === fields["conflicts"]);
-  const blindWrites = BLIND_RULES.find((known) => known === fields["blindWrites"]);
   if (n === undefined || n < 1 || n > MAX_REPLICAS) return undefined;
-  if (r === undefined || r < 1 || r > n || w === undefined || w < 1 || w > n) return undefined;
-  if (conflicts === undefined || blindWrites === undefined) return undefined;
-  const ttlSeconds = fields["ttlSeconds"] === undefined ? 0 : parseWhole(fields["ttlSeconds"]);
-  if (ttlSeconds === undefined || ttlSeconds > MAX_TTL_SECONDS) return undefined;
-  const settings = { n, r, w, conflicts, blindWrites };
-  return ttlSeconds === 0 ? settings : { ...settings, ttlSeconds };
+  return r === undefined || r < 1 || r > n || w === undefined || w < 1 || w > n ? undefined : { n, r, w };
 }
 
 /** The whole number ≥ 0 in `value`, or undefined. */
