@@ -8,13 +8,14 @@
  * R3 Who has staged a copy asks its donor until the transfer is released or over: the slot may be in transit to here.
  * R4 A slot that is promised to another is not staged, until the promise is known to be over.
  * R5 Nothing is fetched while an old copy of the partition is still needed by somebody (retained).
- * R6 Who leaves stages nothing, from the decision on: others rely on it that nothing comes to who has left.
+ * R6 Who leaves stages nothing, from the decision on: nothing comes to who has left.
  */
 import type { MemberKey } from "../placement/member-record.ts";
 import type { HandoverReply, HandoverRequest } from "./handover-messages.ts";
 import type { FinalPage, FinishResult, ReceiveResult } from "./handover-ports.ts";
 import {
   EffectList,
+  isOf,
   mayFetch,
   objectionToFetch,
   promiseAfterCheck,
@@ -266,12 +267,16 @@ export class ReceiverCore {
     }
   }
 
-  /** A removed donor's release is never accepted: what was staged of it is given up. */
+  /**
+   * A removed donor's release is never accepted: what was staged of it is given up. One that has left had no release that
+   * was not consumed: this one never came, and may have nobody left to say so.
+   */
   #review(facts: HandoverFacts): void {
     const stage = this.#stage;
     if (stage.kind !== "idle" && stage.kind !== "ready") return;
     const staged = facts.ledger.staged.get(this.#partition);
     if (staged !== undefined && facts.view.isRemoved(staged.from)) this.#unstage("removed");
+    else if (staged !== undefined && facts.view.hasLeft(staged.from)) this.#unstage("over");
     else if (staged !== undefined && stage.kind === "idle") this.#resume(facts);
     else if (staged === undefined && stage.kind === "ready") this.#fail("over", "nothing is staged any more");
   }
@@ -293,8 +298,4 @@ export class ReceiverCore {
     const failed = { kind: "failed", why, detail } as const;
     this.#effects.add({ kind: "ended", outcome: reply === undefined ? failed : { ...failed, reply } });
   }
-}
-
-function isOf(transfer: Transfer, from: MemberKey, tx: number): boolean {
-  return transfer.from === from && transfer.tx === tx;
 }

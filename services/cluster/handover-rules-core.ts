@@ -18,6 +18,11 @@ export interface Transfer {
   readonly slot: number;
 }
 
+/** Whether a word of `from` about its transfer `tx` is about this one. */
+export function isOf(transfer: Transfer, from: MemberKey, tx: number): boolean {
+  return transfer.from === from && transfer.tx === tx;
+}
+
 /** The slot that this node holds of the partition by its ledger, −1 for none. */
 export function heldSlot({ ledger }: HandoverFacts, partition: number): number {
   return ledger.slots[partition] ?? -1;

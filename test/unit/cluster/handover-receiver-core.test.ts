@@ -213,6 +213,15 @@ describe("a receiver with a staged copy", () => {
     expect(effectOf(take({ kind: "persisted", token }), "ended").outcome).toMatchObject({ why: "over" });
   });
 
+  it("gives up what it has staged of a donor that has left: that one could not with a release that nobody consumed", () => {
+    const { token } = effectOf(reach("ready"), "timer");
+    world.left = [OTHER];
+    const effects = take({ kind: "timer", token });
+    const over = take({ kind: "persisted", token: world.write(effects) });
+    expect(effectOf(over, "ended").outcome).toMatchObject({ why: "over" });
+    expect(world.ledger.staged.size).toBe(0);
+  });
+
   it("accepts no release of a donor that was removed", () => {
     reach("ready");
     world.removed = [OTHER];
