@@ -267,10 +267,8 @@ export class ReceiverCore {
     }
   }
 
-  /**
-   * A removed donor's release is never accepted: what was staged of it is given up. One that has left had no release that
-   * was not consumed: this one never came, and may have nobody left to say so.
-   */
+  // A removed donor's release is never accepted: what was staged of it is given up. One that has left had no release that
+  // was not consumed: what is staged of it never came, and there may be nobody left to say so.
   #review(facts: HandoverFacts): void {
     const stage = this.#stage;
     if (stage.kind !== "idle" && stage.kind !== "ready") return;
