@@ -236,6 +236,8 @@ export const DEFAULT_DISK_RESERVE_BYTES: number = 8 * 1024 * MIB;
 /** Hints: what a node keeps for others at most, unless it is told; of the disk, and in all. */
 export const HINTS_DISK_SHARE: number = 0.1;
 export const DEFAULT_HINTS_MAX_BYTES: number = 1024 * MIB;
+/** Records in the index of the hint store: some forty bytes of memory each. */
+export const MAX_HINT_RECORDS: number = 4_000_000;
 /** A hint that is older is given up as soon as an owner of the key confirms that it holds the version. */
 export const DEFAULT_HINTS_WINDOW_MS: number = 3 * 60 * 60 * 1_000;
 /** Notes of missed writes are gathered for so long, and so many at most; beyond, their partitions are flagged. */

@@ -38,6 +38,8 @@ export interface MembershipParts {
   readonly onRemoved: (removal: Removal) => void;
   /** What is durable is unknown: this node must end. */
   readonly onFailure: (error: Error) => void;
+  /** Nothing but its slots keeps this node: asked before it says that it has left. Whoever says no calls `reviewStatus` later. */
+  readonly mayLeave?: () => boolean;
 }
 
 /** What stands once this node is a member. */
@@ -240,7 +242,8 @@ export class Membership {
       void this.change({ status: "normal" });
       this.#parts.log.info({ event: "membership.joined", node: store.record.nodeId });
     }
-    if (status === "leaving" && isLedgerAtRest(store.ledger, (other) => set.isRemoved(other))) {
+    const isAtRest = status === "leaving" && isLedgerAtRest(store.ledger, (other) => set.isRemoved(other));
+    if (isAtRest && this.#parts.mayLeave?.() !== false) {
       void this.change({ status: "left" });
       this.#parts.log.info({ event: "membership.left", node: store.record.nodeId });
     }

@@ -43,7 +43,10 @@ export interface HandoffParts {
   readonly peers: HandoffPeers;
   readonly isAlive: (node: NodeId) => boolean;
   readonly isRemoved: (node: NodeId) => boolean;
+  /** this node is on its way out of the cluster */
   readonly isLeaving: () => boolean;
+  /** it has nothing of others any more: called while it is leaving */
+  readonly onDrained: () => void;
   readonly members: () => readonly NodeId[];
   readonly backgroundShare: () => number;
   readonly clock: Clock;
@@ -87,7 +90,15 @@ export class Handoff {
     this.#intake = new HintIntake({ ...parts, flags });
     const own = { store: this.#store, markers: this.#markers, flags };
     this.#delivery = new HintDelivery({ ...parts, ...own, intake: this.#intake });
-    this.#upkeep = new Upkeep({ ...parts, ...own, room: this.#room, delivery: this.#delivery });
+    this.#upkeep = new Upkeep({
+      ...parts,
+      ...own,
+      room: this.#room,
+      delivery: this.#delivery,
+      onStep: () => {
+        if (parts.isLeaving() && this.isDrained) parts.onDrained();
+      },
+    });
     this.missedWrites = new MissedWrites({ ...parts, ...own, onKept });
     this.flush = new HintFlush({
       ...parts,
@@ -163,6 +174,12 @@ export class Handoff {
   /** Mints as a stand-in only above `counter` from now on, over restarts too once it resolves. Rejects as the store does. */
   async mintAbove(counter: number): Promise<void> {
     await this.#store.mintAbove(counter);
+  }
+
+  /** Nothing is kept here for anyone, and nothing was given up that nobody else knows of. */
+  get isDrained(): boolean {
+    const keptCount = this.#store.tally.total + this.#markers.tally.total;
+    return this.#isReady && keptCount + this.flags.count === 0;
   }
 
   /** What is kept for whom, from memory. */

@@ -1,8 +1,11 @@
 /**
- * How many bytes hints may take, and whether there is room for one more. Asked for every hint: sums up the engine's
- * segments only now and then. Must never say yes for long after the budget is used up.
+ * How many bytes hints may take on disk, and how many of them in the index in memory, and whether there is room for one more.
+ * Asked for every hint: sums up the engine's segments only now and then. Must never say yes for long after the budget is
+ * used up.
  */
+
 import type { StorageEngine } from "../../storage/engine.ts";
+import { MAX_HINT_RECORDS } from "../base/limits.ts";
 
 /** share of the budget above which something has to go */
 const HIGH_WATER = 0.9;
@@ -18,6 +21,7 @@ export class HintRoom {
   #summedBytes = 0;
   #sinceBytes = 0;
   #sinceCount = SUM_EVERY;
+  #recordCount = 0;
 
   constructor(engine: Pick<StorageEngine, "stats">, budgetBytes: number) {
     this.#engine = engine;
@@ -37,9 +41,9 @@ export class HintRoom {
 
   /** True when a hint of so many bytes may be kept; it is counted as kept. */
   takes(sizeBytes: number): boolean {
-    if (this.usedBytes + sizeBytes + RECORD_BYTES > this.budgetBytes) {
+    if (this.#isFullFor(sizeBytes)) {
       this.refresh();
-      if (this.usedBytes + sizeBytes + RECORD_BYTES > this.budgetBytes) return false;
+      if (this.#isFullFor(sizeBytes)) return false;
     }
     this.#sinceBytes += sizeBytes + RECORD_BYTES;
     this.#sinceCount += 1;
@@ -48,8 +52,15 @@ export class HintRoom {
 
   /** Sums up anew. */
   refresh(): void {
-    this.#summedBytes = this.#engine.stats().liveBytes;
+    const { liveBytes, keyCount, tombstoneCount } = this.#engine.stats();
+    this.#summedBytes = liveBytes;
+    this.#recordCount = keyCount + tombstoneCount;
     this.#sinceBytes = 0;
     this.#sinceCount = 0;
+  }
+
+  #isFullFor(sizeBytes: number): boolean {
+    const isCrowded = this.#recordCount + this.#sinceCount >= MAX_HINT_RECORDS;
+    return isCrowded || this.usedBytes + sizeBytes + RECORD_BYTES > this.budgetBytes;
   }
 }

@@ -35,6 +35,8 @@ export interface HintStoreParts {
   readonly room: HintRoom;
   /** something may be kept that was not before */
   readonly onKept: () => void;
+  /** this node is on its way out of the cluster: it takes nothing more for others */
+  readonly isLeaving: () => boolean;
 }
 
 /** Hinted objects of one node. */
@@ -45,6 +47,7 @@ export class HintStore implements FallbackReplica {
   readonly #clock: Clock;
   readonly #room: HintRoom;
   readonly #onKept: () => void;
+  readonly #isLeaving: () => boolean;
 
   constructor(parts: HintStoreParts) {
     const { engine, partitionCount, conflicts, clock, log, isDurable } = parts;
@@ -61,6 +64,7 @@ export class HintStore implements FallbackReplica {
     this.#clock = clock;
     this.#room = parts.room;
     this.#onKept = parts.onKept;
+    this.#isLeaving = parts.isLeaving;
   }
 
   digestOf(location: KeyLocation): bigint {
@@ -76,6 +80,7 @@ export class HintStore implements FallbackReplica {
   }
 
   async store(location: KeyLocation, slot: number, version: HandedVersion): Promise<ReplicaWriteResult> {
+    if (this.#isLeaving()) return leaving();
     if (!this.#room.takes(version.object.length + location.key.length)) return full();
     return this.#kept(location, slot, () => this.#replica.store(location, version));
   }
@@ -86,6 +91,7 @@ export class HintStore implements FallbackReplica {
     intent: WriteIntent,
     onMinted: (minted: Minted) => void,
   ): Promise<ReplicaWriteResult> {
+    if (this.#isLeaving()) return leaving();
     const sizeBytes = intent.kind === "put" ? intent.bytes.length : 0;
     if (!this.#room.takes(sizeBytes + location.key.length)) return full();
     return this.#kept(location, slot, () => this.#replica.write(location, intent, onMinted));
@@ -154,6 +160,10 @@ export class HintStore implements FallbackReplica {
       this.#onKept();
     }
   }
+}
+
+function leaving(): ReplicaWriteResult {
+  return refused("shutting_down", "this node is leaving the cluster, and stands in for nobody");
 }
 
 function full(): ReplicaWriteResult {

@@ -53,6 +53,7 @@ const MARKER_BYTES = 96;
 
 /** The view as of now. O(partitions) while anything is kept. */
 export function hintsViewOf({ store, markers, delivery, intake, missed, flags, room, nowMs }: ViewParts): HintsView {
+  room.refresh();
   const count = store.tally.total;
   const markerCount = markers.tally.total;
   const averageBytes = count === 0 ? 0 : Math.max(0, room.usedBytes - markerCount * MARKER_BYTES) / count;

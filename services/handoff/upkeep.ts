@@ -29,6 +29,8 @@ export interface UpkeepParts {
   readonly peers: HandoffPeers;
   readonly isAlive: (node: NodeId) => boolean;
   readonly isLeaving: () => boolean;
+  /** a step is over */
+  readonly onStep: () => void;
   readonly windowMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -65,6 +67,7 @@ export class Upkeep {
     await this.#giveUp();
     await this.#sweep();
     await this.#bringFlags();
+    this.#parts.onStep();
   }
 
   async #turn(): Promise<void> {

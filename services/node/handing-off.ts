@@ -72,6 +72,7 @@ export class HandingOff {
       isAlive: (node) => this.#joints?.liveness.isAlive(node) === true,
       isRemoved: (node) => ring.removedNodes.has(node),
       isLeaving: () => this.#isLeaving(),
+      onDrained: () => this.#joints?.membership.reviewStatus(),
       members: () => this.#members(),
       backgroundShare,
       clock,
@@ -95,7 +96,9 @@ export class HandingOff {
 
   #isLeaving(): boolean {
     const membership = this.#joints?.membership;
-    return membership?.table !== undefined && membership.store.record.status === "leaving";
+    if (membership?.table === undefined) return false;
+    const { status } = membership.store.record;
+    return status === "leaving" || status === "left";
   }
 
   #members(): readonly NodeId[] {

@@ -84,6 +84,7 @@ export function makeMembership(
     readonly links: PeerLinks;
     readonly ring: RingState;
     readonly onTable: (table: HolderTable) => void;
+    readonly mayLeave: () => boolean;
   },
 ): Membership {
   const { nodeId: id, zone, host, weight } = config;
@@ -96,6 +97,7 @@ export function makeMembership(
     log: windows.log,
     onTable: parts.onTable,
     onRemoved: () => parts.ring.dropAll(),
+    mayLeave: parts.mayLeave,
     onFailure: onFatal,
   });
 }

@@ -169,7 +169,13 @@ function ringRooms(
     liveness.setRecordsHash(membership.recordsHash);
     moving.review();
   };
-  const membership = makeMembership(options, { documents, links, ring, onTable });
+  const membership = makeMembership(options, {
+    documents,
+    links,
+    ring,
+    onTable,
+    mayLeave: () => handingOff.handoff.isDrained,
+  });
   const liveness = new Liveness({
     config,
     windows,
@@ -193,6 +199,7 @@ function ringRooms(
     isAlive,
     backgroundShare,
     flags: handingOff.handoff.flags,
+    adopt: (peer, location, object) => collecting.adopt(peer, location, object),
   });
   handingOff.join({ links, liveness, membership });
   const { handoff } = handingOff;

@@ -80,6 +80,8 @@ export interface RigNode {
   readonly given: Map<number, NodeId>;
   isRemoved: boolean;
   isLeaving: boolean;
+  /** it was told, while leaving, that it has nothing of others any more */
+  hasDrained: boolean;
 }
 
 /** Some nodes. */
@@ -107,6 +109,7 @@ export class HandoffRig {
       given: new Map(),
       isRemoved: false,
       isLeaving: false,
+      hasDrained: false,
     }));
     const ring = (): NodeId[][] =>
       Array.from({ length: RIG_PARTITIONS }, (_, partition) =>
@@ -184,6 +187,9 @@ export class HandoffRig {
       isAlive: (id) => this.named(id).life !== undefined,
       isRemoved: (id) => this.named(id).isRemoved,
       isLeaving: () => node.isLeaving,
+      onDrained: () => {
+        node.hasDrained = true;
+      },
       members: () => this.nodes.filter((one) => !one.isRemoved).map((one) => one.id),
       backgroundShare: this.#shape.backgroundShare ?? (() => 1),
       clock,

@@ -191,7 +191,12 @@ describe("what is given up", () => {
     const minted = await rig.write(location, 0, "kept");
     await rig.life(keeper).handoff.fallback.store(location, 1, minted);
     keeper.isLeaving = true;
+    const late = rig.life(keeper).handoff.fallback.store(rig.nth(7, 1), 1, minted);
+    expect(await late).toMatchObject({ kind: "refused", reason: "shutting_down" });
     expect(await rig.until(() => rig.keptCount() === 0, 60_000)).toBe(true);
+    expect(await rig.until(() => keeper.hasDrained, 60_000)).toBe(true);
+    expect(rig.life(keeper).handoff.isDrained).toBe(true);
+    expect(rig.nodes.filter(({ life }) => life?.handoff.flags.isFlagged(7) === true)).toHaveLength(1);
   });
 });
 
