@@ -16,6 +16,7 @@ import { COLLECT_TIMES, Collecting } from "../repair/collect.ts";
 import type { CollectFloors } from "../repair/collect-floors-core.ts";
 import type { CollectTimes } from "../repair/collect-leader.ts";
 import type { SlotRules } from "../repair/exchange-view.ts";
+import type { KeyLocation, ReplicaWriteResult } from "../replica/contract.ts";
 import type { Replica } from "../replica/replica.ts";
 import { BulkAsks } from "./bulk-asks.ts";
 import type { Moving } from "./moving.ts";
@@ -86,6 +87,16 @@ export class CollectingJoint {
       // Not swallowed: without its marks this node collects nothing, and says so.
       this.#parts.log.error({ event: "collect.not-begun", error });
     });
+  }
+
+  /**
+   * Takes what a peer has that took part in the last collection of the partition, however old it is; undefined: nothing was
+   * collected there, or this peer is one like any other.
+   */
+  adopt(peer: NodeId, location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> | undefined {
+    const { floors, replica } = this.#parts;
+    if (floors.lineOf(location.partition) === 0) return undefined;
+    return this.collecting.isTrusted(peer, location.partition) ? replica.adopt(location, object) : undefined;
   }
 
   stop(): void {

@@ -10,6 +10,7 @@ import type { PeerRequests } from "../peers/peer-handler.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import { AntiEntropy, type AntiEntropyStatus } from "../repair/anti-entropy.ts";
 import type { RepairFlags } from "../repair/anti-entropy-reasons.ts";
+import type { Adopt } from "../repair/exchange-objects.ts";
 import { ORDER_REPAIR_TOPIC, RepairOrders, type RepairReport } from "../repair/repair-orders.ts";
 import type { Replica } from "../replica/replica.ts";
 import { BulkAsks } from "./bulk-asks.ts";
@@ -28,6 +29,8 @@ export interface HealingParts {
   readonly random: Random;
   readonly log: Log;
   readonly isAlive: (node: NodeId) => boolean;
+  /** takes what a holder has that may be believed however old it is; undefined: this one is a peer like any other */
+  readonly adopt?: Adopt;
   /** dropped hints; undefined while nobody keeps any */
   readonly flags?: RepairFlags | undefined;
   readonly backgroundShare: () => number;
@@ -56,6 +59,7 @@ export class Healing {
       isAlive,
       isRemoved: (node) => ring.removedNodes.has(node),
       rules: slotRulesOf(buckets, clock),
+      adopt: parts.adopt,
       flags: parts.flags,
       share: parts.backgroundShare,
       ask,

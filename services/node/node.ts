@@ -23,6 +23,7 @@ import { EMPTY_CONTEXT } from "../versioning/causal-context.ts";
 import { registerCalm } from "./calm-metrics.ts";
 import { NodeClusterDoor } from "./cluster-door.ts";
 import { ClusterFacts } from "./cluster-facts.ts";
+import { registerCollecting, tombstonesDocument } from "./collect-metrics.ts";
 import { hintBudgetOf } from "./handing-off.ts";
 import type { Healing } from "./healing.ts";
 import { hintsDocument, registerHints } from "./hint-metrics.ts";
@@ -58,6 +59,8 @@ export class GyreNode {
     const { handoff } = rooms.handingOff;
     registerHints(this.metrics, () => handoff.view());
     registerAntiEntropy(this.metrics, () => rooms.healing.status());
+    const { collecting } = rooms.collecting;
+    registerCollecting(this.metrics, () => collecting.status());
     const facts = new ClusterFacts({
       config,
       ...rooms,
@@ -65,6 +68,7 @@ export class GyreNode {
       sections: () => ({
         hints: hintsDocument(handoff.view()),
         antiEntropy: antiEntropyDocument(rooms.healing.status()),
+        tombstones: tombstonesDocument(collecting.status()),
       }),
       monotonicMs: () => rooms.clock.monotonicMs(),
     });

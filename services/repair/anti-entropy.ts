@@ -26,7 +26,7 @@ import { PairSchedule } from "./anti-entropy-schedule-core.ts";
 import { ExchangeAnswers } from "./exchange-answers.ts";
 import { ExchangeClaims } from "./exchange-claims.ts";
 import { EXCHANGE_TOPIC } from "./exchange-messages.ts";
-import type { Moved } from "./exchange-objects.ts";
+import type { Adopt, Moved } from "./exchange-objects.ts";
 import { ExchangeRunner } from "./exchange-runner.ts";
 import { PairViews, type SlotRules } from "./exchange-view.ts";
 import { ROOTS_TOPIC } from "./roots-messages.ts";
@@ -48,6 +48,8 @@ export interface AntiEntropyParts {
   readonly rules: SlotRules;
   /** of a key's bytes; default: the ring's own hash */
   readonly hashOf?: (key: Uint8Array) => bigint;
+  /** see `ObjectParts` */
+  readonly adopt?: Adopt | undefined;
   /** dropped hints; undefined while nobody keeps any */
   readonly flags?: RepairFlags | undefined;
   /** 0 … 1: the share of its full pace that background work has now */

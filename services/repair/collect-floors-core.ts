@@ -98,6 +98,11 @@ export class CollectFloors {
     return "behind";
   }
 
+  /** Nobody has that proof any more whom this holder was behind: what its own marks say holds again. */
+  unhear(partition: number): void {
+    this.#line[partition] = this.marksOf(partition).reaped.floor;
+  }
+
   /** This holder has all that one has that took part in the proof, and nothing of its own below it any more. */
   catchUp(partition: number, mark: CollectMark): void {
     const { noted, reaped } = this.marksOf(partition);

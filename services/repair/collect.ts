@@ -223,6 +223,7 @@ export class Collecting {
       for (const { nodeId } of table()?.all ?? []) {
         if (nodeId !== self && isAlive(nodeId) && !this.#isStopped) await this.#hear(nodeId);
       }
+      this.#unhear();
       await this.#sweep.run();
     } finally {
       this.#isHearing = false;
@@ -239,6 +240,19 @@ export class Collecting {
     const marks = told.marks === undefined ? known?.marks : new Map(told.marks.map((mark) => [mark.partition, mark]));
     this.#peers.set(node, { version: told.version, marks: marks ?? NO_MARKS });
     for (const mark of marks?.values() ?? []) await this.#compare(node, mark);
+  }
+
+  /** A mark that was heard is over when whoever told of it tells otherwise now: its disk was set back, or its slot is gone. */
+  #unhear(): void {
+    const { floors, table } = this.#parts;
+    const members = new Set(table()?.all.map((member) => member.nodeId));
+    for (const node of this.#peers.keys()) if (!members.has(node)) this.#peers.delete(node);
+    for (let partition = 0; partition < floors.partitionCount; partition += 1) {
+      if (!floors.isBehind(partition)) continue;
+      const line = floors.lineOf(partition);
+      const isTold = [...this.#peers.values()].some(({ marks }) => (marks.get(partition)?.reaped.floor ?? 0) >= line);
+      if (!isTold) floors.unhear(partition);
+    }
   }
 
   async #compare(peer: NodeId, { partition, reaped }: ToldMark): Promise<void> {

@@ -9,7 +9,7 @@ import type { NodeId } from "../base/ids.ts";
 import { EXCHANGE_ASK_MS, EXCHANGE_PUSH_BYTES, EXCHANGE_PUSHES } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { CallResult, PeerRequest } from "../peers/messages.ts";
-import type { KeyLocation, LocalReplica } from "../replica/contract.ts";
+import type { KeyLocation, LocalReplica, ReplicaWriteResult } from "../replica/contract.ts";
 import { encodedDigestOf } from "../versioning/object-codec.ts";
 import { lengthFlawOf } from "../versioning/object-header.ts";
 import type { Difference } from "./exchange-core.ts";
@@ -18,9 +18,18 @@ import type { PairSight, PairViews } from "./exchange-view.ts";
 import { type TransferPace, WorkSlices } from "./transfer-pace.ts";
 import { PartJoiner, parseEntries } from "./transfer-page-core.ts";
 
+/** Takes a version of a peer's, whatever was collected here, if that peer took part in it. */
+export type Adopt = (
+  peer: NodeId,
+  location: KeyLocation,
+  object: Uint8Array,
+) => Promise<ReplicaWriteResult> | undefined;
+
 /** What moving works with. */
 export interface ObjectParts {
   readonly replica: Pick<LocalReplica, "readEncoded" | "store">;
+  /** takes what a holder has that may be believed however old it is; undefined: this one is a peer like any other */
+  readonly adopt?: Adopt | undefined;
   readonly partitionCount: number;
   /** of a key's bytes; default: the ring's own hash. For tests that want keys to share hashes. */
   readonly hashOf?: (key: Uint8Array) => bigint;
@@ -115,7 +124,7 @@ export class ObjectMover {
   }
 
   async #takePage(
-    { sight }: Moving,
+    { sight, peer }: Moving,
     page: {
       readonly objects: Uint8Array;
       readonly wanted: ReadonlyMap<bigint, Difference>;
@@ -142,14 +151,14 @@ export class ObjectMover {
       }
       page.came.add(location.hash);
       const isHeldHere = page.wanted.get(location.hash)?.ours !== 0n;
-      if (object !== "more") storing.push(this.#take(location, { object, isHeldHere }, tally));
+      if (object !== "more") storing.push(this.#take(location, { object, isHeldHere, peer }, tally));
     }
     await Promise.all(storing);
   }
 
   async #take(
     location: KeyLocation,
-    { object, isHeldHere }: { readonly object: Uint8Array; readonly isHeldHere: boolean },
+    { object, isHeldHere, peer }: { readonly object: Uint8Array; readonly isHeldHere: boolean; readonly peer: NodeId },
     tally: Tally,
   ): Promise<void> {
     if (lengthFlawOf(object) !== undefined) {
@@ -157,7 +166,8 @@ export class ObjectMover {
       return;
     }
     const digest = encodedDigestOf(object);
-    const result = await this.#parts.replica.store(location, { baseDigest: 0n, digest, object });
+    const adopting = this.#parts.adopt?.(peer, location, object);
+    const result = await (adopting ?? this.#parts.replica.store(location, { baseDigest: 0n, digest, object }));
     if (result.kind !== "stored") {
       tally.failed.add(location.hash);
       if (isEnd(result)) tally.endedBy ??= `stored nothing here: ${wordsOf(result)}`;

@@ -10,6 +10,7 @@ import {
   CollectFloors,
   type CollectMark,
   encodeFloors,
+  type PartitionMarks,
   restoreFloors,
 } from "../../services/repair/collect-floors-core.ts";
 import { HolderCore } from "../../services/repair/collect-holder-core.ts";
@@ -84,7 +85,7 @@ interface Life {
   last: number;
   readonly actor: number;
   readonly hintActor: number;
-  readonly peers: Map<number, CollectMark>;
+  readonly peers: Map<number, PartitionMarks>;
   leading: Leading | undefined;
   catchingUp: CatchingUp | undefined;
 }
@@ -479,7 +480,7 @@ export class CollectWorld {
     if (at === other || here.disk.slot < 0 || there.disk.slot < 0) return;
     if (here.life === undefined || there.life === undefined) return;
     const mark = here.life.peers.get(other);
-    const isTrusted = here.life.floors.lineOf(P) === 0 || (mark?.floor ?? 0) >= here.life.floors.lineOf(P);
+    const isTrusted = here.life.floors.lineOf(P) === 0 || (mark?.noted.floor ?? 0) >= here.life.floors.lineOf(P);
     for (const [key, set] of there.disk.objects) this.#take(at, key, set, isTrusted);
     for (const [key, set] of here.disk.objects) {
       this.#sent.push({ key, object: set });
@@ -605,9 +606,13 @@ export class CollectWorld {
     const there = this.#at(other);
     if (at === other || here.life === undefined || there.life === undefined) return;
     this.#promise(at, there.life.core.promised);
+    if (there.disk.slot < 0) here.life.peers.delete(other);
     if (here.disk.slot < 0 || there.disk.slot < 0) return;
     const { noted, reaped } = there.life.floors.marksOf(P);
-    here.life.peers.set(other, noted);
+    here.life.peers.set(other, { noted, reaped });
+    const line = here.life.floors.lineOf(P);
+    const isTold = [...here.life.peers.values()].some((told) => told.reaped.floor >= line);
+    if (here.life.floors.isBehind(P) && !isTold) here.life.floors.unhear(P);
     const heard = here.life.floors.hear(P, reaped);
     if (heard === "reap") {
       here.life.floors.reap(P, reaped);
