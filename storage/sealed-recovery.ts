@@ -56,12 +56,15 @@ export async function recoverSealed(parts: RecoveryParts, sealed: SealedFacts): 
 /** Entries for the index file of these records. */
 export function builderOf(storeId: Uint8Array, segment: number, records: readonly FoundRecord[]): IndexBuilder {
   const builder = new IndexBuilder(storeId, segment);
-  for (const record of records) {
-    if (!isKeyed(record)) continue;
-    const { seq, partition, hash, digest, flags, totalBytes } = record.identity;
-    builder.add({ seq, partition, hash, digest, offset: record.offset, length: totalBytes, flags });
-  }
+  for (const record of records) addFound(builder, record);
   return builder;
+}
+
+/** Adds a record that was found, if it has a key. */
+export function addFound(builder: IndexBuilder, record: FoundRecord): void {
+  if (!isKeyed(record)) return;
+  const { seq, partition, hash, digest, flags, totalBytes } = record.identity;
+  builder.add({ seq, partition, hash, digest, offset: record.offset, length: totalBytes, flags });
 }
 
 /**

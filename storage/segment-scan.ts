@@ -83,26 +83,77 @@ async function readOrUndefined(file: DiskFile, into: Buffer, at: number): Promis
   }
 }
 
-/** Scans the bytes of a segment with this checksum seed. */
+/** Scans the bytes of a segment with this checksum seed, in one go: for a start, when nobody is served. */
 export function scanSegment(bytes: Buffer, segmentSeed: number): ScannedSegment {
-  const records: FoundRecord[] = [];
-  const gaps: Gap[] = [];
-  let offset = SEGMENT_HEADER_BYTES;
-  while (offset < bytes.length) {
+  const scan = new SegmentScan(bytes, segmentSeed);
+  scan.step(Number.POSITIVE_INFINITY);
+  return scan.result();
+}
+
+/** The same in slices of a few milliseconds, `pause` in between. */
+export async function scanSegmentSlowly(
+  bytes: Buffer,
+  segmentSeed: number,
+  pause: () => Promise<void>,
+): Promise<ScannedSegment> {
+  const scan = new SegmentScan(bytes, segmentSeed);
+  while (!scan.step(SLICE_PLACES)) await pause();
+  return scan.result();
+}
+
+/** A scan that may rest. */
+class SegmentScan {
+  readonly #bytes: Buffer;
+  readonly #seed: number;
+  readonly #records: FoundRecord[] = [];
+  readonly #gaps: Gap[] = [];
+  #offset = SEGMENT_HEADER_BYTES;
+
+  constructor(bytes: Buffer, segmentSeed: number) {
+    this.#bytes = bytes;
+    this.#seed = segmentSeed;
+  }
+
+  result(): ScannedSegment {
+    const bytes = this.#bytes;
+    return { bytes, header: decodeSegmentHeader(bytes), records: this.#records, gaps: this.#gaps };
+  }
+
+  /** Looks at so many places; true when it is at the end. */
+  step(placeCount: number): boolean {
+    const bytes = this.#bytes;
+    const until = this.#offset + SLICE_BYTES;
+    for (let count = 0; this.#offset < bytes.length; count += 1) {
+      if (count >= placeCount || (placeCount < Number.POSITIVE_INFINITY && this.#offset > until)) return false;
+      if (!this.#look()) return true;
+    }
+    return true;
+  }
+
+  /** Looks at what stands at the offset; false at the end of the log. */
+  #look(): boolean {
+    const bytes = this.#bytes;
+    const segmentSeed = this.#seed;
+    const offset = this.#offset;
     const identity = decodeIdentity(bytes, offset, { segmentSeed, offset });
     const isProved = identity.kind === "identity" && offset + identity.totalBytes <= bytes.length;
     if (isProved && isValueIntact(bytes, offset, { segmentSeed, offset }, identity)) {
-      records.push({ identity, offset });
-      offset += identity.totalBytes;
-      continue;
+      this.#records.push({ identity, offset });
+      this.#offset = offset + identity.totalBytes;
+      return true;
     }
-    if (isZero(bytes, offset, bytes.length)) break;
+    if (isZero(bytes, offset, bytes.length)) return false;
     const to = isProved ? offset + identity.totalBytes : nextRecord(bytes, offset + 8, segmentSeed);
-    gaps.push({ from: offset, to, damaged: isProved ? identity : undefined, recordsBefore: records.length });
-    offset = to;
+    const damaged = isProved ? identity : undefined;
+    this.#gaps.push({ from: offset, to, damaged, recordsBefore: this.#records.length });
+    this.#offset = to;
+    return true;
   }
-  return { bytes, header: decodeSegmentHeader(bytes), records, gaps };
 }
+
+/** records, and bytes of them, looked at in one slice: two or three milliseconds */
+const SLICE_PLACES = 2048;
+const SLICE_BYTES = 1024 * 1024;
 
 /** Whether a found record carries a key. */
 export function isKeyed(record: FoundRecord): boolean {
