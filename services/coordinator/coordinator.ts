@@ -4,7 +4,7 @@
  * wait for peers (the fan-out does). Source: Dynamo §4.5; DESIGN §7.
  */
 import type { BucketSettings } from "../base/bucket-settings.ts";
-import { DEADLINE_TICK_MS, MAX_MOVED_HOPS, MAX_VALUE_BYTES } from "../base/limits.ts";
+import { DEADLINE_TICK_MS, MAX_MOVED_HOPS, MAX_VALUE_BYTES, TOMBSTONE_MIN_AGE_MS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import { type TopicHandler, TopicRefusal } from "../peers/peer-handler.ts";
 import type { WriteIntent } from "../replica/contract.ts";
@@ -29,6 +29,7 @@ import { type CoordinatorCounters, newCounters } from "./needs.ts";
 import { PeerHealth } from "./peer-health.ts";
 import { type QuorumNeed, readNeed, writeNeed } from "./quorum-core.ts";
 import { ReadOperation } from "./read-operation.ts";
+import type { ReadNeed } from "./read-verdict.ts";
 import { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
 import { type CoordinatorParts, type CoordinatorRoom, type RequestScope, SeatCache, scopeOf } from "./request-scope.ts";
 import { SCAN_TOPIC } from "./scan-message.ts";
@@ -112,9 +113,15 @@ export class QuorumCoordinator implements Coordinator {
     const read = {
       scope,
       request,
-      need: { total, owners, n, atLeast: request.atLeast, isLww: conflicts === "lww", standIns },
+      need: { total, owners, n, ...this.#demandsOf(request), isLww: conflicts === "lww", standIns },
     };
     new ReadOperation(this.#room, read, onAnswer).start();
+  }
+
+  /** Which version the reader wants at least, and how much of that may have been collected since. */
+  #demandsOf({ atLeast }: GetRequest): Pick<ReadNeed, "atLeast" | "collectedThrough"> {
+    if (atLeast === undefined) return { atLeast };
+    return { atLeast, collectedThrough: this.#room.clock.wallMicros() - TOMBSTONE_MIN_AGE_MS * MICROS_PER_MS };
   }
 
   #write(request: WriteRequest, resolve: (answer: WriteAnswer) => void): void {

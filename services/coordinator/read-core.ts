@@ -13,13 +13,23 @@
  * voter is then asked in its place. What counts are the slots that replies name, whatever the table said.
  */
 import type { NodeId } from "../base/ids.ts";
+import { youngerThan } from "../versioning/causal-context.ts";
 import { digestOf } from "../versioning/object-codec.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import { canAskAgain, isAllCovered, replacedSeats, soughtCount } from "./holder-search-core.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
 import { freeSlotOf, slotBit, slotCount } from "./quorum-core.ts";
 import type { ReadNeed, ReadVerdict } from "./read-verdict.ts";
-import { answered, newVoter, type ReadQuestion, type ReadVoter, strayed, type VoterReply } from "./read-voter-core.ts";
+import {
+  answered,
+  isIdle,
+  isIdleOrAwaited,
+  newVoter,
+  type ReadQuestion,
+  type ReadVoter,
+  strayed,
+  type VoterReply,
+} from "./read-voter-core.ts";
 import {
   hasVote,
   idleSlotsOf,
@@ -161,9 +171,7 @@ export class ReadCore {
   /** True when somebody is left to ask beside a slow replica. */
   get canHedge(): boolean {
     if (this.#verdict !== PENDING) return false;
-    return this.#voters.some(({ state, isSlow }) =>
-      state === "idle" ? true : this.#standInsLeft > 0 && !isSlow && (state === "asked" || state === "astray"),
-    );
+    return this.#voters.some(this.#standInsLeft > 0 ? isIdleOrAwaited : isIdle);
   }
 
   /** The asked replicas take too long: another one is asked beside each. `isInDoubt`: of a node, that it may never answer. */
@@ -246,8 +254,14 @@ export class ReadCore {
     const known = mergedVotes(this.#voters, this.#need.isLww);
     const isProof = isEnough || (known.set !== undefined && this.#reaches(tally.any, tally.anyOwners));
     if (!isProof) this.#giveUp(tally);
-    else if (isAtLeast(known.set, this.#need.atLeast)) this.#verdict = known;
+    else if (isAtLeast(known.set, this.#need.atLeast) || this.#isCollected(known.set)) this.#verdict = known;
     else this.#verdict = { kind: "stale", received: slotCount(tally.any) };
+  }
+
+  /** What the reader has seen and nobody has any more may have been collected with its tombstone, if it is old enough. */
+  #isCollected(set: SiblingSet | undefined): boolean {
+    const { atLeast, collectedThrough } = this.#need;
+    return atLeast !== undefined && isAtLeast(set, youngerThan(atLeast, collectedThrough ?? 0));
   }
 
   #settleIfRecent(): boolean {

@@ -68,3 +68,13 @@ export function strayed(voter: ReadVoter, reason: string, isReplaced: boolean): 
   voter.set = undefined;
   voter.slot = voter.seat.slot;
 }
+
+/** True for one that nobody has asked yet. */
+export function isIdle(voter: ReadVoter): boolean {
+  return voter.state === "idle";
+}
+
+/** True for one that nobody has asked yet, and for one that is asked and not known to be slow. */
+export function isIdleOrAwaited({ state, isSlow }: ReadVoter): boolean {
+  return state === "idle" || (!isSlow && (state === "asked" || state === "astray"));
+}
