@@ -22,8 +22,8 @@ export interface RawResponse {
 
 /** What refusing works with. */
 export interface RefusalParts {
-  /** why a request of this class is not let in now, in words; undefined: it may be */
-  readonly reasonNow: (work: WorkClass) => string | undefined;
+  /** why a request of this class and target is not let in now, in words; undefined: it may be */
+  readonly reasonNow: (work: WorkClass, target: string | undefined) => string | undefined;
   /** counts a refusal */
   readonly onRefused: (work: WorkClass) => void;
   readonly nextId: () => string;
@@ -47,7 +47,7 @@ export class QuickRefusal {
   refuse(request: RawRequest, response: RawResponse): boolean {
     const work = classOf(request);
     if (work === undefined) return false;
-    const reason = this.#parts.reasonNow(work);
+    const reason = this.#parts.reasonNow(work, request.url);
     if (reason === undefined) return false;
     this.#parts.onRefused(work);
     const body = this.#bodyOf(work, reason);

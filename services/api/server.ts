@@ -20,8 +20,10 @@ import type { Timer } from "../base/ports.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
-import type { Incoming, Reply, Route, WorkClass } from "./exchange.ts";
+import type { Incoming, Reply, Route } from "./exchange.ts";
 import { frameworkFailure } from "./framework-failure.ts";
+import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
+import { crowdPlaceOf } from "./key-crowd.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
 import { overloadWords, QuickRefusal, retryAfterText } from "./quick-refusal.ts";
@@ -63,13 +65,13 @@ export function createApiServer(deps: ApiDependencies): ApiServer {
 }
 
 const NOT_ADMITTED = -1;
-const FULL_OF_BYTES = "this node holds all the bytes of requests that it takes at a time";
 
 class Server implements ApiServer {
   readonly inject: Inject;
   readonly #deps: ApiDependencies;
   readonly #app: FastifyInstance;
   readonly #admission = new Admission();
+  readonly #gate: FrontGate;
   readonly #counters: ListenerCounters;
   readonly #idPrefix: string;
   readonly #routes: readonly Route[];
@@ -80,6 +82,7 @@ class Server implements ApiServer {
     this.#deps = deps;
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
     this.#counters = listenerCounters(deps.metrics, this.#admission);
+    this.#gate = new FrontGate(this.#admission, deps.calm);
     this.#routes = allRoutes(deps, () => this.#closing !== undefined);
     this.#app = this.#build();
     this.inject = this.#app.inject.bind(this.#app);
@@ -189,7 +192,7 @@ class Server implements ApiServer {
     if (!this.#admission.tryEnter(route.work, bytes, calm?.limitOf(route.work))) {
       this.#counters.shed[route.work].add();
       const headers = { "retry-after": retryAfterText(this.#deps.random.float()) };
-      const words = overloadWords(this.#reasonNow(route.work) ?? FULL_OF_BYTES);
+      const words = overloadWords(this.#gate.reasonNow(route.work, undefined) ?? FULL_OF_BYTES);
       this.#write(request, reply, failureReply(refusalForNow("overloaded", words), { headers }));
       return false;
     }
@@ -197,7 +200,10 @@ class Server implements ApiServer {
     const { raw } = reply;
     reply.heldBytes = bytes;
     reply.startedMs = startedMs;
+    const place = route.isOfOneKey === true ? crowdPlaceOf(request.raw.url) : -1;
+    if (place >= 0) this.#gate.crowd.enter(place);
     raw.once("close", () => {
+      if (place >= 0) this.#gate.crowd.leave(place);
       this.#admission.leave(route.work, reply.heldBytes);
       // A reply that comes after its client has gone must not be counted in again.
       reply.heldBytes = NOT_ADMITTED;
@@ -259,17 +265,10 @@ class Server implements ApiServer {
     return known === undefined ? this.#defectReply(error, true, request) : failureReply(known.failure, known.how);
   }
 
-  /** Why no request of the class is let in just now, in words; undefined: one may be. */
-  #reasonNow(work: WorkClass): string | undefined {
-    const { calm } = this.#deps;
-    if (calm !== undefined && this.#admission.inflightOf(work) >= calm.limitOf(work)) return calm.reasonOf(work);
-    return this.#admission.isFull(work) ? `this node has all the ${work} work that it takes at a time` : undefined;
-  }
-
   /** Puts the quick refusal before the framework; a test's `inject` goes past it. */
   #refuseFirst(app: FastifyInstance): void {
     const quick = new QuickRefusal({
-      reasonNow: (work) => (this.#closing === undefined ? this.#reasonNow(work) : undefined),
+      reasonNow: (work, target) => (this.#closing === undefined ? this.#gate.reasonNow(work, target) : undefined),
       onRefused: (work) => this.#counters.shed[work].add(),
       nextId: () => this.#nextId(),
       chance: () => this.#deps.random.float(),

@@ -31,6 +31,10 @@ export const SOJOURN_LIMIT_MS: number = 100;
 export const CONCURRENCY_INTERVAL_MS: number = 100;
 /** For how long it is remembered what the typical request takes on a quiet node. */
 export const QUIET_LATENCY_MEMORY_MS: number = 60_000;
+/** From this part of a class's limit on, one key may have this part of it under way, and at least so many requests. */
+export const CROWDED_FROM: number = 1 / 2;
+export const CROWD_SHARE: number = 1 / 4;
+export const CROWD_MIN_REQUESTS: number = 8;
 /** Reads in one turn of the event loop from which those of one key are made together. */
 export const SHARED_READS_FROM: number = 8;
 /** Requests under way from which a node counts as busy with clients. */

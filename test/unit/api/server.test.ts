@@ -146,6 +146,35 @@ describe("overload", () => {
     expect(body).toContain('gyre_http_shed_requests_total{class="list"} 1\n');
   });
 
+  it("refuses keys' requests before the framework sees them, in the order of their coming, and nothing else", async () => {
+    const answered: number[] = [];
+    const calm = {
+      limitOf: (work: string) => (work === "control" ? Number.POSITIVE_INFINITY : 0),
+      reasonOf: () => "this node is busy",
+      answered: () => void answered.push(0),
+      follow: () => undefined,
+    };
+    const busy = apiNode(undefined, false, calm);
+    const address = await busy.api.listen("127.0.0.1:0");
+    const socket = connect(Number(address.split(":")[1]), "127.0.0.1");
+    sockets.push(socket);
+    let received = "";
+    socket.setEncoding("utf8").on("data", (data) => {
+      received += String(data);
+    });
+    const put = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc";
+    socket.write(`${GET}${put}GET /readyz HTTP/1.1\r\nhost: h\r\n\r\nGET /v1/kv/b HTTP/1.1\r\nhost: h\r\n\r\n`);
+    await expect.poll(() => received.match(/HTTP\/1.1 \d+/g)?.length).toBe(4);
+    expect(received.match(/HTTP\/1.1 \d+/g)).toEqual([503, 503, 200, 503].map((status) => `HTTP/1.1 ${status}`));
+    expect(received.match(/this node is busy; try again after Retry-After/g)).toHaveLength(3);
+    const { body } = await busy.api.inject({ url: "/metrics" });
+    for (const work of ["read", "write", "list"]) {
+      expect(body).toContain(`gyre_http_shed_requests_total{class="${work}"} 1\n`);
+    }
+    expect(answered).toEqual([]);
+    await busy.api.close();
+  });
+
   it("counts announced bytes before the body is read", async () => {
     const announced = open();
     const head = `PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ncontent-length: 1048576\r\n\r\n`;
