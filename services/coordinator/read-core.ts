@@ -13,7 +13,6 @@
  * voter is then asked in its place. What counts are the slots that replies name, whatever the table said.
  */
 import type { NodeId } from "../base/ids.ts";
-import { youngerThan } from "../versioning/causal-context.ts";
 import { digestOf } from "../versioning/object-codec.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import { canAskAgain, isAllCovered, replacedSeats, soughtCount } from "./holder-search-core.ts";
@@ -33,6 +32,7 @@ import {
 import {
   hasVote,
   idleSlotsOf,
+  isAllThereIs,
   isAtLeast,
   isFirstObjectAwaited,
   isObjectComing,
@@ -254,14 +254,8 @@ export class ReadCore {
     const known = mergedVotes(this.#voters, this.#need.isLww);
     const isProof = isEnough || (known.set !== undefined && this.#reaches(tally.any, tally.anyOwners));
     if (!isProof) this.#giveUp(tally);
-    else if (isAtLeast(known.set, this.#need.atLeast) || this.#isCollected(known.set)) this.#verdict = known;
+    else if (isAllThereIs(known.set, this.#need)) this.#verdict = known;
     else this.#verdict = { kind: "stale", received: slotCount(tally.any) };
-  }
-
-  /** What the reader has seen and nobody has any more may have been collected with its tombstone, if it is old enough. */
-  #isCollected(set: SiblingSet | undefined): boolean {
-    const { atLeast, collectedThrough } = this.#need;
-    return atLeast !== undefined && isAtLeast(set, youngerThan(atLeast, collectedThrough ?? 0));
   }
 
   #settleIfRecent(): boolean {

@@ -1,9 +1,10 @@
 /** The votes of a read: who has one, how many slots they make, and what they hold together. Pure. */
-import { includes } from "../versioning/causal-context.ts";
+import { includes, youngerThan } from "../versioning/causal-context.ts";
 import { digestOf } from "../versioning/object-codec.ts";
 import { merge, reduceLww } from "../versioning/sibling-set.ts";
 import type { CausalContext, SiblingSet } from "../versioning/types.ts";
 import { slotBit } from "./quorum-core.ts";
+import type { ReadNeed } from "./read-verdict.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
 
 /** Masks of slots, and how many replicas are waited for. */
@@ -149,6 +150,14 @@ export function isAtLeast(set: SiblingSet | undefined, atLeast: CausalContext | 
   if (atLeast === undefined) return true;
   if (set === undefined) return atLeast.vector.length === 0 && atLeast.detached.length === 0;
   return includes(set.clock, atLeast);
+}
+
+/** The same at the end of a read: what is old enough may have been collected, and nobody has it any more. */
+export function isAllThereIs(
+  set: SiblingSet | undefined,
+  { atLeast, collectedThrough = 0 }: Pick<ReadNeed, "atLeast" | "collectedThrough">,
+): boolean {
+  return isAtLeast(set, atLeast && youngerThan(atLeast, collectedThrough));
 }
 
 function newTally(): Tally {

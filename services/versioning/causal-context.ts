@@ -68,6 +68,12 @@ export function compare(a: CausalContext, b: CausalContext): "equal" | "before" 
   return isAround ? "after" : "concurrent";
 }
 
+/** What of the context is above `counter`. */
+export function youngerThan(context: CausalContext, counter: number): CausalContext {
+  const isYounger = (dot: Dot): boolean => dot.counter > counter;
+  return { vector: context.vector.filter(isYounger), detached: context.detached.filter(isYounger) };
+}
+
 /** The greatest counter named anywhere in the context; 0 = none. O(entries). */
 export function greatestCounter(context: CausalContext): number {
   let greatest = 0;

@@ -87,3 +87,17 @@ describe("a value with a time to live", () => {
     for (const at of [0, 3]) expect((await keysAt(cluster, at)).toSorted()).toEqual(["endless", "long"]);
   });
 });
+
+describe("a reader who has seen what was collected since", () => {
+  test("is answered that nothing is there, not that everybody is behind", async () => {
+    const cluster = new FakeCluster();
+    const written = await cluster.put(0, "v");
+    const gone = await cluster.delete(0);
+    if (written.kind !== "applied" || gone.kind !== "applied") throw new Error("not applied");
+    for (const node of cluster.nodes) node.replica.held.clear();
+    expect(await cluster.get(1, { atLeast: gone.context })).toMatchObject({ kind: "failed", code: "stale" });
+    // an hour later that is what collecting leaves
+    await cluster.clock.advance(3_600_001);
+    expect(await cluster.get(1, { atLeast: gone.context })).toEqual({ kind: "not_found" });
+  });
+});
