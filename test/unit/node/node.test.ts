@@ -20,7 +20,13 @@ class LoneNode {
   readonly clock: FakeClock = new FakeClock();
   readonly log: KeptLog = new KeptLog();
   readonly image: MemoryImage = newMemoryImage();
+  readonly hintImage: MemoryImage = newMemoryImage();
   engine: StorageEngine | undefined;
+  /** as the hint store's disk does */
+  failHints: (error: Error) => void = () => {};
+  onFatal: (error: Error) => void = (error) => {
+    throw error;
+  };
   listenFailure: Error | undefined;
 
   start(change: Partial<StorageEngine> = {}): Promise<GyreNode> {
@@ -58,10 +64,18 @@ class LoneNode {
         this.engine = Object.assign(engine, change);
         return engine;
       },
-      openHints: async (count) => openMemoryEngine({ partitionCount: hintPartitionsOf(count), random: seededDraws(3) }),
-      onFatal: (error) => {
-        throw error;
+      openHints: async (count) => {
+        const hints = openMemoryEngine({
+          partitionCount: hintPartitionsOf(count),
+          random: seededDraws(3),
+          image: this.hintImage,
+        });
+        hints.onFailure = (listen) => {
+          this.failHints = listen;
+        };
+        return hints;
       },
+      onFatal: this.onFatal,
     });
   }
 
@@ -165,6 +179,38 @@ async function startedAndStopped(
   return { engine: node.engine, pastActorCount };
 }
 
+describe("a node's hint store", () => {
+  it("is closed cleanly, and before the store whose lock covers it", async () => {
+    const lone = new LoneNode();
+    const node = await lone.start();
+    let isHintStoreClosedFirst = false;
+    const close = node.engine.close.bind(node.engine);
+    node.engine.close = (options) => {
+      isHintStoreClosedFirst = lone.hintImage.isClean;
+      return close(options);
+    };
+    const stopping = node.stop();
+    await lone.clock.advance(500);
+    await stopping;
+    expect(isHintStoreClosedFirst).toBe(true);
+  });
+
+  it("ends the node when it fails, as the main store does", async () => {
+    const lone = new LoneNode();
+    const fatal: Error[] = [];
+    lone.onFatal = (error) => {
+      fatal.push(error);
+    };
+    const node = await lone.start();
+    const failure = new Error("fsync: EIO");
+    lone.failHints(failure);
+    expect(fatal).toEqual([failure]);
+    const stopping = node.stop();
+    await lone.clock.advance(500);
+    await stopping;
+  });
+});
+
 describe("a node that cannot start", () => {
   it("stops what it has started, leaves a clean store, and says why", async () => {
     const lone = new LoneNode();
@@ -175,5 +221,6 @@ describe("a node that cannot start", () => {
     await lone.clock.advance(60_000);
     expect(lone.clock.plannedCount).toBe(0);
     expect(lone.nextStart().mode).toBe("clean");
+    expect(lone.hintImage.isClean).toBe(true);
   });
 });
