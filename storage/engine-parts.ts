@@ -90,6 +90,9 @@ async function recoverWithBallast(asked: LogSettings, health: StoreHealth): Prom
   }
 }
 
+/** share of the reserve that deletes leave to compaction */
+const DELETES_LEAVE = 0.25;
+
 interface Foundation {
   readonly settings: LogSettings;
   readonly health: StoreHealth;
@@ -107,9 +110,17 @@ function assemble(foundation: Foundation): EngineParts {
   const judge = new HashJudge({ keyspace, reader, queue, segments });
   const publisher = new RecordPublisher(keyspace, judge);
   const lookup = new KeyLookup({ keyspace, reader, segments, suspicion, log: settings.log });
-  const preparer = new SegmentPreparer({ settings, manifest, segments, health });
+  // while puts are refused, what is written frees space: it may take most of what is kept for compaction
+  const reserveBytes = (): number =>
+    space.isPutRefused ? settings.reserveBytes * DELETES_LEAVE : settings.reserveBytes;
+  const preparer = new SegmentPreparer({ settings, manifest, segments, health, reserveBytes });
   const compactor = new Compactor({ settings, manifest, segments, keyspace, reader, preparer, health, suspicion });
-  const sealer = new SegmentSealer({ settings, manifest, segments, health, onSealed: () => compactor.wake() });
+  const onSealed = (): void => {
+    compactor.wake();
+    // a segment's worth was written: on a small disk that may be a level
+    void space.look();
+  };
+  const sealer = new SegmentSealer({ settings, manifest, segments, health, onSealed });
   const publish = publisher.publish.bind(publisher);
   const onDiskFull = (): void => compactor.wake(true);
   const writer = new LogWriter(

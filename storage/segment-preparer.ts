@@ -40,6 +40,8 @@ export interface PreparerParts {
   readonly manifest: Manifest;
   readonly segments: SegmentSet;
   readonly health: StoreHealth;
+  /** free space that a segment of the log must leave just now, bytes */
+  readonly reserveBytes: () => number;
 }
 
 /**
@@ -59,6 +61,7 @@ export class SegmentPreparer {
   readonly #manifest: Manifest;
   readonly #segments: SegmentSet;
   readonly #health: StoreHealth;
+  readonly #reserveBytes: () => number;
   #next: Promise<WritableSegment> | undefined;
   /** someone waits for the segment under way: no rests */
   #isAwaited = false;
@@ -70,6 +73,7 @@ export class SegmentPreparer {
     this.#manifest = parts.manifest;
     this.#segments = parts.segments;
     this.#health = parts.health;
+    this.#reserveBytes = parts.reserveBytes;
   }
 
   /** Starts preparing the next segment if none is ready or under way, and none has found the disk full just now. */
@@ -80,7 +84,8 @@ export class SegmentPreparer {
   #prepareNow(): void {
     if (this.#next !== undefined) return;
     this.#isAwaited = false;
-    const { segmentBytes, reserveBytes } = this.#settings;
+    const { segmentBytes } = this.#settings;
+    const reserveBytes = this.#reserveBytes();
     const next = this.create({ role: "log", capacityBytes: segmentBytes, neededBytes: segmentBytes, reserveBytes });
     this.#next = next;
     // whoever takes it meanwhile hears the error; a later one starts a new attempt, for space may have come back.
@@ -94,10 +99,11 @@ export class SegmentPreparer {
 
   /** The prepared segment, or a larger one when `neededBytes` of records do not fit. Rejects with `DiskError` or the manifest's errors. */
   async take(neededBytes: number): Promise<WritableSegment> {
-    const { segmentBytes, reserveBytes } = this.#settings;
+    const { segmentBytes } = this.#settings;
     if (SEGMENT_HEADER_BYTES + neededBytes > segmentBytes) {
       this.#hurry();
       const capacityBytes = SEGMENT_HEADER_BYTES + neededBytes;
+      const reserveBytes = this.#reserveBytes();
       return this.create({ role: "log", capacityBytes, neededBytes: capacityBytes, reserveBytes });
     }
     this.#prepareNow();

@@ -63,6 +63,7 @@ export class SpaceWatch {
 
   /** Looks now; resolves when what follows from it is done. Never rejects. */
   look(): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
     this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined;
     });

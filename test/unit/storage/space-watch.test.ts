@@ -56,6 +56,23 @@ describe("a store on a disk that fills up", () => {
     expect(events.filter((event) => event === "storage.disk-level")).toHaveLength(4);
   });
 
+  test("lets deletes into the reserve that puts must leave, as far as compaction can do without it", async () => {
+    await engine.close();
+    await open({ reserveBytes: 60 * KIB });
+    await fillTo(0.91);
+    for (let n = 0; n < 20; n += 1) await engine.put(tombstoneOf(nthAddress(n), 200 + n));
+    expect(engine.disk.level).toBe("no_puts");
+    await fillTo(0.975);
+    expect(await engine.reap(3, [{ hash: nthAddress(3).hash, digest: digestOfWrite(203) }])).toBe(1);
+  });
+
+  test("looks whenever a segment is full, so that a small disk does not pass a level unseen", async () => {
+    disk.place(FILL, Buffer.alloc(470 * KIB));
+    for (let n = 0; n < 12; n += 1) await engine.put(writeOf(nthAddress(n), 300 + n, 100)).catch(() => undefined);
+    await settle();
+    expect(engine.disk.level).toBe("no_puts");
+  });
+
   test("reads, scans, reaps and keeps documents at every level, and goes on by itself when space comes back", async () => {
     await fillTo(0.97);
     expect(await engine.get(nthAddress(3))).toMatchObject({ digest: digestOfWrite(3) });
@@ -74,7 +91,7 @@ describe("a store on a disk that fills up", () => {
 
   test("lays its ballast down when space gets scarce, and throws it off at 97 %", async () => {
     expect(disk.paths()).not.toContain("BALLAST");
-    disk.place(FILL, Buffer.alloc(430 * KIB));
+    disk.place(FILL, Buffer.alloc(416 * KIB));
     clock.advance(2_000);
     for (let turn = 0; turn < 20; turn += 1) {
       await settle(1);
