@@ -2,6 +2,8 @@
  * From flags, environment and file to one frozen configuration, or to every problem at once, in words and with the
  * offending value. Pure: all that it needs is handed in. Must never let a setting pass that it did not understand.
  */
+
+import { DEFAULT_HINTS_WINDOW_MS } from "./hint-limits.ts";
 import type { NodeId } from "./ids.ts";
 import {
   ALL_KNOBS,
@@ -12,7 +14,7 @@ import {
   UNAVAILABLE_KNOBS,
   variableOf,
 } from "./knobs.ts";
-import { DEFAULT_DISK_RESERVE_BYTES, DEFAULT_HINTS_WINDOW_MS } from "./limits.ts";
+import { DEFAULT_DISK_RESERVE_BYTES } from "./limits.ts";
 import { isLoopback, isWildcard, parseNodeName, portOf } from "./setting-parsers.ts";
 import { type EffectiveSetting, SettingReader, takeSecrets } from "./setting-reader.ts";
 import { gatherSettings, type Surroundings } from "./setting-sources.ts";

@@ -3,8 +3,9 @@
  * later and later while it fails. Pure: chance comes in as numbers. Must never leave a target with hints unscheduled, nor
  * start everybody's delivery at the same moment. Source: research: features §3.11–12, reliability O10.
  */
+
+import { HINT_JITTER_MS, HINT_RETRY_MAX_MS, HINT_RETRY_MIN_MS, MAX_HINT_DELIVERIES } from "../base/hint-limits.ts";
 import type { NodeId } from "../base/ids.ts";
-import { HINT_JITTER_MS, HINT_RETRY_MAX_MS, HINT_RETRY_MIN_MS, MAX_HINT_DELIVERIES } from "../base/limits.ts";
 
 /** How a delivery ended. */
 export type DeliveryEnd =

@@ -3,14 +3,15 @@
  * what it lacks, takes out what it then holds. Whatever happens in between, it can be done again: a version is only taken
  * out by its digest, after the receiver's word that it is durable there. Must never run ahead of the receiver's credit.
  */
-import type { NodeId } from "../base/ids.ts";
+
 import {
   HINT_ASK_MS,
   HINT_OFFER_KEYS,
   HINT_TAKE_BYTES,
   HINT_TAKE_KEYS,
   MAX_HINT_OBJECT_BYTES,
-} from "../base/limits.ts";
+} from "../base/hint-limits.ts";
+import type { NodeId } from "../base/ids.ts";
 import type { Clock } from "../base/ports.ts";
 import type { KeyLocation } from "../replica/contract.ts";
 import type { DeliveryEnd } from "./delivery-core.ts";

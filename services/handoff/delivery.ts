@@ -3,8 +3,9 @@
  * say. Looks once a second while anything is kept; woken when a node can be reached again. Must never deliver to a removed
  * member (it holds no slot), nor hold anything up at a stop.
  */
+
+import { HINT_REVIEW_MS } from "../base/hint-limits.ts";
 import type { NodeId } from "../base/ids.ts";
-import { HINT_REVIEW_MS } from "../base/limits.ts";
 import type { Random, Timer } from "../base/ports.ts";
 import { type DeliveryEnd, DeliverySchedule } from "./delivery-core.ts";
 import { DeliveryRun, type HintPass } from "./delivery-run.ts";

@@ -2,8 +2,9 @@
  * Waiting until everything that was kept at a moment has been delivered: each member answers for its own hints, by its own
  * clock; whoever waits asks all of them until nothing is left. Must never call delivered what no whole pass has confirmed.
  */
+
+import { HINT_ASK_MS, HINT_FLUSH_POLL_MS } from "../base/hint-limits.ts";
 import type { NodeId } from "../base/ids.ts";
-import { HINT_ASK_MS, HINT_FLUSH_POLL_MS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { HintDelivery } from "./delivery.ts";
 import { encodeFlushReply, HINTS_FLUSH_TOPIC, parseFlushMark, parseFlushReply } from "./hint-messages.ts";

@@ -7,8 +7,9 @@
  * key, object. The hash is made anew from the key: a sender cannot name a wrong one.
  */
 import { xxh64 } from "../base/hash.ts";
+import { HINT_OFFER_KEYS } from "../base/hint-limits.ts";
 import { type NodeId, parseNodeId } from "../base/ids.ts";
-import { HINT_OFFER_KEYS, MAX_PARTITIONS, MAX_REPLICAS } from "../base/limits.ts";
+import { MAX_PARTITIONS, MAX_REPLICAS } from "../base/limits.ts";
 import type { KeyLocation } from "../replica/contract.ts";
 
 /** Topics of the bulk links. */

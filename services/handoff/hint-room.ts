@@ -5,7 +5,7 @@
  */
 
 import type { StorageEngine } from "../../storage/engine.ts";
-import { MAX_HINT_RECORDS } from "../base/limits.ts";
+import { MAX_HINT_RECORDS } from "../base/hint-limits.ts";
 
 /** share of the budget above which something has to go */
 const HIGH_WATER = 0.9;

@@ -10,7 +10,7 @@ import {
   HINT_SENDER_IDLE_MS,
   HINT_TAKE_BYTES,
   MIN_HINT_INTAKE_BYTES_PER_SECOND,
-} from "../base/limits.ts";
+} from "../base/hint-limits.ts";
 
 /** What one sender may bring next, and after which pause. */
 export interface Credit {

@@ -5,7 +5,7 @@
  * came while it was being settled.
  */
 import type { PutRequest } from "../../storage/engine.ts";
-import { MARKER_GATHER_MS, MAX_PENDING_MARKERS } from "../base/limits.ts";
+import { MARKER_GATHER_MS, MAX_PENDING_MARKERS } from "../base/hint-limits.ts";
 import type { Clock, Log, Timer } from "../base/ports.ts";
 import type { KeyLocation } from "../replica/contract.ts";
 import { type FoundHint, type HintRecords, removalOf } from "./hint-records.ts";

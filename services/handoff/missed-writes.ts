@@ -3,7 +3,7 @@
  * it has not, the version is kept whole. What can be neither is flagged. Never fails a client: all of it comes after the
  * answer. Satisfies the coordinator's `HandoffSink` by shape.
  */
-import { MAX_MISSED_BYTES, MAX_MISSED_WRITES, MISSED_WRITE_TIMEOUT_MS } from "../base/limits.ts";
+import { MAX_MISSED_BYTES, MAX_MISSED_WRITES, MISSED_WRITE_TIMEOUT_MS } from "../base/hint-limits.ts";
 import type { Log } from "../base/ports.ts";
 import type { KeyLocation, ReplicaWriteResult } from "../replica/contract.ts";
 import type { FallbackReplica } from "./contract.ts";

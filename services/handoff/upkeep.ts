@@ -4,8 +4,8 @@
  * there is anything to look after. Must never drop before the flag is durable.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
+import { HINT_ASK_MS, HINT_SWEEP_MARKS, HINT_UPKEEP_MS } from "../base/hint-limits.ts";
 import type { NodeId } from "../base/ids.ts";
-import { HINT_ASK_MS, HINT_SWEEP_MARKS, HINT_UPKEEP_MS } from "../base/limits.ts";
 import type { Clock, Log, Timer } from "../base/ports.ts";
 import type { HintDelivery } from "./delivery.ts";
 import { givenUpOf, type KeptPartition } from "./giving-up-core.ts";

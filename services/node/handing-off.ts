@@ -5,8 +5,8 @@
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { Disk } from "../../storage/ports.ts";
 import type { Config } from "../base/config.ts";
+import { DEFAULT_HINTS_MAX_BYTES, HINTS_DISK_SHARE } from "../base/hint-limits.ts";
 import type { NodeId } from "../base/ids.ts";
-import { DEFAULT_HINTS_MAX_BYTES, HINTS_DISK_SHARE } from "../base/limits.ts";
 import type { BucketDirectory } from "../cluster/bucket-directory.ts";
 import type { Membership } from "../cluster/membership.ts";
 import { Handoff } from "../handoff/handoff.ts";

@@ -7,6 +7,7 @@ import type { NodeId } from "../base/ids.ts";
 import { MAX_PARTITIONS } from "../base/limits.ts";
 import { movedTo, type SlotLedger } from "../cluster/slot-ledger.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
+import type { RecordSet } from "../placement/record-set.ts";
 
 /** One node's. */
 export class RingState {
@@ -47,4 +48,11 @@ export class RingState {
   movedTo(partition: number): NodeId | undefined {
     return this.#ledger === undefined ? undefined : movedTo(this.#ledger, partition);
   }
+}
+
+/** Names that only removed members bear. */
+export function removedNodesOf(set: RecordSet | undefined): ReadonlySet<NodeId> {
+  const records = set?.records() ?? [];
+  const living = new Set(records.filter(({ key }) => set?.isRemoved(key) === false).map((record) => record.nodeId));
+  return new Set(records.map((record) => record.nodeId).filter((node) => !living.has(node)));
 }

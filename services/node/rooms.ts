@@ -22,7 +22,6 @@ import { QuorumCoordinator } from "../coordinator/coordinator.ts";
 import { PeerRequests } from "../peers/peer-handler.ts";
 import { PeerLinks } from "../peers/peer-links.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
-import type { RecordSet } from "../placement/record-set.ts";
 import { CollectFloors } from "../repair/collect-floors-core.ts";
 import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
@@ -35,7 +34,7 @@ import { HandingOff, type HintStorage } from "./handing-off.ts";
 import { Healing } from "./healing.ts";
 import { Liveness } from "./liveness.ts";
 import { Moving } from "./moving.ts";
-import { RingState } from "./ring-state.ts";
+import { RingState, removedNodesOf } from "./ring-state.ts";
 import {
   bucketDefaultsOf,
   contextCodecOf,
@@ -206,12 +205,6 @@ function ringRooms(
   const own = { self: config.nodeId, buckets, isAlive, backgroundShare, floors, handoff, moving };
   const collecting = new CollectingJoint({ ...shared, ...own, times: options.collectTimes });
   return { membership, liveness, view, moving, healing, collecting };
-}
-
-function removedNodesOf(set: RecordSet | undefined): ReadonlySet<NodeId> {
-  const records = set?.records() ?? [];
-  const living = new Set(records.filter(({ key }) => set?.isRemoved(key) === false).map((record) => record.nodeId));
-  return new Set(records.map((record) => record.nodeId).filter((node) => !living.has(node)));
 }
 
 /** What takes the requests of clients, and what follows from them. */

@@ -8,7 +8,7 @@ import {
   HINT_RETRY_MAX_MS,
   HINT_TAKE_BYTES,
   MAX_HINT_DELIVERIES,
-} from "../../../services/base/limits.ts";
+} from "../../../services/base/hint-limits.ts";
 import { DeliverySchedule } from "../../../services/handoff/delivery-core.ts";
 import { givenUpOf, type KeptPartition } from "../../../services/handoff/giving-up-core.ts";
 import { IntakeCredits } from "../../../services/handoff/intake-credit-core.ts";

@@ -1,7 +1,7 @@
 /** What senders and receivers of hints say to each other: whole round trips, and nothing malformed gets through. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { HINT_OFFER_KEYS } from "../../../services/base/limits.ts";
+import { HINT_OFFER_KEYS } from "../../../services/base/hint-limits.ts";
 import {
   encodeDelivery,
   encodeFlags,
