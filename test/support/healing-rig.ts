@@ -51,8 +51,8 @@ export interface RigNode {
   readonly log: EventLog;
   /** whose slot has gone: it holds none of these */
   readonly moved: Set<number>;
-  /** hashes of records that cannot be read */
-  readonly rotten: Set<bigint>;
+  /** hashes of records whose values cannot be read, and those of them that the store has found out about */
+  readonly rot: { readonly unread: Set<bigint>; readonly disowned: Set<bigint> };
   /** acknowledged records of the partition may be missing here from now on */
   suspect(partition: number): void;
   /** loses records without a trace, as a disk that forgets */
@@ -166,13 +166,13 @@ export class HealingRig {
     const clock = new SimClock(this.scheduler, process);
     const log = new EventLog();
     const moved = new Set<number>();
-    const rotten = new Set<bigint>();
+    const rot = { unread: new Set<bigint>(), disowned: new Set<bigint>() };
     const image = newMemoryImage();
     const memory = openMemoryEngine({ partitionCount: RIG_PARTITIONS, random: seededDraws(seed), image });
-    const engine = withRot(memory, rotten);
     const suspect = (partition: number): void => {
       image.suspects.add(partition);
     };
+    const engine = withRot(memory, rot, suspect);
     const forget = async (partition: number): Promise<void> => {
       await memory.dropPartition(partition);
       suspect(partition);
@@ -205,7 +205,7 @@ export class HealingRig {
     };
     const healing = new AntiEntropy(parts);
     this.#handlers.set(id, new Map(healing.topics()));
-    return { id, slot, engine, replica, healing, log, moved, rotten, suspect, forget, isAlive: true };
+    return { id, slot, engine, replica, healing, log, moved, rot, suspect, forget, isAlive: true };
   }
 
   readonly #table: HolderTable = {
@@ -271,44 +271,41 @@ function reasonOf(reason: string): { readonly reason: "not_owner" } | Record<str
   return reason === "not_owner" || reason === "moved" ? { reason: "not_owner" } : {};
 }
 
-/** The engine, with records that cannot be read, as the log engine has them: their tree does not claim them. */
-function withRot(engine: StorageEngine, rotten: Set<bigint>): StorageEngine {
-  const readable = <T extends { readonly hash: bigint }>(entries: readonly T[]): readonly T[] =>
-    entries.filter(({ hash }) => !rotten.has(hash));
+/** The engine, with records that cannot be read, as the log engine has them: found out when read, then no tree claims them. */
+function withRot(engine: StorageEngine, rot: RigNode["rot"], suspect: (partition: number) => void): StorageEngine {
+  const isOwned = ({ hash }: { readonly hash: bigint }): boolean => !rot.disowned.has(hash);
   const treeOf = (partition: number): MerkleTree => {
     const tree = new MerkleTree(Math.log2(engine.partitionCount));
     for (let leaf = 0; leaf < 256; leaf += 1) {
-      for (const { hash, digest } of readable(engine.merkleLeaf(partition, leaf))) tree.toggle(hash, digest);
+      for (const { hash, digest } of engine.merkleLeaf(partition, leaf).filter(isOwned)) tree.toggle(hash, digest);
     }
     return tree;
   };
+  const changed: Partial<StorageEngine> = {
+    get: (address) => {
+      if (!rot.unread.has(address.hash)) return engine.get(address);
+      rot.disowned.add(address.hash);
+      suspect(address.partition);
+      throw new CorruptRecordError({ segment: 1, offset: 0 });
+    },
+    digestOf: (address) => (isOwned(address) ? engine.digestOf(address) : 0n),
+    put: async (request) => {
+      await engine.put(request);
+      rot.unread.delete(request.address.hash);
+      rot.disowned.delete(request.address.hash);
+    },
+    scan: async (...args) => {
+      const page = await engine.scan(...args);
+      return { ...page, entries: page.entries.map((entry) => (isOwned(entry) ? entry : { ...entry, digest: 0n })) };
+    },
+    merkleLeaf: (...args) => engine.merkleLeaf(...args).filter(isOwned),
+    merkleRoot: (partition) => (rot.disowned.size === 0 ? engine.merkleRoot(partition) : treeOf(partition).root()),
+    merkleChildren: (partition, path) =>
+      rot.disowned.size === 0 ? engine.merkleChildren(partition, path) : treeOf(partition).children(path),
+  };
   return new Proxy(engine, {
     get(target, name) {
-      if (name === "get") {
-        return (address: KeyLocation) => {
-          if (rotten.has(address.hash)) throw new CorruptRecordError({ segment: 1, offset: 0 });
-          return target.get(address);
-        };
-      }
-      if (name === "digestOf")
-        return (address: KeyLocation) => (rotten.has(address.hash) ? 0n : target.digestOf(address));
-      if (name === "put") {
-        return async (request: Parameters<StorageEngine["put"]>[0]) => {
-          await target.put(request);
-          rotten.delete(request.address.hash);
-        };
-      }
-      if (name === "scan") {
-        return async (...args: Parameters<StorageEngine["scan"]>) => {
-          const page = await target.scan(...args);
-          return { ...page, entries: readable(page.entries) };
-        };
-      }
-      if (name === "merkleLeaf") return (...args: [number, number]) => readable(target.merkleLeaf(...args));
-      if (name === "merkleRoot" && rotten.size > 0) return (partition: number) => treeOf(partition).root();
-      if (name === "merkleChildren" && rotten.size > 0)
-        return (partition: number, path: readonly number[]) => treeOf(partition).children(path);
-      const value: unknown = Reflect.get(target, name, target);
+      const value: unknown = Reflect.get(name in changed ? changed : target, name);
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
