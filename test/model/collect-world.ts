@@ -49,7 +49,9 @@ export interface Op {
   readonly startedAt: number;
   /** copies that the answer waits for */
   readonly needed: number;
-  /** where it is durable, in time for the answer; less by disks that were set back */
+  /** who has confirmed it in time for the answer */
+  readonly acks: Set<number>;
+  /** where it still is for that reason: less by disks that were set back */
   readonly places: Set<number>;
   isApplied: boolean;
 }
@@ -96,6 +98,8 @@ interface Machine {
   /** undefined: down */
   life: Life | undefined;
   skewMs: number;
+  /** times that its disk was set back, or lost its slot's copy */
+  era: number;
   /** its disk was set back, and it has not caught up since: it may show what it likes */
   isOld: boolean;
 }
@@ -181,7 +185,7 @@ export class CollectWorld {
       };
       const isSkewed = plan.isCalm !== true && this.#isWild && this.chance(0.12);
       const skewMs = isSkewed ? (this.chance(0.5) ? 5_000 : -5_000) : 0;
-      return { id, disk, life: undefined, skewMs, isOld: false };
+      return { id, disk, life: undefined, skewMs, era: 0, isOld: false };
     });
     for (const at of NODES) this.start(at);
   }
@@ -401,12 +405,22 @@ export class CollectWorld {
     const sibling = { dot, expiresAtMs: 0, contentType: "", bytes: new Uint8Array(0) };
     const after = kind === "delete" ? remove(held, { context: given, dot }) : put(held, { context: given, sibling });
     const needed = 1 + this.below(2);
-    const op: Op = { key, dot, kind, given, startedAt: this.now, needed, places: new Set(), isApplied: false };
+    const op: Op = {
+      key,
+      dot,
+      kind,
+      given,
+      startedAt: this.now,
+      needed,
+      acks: new Set(),
+      places: new Set(),
+      isApplied: false,
+    };
     this.ops.push(op);
     this.counts.writes += 1;
     if (kind === "delete") this.counts.deletes += 1;
     shelf.set(key, after);
-    this.#acknowledge(op, at, { by: at, life });
+    this.#acknowledge(op, { place: at, era: this.#at(at).era }, { by: at, life });
     this.#sent.push({ key, object: after });
     const others = this.holders().filter((one) => one !== at);
     for (const other of others) this.#storeAt(op, other, after, { by: at, life });
@@ -422,14 +436,20 @@ export class CollectWorld {
       if (isAway && disk.slot < 0) disk.hints.set(op.key, merge(disk.hints.get(op.key) ?? EMPTY, object));
       else if (disk.slot >= 0) this.#take(to, op.key, object, false);
       else return;
-      this.#later(from.by, () => this.#acknowledge(op, to, from));
+      const stored = { place: to, era: this.#at(to).era };
+      this.#later(from.by, () => this.#acknowledge(op, stored, from));
     });
   }
 
-  #acknowledge(op: Op, place: number, { by, life }: { readonly by: number; readonly life: Life }): void {
+  #acknowledge(
+    op: Op,
+    { place, era }: { readonly place: number; readonly era: number },
+    { by, life }: { readonly by: number; readonly life: Life },
+  ): void {
     if (this.#at(by).life !== life || this.now > op.startedAt + DEADLINE) return;
-    op.places.add(place);
-    if (op.places.size >= op.needed && !op.isApplied) {
+    op.acks.add(place);
+    if (this.#at(place).era === era) op.places.add(place);
+    if (op.acks.size >= op.needed && !op.isApplied) {
       op.isApplied = true;
       this.counts.applied += 1;
     }
@@ -558,6 +578,7 @@ export class CollectWorld {
     this.#crash(backup.at);
     machine.disk = { ...backup.disk, objects: new Map(backup.disk.objects), hints: new Map(backup.disk.hints) };
     machine.isOld = true;
+    machine.era += 1;
     for (const op of this.ops) if (op.startedAt >= backup.takenAt - DEADLINE) op.places.delete(backup.at);
     this.counts.restores += 1;
   }
@@ -575,6 +596,7 @@ export class CollectWorld {
     taker.disk.slot = giver.disk.slot;
     giver.disk.slot = -1;
     giver.disk.objects = new Map();
+    giver.era += 1;
     for (const machine of [giver, taker]) {
       machine.disk.tenure += 1;
       if (machine.life === undefined) continue;

@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { checkCollect, runCollect } from "./collect-model.ts";
+import type { CollectPlan } from "./collect-world.ts";
+
+describe("tombstones collected under crashes, late and doubled messages, wrong clocks, disks set back and slots that move", () => {
+  it("bring nothing back, cost no write, and go in the end", { timeout: 120_000 }, () => {
+    const summary = checkCollect(1, 1_000);
+
+    expect(summary.violations).toEqual([]);
+    expect(summary.unsettled).toEqual([]);
+    // An empty check proves nothing.
+    expect(summary.counts["applied"]).toBeGreaterThan(60_000);
+    expect(summary.counts["collected"]).toBeGreaterThan(2_000);
+    expect(summary.counts["catchUps"]).toBeGreaterThan(500);
+    expect(summary.counts["restores"]).toBeGreaterThan(1_000);
+  });
+});
+
+describe("the model check finds", () => {
+  const planted: readonly (readonly [string, CollectPlan, number])[] = [
+    ["tombstones that go by age alone", { byTimer: true }, 60],
+    ["late copies that are taken whatever was collected", { withoutLine: true }, 200],
+    ["an older disk that is believed like the others", { believingAll: true }, 400],
+    ["a round that asks nobody for what is kept for others", { withoutHints: true }, 400],
+    ["a round that leaves one holder out", { withOneOther: true }, 400],
+    ["a round that compares no roots", { withoutLook: true }, 1_500],
+    ["members that promise nothing", { withoutPromise: true }, 2_500],
+  ];
+
+  it.each(planted)("%s", { timeout: 120_000 }, (_what, plan, mostRuns) => {
+    expect(firstFound(plan, mostRuns)).toBeLessThanOrEqual(mostRuns);
+  });
+});
+
+/** How many lives it takes until one breaks a promise; one more than `mostRuns` when none does. */
+function firstFound(plan: CollectPlan, mostRuns: number): number {
+  for (let seed = 1; seed <= mostRuns; seed += 1) {
+    if (runCollect(seed, plan).violations.length > 0) return seed;
+  }
+  return mostRuns + 1;
+}
