@@ -47,7 +47,7 @@ export const RETRY_AFTER_MAX_SECONDS: number = 3;
 /** Utilisation of the event loop, for a second, from which listings are shed. */
 export const LOOP_UTILISATION_SHED_LIST: number = 0.95;
 /** What is taken at a time of each class while the loop cannot bear clients' data. */
-export const STRAINED_REQUESTS: number = 16;
+export const STRAINED_REQUESTS: number = 32;
 /** Memory in use, as a share of what the process may have: less is taken, nothing is written; and the room that ends it. */
 export const MEMORY_SHED_SHARE: number = 0.85;
 export const MEMORY_READ_ONLY_SHARE: number = 0.95;
