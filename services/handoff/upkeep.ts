@@ -39,6 +39,8 @@ export interface UpkeepParts {
 /** The upkeep of one node. */
 export class Upkeep {
   readonly #parts: UpkeepParts;
+  /** partitions of the engine in which records cannot be read: they go with the partition, once nothing else is in it */
+  readonly #rotten = new Set<number>();
   #timer: Timer | undefined;
   #isStopped = false;
 
@@ -92,6 +94,7 @@ export class Upkeep {
     for (const shelf of suspects) {
       const { records } = shelf < partitionCount ? store : markers;
       await records.clearSuspect(shelf % partitionCount);
+      this.#rotten.add(shelf);
     }
   }
 
@@ -141,10 +144,17 @@ export class Upkeep {
 
   async #sweep(): Promise<void> {
     const { store, markers } = this.#parts;
-    for (const shelf of [store, markers]) {
-      for (let partition = 0; partition < shelf.tally.partitionCount; partition += 1) {
-        if (!shelf.tally.isEmpty(partition) || shelf.records.markCountOf(partition) < HINT_SWEEP_MARKS) continue;
+    const { partitionCount } = store.tally;
+    for (const [shelf, base] of [
+      [store, 0],
+      [markers, partitionCount],
+    ] as const) {
+      for (let partition = 0; partition < partitionCount; partition += 1) {
+        const marks = shelf.records.markCountOf(partition);
+        const isDue = marks >= HINT_SWEEP_MARKS || this.#rotten.has(base + partition);
+        if (!isDue || !shelf.tally.isEmpty(partition)) continue;
         await shelf.sweep(partition);
+        this.#rotten.delete(base + partition);
       }
     }
   }
