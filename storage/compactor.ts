@@ -139,7 +139,12 @@ export class Compactor {
     this.#sweptState = state;
     this.#sweptAtMs = nowMs;
     try {
-      const forgottenCount = await sweepReaped({ ...this.#parts, isStopped });
+      const pace = async (): Promise<boolean> => {
+        await this.#restAsLong();
+        return !isStopped();
+      };
+      this.#roundStartMs = nowMs;
+      const forgottenCount = await sweepReaped({ ...this.#parts, pace });
       settings.log.info({ event: "storage.reaped-swept", forgottenCount, leftCount: keyspace.reapedCount });
       return forgottenCount > 0;
     } catch (error) {
@@ -188,11 +193,18 @@ export class Compactor {
     if (this.#isStopped || this.#parts.health.failure !== undefined) throw new CompactionStopped();
     if (copiedBytes - this.#pacedBytes < PACE_BYTES) return;
     this.#pacedBytes = copiedBytes;
-    const workedMs = clock.monotonicMs() - this.#roundStartMs;
-    const isUrgent = this.#isShortOfSpace || this.#isHurried || garbageRatioOf(this.#fills()) > garbageRatio * 1.2;
-    if (!isUrgent) await this.#rest(Math.min(workedMs, 50));
+    if (garbageRatioOf(this.#fills()) <= garbageRatio * 1.2) await this.#restAsLong();
     this.#roundStartMs = clock.monotonicMs();
     if (this.#isStopped) throw new CompactionStopped();
+  }
+
+  /** Rests as long as it worked, but not when someone waits for what it does. */
+  async #restAsLong(): Promise<void> {
+    const { clock } = this.#parts.settings;
+    const workedMs = clock.monotonicMs() - this.#roundStartMs;
+    const isUrgent = this.#isShortOfSpace || this.#isHurried || this.#isStopped;
+    if (!isUrgent && workedMs > 0) await this.#rest(Math.min(workedMs, 50));
+    this.#roundStartMs = clock.monotonicMs();
   }
 
   #rest(durationMs: number): Promise<void> {

@@ -17,8 +17,8 @@ import { lowWord, splitU64, words } from "./words.ts";
 /** What a sweep works with. */
 export interface SweepParts extends EntriesParts {
   readonly keyspace: Keyspace;
-  /** whether to give up, asked between slices */
-  readonly isStopped: () => boolean;
+  /** called after each segment; false to give up */
+  readonly pace: () => Promise<boolean>;
 }
 
 interface Sweep extends SweepParts {
@@ -49,9 +49,8 @@ export async function sweepReaped(parts: SweepParts): Promise<number> {
   const sweep = { ...parts, filter, doubtfulFrom, needed: new NeededMarks() };
   await eachMark(sweep, (table, slot) => filter.add(table.hashAt(slot)));
   for (const segment of sealed) {
-    if (parts.isStopped()) return 0;
     // one of which not all can be listed may hold an older record of any key: the scrub will see to it
-    if (!(await markNeeded(sweep, segment))) return 0;
+    if (!(await markNeeded(sweep, segment)) || !(await parts.pace())) return 0;
   }
   return forget(sweep, sealed);
 }
