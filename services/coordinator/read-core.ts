@@ -5,10 +5,8 @@
  * A vote is a distinct slot whose version is KNOWN: nothing, or a version whose object is here. Any R votes meet every
  * acknowledged write, so the answer is the merge of what the voters hold. A store that may have lost data (suspect)
  * is believed last: its version counts only when nobody better is left, its absence never.
- *
- * Others may stand in for owners that are out of reach (sloppy quorums, Dynamo §4.6): the versions that they keep are
- * votes for the slots they are asked for, and what they lack is none by itself: only owners can say that a key is not there.
- *
+ * Others may stand in for owners (sloppy quorums, Dynamo §4.6): the versions that they keep are votes for the slots they
+ * are asked for; what they lack is none by itself: only owners can say that a key is not there.
  * Slots move under reads. Who holds none has no vote and is `astray` while the holder of its slot is looked for; another
  * voter is then asked in its place. What counts are the slots that replies name, whatever the table said.
  */
@@ -17,7 +15,7 @@ import { digestOf } from "../versioning/object-codec.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import { canAskAgain, isAllCovered, replacedSeats, soughtCount } from "./holder-search-core.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
-import { freeSlotOf, slotBit, slotCount } from "./quorum-core.ts";
+import { freeSlotOf, slotCount } from "./quorum-core.ts";
 import type { ReadNeed, ReadVerdict } from "./read-verdict.ts";
 import {
   answered,
@@ -26,6 +24,7 @@ import {
   newVoter,
   type ReadQuestion,
   type ReadVoter,
+  slowed,
   strayed,
   type VoterReply,
 } from "./read-voter-core.ts";
@@ -35,8 +34,10 @@ import {
   isAllThereIs,
   isAtLeast,
   isFirstObjectAwaited,
+  isHeldUp,
   isObjectComing,
   mergedVotes,
+  ownersBehind,
   type Tally,
   tallyOf,
 } from "./read-votes-core.ts";
@@ -152,37 +153,35 @@ export class ReadCore {
     return this.#wantsStandIn && this.#verdict === PENDING;
   }
 
-  /** The node stands in for a slot that nobody else will answer for. */
-  onStandIn(node: NodeId): void {
-    const { firm, awaited } = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
-    this.#standInsLeft -= 1;
-    const voter = newVoter({ node, slot: Math.max(0, freeSlotOf(firm | awaited, this.#need.n)), role: "fallback" });
-    this.#voters.push(voter);
-    this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
+  /** The node stands in for a slot that nobody else will answer for; undefined: nobody is left who could. */
+  onStandIn(node: NodeId | undefined): void {
+    this.#standInsLeft = node === undefined ? 0 : this.#standInsLeft - 1;
+    if (node !== undefined) this.#askInPlace(node);
     this.#advance();
   }
 
-  /** Nobody is left who could stand in. */
-  onStandInsOver(): void {
-    this.#standInsLeft = 0;
-    this.#advance();
+  #askInPlace(node: NodeId): void {
+    const { firm, awaited } = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
+    const voter = newVoter({ node, slot: Math.max(0, freeSlotOf(firm | awaited, this.#need.n)), role: "fallback" });
+    this.#voters.push(voter);
+    this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
   }
 
   /** True when somebody is left to ask beside a slow replica. */
   get canHedge(): boolean {
-    if (this.#verdict !== PENDING) return false;
-    return this.#voters.some(this.#standInsLeft > 0 ? isIdleOrAwaited : isIdle);
+    return this.#verdict === PENDING && this.#voters.some(this.#standInsLeft > 0 ? isIdleOrAwaited : isIdle);
   }
 
   /** The asked replicas take too long: another one is asked beside each. `isInDoubt`: of a node, that it may never answer. */
   onSlow(isInDoubt: (node: NodeId) => boolean): void {
     this.#isSlowSeen = true;
-    for (const voter of this.#voters) {
-      if (voter.state !== "asked" && voter.state !== "astray") continue;
-      voter.isSlow = true;
-      voter.isDoubted = isInDoubt(voter.seat.node);
-    }
+    for (const voter of this.#voters) slowed(voter, isInDoubt);
     this.#advance();
+  }
+
+  /** True while slow owners stand in the way of what stand-ins lack: whether they are in doubt is to be looked at again. */
+  get isHeldUp(): boolean {
+    return this.#verdict === PENDING && this.#isSlowSeen && isHeldUp(this.#voters);
   }
 
   /** The time is up: what is here must do. */
@@ -194,14 +193,8 @@ export class ReadCore {
   /** Owners that voted with less than the answer, and what they held. Empty before the verdict. */
   repairs(): readonly RepairTarget[] {
     const verdict = this.#verdict;
-    const targets: RepairTarget[] = [];
-    if (verdict.kind !== "known" || verdict.set === undefined) return targets;
-    for (const voter of this.#voters) {
-      const isOwner = voter.seat.role === "owner" && slotBit(voter.slot, this.#need.n) !== 0;
-      if (isOwner && hasVote(this.#voters, voter) && voter.digest !== verdict.digest)
-        targets.push({ node: voter.seat.node, digest: voter.digest ?? 0n });
-    }
-    return targets;
+    if (verdict.kind !== "known" || verdict.set === undefined) return [];
+    return ownersBehind(this.#voters, verdict.digest, this.#need.n);
   }
 
   #voterAwaiting(index: number): ReadVoter | undefined {

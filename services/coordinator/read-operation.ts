@@ -71,7 +71,11 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
 
   onSlow(): void {
     this.#isHedgeArmed = false;
-    if (!this.#core.canHedge) return;
+    if (!this.#core.canHedge) {
+      // Nobody is left to ask: what stand-ins lack may count, once the owners that were asked have come into doubt.
+      if (this.#core.isHeldUp) this.#noteSlow();
+      return;
+    }
     // Who waits for a node in doubt is not charged: a replica that has died would use up the budget of all others.
     if (!this.#isAskedInDoubt() && !this.#room.hedges.take()) {
       this.#armHedge();
@@ -82,6 +86,10 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
     this.#core.voters.forEach((voter, index) => {
       if (voter.state === "asked") this.#room.ranking.observe(voter.seat.node, this.#fanOut.waitedMs(index));
     });
+    this.#noteSlow();
+  }
+
+  #noteSlow(): void {
     this.#core.onSlow((node) => this.#isInDoubt(node));
     this.#pump();
   }
@@ -176,22 +184,20 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
       this.#finish(verdict);
       return;
     }
-    if (!this.#isHedgeArmed && this.#core.canHedge) this.#armHedge();
+    if (!this.#isHedgeArmed && (this.#core.canHedge || this.#core.isHeldUp)) this.#armHedge();
     if (this.#core.isSearching) this.#searching().lookLater();
   }
 
   /** The next voter to ask; where the owners do not suffice, one that stands in. */
   #nextAsk(): number {
     const index = this.#core.nextAsk();
+    const { counters } = this.#room;
     if (index >= 0 || !this.#core.wantsStandIn) return index;
-    if (this.#standIns === undefined) this.#room.counters.sloppyReadCount += 1;
+    if (this.#standIns === undefined) counters.sloppyReadCount += 1;
     this.#standIns ??= new StandIns(this.#room, this.#scope);
     const node = this.#standIns.next(this.#core.voters);
-    if (node === undefined) this.#core.onStandInsOver();
-    else {
-      this.#room.counters.standInCount += 1;
-      this.#core.onStandIn(node);
-    }
+    if (node !== undefined) counters.standInCount += 1;
+    this.#core.onStandIn(node);
     return this.#nextAsk();
   }
 
@@ -253,14 +259,12 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
     this.#fanOut.close();
     this.#search?.end();
     const targets = this.#core.repairs();
-    const isExplained = this.#request.knobs.explain;
-    const explain = isExplained ? this.#explain(targets) : undefined;
+    const explain = this.#request.knobs.explain ? this.#explain(targets) : undefined;
     if (verdict.kind !== "known") {
       this.#room.counters.readFailureCount += 1;
       const replicas = readReports(this.#scope, this.#core.voters, this.#fanOut);
-      this.#onAnswer(
-        readFailure(verdict, { required: this.#need.total, received: verdict.received, replicas, explain }),
-      );
+      const facts = { required: this.#need.total, received: verdict.received, replicas, explain };
+      this.#onAnswer(readFailure(verdict, facts));
       return;
     }
     const answer = readAnswer(this.#room, this.#scope, verdict);
@@ -271,13 +275,8 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
       return;
     }
     this.#room.counters.repairTaskCount += 1;
-    this.#room.repairs.repair({
-      location: this.#scope.location,
-      set: verdict.set,
-      digest: verdict.digest,
-      targets,
-      isLww: this.#need.isLww,
-    });
+    const { set, digest } = verdict;
+    this.#room.repairs.repair({ location: this.#scope.location, set, digest, targets, isLww: this.#need.isLww });
   }
 
   #explain(targets: readonly RepairTarget[]): Explain {

@@ -1,4 +1,5 @@
 /** One replica's part in a read. Pure; the rules are `read-core.ts`'s. */
+import type { NodeId } from "../base/ids.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import type { Seat } from "./needs.ts";
 
@@ -67,6 +68,13 @@ export function strayed(voter: ReadVoter, reason: string, isReplaced: boolean): 
   voter.digest = undefined;
   voter.set = undefined;
   voter.slot = voter.seat.slot;
+}
+
+/** Notes that whoever is waited for takes too long, and whether it may never answer. */
+export function slowed(voter: ReadVoter, isInDoubt: (node: NodeId) => boolean): void {
+  if (voter.state !== "asked" && voter.state !== "astray") return;
+  voter.isSlow = true;
+  voter.isDoubted = isInDoubt(voter.seat.node);
 }
 
 /** True for one that nobody has asked yet. */

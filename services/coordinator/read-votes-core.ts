@@ -3,6 +3,7 @@ import { includes, youngerThan } from "../versioning/causal-context.ts";
 import { digestOf } from "../versioning/object-codec.ts";
 import { merge, reduceLww } from "../versioning/sibling-set.ts";
 import type { CausalContext, SiblingSet } from "../versioning/types.ts";
+import type { RepairTarget } from "./needs.ts";
 import { slotBit } from "./quorum-core.ts";
 import type { ReadNeed } from "./read-verdict.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
@@ -125,6 +126,22 @@ export function isFirstObjectAwaited(voters: readonly ReadVoter[]): boolean {
     ({ state, question, digest, isSlow }) =>
       state === "asked" && question === "object" && digest === undefined && !isSlow,
   );
+}
+
+/** True when stand-ins have spoken and owners that are not in doubt have not. */
+export function isHeldUp(voters: readonly ReadVoter[]): boolean {
+  return (
+    voters.some(({ seat, state }) => seat.role === "fallback" && state === "answered") &&
+    voters.some(({ seat, state, isDoubted }) => seat.role === "owner" && state === "asked" && !isDoubted)
+  );
+}
+
+/** Owners of slots 0 … n − 1 that voted with another version than the answer's, and what they held. */
+export function ownersBehind(voters: readonly ReadVoter[], digest: bigint, n: number): readonly RepairTarget[] {
+  return voters
+    .filter((voter) => voter.seat.role === "owner" && slotBit(voter.slot, n) !== 0)
+    .filter((voter) => hasVote(voters, voter) && voter.digest !== digest)
+    .map((voter) => ({ node: voter.seat.node, digest: voter.digest ?? 0n }));
 }
 
 /** What the voters hold together. */

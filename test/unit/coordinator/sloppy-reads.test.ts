@@ -202,6 +202,15 @@ describe("slow owners", () => {
     expect(cluster.clock.monotonicMs() - startMs).toBeLessThanOrEqual(130);
   });
 
+  test("that come into doubt meanwhile (no answer for a second) are given up then", async () => {
+    const { cluster } = await written([]);
+    cluster.fateOf = (_from, to) => (to === "node1" || to === "node2" ? SILENT : QUICK);
+    const startMs = cluster.clock.monotonicMs();
+    expect(valuesOf(await get(cluster, 0, { timeoutMs: 10_000 }))).toEqual(["new"]);
+    expect(cluster.clock.monotonicMs() - startMs).toBeGreaterThanOrEqual(1_000);
+    expect(cluster.clock.monotonicMs() - startMs).toBeLessThanOrEqual(1_200);
+  });
+
   test("that never answer are given up at the deadline, and what is here is the answer", async () => {
     const { cluster } = await written([]);
     cluster.fateOf = (_from, to) => (to === "node1" || to === "node2" ? SILENT : QUICK);
