@@ -6,29 +6,16 @@
 import type { StorageEngine } from "../../storage/engine.ts";
 import { StoreClosedError } from "../../storage/errors.ts";
 import type { NodeId } from "../base/ids.ts";
-import {
-  COLLECT_ASK_MS,
-  COLLECT_EVERY_MS,
-  COLLECT_HEAR_MS,
-  COLLECT_SETTLE_MS,
-  TOMBSTONE_MIN_AGE_MS,
-} from "../base/limits.ts";
+import { COLLECT_EVERY_MS, COLLECT_HEAR_MS, COLLECT_SETTLE_MS, TOMBSTONE_MIN_AGE_MS } from "../base/limits.ts";
 import type { Clock, Log, Random, Timer } from "../base/ports.ts";
 import type { TopicHandler } from "../peers/peer-handler.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import { CatchUp, type CatchUpParts } from "./collect-catch-up.ts";
 import type { CollectFloors } from "./collect-floors-core.ts";
+import { CollectHearing } from "./collect-hearing.ts";
 import { CollectHolder } from "./collect-holder.ts";
 import { CollectLeader, type CollectTimes, reasonsOf } from "./collect-leader.ts";
-import {
-  CATCH_UP_TOPIC,
-  COLLECT_TOPIC,
-  encodeMarks,
-  FLOORS_TOPIC,
-  fieldsOf,
-  parseMarks,
-  type ToldMark,
-} from "./collect-messages.ts";
+import { CATCH_UP_TOPIC, COLLECT_TOPIC, FLOORS_TOPIC } from "./collect-messages.ts";
 import { CollectSweep } from "./collect-sweep.ts";
 import { PairViews, type SlotRules } from "./exchange-view.ts";
 
@@ -80,13 +67,7 @@ export interface CollectStatus {
   readonly rounds: number;
 }
 
-interface PeerMarks {
-  readonly version: string;
-  readonly marks: ReadonlyMap<number, ToldMark>;
-}
-
 const MICROS_PER_MS = 1_000;
-const NO_MARKS: ReadonlyMap<number, ToldMark> = new Map();
 /** A step of background work is followed by a rest that leaves the foreground its share. */
 const STEP_REST_MS = 1;
 const LONGEST_REST_MS = 200;
@@ -98,16 +79,13 @@ export class Collecting {
   readonly #leader: CollectLeader;
   readonly #sweep: CollectSweep;
   readonly #catchUp: CatchUp;
-  readonly #peers = new Map<NodeId, PeerMarks>();
+  readonly #hearing: CollectHearing;
   readonly #timers = new Set<Timer>();
   readonly #pauses = new Map<Timer, () => void>();
-  readonly #boot: string;
   #isStopped = true;
-  #isHearing = false;
 
   constructor(parts: CollectParts) {
     this.#parts = parts;
-    this.#boot = Buffer.from(parts.random.bytes(6)).toString("hex");
     const slotOf = (partition: number): number => parts.replica.slotOf(partition);
     const rest = (): Promise<boolean> => this.#rest();
     const views = new PairViews(parts.store, parts.rules);
@@ -115,6 +93,13 @@ export class Collecting {
     const own = { ...parts, slotOf, rest, views, sweep: this.#sweep };
     this.#holder = new CollectHolder({ ...own, onReaped: (partition) => this.#sweep.mark(partition) });
     this.#catchUp = new CatchUp({ ...own, rulesOfMarks: () => this.#holder.rulesOfMarks() });
+    this.#hearing = new CollectHearing({
+      ...own,
+      holder: this.#holder,
+      catchUp: this.#catchUp,
+      boot: Buffer.from(parts.random.bytes(6)).toString("hex"),
+      isStopped: () => this.#isStopped,
+    });
     this.#leader = new CollectLeader({
       ...own,
       members: () => parts.table()?.all.map((member) => member.nodeId) ?? [],
@@ -133,7 +118,7 @@ export class Collecting {
     };
     return [
       [COLLECT_TOPIC, answering((from, body) => this.#holder.answer(from, body))],
-      [FLOORS_TOPIC, answering(async (_, body) => this.#tell(body))],
+      [FLOORS_TOPIC, answering(async (_, body) => this.#hearing.tell(body))],
       [CATCH_UP_TOPIC, answering((_, body) => this.#catchUp.answer(body))],
     ];
   }
@@ -143,7 +128,10 @@ export class Collecting {
     this.#isStopped = false;
     await this.#holder.begin();
     const { random, times } = this.#parts;
-    this.#every(times.hearMs, random.float() * times.hearMs, () => this.#hearAll());
+    this.#every(times.hearMs, random.float() * times.hearMs, async () => {
+      await this.#hearing.hearAll();
+      await this.#sweep.run();
+    });
     this.#every(times.everyMs, (0.2 + random.float()) * times.everyMs, () => this.collect());
   }
 
@@ -166,20 +154,24 @@ export class Collecting {
 
   /** A link to the node stands: what it told in a former life counts no more. */
   peerUp(node: NodeId): void {
-    this.#peers.delete(node);
-    if (!this.#isStopped) void this.#guarded(() => this.#hear(node));
+    this.#hearing.forget(node);
+    if (!this.#isStopped) void this.#guarded(() => this.#hearing.hear(node));
   }
 
   /** Whether what that node has of the partition may be believed, however old: it took part in the last collection. */
   isTrusted(node: NodeId, partition: number): boolean {
-    const line = this.#parts.floors.lineOf(partition);
-    return line === 0 || (this.#peers.get(node)?.marks.get(partition)?.floor ?? 0) >= line;
+    return this.#hearing.isTrusted(node, partition);
   }
 
   /** Leads one round for what is due, and takes out what may go. Rejects as the store does. */
   async collect(): Promise<void> {
     this.#holder.reviewRules();
     await this.#leader.lead();
+    await this.#sweep.run();
+  }
+
+  /** Takes out what may go by the marks of now. Rejects as the store does. */
+  async sweep(): Promise<void> {
     await this.#sweep.run();
   }
 
@@ -199,77 +191,6 @@ export class Collecting {
       behind,
       rounds: this.#leader.counts.roundCount,
     };
-  }
-
-  /** What this node tells of its marks to one that knows those of `known`. */
-  #tell(body: unknown): unknown {
-    const version = `${this.#boot}.${this.#holder.version}`;
-    const promised = this.#holder.promised;
-    if (fieldsOf(body)?.["known"] === version) return encodeMarks({ version, promised, marks: undefined });
-    const { floors, replica } = this.#parts;
-    const held = floors.marked().filter((partition) => replica.slotOf(partition) >= 0);
-    const marks = held.map((partition) => {
-      const { noted, reaped } = floors.marksOf(partition);
-      return { partition, floor: noted.floor, reaped };
-    });
-    return encodeMarks({ version, promised, marks });
-  }
-
-  async #hearAll(): Promise<void> {
-    if (this.#isHearing) return;
-    this.#isHearing = true;
-    try {
-      const { table, self, isAlive } = this.#parts;
-      for (const { nodeId } of table()?.all ?? []) {
-        if (nodeId !== self && isAlive(nodeId) && !this.#isStopped) await this.#hear(nodeId);
-      }
-      this.#unhear();
-      await this.#sweep.run();
-    } finally {
-      this.#isHearing = false;
-    }
-  }
-
-  /** Asks a peer for its marks, and does what follows from them. */
-  async #hear(node: NodeId): Promise<void> {
-    const known = this.#peers.get(node);
-    const body = known === undefined ? {} : { known: known.version };
-    const told = parseMarks(await this.#parts.ask(node, FLOORS_TOPIC, body, COLLECT_ASK_MS));
-    if (told === undefined || this.#isStopped) return;
-    await this.#holder.promise(told.promised);
-    const marks = told.marks === undefined ? known?.marks : new Map(told.marks.map((mark) => [mark.partition, mark]));
-    this.#peers.set(node, { version: told.version, marks: marks ?? NO_MARKS });
-    for (const mark of marks?.values() ?? []) await this.#compare(node, mark);
-  }
-
-  /** A mark that was heard is over when whoever told of it tells otherwise now: its disk was set back, or its slot is gone. */
-  #unhear(): void {
-    const { floors, table } = this.#parts;
-    const members = new Set(table()?.all.map((member) => member.nodeId));
-    for (const node of this.#peers.keys()) if (!members.has(node)) this.#peers.delete(node);
-    for (let partition = 0; partition < floors.partitionCount; partition += 1) {
-      if (!floors.isBehind(partition)) continue;
-      const line = floors.lineOf(partition);
-      const isTold = [...this.#peers.values()].some(({ marks }) => (marks.get(partition)?.reaped.floor ?? 0) >= line);
-      if (!isTold) floors.unhear(partition);
-    }
-  }
-
-  async #compare(peer: NodeId, { partition, reaped }: ToldMark): Promise<void> {
-    const { replica, floors, table, store, log } = this.#parts;
-    const claim = table()
-      ?.claimsOf(partition)
-      .find(({ node }) => node === peer);
-    if (replica.slotOf(partition) < 0 || claim === undefined || this.#isStopped) return;
-    const heard = floors.hear(partition, reaped);
-    if (heard === "reap") await this.#holder.reap(reaped, [partition]);
-    // Where records are missing, what came meanwhile was believed without a look at the line.
-    const isDue = heard === "behind" || (store.isSuspect(partition) && reaped.floor > 0);
-    if (!isDue) return;
-    const end = await this.#catchUp.run({ partition, peer, peerSlot: claim.slot, line: reaped.floor });
-    log.info({ event: "collect.caught-up", partition, peer, end: end.kind });
-    if (end.kind === "complete") await this.#holder.catchUp(partition, reaped);
-    else log.warn({ event: "collect.catch-up-failed", partition, peer, reason: end.reason });
   }
 
   #every(everyMs: number, firstMs: number, run: () => Promise<void>): void {

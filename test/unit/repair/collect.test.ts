@@ -1,0 +1,199 @@
+/** Tombstones of three holders: which go, what they wait for, and what becomes of who took no part. */
+import { describe, expect, test } from "vitest";
+import { CollectRig } from "../../support/collect-rig.ts";
+import { putOf } from "../../support/replica-fixture.ts";
+
+const HOUR_MS = 3_600_000;
+const TWO_HOURS_MS = 2 * HOUR_MS;
+
+async function rig(): Promise<CollectRig> {
+  const made = new CollectRig();
+  await made.begin();
+  return made;
+}
+
+/** A key that was written and deleted everywhere. */
+async function deleted(on: CollectRig, key: string, bucket?: string): Promise<ReturnType<CollectRig["locate"]>> {
+  const location = on.locate(key, bucket);
+  await on.write(0, location);
+  await on.delete(1, location);
+  return location;
+}
+
+const everywhere = async (on: CollectRig, location: ReturnType<CollectRig["locate"]>): Promise<readonly unknown[]> =>
+  Promise.all([0, 1, 2].map((slot) => on.valuesAt(slot, location)));
+
+describe("a tombstone", () => {
+  test("goes from all holders when it is an hour old, and what it replaced does not come back", async () => {
+    const on = await rig();
+    const gone = on.locate("gone");
+    const value = await on.write(0, gone);
+    await on.delete(1, gone);
+    const stays = on.locate("stays");
+    await on.write(0, stays);
+    await on.pass(HOUR_MS / 2);
+    await on.collect();
+    expect(await everywhere(on, gone)).toEqual([0, 0, 0]);
+    await on.pass(TWO_HOURS_MS);
+    const young = await deleted(on, "young");
+    await on.collect();
+    expect(await everywhere(on, gone)).toEqual([undefined, undefined, undefined]);
+    expect(await everywhere(on, young)).toEqual([0, 0, 0]);
+    expect(await everywhere(on, stays)).toEqual([1, 1, 1]);
+    for (const node of on.nodes) await node.replica.store(gone, value);
+    expect(await everywhere(on, gone)).toEqual([undefined, undefined, undefined]);
+    await on.write(2, gone, { intent: putOf("again") });
+    expect(await everywhere(on, gone)).toEqual([1, 1, 1]);
+    expect(on.nodes.map(({ collecting }) => collecting.status().collected)).toEqual([1, 1, 1]);
+  });
+
+  test("goes with values whose time was over an hour ago, and not with those that end later", async () => {
+    const on = await rig();
+    const nowMs = on.node(0).clock.wallMicros() / 1_000;
+    const intentOf = (expiresAtMs: number) => ({
+      kind: "put" as const,
+      contentType: "text/plain",
+      bytes: Buffer.from("v"),
+      expiresAtMs,
+      context: undefined,
+      blind: "overwrite" as const,
+    });
+    const short = on.locate("short");
+    const long = on.locate("long");
+    await on.write(0, short, { intent: intentOf(nowMs + 1_000) });
+    await on.write(0, long, { intent: intentOf(nowMs + 10 * HOUR_MS) });
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    expect(await everywhere(on, short)).toEqual([undefined, undefined, undefined]);
+    expect(await everywhere(on, long)).toEqual([1, 1, 1]);
+  });
+
+  const troubles: readonly (readonly [string, string, (on: CollectRig) => void])[] = [
+    ["a node is away", "node n3 is away", (on) => void on.away.add(2)],
+    [
+      "a node keeps something of its partition for others",
+      "node n2 keeps writes for others",
+      (on) => void on.hints[1]?.add(on.locate("gone").partition),
+    ],
+    ["its slot is on the move", "a slot is on its way", (on) => void on.moving.add(on.locate("gone").partition)],
+    [
+      "a copy may lack records",
+      "node n2: a copy may lack records",
+      (on) => void on.node(1).image.suspects.add(on.locate("gone").partition),
+    ],
+    ["a clock is behind", "node n3: has a clock that is behind", (on) => on.node(2).clock.jump(-5e10)],
+  ];
+
+  test.each(troubles)("stays while %s, and says so", async (_what, reason, trouble) => {
+    const on = await rig();
+    const gone = await deleted(on, "gone");
+    await on.pass(TWO_HOURS_MS);
+    trouble(on);
+    await on.collect();
+    expect(await everywhere(on, gone)).toEqual([0, 0, 0]);
+    expect(on.node(0).collecting.status().waiting).toEqual({ [reason]: 1 });
+  });
+
+  test("stays while the copies of its partition differ", async () => {
+    const on = await rig();
+    const gone = await deleted(on, "gone");
+    const { partition } = gone;
+    let other = on.locate("x0");
+    for (let at = 1; other.partition !== partition; at += 1) other = on.locate(`x${at}`);
+    await on.write(0, other, { others: [1] });
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    expect(await everywhere(on, gone)).toEqual([0, 0, 0]);
+    expect(on.node(0).collecting.status().waiting).toEqual({ "the copies differ": 1 });
+    await on.write(0, other);
+    await on.collect();
+    expect(await everywhere(on, gone)).toEqual([undefined, undefined, undefined]);
+    expect(on.node(0).collecting.status().waiting).toEqual({});
+  });
+});
+
+describe("a holder", () => {
+  test("that is told to reap when it starts again goes on from its marks", async () => {
+    const on = await rig();
+    const gone = await deleted(on, "gone");
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    await on.restart(2);
+    expect(on.node(2).floors.lineOf(gone.partition)).toBeGreaterThan(0);
+    expect(on.node(2).floors.isBehind(gone.partition)).toBe(false);
+  });
+
+  test("whose disk is set back loses what was deleted since, and gets what was written since", async () => {
+    const on = await rig();
+    const gone = on.locate("gone");
+    await on.write(0, gone);
+    let written = on.locate("y0");
+    for (let at = 1; written.partition !== gone.partition; at += 1) written = on.locate(`y${at}`);
+    const old = on.copyOf(2);
+    await on.delete(1, gone);
+    await on.write(0, written);
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    await on.restart(2, old);
+    expect(await everywhere(on, gone)).toEqual([undefined, undefined, 0]);
+    expect(await everywhere(on, written)).toEqual([1, 1, 1]);
+    expect(on.node(2).floors.isBehind(gone.partition)).toBe(false);
+    await on.collect();
+    expect(await everywhere(on, gone)).toEqual([undefined, undefined, undefined]);
+  });
+
+  test("that is behind keeps what it has written itself meanwhile", async () => {
+    const on = await rig();
+    const gone = on.locate("gone");
+    await on.write(0, gone);
+    const old = on.copyOf(2);
+    await on.delete(1, gone);
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    on.away.add(0).add(1);
+    await on.restart(2, old);
+    await on.write(2, gone, { intent: putOf("new", undefined, "sibling"), others: [] });
+    expect(await on.valuesAt(2, gone)).toBe(2);
+    on.away.clear();
+    await on.pass(120_000);
+    expect(await on.valuesAt(2, gone)).toBe(1);
+  });
+
+  test("does not lose keys that the others need not have", async () => {
+    const on = await rig();
+    on.rules.replicas.set("single", 1);
+    const single = on.locate("single-key", "single");
+    let gone = on.locate("z0");
+    for (let at = 1; gone.partition !== single.partition; at += 1) gone = on.locate(`z${at}`);
+    await on.write(0, single, { others: [] });
+    await on.write(0, gone);
+    const old = on.copyOf(0);
+    await on.delete(1, gone);
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    expect(await everywhere(on, gone)).toEqual([undefined, undefined, undefined]);
+    await on.restart(0, old);
+    expect(on.node(0).floors.isBehind(gone.partition)).toBe(false);
+    expect(await on.valuesAt(0, single)).toBe(1);
+  });
+
+  test("forgets its marks when it should have keys that it never had, and is given them", async () => {
+    const on = await rig();
+    on.rules.replicas.set("few", 2);
+    const few = on.locate("few-key", "few");
+    let gone = on.locate("w0");
+    for (let at = 1; gone.partition !== few.partition; at += 1) gone = on.locate(`w${at}`);
+    await on.write(0, few, { others: [1] });
+    await on.write(0, gone);
+    await on.delete(1, gone);
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    expect(await on.valuesAt(2, few)).toBeUndefined();
+    on.rules.replicas.clear();
+    await on.collect();
+    for (const node of on.nodes) await node.collecting.collect();
+    await on.pass(180_000);
+    expect(await on.valuesAt(2, few)).toBe(1);
+    expect(on.node(2).floors.isBehind(few.partition)).toBe(false);
+  });
+});
