@@ -34,6 +34,11 @@ export class HintRoom {
     return this.#summedBytes + this.#sinceBytes;
   }
 
+  /** Records that the engine holds, removal marks too, when they were counted last. */
+  get recordCount(): number {
+    return this.#recordCount;
+  }
+
   /** Bytes that have to go; 0 while all is well. */
   get excessBytes(): number {
     return Math.max(0, this.usedBytes - this.budgetBytes * HIGH_WATER);

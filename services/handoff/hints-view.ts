@@ -48,15 +48,18 @@ export interface ViewParts {
   readonly nowMs: number;
 }
 
-/** What a marker takes, about. */
-const MARKER_BYTES = 96;
+/** What a marker takes, about, and what stands where a hint was taken out. */
+const MARKER_BYTES = 64;
+const MARK_BYTES = 64;
 
 /** The view as of now. O(partitions) while anything is kept. */
 export function hintsViewOf({ store, markers, delivery, intake, missed, flags, room, nowMs }: ViewParts): HintsView {
   room.refresh();
   const count = store.tally.total;
   const markerCount = markers.tally.total;
-  const averageBytes = count === 0 ? 0 : Math.max(0, room.usedBytes - markerCount * MARKER_BYTES) / count;
+  const markBytes = Math.max(0, room.recordCount - count - markerCount) * MARK_BYTES;
+  const keptBytes = count + markerCount === 0 ? 0 : Math.max(0, room.usedBytes - markBytes);
+  const averageBytes = count === 0 ? 0 : Math.max(0, keptBytes - markerCount * MARKER_BYTES) / count;
   const targets = new Map<NodeId, { count: number; markerCount: number; oldestMs: number }>();
   let oldestMs = nowMs;
   delivery.forEachPlace(({ holder, partition, tally }) => {
@@ -71,7 +74,7 @@ export function hintsViewOf({ store, markers, delivery, intake, missed, flags, r
   return {
     count,
     markerCount,
-    bytes: room.usedBytes,
+    bytes: keptBytes,
     budgetBytes: room.budgetBytes,
     flaggedPartitions: flags.count,
     oldestAgeMs: Math.round(nowMs - oldestMs),
