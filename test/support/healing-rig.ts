@@ -80,6 +80,10 @@ export class HealingRig {
   readonly scheduler: Scheduler;
   readonly nodes: readonly RigNode[];
   readonly sent: SentMessage[] = [];
+  /** what must never be asked of anybody */
+  readonly wrongs: string[] = [];
+  /** every version that any node ever held, by node and key */
+  readonly #held = new Set<string>();
   readonly #shape: RigShape;
   readonly #handlers = new Map<NodeId, Map<string, TopicHandler>>();
   readonly #hashOf: (key: Uint8Array) => bigint;
@@ -172,7 +176,10 @@ export class HealingRig {
     const suspect = (partition: number): void => {
       image.suspects.add(partition);
     };
-    const engine = withRot(memory, rot, suspect);
+    const noteHeld = ({ key }: KeyLocation, digest: bigint): void => {
+      this.#held.add(heldName(id, key, digest));
+    };
+    const engine = withRot(memory, rot, { suspect, noteHeld });
     const forget = async (partition: number): Promise<void> => {
       await memory.dropPartition(partition);
       suspect(partition);
@@ -245,6 +252,10 @@ export class HealingRig {
   ): void {
     const node = this.#named(to);
     if (request.kind !== "store" || node === undefined) throw new Error("only stores are called");
+    const { baseDigest } = request;
+    if (baseDigest !== 0n && !this.#held.has(heldName(to, request.key.key, baseDigest))) {
+      this.wrongs.push(`a base digest that ${to} never held under this key`);
+    }
     const message = { from, to, what: "store", sizeBytes: request.object.length, kind: undefined };
     void this.#carry(message).then(async (hasArrived) => {
       if (!hasArrived || !node.isAlive) return onResult({ kind: "lost", reason: "timeout" });
@@ -263,6 +274,10 @@ export class HealingRig {
   }
 }
 
+function heldName(node: NodeId, key: Uint8Array, digest: bigint): string {
+  return `${node} ${Buffer.from(key).toString("latin1")} ${digest}`;
+}
+
 function kindOf(body: unknown): string | undefined {
   return typeof body === "object" && body !== null && "kind" in body ? String(body.kind) : undefined;
 }
@@ -272,7 +287,14 @@ function reasonOf(reason: string): { readonly reason: "not_owner" } | Record<str
 }
 
 /** The engine, with records that cannot be read, as the log engine has them: found out when read, then no tree claims them. */
-function withRot(engine: StorageEngine, rot: RigNode["rot"], suspect: (partition: number) => void): StorageEngine {
+function withRot(
+  engine: StorageEngine,
+  rot: RigNode["rot"],
+  {
+    suspect,
+    noteHeld,
+  }: { readonly suspect: (partition: number) => void; readonly noteHeld: (key: KeyLocation, digest: bigint) => void },
+): StorageEngine {
   const isOwned = ({ hash }: { readonly hash: bigint }): boolean => !rot.disowned.has(hash);
   const treeOf = (partition: number): MerkleTree => {
     const tree = new MerkleTree(Math.log2(engine.partitionCount));
@@ -291,6 +313,7 @@ function withRot(engine: StorageEngine, rot: RigNode["rot"], suspect: (partition
     digestOf: (address) => (isOwned(address) ? engine.digestOf(address) : 0n),
     put: async (request) => {
       await engine.put(request);
+      noteHeld(request.address, request.digest);
       rot.unread.delete(request.address.hash);
       rot.disowned.delete(request.address.hash);
     },

@@ -150,6 +150,11 @@ describe("anti-entropy between three holders", () => {
     for (const [n, key] of keys.entries()) {
       for (const node of [a, b, c]) expect(await textOf(node, key)).toEqual([`v-${n}`]);
     }
+    // written over one another, met again at others
+    for (const [n, key] of keys.entries()) await rig.write([b, c, a][n % 3] ?? a, key, `w-${n}`);
+    expect(await rig.repairAll()).toBe(true);
+    expect(rig.unequal()).toEqual([]);
+    expect(rig.wrongs).toEqual([]);
   });
 
   it("leaves empty what a bucket of fewer replicas leaves empty, and is silent about it", async () => {
@@ -413,6 +418,7 @@ describe("any holders that differ in any way, written to while they are compared
         expect(await rig.repairAll()).toBe(true);
         expect(rig.unequal()).toEqual([]);
         if (differing === 0) expect(rig.movedCount()).toBe(movedBefore);
+        expect(rig.wrongs).toEqual([]);
         // equal now: from here on nothing is moved, and only roots are sent
         rig.sent.length = 0;
         expect(await rig.repairAll()).toBe(true);
