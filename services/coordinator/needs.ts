@@ -1,7 +1,7 @@
 /**
  * What the coordinator wants from others, declared by the one who wants it: bucket settings, the table, a local scan,
- * and the sinks for work that follows an answer. `repair` and `node` satisfy them by shape. Must never hold behaviour
- * beyond the counting stand-in for hints.
+ * and the sinks for work that follows an answer. `repair`, `handoff` and `node` satisfy them by shape. Must never hold
+ * behaviour.
  */
 import type { BucketSettings } from "../base/bucket-settings.ts";
 import type { BucketName, NodeId } from "../base/ids.ts";
@@ -90,14 +90,6 @@ export interface MissedWrite {
  */
 export interface HandoffSink {
   missed(write: MissedWrite): void;
-}
-
-/** Stands where the hint store will: counts what it would have kept. */
-export class CountingHandoff implements HandoffSink {
-  missedCount = 0;
-  missed(_write: MissedWrite): void {
-    this.missedCount += 1;
-  }
 }
 
 /** One key met by a scan of this node's store. */
