@@ -61,7 +61,7 @@ function listBuckets(buckets: BucketDirectory, request: Incoming): Reply {
   const query = parseQuery(queryOf(request.raw.url), []);
   if (query.kind === "failed") return failureReply(query);
   const list = buckets.list().map((one) => document(one.name, one.settings, true));
-  return jsonReply(200, JSON.stringify({ buckets: list, defaults: shown(buckets.defaults()) }));
+  return jsonReply(200, JSON.stringify({ buckets: list, defaults: wholeSettings(buckets.defaults()) }));
 }
 
 function shownBucket(buckets: BucketDirectory, bucket: BucketName): Reply {
@@ -108,10 +108,10 @@ function withBucket(request: Incoming, run: (bucket: BucketName) => Reply | Prom
 }
 
 function document(bucket: BucketName, settings: BucketSettings, isExplicit: boolean): Record<string, unknown> {
-  return { bucket, ...shown(settings), explicit: isExplicit };
+  return { bucket, ...wholeSettings(settings), explicit: isExplicit };
 }
 
 /** 0 stands for "for ever": a client need not know that the setting may be absent. */
-function shown(settings: BucketSettings): Required<BucketSettings> {
+function wholeSettings(settings: BucketSettings): Required<BucketSettings> {
   return { ...settings, ttlSeconds: settings.ttlSeconds ?? 0 };
 }

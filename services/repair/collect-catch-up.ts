@@ -49,6 +49,18 @@ interface Listed {
   readonly key: Buffer;
 }
 
+interface Asked {
+  readonly partition: number;
+  readonly line: number;
+  /** of the asked, and of the asker */
+  readonly slot: number;
+  readonly askerSlot: number;
+  readonly rules: bigint;
+  readonly what:
+    | { readonly kind: "list"; readonly from: bigint }
+    | { readonly kind: "fetch"; readonly keys: readonly unknown[] };
+}
+
 interface Page {
   readonly keys: readonly Listed[];
   readonly next: bigint | undefined;
@@ -87,19 +99,13 @@ export class CatchUp {
 
   /** The answer to one that catches up with this node; null for what is none. Rejects as the store does. */
   async answer(body: unknown): Promise<unknown> {
-    const fields = fieldsOf(body);
-    const partition = countOf(fields?.["partition"]);
-    const line = countOf(fields?.["line"]);
-    const ownSlot = countOf(fields?.["peerSlot"]);
-    const peerSlot = countOf(fields?.["ownSlot"]);
-    if (partition === undefined || line === undefined || ownSlot === undefined || peerSlot === undefined) return null;
+    const asked = parseAsked(body);
     // What one of two slots should not have by other settings would look deleted.
-    if (parseHex(fields?.["rules"]) !== this.#parts.rulesOfMarks()) return null;
-    if (partition >= this.#parts.floors.partitionCount || !this.#mayAnswer(partition, ownSlot, line)) return null;
-    const from = parseHex(fields?.["from"]);
-    if (from !== undefined) return this.#listFor(partition, from, Math.max(ownSlot, peerSlot));
-    const keys = fields?.["keys"];
-    return Array.isArray(keys) && keys.length <= CATCH_UP_KEYS ? this.#fetchFor(partition, keys) : null;
+    if (asked === undefined || asked.rules !== this.#parts.rulesOfMarks()) return null;
+    const { partition, slot, line, what } = asked;
+    if (partition >= this.#parts.floors.partitionCount || !this.#mayAnswer(partition, slot, line)) return null;
+    if (what.kind === "list") return this.#listFor(partition, what.from, Math.max(slot, asked.askerSlot));
+    return this.#fetchFor(partition, what.keys);
   }
 
   /** Only who took part in the proof, and has lost nothing since, can be believed. */
@@ -211,6 +217,22 @@ export class CatchUp {
     if (result.kind === "stored") return undefined;
     return result.kind === "refused" ? result.reason : result.detail;
   }
+}
+
+function parseAsked(body: unknown): Asked | undefined {
+  const fields = fieldsOf(body);
+  if (fields === undefined) return undefined;
+  const [partition, line, slot, askerSlot] = ["partition", "line", "peerSlot", "ownSlot"].map((name) =>
+    countOf(fields[name]),
+  );
+  const rules = parseHex(fields["rules"]);
+  if (partition === undefined || line === undefined || rules === undefined) return undefined;
+  if (slot === undefined || askerSlot === undefined) return undefined;
+  const from = parseHex(fields["from"]);
+  if (from !== undefined) return { partition, line, slot, askerSlot, rules, what: { kind: "list", from } };
+  const keys: unknown = fields["keys"];
+  if (!Array.isArray(keys) || keys.length > CATCH_UP_KEYS) return undefined;
+  return { partition, line, slot, askerSlot, rules, what: { kind: "fetch", keys } };
 }
 
 function failed(reason: string): CatchUpEnd {

@@ -4,15 +4,15 @@ import type { CollectPlan } from "./collect-world.ts";
 
 describe("tombstones collected under crashes, late and doubled messages, wrong clocks, disks set back and slots that move", () => {
   it("bring nothing back, cost no write, and go in the end", { timeout: 120_000 }, () => {
-    const summary = checkCollect(1, 1_000);
+    const summary = checkCollect(1, 500);
 
     expect(summary.violations).toEqual([]);
     expect(summary.unsettled).toEqual([]);
     // An empty check proves nothing.
-    expect(summary.counts["applied"]).toBeGreaterThan(60_000);
-    expect(summary.counts["collected"]).toBeGreaterThan(2_000);
-    expect(summary.counts["catchUps"]).toBeGreaterThan(500);
-    expect(summary.counts["restores"]).toBeGreaterThan(1_000);
+    expect(summary.counts["applied"]).toBeGreaterThan(30_000);
+    expect(summary.counts["collected"]).toBeGreaterThan(1_000);
+    expect(summary.counts["catchUps"]).toBeGreaterThan(200);
+    expect(summary.counts["restores"]).toBeGreaterThan(500);
   });
 });
 
