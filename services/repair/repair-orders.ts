@@ -6,7 +6,7 @@ import type { NodeId } from "../base/ids.ts";
 import { HANDOVER_ASK_MS, REPAIR_POLL_MS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { TopicHandler } from "../peers/peer-handler.ts";
-import type { AntiEntropy } from "./anti-entropy.ts";
+import type { AntiEntropy, AntiEntropyStatus } from "./anti-entropy.ts";
 import { fieldsOf, wholeOf } from "./body-fields-core.ts";
 
 /** Topic of the links. */
@@ -15,7 +15,9 @@ export const ORDER_REPAIR_TOPIC = "repair.order";
 /** What orders work with. */
 export interface OrderParts {
   readonly self: NodeId;
-  readonly antiEntropy: Pick<AntiEntropy, "order" | "status">;
+  readonly antiEntropy: Pick<AntiEntropy, "order"> & {
+    status(): Pick<AntiEntropyStatus, "pulledKeys" | "pushedKeys">;
+  };
   readonly clock: Clock;
   /** unpredictable: names of orders must not meet those of another life */
   readonly nonce: () => string;
