@@ -4,7 +4,7 @@
  */
 import { beforeEach, describe, expect, test } from "vitest";
 import type { StorageEngine } from "../../../storage/engine.ts";
-import { checksum } from "../../../storage/format/checksum.ts";
+import { checksum, fileSeed } from "../../../storage/format/checksum.ts";
 import { recordBytes } from "../../../storage/format/record.ts";
 import type { LogEngine } from "../../../storage/log-engine.ts";
 import type { CrashOutcome } from "../../sim/crash-outcome.ts";
@@ -870,6 +870,34 @@ describe("recovery", () => {
     await engine.put(writeOf(nthAddress(1), 2));
     const again = await openTiny(made.disk.crash(DROP), { clock: new HandClock(), random: seededDraws(5) });
     expect(await readOutcome(again, 1)).toBe(textOf(2));
+  });
+
+  test("CP-41 segments and index files of the version before are read, and what comes next is of this one", async () => {
+    for (let key = 0; key < 12; key += 1) await store.put(key, key + 1);
+    await store.close();
+    const disk = store.disk.copy();
+    for (const path of segmentPaths(disk)) {
+      const header = Buffer.from(disk.peek(path).subarray(0, 64));
+      header.writeUInt32LE(1, 8);
+      header.writeUInt32LE(checksum(header.subarray(0, 60), 0), 60);
+      disk.poke(path, 0, header);
+    }
+    for (const path of indexPaths(disk)) {
+      const at = disk.peek(path).length - 64;
+      const trailer = Buffer.from(disk.peek(path).subarray(at));
+      trailer.writeUInt32LE(1, 8);
+      const seed = fileSeed(trailer.subarray(16, 32), "index", trailer.readUInt32LE(12));
+      trailer.writeUInt32LE(checksum(trailer.subarray(0, 60), seed), 60);
+      disk.poke(path, at, trailer);
+    }
+    const engine = await openAnew(disk);
+    expect(engine.recovery).toMatchObject({ mode: "clean", scannedBytes: 0, corruptRecordCount: 0 });
+    expect(await engine.scrub()).toMatchObject({ badCount: 0, rebuiltIndexCount: 0 });
+    for (let key = 0; key < 12; key += 1) expect(await readOutcome(engine, key)).toBe(textOf(key + 1));
+    await engine.compact(TINY_GARBAGE);
+    await engine.close();
+    const again = await openAnew(disk);
+    for (let key = 0; key < 12; key += 1) expect(await readOutcome(again, key)).toBe(textOf(key + 1));
   });
 
   test("CP-41 files of a version to come are refused, and nothing is changed", async () => {
