@@ -29,7 +29,6 @@ import { type CoordinatorCounters, newCounters } from "./needs.ts";
 import { PeerHealth } from "./peer-health.ts";
 import { type QuorumNeed, readNeed, writeNeed } from "./quorum-core.ts";
 import { ReadOperation } from "./read-operation.ts";
-import type { ReadNeed } from "./read-verdict.ts";
 import { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
 import { type CoordinatorParts, type CoordinatorRoom, type RequestScope, SeatCache, scopeOf } from "./request-scope.ts";
 import { SCAN_TOPIC } from "./scan-message.ts";
@@ -109,19 +108,20 @@ export class QuorumCoordinator implements Coordinator {
     const { total, owners } = need;
     const { n, conflicts } = scope.settings;
     // Where only owners are asked for, what others keep is of no use.
+    const { atLeast } = request;
+    const collectedThrough = atLeast === undefined ? undefined : this.#collectedThrough();
     const standIns = owners < total ? standInLimit(this.#room, scope, request.knobs) : 0;
     const read = {
       scope,
       request,
-      need: { total, owners, n, ...this.#demandsOf(request), isLww: conflicts === "lww", standIns },
+      need: { total, owners, n, atLeast, collectedThrough, isLww: conflicts === "lww", standIns },
     };
     new ReadOperation(this.#room, read, onAnswer).start();
   }
 
-  /** Which version the reader wants at least, and how much of that may have been collected since. */
-  #demandsOf({ atLeast }: GetRequest): Pick<ReadNeed, "atLeast" | "collectedThrough"> {
-    if (atLeast === undefined) return { atLeast };
-    return { atLeast, collectedThrough: this.#room.clock.wallMicros() - TOMBSTONE_MIN_AGE_MS * MICROS_PER_MS };
+  /** How much of the version that a reader demands may have been collected since. */
+  #collectedThrough(): number {
+    return this.#room.clock.wallMicros() - TOMBSTONE_MIN_AGE_MS * MICROS_PER_MS;
   }
 
   #write(request: WriteRequest, resolve: (answer: WriteAnswer) => void): void {

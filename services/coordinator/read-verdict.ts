@@ -20,7 +20,7 @@ export interface ReadNeed {
   readonly n: number;
   readonly atLeast: CausalContext | undefined;
   /** dots up to this counter may have been collected: a quorum that knows nothing of them is not behind. Absent: none may */
-  readonly collectedThrough?: number;
+  readonly collectedThrough?: number | undefined;
   /** the bucket lets the last write win: what is merged is reduced as the replicas reduce it, or repair never ends */
   readonly isLww: boolean;
   /** how many nodes may be asked to stand in for owners; absent: none */
