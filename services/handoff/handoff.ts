@@ -83,7 +83,7 @@ export class Handoff {
     this.#room = new HintRoom(engine, parts.maxBytes);
     this.flags = new RepairFlags(documents, partitionCount, log);
     this.#store = new HintStore({ ...parts, room: this.#room, onKept });
-    const tally = new ShelfTally(partitionCount);
+    const tally = new ShelfTally(partitionCount, parts.clock);
     const records = new HintRecords(engine, "marker", tally);
     const { flags } = this;
     this.#markers = new MarkerStore({ ...parts, records, tally, flags, room: this.#room, onKept });

@@ -119,11 +119,10 @@ export class HintFlush {
   }
 
   #leftOf(mark: number): ReadonlyMap<NodeId, number> {
-    const { clock, delivery } = this.#parts;
-    const wallAtMark = clock.wallMicros() / 1_000 - (clock.monotonicMs() - mark);
+    const { delivery } = this.#parts;
     const left = new Map<NodeId, number>();
     delivery.forEachPlace(({ holder, partition, slot, tally }) => {
-      if (tally.hasPassedSince(partition, slot, mark) || tally.oldestMsOf(partition) > wallAtMark) return;
+      if (tally.hasOfferedAll(partition, slot, mark)) return;
       left.set(holder, (left.get(holder) ?? 0) + tally.countOf(partition));
     });
     return left;

@@ -44,14 +44,13 @@ export class HintStore implements FallbackReplica {
   readonly tally: ShelfTally;
   readonly #records: HintRecords;
   readonly #replica: Replica;
-  readonly #clock: Clock;
   readonly #room: HintRoom;
   readonly #onKept: () => void;
   readonly #isLeaving: () => boolean;
 
   constructor(parts: HintStoreParts) {
     const { engine, partitionCount, conflicts, clock, log, isDurable } = parts;
-    this.tally = new ShelfTally(partitionCount);
+    this.tally = new ShelfTally(partitionCount, clock);
     this.#records = new HintRecords(engine, "object", this.tally);
     this.#replica = new Replica({
       store: replicaStoreOf(engine, this.#records, partitionCount),
@@ -61,7 +60,6 @@ export class HintStore implements FallbackReplica {
       log,
       isDurable,
     });
-    this.#clock = clock;
     this.#room = parts.room;
     this.#onKept = parts.onKept;
     this.#isLeaving = parts.isLeaving;
@@ -156,7 +154,7 @@ export class HintStore implements FallbackReplica {
     try {
       return await keep();
     } finally {
-      this.tally.end(partition, slot, this.#clock.wallMicros() / 1_000);
+      this.tally.end(partition, slot);
       this.#onKept();
     }
   }

@@ -147,7 +147,7 @@ export class MarkerStore {
         for (let slot = 0, isFirst = true; 1 << slot <= mask; slot += 1) {
           if ((mask & (1 << slot)) === 0) continue;
           if (!isFirst) tally.begin(location.partition, slot);
-          tally.end(location.partition, slot, nowMs);
+          tally.end(location.partition, slot);
           isFirst = false;
         }
       }),

@@ -5,26 +5,32 @@
  * was kept for it. Must never forget a slot that a hint may still be for.
  */
 import { MAX_REPLICAS } from "../base/limits.ts";
+import type { Clock } from "../base/ports.ts";
 
 const EVERY_SLOT = (1 << MAX_REPLICAS) - 1;
 
-/** Tallies of one kind of hints over all partitions. Times are wall-clock milliseconds unless they say otherwise. */
+/** Tallies of one kind of hints over all partitions. */
 export class ShelfTally {
   readonly partitionCount: number;
+  readonly #clock: Pick<Clock, "monotonicMs" | "wallMicros">;
   readonly #counts: Uint32Array;
   /** bit s: something kept may be for slot s */
   readonly #masks: Uint8Array;
   /** bit s: something was kept for slot s since the last pass for it began */
   readonly #dirty: Uint8Array;
   readonly #underway: Uint32Array;
-  /** since when the partition is not empty; 0 = it is */
+  /** wall-clock ms since when the partition is not empty; 0 = it is */
   readonly #oldestMs: Float64Array;
+  /** the same moment by the monotonic clock; 0 for what a start found */
+  readonly #sinceMs: Float64Array;
   /** by partition and slot: monotonic ms at which the last whole pass began */
   readonly #passedMs: Float64Array;
   #total = 0;
 
-  constructor(partitionCount: number) {
+  constructor(partitionCount: number, clock: Pick<Clock, "monotonicMs" | "wallMicros">) {
     this.partitionCount = partitionCount;
+    this.#clock = clock;
+    this.#sinceMs = new Float64Array(partitionCount);
     this.#counts = new Uint32Array(partitionCount);
     this.#masks = new Uint8Array(partitionCount);
     this.#dirty = new Uint8Array(partitionCount);
@@ -48,7 +54,7 @@ export class ShelfTally {
     return this.#masks[partition] ?? 0;
   }
 
-  /** Since when hints of the partition are kept; 0: none are. */
+  /** Since when hints of the partition are kept, wall-clock ms; 0: none are. */
   oldestMsOf(partition: number): number {
     return this.#oldestMs[partition] ?? 0;
   }
@@ -65,11 +71,13 @@ export class ShelfTally {
   }
 
   /** What `begin` announced is visible, or was refused. Marks the slot again: a pass may have gone by meanwhile. */
-  end(partition: number, slot: number, nowMs: number): void {
+  end(partition: number, slot: number): void {
     this.#underway[partition] = (this.#underway[partition] ?? 1) - 1;
     if (this.countOf(partition) === 0) return this.#rest(partition);
     this.mark(partition, 1 << slot);
-    if (this.#oldestMs[partition] === 0) this.#oldestMs[partition] = nowMs;
+    if (this.#oldestMs[partition] !== 0) return;
+    this.#oldestMs[partition] = this.#clock.wallMicros() / 1_000;
+    this.#sinceMs[partition] = this.#clock.monotonicMs();
   }
 
   /** A hint more is visible. */
@@ -94,6 +102,7 @@ export class ShelfTally {
     this.mark(partition, found.mask === 0 ? EVERY_SLOT : found.mask);
     const sinceMs = this.oldestMsOf(partition);
     this.#oldestMs[partition] = sinceMs === 0 ? found.oldestMs : Math.min(sinceMs, found.oldestMs);
+    this.#sinceMs[partition] = 0;
   }
 
   /** So many are there, counted from the index: what counting one by one may have missed is set right. */
@@ -123,9 +132,13 @@ export class ShelfTally {
     this.#rest(partition);
   }
 
-  /** Whether a pass for the slot that began at `sinceMs` (monotonic) or later has offered all. */
-  hasPassedSince(partition: number, slot: number, sinceMs: number): boolean {
-    return (this.#passedMs[partition * (MAX_REPLICAS + 1) + slot] ?? 0) >= sinceMs;
+  /**
+   * Whether all that was kept for the slot at a moment (monotonic ms) has been offered: a pass that began later has
+   * ended, or nothing was kept of the partition then.
+   */
+  hasOfferedAll(partition: number, slot: number, ofMs: number): boolean {
+    const passedMs = this.#passedMs[partition * (MAX_REPLICAS + 1) + slot] ?? 0;
+    return passedMs > ofMs || (this.#sinceMs[partition] ?? 0) > ofMs;
   }
 
   /** Something kept may be for these slots too, one bit each: what a pass under way has offered of it does not count. */
@@ -139,5 +152,6 @@ export class ShelfTally {
     this.#masks[partition] = 0;
     this.#dirty[partition] = 0;
     this.#oldestMs[partition] = 0;
+    this.#sinceMs[partition] = 0;
   }
 }

@@ -369,6 +369,25 @@ describe("deliveries", () => {
     expect(rig.keptCount()).toBe(0);
   });
 
+  test("are not called done because somebody has set a clock back", async () => {
+    const rig = await HandoffRig.started();
+    const { keeper } = await hinted(rig, 2);
+    await rig.pass(1_000);
+    rig.life(keeper).clock.jump(-3_600_000_000);
+    expect(await rig.during(rig.life(keeper).handoff.flush.wait(1_000))).toMatchObject({ isDone: false });
+  });
+
+  test("whoever waits does not wait for what came later", async () => {
+    const rig = await HandoffRig.started();
+    const { keeper } = await hinted(rig, 0);
+    const waiting = rig.life(keeper).handoff.flush.wait(60_000);
+    const location = rig.nth(7, 1);
+    const minted = await rig.write(location, 0, "later");
+    await rig.life(keeper).handoff.fallback.store(location, 1, minted);
+    expect(await rig.during(waiting)).toMatchObject({ isDone: true });
+    expect(rig.keptCount()).toBe(1);
+  });
+
   test("whoever waits at any node hears of what is left elsewhere, and of whom it cannot ask", async () => {
     const rig = await HandoffRig.started();
     const { away, keeper } = await hinted(rig, 4);

@@ -116,9 +116,9 @@ describe("a marker", () => {
         return typeof value === "function" ? value.bind(target) : value;
       },
     });
-    const tally = new ShelfTally(Q);
-    const records = new HintRecords(slow, "marker", tally);
     const clock = new HandClock();
+    const tally = new ShelfTally(Q, clock);
+    const records = new HintRecords(slow, "marker", tally);
     const room = new HintRoom(engine, 1e9);
     const markers = new MarkerStore({ records, tally, flags: flagsOf(engine), room, clock, log: new EventLog() });
     markers.note(location, 1);
