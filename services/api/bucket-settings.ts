@@ -43,11 +43,13 @@ function settingOf(name: string, value: unknown): Partial<BucketSettings> | stri
     return isKnown ? { blindWrites: value } : "overwrite, sibling or reject";
   }
   if (name === "ttlSeconds") {
-    const isKnown = typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_TTL_SECONDS;
-    return isKnown ? { ttlSeconds: value } : TTL_RULE;
+    return isWholeBetween(value, 0, MAX_TTL_SECONDS) ? { ttlSeconds: value } : TTL_RULE;
   }
-  const isCount = typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= MAX_REPLICAS;
-  return isCount ? { [name]: value } : `a whole number from 1 to ${MAX_REPLICAS}`;
+  return isWholeBetween(value, 1, MAX_REPLICAS) ? { [name]: value } : `a whole number from 1 to ${MAX_REPLICAS}`;
+}
+
+function isWholeBetween(value: unknown, least: number, most: number): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= least && value <= most;
 }
 
 /** Whether the settings agree with each other; undefined when they do. */

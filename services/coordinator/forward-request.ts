@@ -57,16 +57,25 @@ export function parseWrite(body: unknown): WriteRequest | undefined {
   const context = parseOptionalContext(record["context"]);
   if (context === "malformed") return undefined;
   const op = parseWord(record["op"], ["put", "delete"]);
-  if (op === "delete") return { op, name, knobs, context };
+  if (op === undefined) return undefined;
+  const shared = { name, knobs, context };
+  if (op === "delete") return { op, ...shared };
+  const value = parsePutValue(record);
+  return value === undefined ? undefined : { op, ...shared, ...value };
+}
+
+type PutValue = Pick<PutRequest, "contentType" | "bytes" | "blind" | "ttlSeconds">;
+
+function parsePutValue(record: PlainRecord): PutValue | undefined {
   const contentType = parseText(record["contentType"]);
   const bytes = parseBytes(record["bytes"]);
-  if (op === undefined || contentType === undefined || bytes === undefined) return undefined;
+  if (contentType === undefined || bytes === undefined) return undefined;
   if (contentType.length > MAX_CONTENT_TYPE_BYTES || bytes.length > MAX_VALUE_BYTES) return undefined;
   const blind = parseWord(record["blind"], ["overwrite", "sibling", "reject"]);
   const ttlSeconds = parseTtl(record["ttlSeconds"]);
   if (ttlSeconds === "malformed") return undefined;
-  const put = { op, name, knobs, context, contentType, bytes, ...(blind === undefined ? {} : { blind }) };
-  return ttlSeconds === undefined ? put : { ...put, ttlSeconds };
+  const value = blind === undefined ? { contentType, bytes } : { contentType, bytes, blind };
+  return ttlSeconds === undefined ? value : { ...value, ttlSeconds };
 }
 
 function parseName(record: PlainRecord): KeyName | undefined {

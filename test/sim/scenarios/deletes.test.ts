@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { play, type Stage } from "../scenario-stage.ts";
 import type { SimClient } from "../sim-client.ts";
+import { SIM_PARTITIONS } from "../sim-machine.ts";
 import { keyName } from "../sim-values.ts";
 
 const LONG = 240_000;
@@ -25,6 +26,15 @@ async function each(
     if (answer !== "gone" && answer.kind === "applied") count += 1;
   }
   return count;
+}
+
+/** A node takes its tombstones out by itself, as if age were proof. */
+async function reapByTimer(on: Stage, node: number): Promise<void> {
+  const { engine } = on.node(node);
+  for (let partition = 0; partition < SIM_PARTITIONS; partition += 1) {
+    const { entries } = await engine.scanCollectable(partition, 0n, 1_000);
+    await engine.reap(partition, entries);
+  }
 }
 
 function tombstonesAt(on: Stage, nodes: readonly number[]): number {
@@ -64,4 +74,52 @@ describe("scenario 6: delete-no-resurrection", () => {
       expect(told.after.reduce((sum, status) => sum + status.collected, 0)).toBeGreaterThan(told.heldBefore);
     },
   );
+});
+
+describe("a disk set back to before the deletes", () => {
+  test.each(["a", "b"])(
+    "comes back after the tombstones have gone, and brings nothing back (seed %s)",
+    { timeout: LONG },
+    async (seed) => {
+      const { stage, told } = await play({ seed: `back${seed}`, keyCount: KEYS }, async (on) => {
+        const client = on.client();
+        await each(on, client, { kind: "put", first: 0, step: 1 });
+        await on.sleep(60_000);
+        on.cluster.takeSnapshot(2);
+        await each(on, client, { kind: "delete", first: 0, step: 2 });
+        const isClean = await on.until(() => tombstonesAt(on, [0, 1, 2]) === 0, 6 * HOUR_MS);
+        on.cluster.end(2, { kind: "rollback" });
+        await on.sleep(UNHEARD_MS);
+        on.cluster.start(2);
+        await on.allServe();
+        await on.sleep(300_000);
+        const held = await Promise.all(Array.from({ length: KEYS / 2 }, (_, at) => on.heldIds(2, keyName(2 * at))));
+        await on.finish();
+        return { isClean, values: held.flat().filter((id) => id !== undefined) };
+      });
+      expect(stage.violations).toEqual([]);
+      expect(told).toEqual({ isClean: true, values: [] });
+    },
+  );
+});
+
+describe("the oracle finds", () => {
+  test("tombstones that are taken out by age, while a node that has the values is away", {
+    timeout: LONG,
+  }, async () => {
+    const { stage } = await play({ seed: "timer", keyCount: KEYS }, async (on) => {
+      const client = on.client();
+      await each(on, client, { kind: "put", first: 0, step: 1 });
+      await on.sleep(60_000);
+      on.cluster.end(2, POWER);
+      await on.sleep(UNHEARD_MS);
+      await each(on, client, { kind: "delete", first: 0, step: 2 });
+      await on.sleep(HOUR_MS);
+      for (const node of [0, 1]) await reapByTimer(on, node);
+      await on.allServe();
+      await on.sleep(HOUR_MS);
+      await on.finish();
+    });
+    expect(stage.violations.length).toBeGreaterThan(0);
+  });
 });
