@@ -47,7 +47,7 @@ export class NodeStatusView implements NodeStatus {
       check("storage", isOpen, isOpen ? `recovered (${engine.recovery.mode})` : "failed"),
       check("disk", true, diskWords(engine.disk)),
       // A slow disk is others' business: out of the load balancer, its reads would be lost too.
-      check("disk", true, this.#parts.pulse.words),
+      check("disk-speed", true, this.#parts.pulse.words),
       check("cluster", waitingFor === undefined, waitingFor ?? `member (${membership.store.record.status})`),
       check("lifecycle", !isStopping(), isStopping() ? "stopping" : "running"),
     ];

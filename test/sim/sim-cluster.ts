@@ -5,7 +5,7 @@
  */
 
 import type { Config } from "../../services/base/config.ts";
-import type { Log, LogFacts } from "../../services/base/ports.ts";
+import type { LoadMeter, Log, LogFacts } from "../../services/base/ports.ts";
 import { hintEngineOptions } from "../../services/handoff/hint-engine.ts";
 import { GyreNode } from "../../services/node/node.ts";
 import type { KeyLocation } from "../../services/replica/contract.ts";
@@ -39,6 +39,8 @@ export interface ClusterShape {
   readonly zones?: readonly string[];
   /** settings of every node that differ from those of other simulations */
   readonly config?: Partial<Config>;
+  /** every node's load as it is measured; default: nobody measures, and nothing follows from it */
+  readonly load?: LoadMeter;
 }
 
 /** A cluster that three machines found; more may be added, and any of them taken away. */
@@ -167,6 +169,7 @@ export class SimCluster {
       datagrams: this.datagrams.windowOf(machine.name, process),
       log: this.#log(node),
       loopDelayMs: () => 0,
+      ...(this.#shape.load && { load: this.#shape.load }),
     };
     let tellGone = (): void => {};
     const gone = new Promise<"gone">((resolve) => {

@@ -1,0 +1,120 @@
+/** Named scenario of a disk that is slow and does not fail. Number and name: research notes on reliability, §6.4. */
+import { describe, expect, test } from "vitest";
+import type { LoadMeter } from "../../../services/base/ports.ts";
+import type { Knobs } from "../../../services/coordinator/contract.ts";
+import type { StorageEngine } from "../../../storage/engine.ts";
+import { play, type Stage } from "../scenario-stage.ts";
+import type { Sabotage } from "../sim-cluster.ts";
+import { keyBytesOf, SIM_BUCKET } from "../sim-values.ts";
+
+const IDLE: LoadMeter = {
+  memoryLimitBytes: 1e9,
+  heapLimitBytes: 1e9,
+  read: () => ({ loopDelayMs: 0, utilisation: 0.1 }),
+  memory: () => ({ residentBytes: 1e6, heapBytes: 1e6 }),
+};
+const KNOBS: Knobs = { sloppy: false, timeoutMs: 2_000, explain: false };
+const SLOW_NODE = 1;
+
+/** A disk that takes `extraMs` more for whatever is to be durable on it. */
+function slowDisk(sleep: (ms: number) => Promise<void>): { readonly sabotage: Sabotage; extraMs: number } {
+  const made = {
+    extraMs: 0,
+    sabotage: {
+      engine: (engine: StorageEngine, node: number): StorageEngine =>
+        node === SLOW_NODE
+          ? new Proxy(engine, {
+              get: (target, name) => {
+                const value: unknown = Reflect.get(target, name, target);
+                if (typeof value !== "function") return value;
+                if (name !== "put" && name !== "writeDocument") return value.bind(target);
+                return async (...given: readonly unknown[]): Promise<unknown> => {
+                  if (made.extraMs > 0) await sleep(made.extraMs);
+                  return Reflect.apply(value, target, given);
+                };
+              },
+            })
+          : engine,
+    },
+  };
+  return made;
+}
+
+/** p99 of reads and writes through the other nodes, virtual ms; throws when one fails. */
+async function p99Of(on: Stage, count: number): Promise<number> {
+  const tookMs: number[] = [];
+  for (let n = 0; n < count; n += 1) {
+    const { coordinator } = on.node(n % 2 === 0 ? 0 : 2);
+    const name = { bucket: SIM_BUCKET, key: keyBytesOf(`slow-${n % 40}`) };
+    const startedMs = on.nowMs;
+    const put = { name, knobs: KNOBS, contentType: "text/plain", bytes: Buffer.from(`${n}`), context: undefined };
+    const answer = n % 4 < 2 ? await coordinator.put(put) : await coordinator.get({ name, knobs: KNOBS });
+    if (answer.kind === "failed") throw new Error(answer.detail);
+    tookMs.push(on.nowMs - startedMs);
+  }
+  return tookMs.toSorted((a, b) => a - b)[Math.floor(count * 0.99)] ?? 0;
+}
+
+/** In which share of reads through the other nodes the slow one is asked; 0 … 1. */
+async function askedShare(on: Stage): Promise<number> {
+  let askedCount = 0;
+  for (let n = 0; n < 500; n += 1) {
+    const name = { bucket: SIM_BUCKET, key: keyBytesOf(`slow-${n % 40}`) };
+    const answer = await on.node(n % 2 === 0 ? 0 : 2).coordinator.get({ name, knobs: { ...KNOBS, explain: true } });
+    const report = answer.explain?.replicas.find(({ node }) => node === on.node(SLOW_NODE).config.nodeId);
+    if (report !== undefined && report.asked !== "nothing") askedCount += 1;
+  }
+  return askedCount / 500;
+}
+
+/** What the other nodes hear of the slow one. */
+function isHeardDegraded(on: Stage): boolean {
+  return [0, 2].every((at) => {
+    const member = on
+      .node(at)
+      .door.status()
+      .members.find(({ node }) => node === on.node(SLOW_NODE).config.nodeId);
+    return member?.liveness === "alive" && member.fitness?.isDegraded === true;
+  });
+}
+
+describe("scenario 27: slow-node-not-dead", () => {
+  test.each(["a", "b", "c"])(
+    "half a second a write: the node says so within six seconds, others are as fast as before, and it comes back (seed %s)",
+    { timeout: 120_000 },
+    async (seed) => {
+      let stageOf: Stage | undefined;
+      const disk = slowDisk((ms) => stageOf?.sleep(ms) ?? Promise.resolve());
+      const shape = { seed: `27${seed}`, keyCount: 4, sabotage: disk.sabotage, load: IDLE };
+      const { told } = await play(shape, async (on) => {
+        stageOf = on;
+        await on.allServe();
+        await on.settled();
+        const quietMs = await p99Of(on, 2_000);
+        const askedBefore = await askedShare(on);
+        disk.extraMs = 500;
+        const slowSinceMs = on.nowMs;
+        const working = p99Of(on, 2_000);
+        const isHeard = await on.until(() => isHeardDegraded(on), 8_000);
+        const heardMs = on.nowMs - slowSinceMs;
+        const check = on
+          .node(SLOW_NODE)
+          .status.readyz()
+          .find(({ name }) => name === "disk-speed");
+        await working;
+        const slowMs = await p99Of(on, 2_000);
+        const askedMeanwhile = await askedShare(on);
+        disk.extraMs = 0;
+        const isBack = await on.until(() => !isHeardDegraded(on), 20_000);
+        await on.finish();
+        return { isHeard, heardMs, check, quietMs, slowMs, isBack, askedBefore, askedMeanwhile };
+      });
+      expect(told).toMatchObject({ isHeard: true, isBack: true, check: { isOk: true } });
+      expect(told.check?.reason).toMatch(/^degraded: a write takes \d+ ms/);
+      expect(told.heardMs).toBeLessThan(7_000);
+      expect(told.askedBefore).toBeGreaterThan(0.3);
+      expect(told.askedMeanwhile).toBeLessThan(0.25);
+      expect(told.slowMs).toBeLessThanOrEqual(told.quietMs * 1.2 + 2);
+    },
+  );
+});
