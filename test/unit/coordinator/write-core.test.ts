@@ -189,3 +189,103 @@ describe("a write", () => {
     );
   });
 });
+
+describe("a write with stand-ins", () => {
+  const standIn = (at: number): NodeId => node(`standin${at}`);
+
+  function sloppy(need: { readonly total: number; readonly owners?: number; readonly standIns?: number }): WriteCore {
+    const list = seats([0, 1, 2]);
+    const core = new WriteCore(list, { owners: 0, n: 3, standIns: 6, ...need });
+    list.forEach((_, index) => core.onAsked(index));
+    return core;
+  }
+
+  test("is open as long as one may be told, and decided when none may any more", () => {
+    const core = sloppy({ total: 2 });
+    for (const index of [0, 1, 2]) core.onWord(index, word("refused"));
+    expect([core.verdict, core.nextVacant()]).toEqual(["pending", 0]);
+    core.onStandInsOver();
+    expect([core.verdict, core.nextVacant()]).toEqual(["not_applied", -1]);
+  });
+
+  test("names each slot that nobody stands for once, and again when its stand-in is missing too, up to the limit", () => {
+    const core = sloppy({ total: 3, standIns: 3 });
+    core.onWord(1, word("unsent"));
+    core.onWord(2, word("lost"));
+    expect(core.nextVacant()).toBe(1);
+    expect(core.standIn(1, standIn(1))).toBe(3);
+    expect(core.nextVacant()).toBe(2);
+    core.standIn(2, standIn(2));
+    expect(core.nextVacant()).toBe(-1);
+    core.onWord(3, word("refused"));
+    expect(core.nextVacant()).toBe(1);
+    core.standIn(1, standIn(3));
+    core.onWord(5, word("refused"));
+    expect([core.nextVacant(), core.verdict], "three were told").toEqual([-1, "unknown"]);
+  });
+
+  test("counts the slot of a slow owner once, whoever stores it, and waits for neither when the other has", () => {
+    const core = sloppy({ total: 2 });
+    core.onWord(0, stored(0));
+    core.onSlow(1);
+    core.standIn(core.nextVacant(), standIn(1));
+    core.onWord(3, { kind: "stored", slot: 1, digest: 7n, isDurable: true, isStandIn: true });
+    expect([core.verdict, core.counts()]).toEqual(["applied", { received: 2, owners: 1, fallbacks: 1, durable: 2 }]);
+    core.onWord(1, stored(1));
+    expect(core.counts()).toEqual({ received: 2, owners: 2, fallbacks: 0, durable: 2 });
+  });
+
+  test("with pw is out of reach when an owner is missing, and tells nobody for it", () => {
+    const core = sloppy({ total: 3, owners: 3 });
+    core.onWord(0, stored(0));
+    core.onWord(1, word("unsent"));
+    expect([core.verdict, core.nextVacant()]).toEqual(["unknown", -1]);
+  });
+
+  test("is never not_applied when anybody ever stored it, nor applied without W slots, whatever is said in any order", () => {
+    const saying = fc.record({
+      does: fc.nat(4).map((drawn) => drawn === 0),
+      heard: fc.constantFrom("word", "word", "word", "word", "word", "lost", "failed", "slow", "nothing"),
+    });
+    const need = fc.record({ total: fc.integer({ min: 1, max: 3 }), standIns: fc.nat(6) });
+    fc.assert(
+      fc.property(
+        fc.array(saying, { minLength: 9, maxLength: 9 }),
+        need,
+        fc.infiniteStream(fc.nat(8)),
+        (says, wanted, order) => {
+          const { total } = wanted;
+          const core = sloppy(wanted);
+          const told = new Set<number>();
+          const heard = new Set<number>();
+          for (let step = 0; step < 40 && core.verdict === "pending"; step += 1) {
+            for (let at = core.nextVacant(); at >= 0; at = core.nextVacant()) core.standIn(at, standIn(step * 10 + at));
+            const waiting = core.parties.flatMap(({ state }, index) => (state === "asked" ? [index] : []));
+            for (const index of waiting) told.add(index);
+            const index = waiting[(order.next().value ?? 0) % Math.max(1, waiting.length)];
+            const what = index === undefined ? undefined : says[index];
+            if (index === undefined || what === undefined || what.heard === "nothing") continue;
+            if (what.heard === "slow") core.onSlow(index);
+            else if (what.heard !== "word") core.onWord(index, word(what.heard));
+            else {
+              heard.add(index);
+              const slot = core.parties[index]?.slot ?? 0;
+              const kept = { kind: "stored", slot, digest: 7n, isDurable: true } as const;
+              const own = index > 2 ? { ...kept, isStandIn: true as const } : kept;
+              core.onWord(index, what.does ? own : word("refused"));
+            }
+          }
+          core.onDeadline();
+          const storedSlots = new Set([...heard].filter((at) => says[at]?.does).map((at) => core.parties[at]?.slot));
+          if (core.verdict === "applied") expect(storedSlots.size).toBeGreaterThanOrEqual(total);
+          if (core.verdict === "not_applied") {
+            expect([...told].every((at) => heard.has(at) && says[at]?.does === false)).toBe(true);
+          }
+          expect(core.verdict).not.toBe("pending");
+          expect(core.parties.length).toBeLessThanOrEqual(9);
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+});
