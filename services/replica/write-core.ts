@@ -4,15 +4,12 @@
  * over them already must be able to shrink.
  */
 import { MAX_OBJECT_BYTES, MAX_SIBLINGS } from "../base/limits.ts";
-import type { Clock } from "../base/ports.ts";
 import { EMPTY_CONTEXT, greatestCounter } from "../versioning/causal-context.ts";
 import { encodedDigestOf, encodedSizeOf, encodeSet } from "../versioning/object-codec.ts";
 import { contextAfterWrite, livingAt, merge, put, reduceLww, remove } from "../versioning/sibling-set.ts";
 import type { CausalContext, Dot, SiblingSet } from "../versioning/types.ts";
 import type { Minted, ReplicaRefusal, WriteIntent } from "./contract.ts";
 import type { HeldVersions } from "./held-versions.ts";
-
-const MICROS_PER_MS = 1_000;
 
 /** What the write counts as having seen: its context, or for a blind one all that is held, or nothing. */
 export function givenContextOf(held: HeldVersions, intent: WriteIntent): CausalContext {
@@ -33,12 +30,15 @@ export function floorOf(held: HeldVersions, write: { readonly given: CausalConte
  * What is held, without siblings whose time is over: a write leaves them behind, so that the dead count neither as
  * conflicts nor towards limits. To other replicas that is a removal like any other: the clock has seen their dots.
  */
-export function livingOf(held: HeldVersions, clock: Pick<Clock, "wallMicros">): HeldVersions {
-  for (const sibling of held.set.siblings) {
-    if (sibling.expiresAtMs === 0) continue;
-    return { set: livingAt(held.set, clock.wallMicros() / MICROS_PER_MS), digest: held.digest };
-  }
-  return held;
+export function livingOf(held: HeldVersions, nowMs: number): HeldVersions {
+  const set = livingAt(held.set, nowMs);
+  return set === held.set ? held : { set, digest: held.digest };
+}
+
+/** Whether any of it has an end: only then does a write look at the clock for it. */
+export function hasEnds({ set }: HeldVersions): boolean {
+  for (const sibling of set.siblings) if (sibling.expiresAtMs !== 0) return true;
+  return false;
 }
 
 /** A write that has its dot, with what it is made of. */

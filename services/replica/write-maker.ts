@@ -11,7 +11,9 @@ import type { ReplicaStore } from "./needs.ts";
 import type { ReplicaParts } from "./parts.ts";
 import type { RecordKeeper } from "./record-keeper.ts";
 import { expired, isRefusal, noTraceRefusalOf, refused } from "./refusals.ts";
-import { floorOf, givenContextOf, livingOf, mintedOf } from "./write-core.ts";
+import { floorOf, givenContextOf, hasEnds, livingOf, mintedOf } from "./write-core.ts";
+
+const MICROS_PER_MS = 1_000;
 
 /** A write that has its dot, or why it got none. */
 export type MadeWrite = ReturnType<typeof mintedOf>;
@@ -44,7 +46,7 @@ export class WriteMaker {
   #makeFrom(location: KeyLocation, intent: WriteIntent, fetched: Fetched): MadeWrite | Promise<MadeWrite> {
     const found = heldOf(fetched);
     if (isRefusal(found)) return found;
-    const held = livingOf(found, this.#parts.clock);
+    const held = hasEnds(found) ? livingOf(found, this.#parts.clock.wallMicros() / MICROS_PER_MS) : found;
     if (fetched === undefined && this.#parts.store.isSuspect(location.partition))
       this.#parts.mint.noteLoss(location.partition);
     const given = givenContextOf(held, intent);
