@@ -125,6 +125,7 @@ describe("memory", () => {
     ["roomy", 0.85, "roomy"],
     ["roomy", 0.86, "tight"],
     ["roomy", 0.96, "full"],
+    ["tight", 0.94, "tight"],
     ["tight", 0.83, "tight"],
     ["tight", 0.82, "roomy"],
     ["full", 0.93, "full"],

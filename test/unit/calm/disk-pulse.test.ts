@@ -39,6 +39,15 @@ describe("the pulse of a disk", () => {
     expect(core.stallMs).toBe(4_900);
   });
 
+  it("is degraded though new writes keep coming, when none of them ends", () => {
+    const core = new DiskPulseCore();
+    const states = [1, 2, 3, 4, 5].map((n) => {
+      for (let i = 9; i >= 0; i -= 1) core.began(n * DISK_LOOK_MS - i * 100);
+      return core.look(n * DISK_LOOK_MS, 0);
+    });
+    expect(states.at(-1)).toBe("degraded");
+  });
+
   it("is not slow because many wait, as long as some become durable", () => {
     const core = new DiskPulseCore();
     for (let n = 0; n < 50; n += 1) core.began(0);
