@@ -1,20 +1,23 @@
 /** `gyre get`, `put` and `delete`: one key, through the API that everybody uses. Results on stdout, everything else on stderr. */
 import { readFileSync } from "node:fs";
-import type { ClientFailure, RequestOptions, WriteResult } from "../client/client.ts";
+import type { ClientFailure, ReadResult, RequestOptions, WriteResult } from "../client/client.ts";
 import { type Command, type CommandLine, type Flag, NODE_FLAGS, UsageError } from "./command.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { clientOf } from "./nodes.ts";
 
 const CONTEXT: Flag = { type: "string", value: "TOKEN", meaning: "the causal context of an earlier answer" };
 const TIMEOUT: Flag = { type: "string", value: "MS", meaning: "bound of the request, milliseconds" };
+const STRICT: Flag = { type: "boolean", meaning: "the key's owners only: no other node stands in for one" };
 const READ_KNOBS: Readonly<Record<string, Flag>> = {
   r: { type: "string", value: "N", meaning: "replicas to wait for: a number, one, quorum or all" },
   pr: { type: "string", value: "N", meaning: "owners among them" },
+  strict: STRICT,
   timeout: TIMEOUT,
 };
 const WRITE_KNOBS: Readonly<Record<string, Flag>> = {
   w: { type: "string", value: "N", meaning: "replicas to wait for: a number, one, quorum or all" },
   pw: { type: "string", value: "N", meaning: "owners among them" },
+  strict: STRICT,
   timeout: TIMEOUT,
 };
 
@@ -24,7 +27,19 @@ function requestOptions(line: CommandLine, knobs: readonly string[]): RequestOpt
     const text = line.text(knob);
     if (text !== undefined) query[knob] = text;
   }
+  if (line.isSet("strict")) query["sloppy"] = "false";
   return { query, context: line.text("context") };
+}
+
+/** Says who took part that owns no slot of the key: what it said may be all that it was told. */
+function tellStandIns(io: CliIo, fallbacks: readonly string[] | undefined): void {
+  if (fallbacks !== undefined) io.err(`gyre: ${fallbacks.join(", ")} answered in the place of owners out of reach\n`);
+}
+
+function keptCount(answer: WriteResult): number {
+  if (answer.kind === "failed") return 0;
+  const { acks } = answer.answer;
+  return typeof acks === "object" && acks !== null && "fallbacks" in acks ? Number(acks.fallbacks) : 0;
 }
 
 function tellFailure(line: CommandLine, io: CliIo, failure: ClientFailure): number {
@@ -38,6 +53,8 @@ function tellWrite(line: CommandLine, io: CliIo, result: WriteResult): number {
   if (result.kind === "failed") return tellFailure(line, io, result);
   if (line.isSet("json")) io.out(`${JSON.stringify(result.answer)}\n`);
   else io.err(`applied through ${result.node}\n`);
+  const count = keptCount(result);
+  if (count > 0) io.err(`${count} of its copies are kept by other nodes, for owners out of reach\n`);
   if (result.siblingCount > 1) {
     io.err(`the key has ${result.siblingCount} concurrent versions now: read it, merge, and put with its context\n`);
   }
@@ -64,21 +81,27 @@ function typeOf(bytes: Uint8Array): string {
   }
 }
 
+function tellFound(line: CommandLine, io: CliIo, found: Extract<ReadResult, { kind: "found" }>): void {
+  const { bytes, contentType, context } = found;
+  if (!line.isSet("json")) {
+    io.out(bytes);
+    if (io.isTerminal) io.out("\n");
+    return;
+  }
+  const isJson = contentType.includes("json");
+  const text = Buffer.from(bytes).toString(isJson ? "utf8" : "base64");
+  const value = isJson ? `"value":${text}` : `"base64":"${text}"`;
+  io.out(`{${value},"contentType":${JSON.stringify(contentType)},"context":"${context}"}\n`);
+}
+
 async function runGet(line: CommandLine, io: CliIo): Promise<number> {
   const [bucket = "", key = ""] = line.words;
   const result = await clientOf(line, io).get(bucket, key, requestOptions(line, ["r", "pr", "timeout"]));
+  if (result.kind === "found" || result.kind === "siblings") tellStandIns(io, result.fallbacks);
   switch (result.kind) {
-    case "found": {
-      if (line.isSet("json")) {
-        const text = Buffer.from(result.bytes).toString(result.contentType.includes("json") ? "utf8" : "base64");
-        const value = result.contentType.includes("json") ? `"value":${text}` : `"base64":"${text}"`;
-        io.out(`{${value},"contentType":${JSON.stringify(result.contentType)},"context":"${result.context}"}\n`);
-        return EXIT.ok;
-      }
-      io.out(result.bytes);
-      if (io.isTerminal) io.out("\n");
+    case "found":
+      tellFound(line, io, result);
       return EXIT.ok;
-    }
     case "siblings":
       io.out(
         `${JSON.stringify({ siblings: result.siblings, context: result.context }, null, line.isSet("json") ? 0 : 2)}\n`,

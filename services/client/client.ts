@@ -54,6 +54,8 @@ export type ReadResult =
       readonly contentType: string;
       readonly context: string;
       readonly node: string;
+      /** nodes that stood in for owners of the key; absent: none did */
+      readonly fallbacks?: readonly string[];
     }
   /** concurrent versions: merge them and write with the context */
   | {
@@ -61,6 +63,7 @@ export type ReadResult =
       readonly siblings: readonly unknown[];
       readonly context: string;
       readonly node: string;
+      readonly fallbacks?: readonly string[];
     }
   /** never written, or deleted: then with the context that a re-create follows */
   | { readonly kind: "absent"; readonly context: string | undefined; readonly node: string }
@@ -164,7 +167,8 @@ export class GyreClient {
     const { status, headers, bytes, node } = answer;
     const context = headers.get("gyre-context") ?? undefined;
     if (status === 200) {
-      return { kind: "found", bytes, contentType: headers.get("content-type") ?? "", context: context ?? "", node };
+      const contentType = headers.get("content-type") ?? "";
+      return { kind: "found", bytes, contentType, context: context ?? "", node, ...fallbacksOf(headers) };
     }
     if (status === 404 && ["not_found", "deleted"].includes(String(parseObject(bytes)["code"]))) {
       return { kind: "absent", context, node };
@@ -212,7 +216,9 @@ export class GyreClient {
     if (answer.kind !== "answered" || answer.status !== 200) return failureOf(answer, attemptCount);
     const { siblings, context } = parseObject(answer.bytes);
     const list: readonly unknown[] = Array.isArray(siblings) ? siblings : [];
-    return { kind: "siblings", siblings: list, context: typeof context === "string" ? context : "", node: answer.node };
+    const { node, headers } = answer;
+    const seen = typeof context === "string" ? context : "";
+    return { kind: "siblings", siblings: list, context: seen, node, ...fallbacksOf(headers) };
   }
 
   async #write(request: Omit<NodeRequest, "timeoutMs">): Promise<WriteResult> {
@@ -245,6 +251,11 @@ export class GyreClient {
       if (attempt % this.nodes.length === 0) await this.#pause(backoffMs(attempt / this.nodes.length, this.#random));
     }
   }
+}
+
+function fallbacksOf(headers: Headers): { readonly fallbacks?: readonly string[] } {
+  const names = headers.get("gyre-fallbacks");
+  return names === null ? {} : { fallbacks: names.split(", ") };
 }
 
 function pathOf(bucket: string, key: string, query: Readonly<Record<string, string>> | undefined): string {

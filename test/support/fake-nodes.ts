@@ -19,6 +19,10 @@ export class FakeNodes implements AsyncDisposable {
   mishapOf: (turn: number, key: string) => Mishap = () => "none";
   readonly store: Map<string, Stored> = new Map();
   readonly log: string[] = [];
+  /** the query of each request, in order */
+  readonly queries: string[] = [];
+  /** who stands in for owners in every request */
+  fallbacks: readonly string[] = [];
   readonly #servers: Server[] = [];
   #turn = 0;
   #version = 0;
@@ -60,6 +64,7 @@ export class FakeNodes implements AsyncDisposable {
       const url = new URL(request.url ?? "/", "http://node");
       const key = url.pathname.replace(/^\/v1\/kv\//, "");
       this.log.push(`${request.method} ${key}`);
+      this.queries.push(url.search);
       this.#turn += 1;
       if (!url.pathname.startsWith("/v1/kv/"))
         this.#answer(response, 404, { code: "no_such_route", detail: url.pathname });
@@ -81,7 +86,8 @@ export class FakeNodes implements AsyncDisposable {
       const siblings = found.values.map((value) => ({ value: JSON.parse(value.toString()) as unknown }));
       this.#answer(response, 200, { siblings, context: found.context }, context);
     } else {
-      response.writeHead(200, { "content-type": found.type, "gyre-siblings": "1", ...context });
+      const stoodIn = this.fallbacks.length === 0 ? {} : { "gyre-fallbacks": this.fallbacks.join(", ") };
+      response.writeHead(200, { "content-type": found.type, "gyre-siblings": "1", ...context, ...stoodIn });
       response.end(only);
     }
   }
@@ -127,7 +133,8 @@ export class FakeNodes implements AsyncDisposable {
         detail: "one ack of two",
       });
     } else {
-      const answer = { outcome: "applied", context: `c${this.#version}`, siblings: 1 };
+      const acks = { required: 2, received: 2, owners: 2 - this.fallbacks.length, fallbacks: this.fallbacks.length };
+      const answer = { outcome: "applied", context: `c${this.#version}`, siblings: 1, acks };
       this.#answer(response, 200, answer, { "gyre-context": `c${this.#version}`, "gyre-siblings": "1" });
     }
   }

@@ -83,6 +83,26 @@ describe("gyre put, get and delete", () => {
     expect((await gyre(["put", "b", "env", "1"], { env })).code).toBe(0);
   });
 
+  test("say who stood in for owners, and keep others out with --strict", async () => {
+    nodes.fallbacks = ["n4"];
+    const put = await gyre(["put", "b", "k", "1", ...at()]);
+    expect(put.err).toContain("1 of its copies are kept by other nodes, for owners out of reach");
+    expect(await gyre(["get", "b", "k", ...at()])).toEqual({
+      code: 0,
+      out: "1",
+      err: "gyre: n4 answered in the place of owners out of reach\n",
+    });
+    expect(nodes.queries.some((query) => query.includes("sloppy"))).toBe(false);
+    for (const words of [
+      ["get", "b", "k"],
+      ["put", "b", "k", "1"],
+      ["delete", "b", "k"],
+    ]) {
+      await gyre([...words, "--strict", ...at()]);
+      expect(nodes.queries.at(-1)).toContain("sloppy=false");
+    }
+  });
+
   test("show concurrent versions with their context, exit code 3", async () => {
     nodes.store.set("b/two", {
       values: [Buffer.from("1"), Buffer.from("2")],

@@ -256,12 +256,12 @@ describe("a write with stand-ins", () => {
         (says, wanted, order) => {
           const { total } = wanted;
           const core = sloppy(wanted);
-          const told = new Set<number>();
+          const asked = new Set<number>();
           const heard = new Set<number>();
           for (let step = 0; step < 40 && core.verdict === "pending"; step += 1) {
             for (let at = core.nextVacant(); at >= 0; at = core.nextVacant()) core.standIn(at, standIn(step * 10 + at));
             const waiting = core.parties.flatMap(({ state }, index) => (state === "asked" ? [index] : []));
-            for (const index of waiting) told.add(index);
+            for (const index of waiting) asked.add(index);
             const index = waiting[(order.next().value ?? 0) % Math.max(1, waiting.length)];
             const what = index === undefined ? undefined : says[index];
             if (index === undefined || what === undefined || what.heard === "nothing") continue;
@@ -279,7 +279,7 @@ describe("a write with stand-ins", () => {
           const storedSlots = new Set([...heard].filter((at) => says[at]?.does).map((at) => core.parties[at]?.slot));
           if (core.verdict === "applied") expect(storedSlots.size).toBeGreaterThanOrEqual(total);
           if (core.verdict === "not_applied") {
-            expect([...told].every((at) => heard.has(at) && says[at]?.does === false)).toBe(true);
+            expect([...asked].every((at) => heard.has(at) && says[at]?.does === false)).toBe(true);
           }
           expect(core.verdict).not.toBe("pending");
           expect(core.parties.length).toBeLessThanOrEqual(9);
