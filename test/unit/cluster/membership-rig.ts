@@ -61,6 +61,8 @@ export interface RigStart {
   readonly self?: Partial<ClusterMember>;
   readonly documents?: MemoryDocuments;
   readonly joinsByItself?: boolean;
+  /** whether nothing but its slots keeps it; default: nothing does */
+  readonly mayLeave?: () => boolean;
 }
 
 /** The nodes of one test. A node whose disk says nothing begins only when `begin`, or a join, says so. */
@@ -77,7 +79,8 @@ export class MembershipRig {
   }
 
   /** An empty node, or one that was stopped. */
-  start(name: string, { self, documents = new MemoryDocuments(), joinsByItself = false }: RigStart = {}): RigNode {
+  start(name: string, start: RigStart = {}): RigNode {
+    const { self, documents = new MemoryDocuments(), joinsByItself = false, mayLeave = () => true } = start;
     const log = new KeptLog();
     const member = { ...memberOf(name), ...self };
     const { id } = member;
@@ -91,6 +94,7 @@ export class MembershipRig {
       onTable: (table) => tables.push(table),
       onRemoved: (removal) => removals.push(removal),
       onFailure: (error) => failures.push(error),
+      mayLeave,
     });
     const operator = new Operator({
       ...{ self: member, joinsByItself, partitionCount: PARTITION_COUNT, documents, membership, peers },

@@ -214,6 +214,28 @@ describe("lives that end", () => {
     expect(store.record.status).toBe("left");
   });
 
+  it("who leaves has left only once it keeps nothing for others, too", async () => {
+    const rig = new MembershipRig(["a", "b", "c"]);
+    let isDrained = false;
+    rig.start("a", { mayLeave: () => isDrained });
+    const { membership } = rig.begin("a");
+    const { store } = membership;
+    const to = { to: rig.firstKey("b"), toNode: rig.begin("b").id };
+    for (const [partition, slot] of [...store.ledger.slots].entries()) {
+      if (slot < 0) continue;
+      const released = { ...to, tx: partition + 1, slot, atMs: 0, isSettled: true };
+      await store.commit([{ kind: "released", partition, released }]);
+    }
+    await membership.change({ status: "leaving" });
+    membership.reviewStatus();
+    await rig.clock.advance(1_000);
+    expect(store.record.status).toBe("leaving");
+    isDrained = true;
+    membership.reviewStatus();
+    await rig.clock.advance(10);
+    expect(store.record.status).toBe("left");
+  });
+
   it("a life that joined through a member that did not know of an earlier one removes it when it hears of it", async () => {
     const rig = new MembershipRig(["a", "b", "c"]);
     for (const name of ["a", "b", "c"]) rig.begin(name);
