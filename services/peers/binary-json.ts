@@ -8,6 +8,8 @@ import { checkBinaryJson } from "./binary-json-check.ts";
 
 /** Nesting that a body may have. */
 const MAX_DEPTH = 32;
+/** The library's cache of keys is shared by all, and makes room by chance: the same bytes would not always take the same way. */
+const DECODING = { keyDecoder: null } as const;
 
 /** What became of bytes that should be a body. */
 export type DecodedBody =
@@ -24,7 +26,7 @@ export function decodeBody(bytes: Uint8Array): DecodedBody {
   const reason = checkBinaryJson(bytes, MAX_DEPTH);
   if (reason !== undefined) return { kind: "corrupt", reason };
   try {
-    return { kind: "body", body: decode(bytes) };
+    return { kind: "body", body: decode(bytes, DECODING) };
   } catch (error) {
     return { kind: "corrupt", reason: error instanceof Error ? error.message : "undecodable" };
   }

@@ -23,6 +23,21 @@ const { value } = fc.letrec((tie) => ({
   ),
 }));
 
+test("nothing is drawn by chance, however many names of one length have been met", () => {
+  const random = Math.random;
+  Math.random = () => {
+    throw new Error("chance");
+  };
+  try {
+    for (let name = 100; name < 400; name += 1) {
+      const body = { [`k${name}`]: name };
+      expect(decodeBody(encodeBody(body))).toEqual({ kind: "body", body });
+    }
+  } finally {
+    Math.random = random;
+  }
+});
+
 test("bodies survive the wire (3,000 random ones)", () => {
   fc.assert(
     fc.property(value, (body) => {
