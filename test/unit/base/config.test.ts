@@ -120,6 +120,28 @@ describe("the configuration of a node", () => {
     expect(config).toMatchObject({ join: "auto", gossipProfile: "wan" });
   });
 
+  test.each([
+    ["512MiB", "90s", 512 * 1024 ** 2, 90_000],
+    ["2GiB", "30m", 2 * 1024 ** 3, 1_800_000],
+    ["1048576", "2d", 1_048_576, 172_800_000],
+  ])("takes how much is kept for others, and how long: %s, %s", (size, time, hintsMaxBytes, hintsWindowMs) => {
+    const env = { GYRE_HINTS_MAX_BYTES: size, GYRE_HINTS_WINDOW: time };
+    expect(configOf({ env })).toMatchObject({ hintsMaxBytes, hintsWindowMs });
+  });
+
+  test.each([
+    { GYRE_HINTS_MAX_BYTES: "1KiB" },
+    { GYRE_HINTS_MAX_BYTES: "lots" },
+    { GYRE_HINTS_MAX_BYTES: "1.5GiB" },
+    { GYRE_HINTS_WINDOW: "3" },
+    { GYRE_HINTS_WINDOW: "0s" },
+    { GYRE_HINTS_WINDOW: "3 hours" },
+    { GYRE_HINTS_WINDOW: "400d" },
+  ])("refuses %o in words", (env) => {
+    const [name] = Object.keys(env);
+    expect(problemsOf({ env })).toEqual([expect.stringContaining(`${name}=`)]);
+  });
+
   test("takes the secret before this one from its knob or a file, and shows neither", () => {
     const older = "fedcba9876543210";
     const files = { "old.key": `${older}\n` };
