@@ -8,7 +8,7 @@ import { pause, RealCluster, until } from "./cluster.ts";
 import { type Answer, ask, putJson, tryAsk, valuesOf } from "./http.ts";
 
 /** A multiple of three: each key has one writer. */
-const KEYS = 402;
+const KEYS = 201;
 const DEAD = [3, 4];
 
 let cluster: RealCluster;
@@ -114,7 +114,7 @@ describe("five nodes, N = 3, W = R = 2", () => {
       lastFailureMs: Math.round(lastFailure),
     };
     expect(failures.filter((failure) => failure.at - killedAt > 1_000).map(({ text }) => text)).toEqual([]);
-    expect(sloppyCount).toBeGreaterThan(50);
+    expect(sloppyCount).toBeGreaterThan(20);
   }, 30_000);
 
   test("say of each write who took it, durably, and of each read who stood in", async () => {
