@@ -220,6 +220,8 @@ export const MAX_EXCHANGE_PASSES: number = 3;
 /** Objects that an exchange sends beside each other, and their bytes. */
 export const EXCHANGE_PUSHES: number = 16;
 export const EXCHANGE_PUSH_BYTES: number = 4 * MIB;
+/** Larger objects are pulled, in parts: no frame takes them. */
+export const MAX_PUSHED_OBJECT_BYTES: number = MAX_FRAME_BYTES - 64 * KIB;
 /** How long an answer may take: a page, or keys read for a filtered view. */
 export const EXCHANGE_ASK_MS: number = 15_000;
 /** A partition that is compared with one holder is not compared with another for so long after its last question. */

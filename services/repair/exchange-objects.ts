@@ -6,7 +6,7 @@
 import type { ScanEntry } from "../../storage/engine.ts";
 import { xxh64 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
-import { EXCHANGE_ASK_MS, EXCHANGE_PUSH_BYTES, EXCHANGE_PUSHES } from "../base/limits.ts";
+import { EXCHANGE_ASK_MS, MAX_PUSHED_OBJECT_BYTES } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { CallResult, PeerRequest } from "../peers/messages.ts";
 import type { KeyLocation, LocalReplica, ReplicaWriteResult } from "../replica/contract.ts";
@@ -15,6 +15,7 @@ import { lengthFlawOf } from "../versioning/object-header.ts";
 import type { Difference } from "./exchange-core.ts";
 import type { ExchangeAnswer, ExchangeQuestion } from "./exchange-messages.ts";
 import type { PairSight, PairViews } from "./exchange-view.ts";
+import { PushWindow } from "./push-window.ts";
 import { type TransferPace, WorkSlices } from "./transfer-pace.ts";
 import { PartJoiner, parseEntries } from "./transfer-page-core.ts";
 
@@ -45,6 +46,8 @@ export interface Moving {
   readonly peer: NodeId;
   readonly sight: PairSight;
   readonly ask: (question: ExchangeQuestion) => Promise<ExchangeAnswer | undefined>;
+  /** it takes its time, and goes on */
+  readonly prolong: () => void;
 }
 
 /** What came of moving. */
@@ -124,7 +127,7 @@ export class ObjectMover {
   }
 
   async #takePage(
-    { sight, peer }: Moving,
+    { sight, peer, prolong }: Moving,
     page: {
       readonly objects: Uint8Array;
       readonly wanted: ReadonlyMap<bigint, Difference>;
@@ -139,6 +142,7 @@ export class ObjectMover {
       return;
     }
     tally.pulledBytes += page.objects.length;
+    prolong();
     const slices = new WorkSlices(this.#parts.clock);
     const storing: Promise<void>[] = [];
     for (const entry of entries) {
@@ -207,7 +211,13 @@ export class ObjectMover {
     }
     const { object } = held;
     if (object === undefined) return;
+    if (object.length > MAX_PUSHED_OBJECT_BYTES) {
+      // no frame takes it: the other side pulls it, in parts
+      tally.failed.add(hash);
+      return;
+    }
     await window.roomFor(object.length);
+    moving.prolong();
     if (tally.endedBy !== undefined) return;
     window.add(object.length, this.#send(moving, { location, base: theirs ?? 0n, object }, tally));
   }
@@ -239,36 +249,6 @@ export class ObjectMover {
     const hash = (this.#parts.hashOf ?? xxh64)(key);
     const found = Number(hash >> BigInt(64 - Math.log2(this.#parts.partitionCount)));
     return found === partition ? { partition, hash, key } : undefined;
-  }
-}
-
-/** What is being sent beside each other: bounded in objects and bytes, one object of any size at least. */
-class PushWindow {
-  readonly #underWay = new Set<Promise<void>>();
-  #sizeBytes = 0;
-
-  /** Resolves when so many bytes more may be under way. */
-  async roomFor(sizeBytes: number): Promise<void> {
-    while (
-      this.#underWay.size >= EXCHANGE_PUSHES ||
-      (this.#underWay.size > 0 && this.#sizeBytes + sizeBytes > EXCHANGE_PUSH_BYTES)
-    ) {
-      await Promise.race(this.#underWay);
-    }
-  }
-
-  /** One more; it must not reject. */
-  add(sizeBytes: number, sending: Promise<void>): void {
-    this.#sizeBytes += sizeBytes;
-    const counted: Promise<void> = sending.then(() => {
-      this.#underWay.delete(counted);
-      this.#sizeBytes -= sizeBytes;
-    });
-    this.#underWay.add(counted);
-  }
-
-  async drained(): Promise<void> {
-    await Promise.all(this.#underWay);
   }
 }
 

@@ -78,7 +78,7 @@ export class ExchangeRunner {
       maxPasses: MAX_EXCHANGE_PASSES,
       rangeOf: (leaf) => views.rangeOf(pair.partition, leaf),
     });
-    const running = { pair, sight, exchange };
+    const running = { pair, sight, exchange, isOurs };
     let step: Next = exchange.begin();
     for (;;) {
       if (step.kind === "end") return step.end;
@@ -150,7 +150,7 @@ export class ExchangeRunner {
   async #move(running: Running, differences: readonly Difference[]): Promise<Next> {
     const { exchange, sight, pair } = running;
     const ask = (question: ExchangeQuestion): Promise<ExchangeAnswer | undefined> => this.#ask(running, question);
-    const moved = await this.#mover.move({ peer: pair.peer, sight, ask }, differences);
+    const moved = await this.#mover.move({ peer: pair.peer, sight, ask, prolong: running.isOurs }, differences);
     this.#parts.onMoved(pair.peer, moved);
     if (moved.endedBy !== undefined) return ended(moved.endedBy);
     return exchange.moved(moved.movedCount, moved.failedCount);
@@ -167,6 +167,7 @@ interface Running {
   readonly pair: Pair;
   readonly sight: PairSight;
   readonly exchange: Exchange;
+  readonly isOurs: () => boolean;
 }
 
 function ended(reason: string): { readonly kind: "ended"; readonly reason: string } {

@@ -104,7 +104,8 @@ export class RepairOrders {
       for (const [other, count] of Object.entries(answer.waitingFor))
         waitingFor[other] = (waitingFor[other] ?? 0) + count;
     }
-    const isDone = left === 0 && unreachable.length === 0;
+    // who knows no members is none, and has compared nothing
+    const isDone = left === 0 && unreachable.length === 0 && nodes.length > 0;
     const durationMs = Math.round(clock.monotonicMs() - beganMs);
     return { isDone, pairs, left, waitingFor, unreachable, repairedKeys, durationMs };
   }

@@ -33,7 +33,7 @@ async function move({ differences, answer, stored }: World): Promise<Moved & { r
     call: (_to, _request, _budgetMs, onResult) => onResult(stored ?? { kind: "lost", reason: "timeout" }),
   });
   const sight = { partition: COPIED, higherSlot: 1, isFiltered: false };
-  const moved = await mover.move({ peer: PEER, sight, ask: async () => answer }, differences);
+  const moved = await mover.move({ peer: PEER, sight, ask: async () => answer, prolong: () => {} }, differences);
   return { ...moved, isKept: node.engine.digestOf(nthCopied(1)) !== 0n };
 }
 
