@@ -29,7 +29,10 @@ export function readAnswer(
 /** The same with who stood in for owners, and with what was to be explained. */
 export function withPeers(answer: ReadAnswer, voters: readonly ReadVoter[], explain: Explain | undefined): ReadAnswer {
   const explained = explain === undefined ? answer : { ...answer, explain };
-  const heard = voters.filter(({ seat, state }) => seat.role === "fallback" && state === "answered");
+  // Who has named a version took part by it, also while it is asked again for the object.
+  const heard = voters.filter(({ seat, state, digest }) => {
+    return seat.role === "fallback" && digest !== undefined && state !== "failed";
+  });
   if (heard.length === 0 || explained.kind === "not_found") return explained;
   return { ...explained, fallbacks: heard.map(({ seat }) => seat.node) };
 }
