@@ -85,11 +85,10 @@ test("200 bits that flip in sealed segments of one node are all found and repair
   expect(await metric(cluster, ROTTEN, "gyre_storage_scrub_rot")).toBeGreaterThan(FLIPS / 3);
   await readAll("?r=2");
 
-  const repaired = await gyre(["repair", "--all", "--timeout", "120"], [cluster.url(ROTTEN)]);
-  expect([repaired.code, repaired.err]).toEqual([0, ""]);
+  // by itself: suspect partitions are compared first
   const isWhole = async (): Promise<boolean> =>
     (await metric(cluster, ROTTEN, "gyre_storage_suspect_partitions")) === 0;
-  await until("no partition is suspect any more", isWhole, 60_000);
+  await until("no partition is suspect any more", isWhole, 180_000);
   await until("nothing rotten is left", async () => (await scrubbed(cluster, ROTTEN))["rotCount"] === 0, 60_000);
   await readAll("?r=1");
   await readAll("?r=3");
