@@ -139,6 +139,8 @@ export class MarkerStore {
         const sinceMs = before.mask === 0 ? nowMs : before.sinceMs;
         try {
           await this.#put(markerPut(location, { mask: mask | before.mask, sinceMs }));
+          // one of these may have been struck out meanwhile: it is back now, and no pass that has gone by offered it
+          tally.mark(location.partition, before.mask);
         } catch (error) {
           this.#parts.log.warn({ event: "hints.marker-not-kept", partition: location.partition, error });
           this.#giveUp(location.partition);

@@ -101,7 +101,7 @@ describe("a receiver", () => {
 });
 
 describe("a marker", () => {
-  test("that is noted again while it is being taken out is there afterwards", async () => {
+  const heldUp = () => {
     const engine = engineOf(2);
     let gate: Promise<void> | undefined;
     const slow = new Proxy(engine, {
@@ -121,21 +121,51 @@ describe("a marker", () => {
     const records = new HintRecords(slow, "marker", tally);
     const room = new HintRoom(engine, 1e9);
     const markers = new MarkerStore({ records, tally, flags: flagsOf(engine), room, clock, log: new EventLog() });
+    const close = (): (() => void) => {
+      let open = (): void => {};
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+      return open;
+    };
+    return { tally, records, markers, close };
+  };
+
+  test("that is noted again while it is being taken out is there afterwards", async () => {
+    const { tally, records, markers, close } = heldUp();
     markers.note(location, 1);
     await markers.flush();
     const digest = records.digestOf(location);
     expect(markerOf(digest).mask).toBe(2);
 
-    let open: (() => void) | undefined;
-    gate = new Promise((resolve) => {
-      open = resolve;
-    });
+    const open = close();
     const settling = markers.settle({ location, digest }, 2, () => true);
     markers.note(location, 1);
     const flushing = markers.flush();
-    open?.();
+    open();
     await Promise.all([settling, flushing]);
     expect(markerOf(records.digestOf(location)).mask).toBe(2);
     expect(tally.countOf(location.partition)).toBe(1);
+  });
+
+  test("that comes back for a slot which a pass has just struck out is offered to that slot again", async () => {
+    const { tally, records, markers, close } = heldUp();
+    markers.note(location, 1);
+    markers.note(location, 2);
+    await markers.flush();
+    const digest = records.digestOf(location);
+    expect(markerOf(digest).mask).toBe(0b110);
+
+    tally.beginPass(location.partition, 2);
+    const open = close();
+    const settling = markers.settle({ location, digest }, 0b100, () => true);
+    markers.note(location, 1);
+    const flushing = markers.flush();
+    open();
+    expect(await settling).toBe(true);
+    await flushing;
+    tally.endPass(location.partition, 2, { startedMs: 1, replicaCount: 3 });
+    const { mask } = markerOf(records.digestOf(location));
+    expect(tally.maskOf(location.partition) & mask).toBe(mask);
   });
 });
