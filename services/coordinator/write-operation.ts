@@ -61,7 +61,10 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
       this.#finish();
       return;
     }
-    if (this.#mayStandIn) this.fanOut.hedgeAt(this.#standInDueMs());
+    if (this.#mayStandIn) {
+      this.#room.writeHedges.earn();
+      this.fanOut.hedgeAt(this.#standInDueMs());
+    }
     this.core.onAsked(localIndex);
     this.fanOut.noteStart(localIndex);
     writeHere(this.#room, this.#order, (minted) => this.#onMinted(minted)).then(
@@ -91,10 +94,7 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
     const hadPassedOver = this.#hasPassedOver;
     this.#tellPassedOver();
     if (!this.#mayStandIn) return;
-    if (hadPassedOver) {
-      this.fanOut.hedgeAt(this.#standInDueMs());
-      return;
-    }
+    if (hadPassedOver) return this.fanOut.hedgeAt(this.#standInDueMs());
     this.fanOut.hedgeAfter(HEDGE_DELAY_MAX_MS);
     if (this.minted !== undefined && noteSlow(this.#room, this.core)) this.#goOn();
   }
