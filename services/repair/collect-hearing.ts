@@ -41,6 +41,8 @@ const NO_MARKS: ReadonlyMap<number, ToldMark> = new Map();
 export class CollectHearing {
   readonly #parts: HearingParts;
   readonly #peers = new Map<NodeId, PeerMarks>();
+  /** partitions that were suspect below a line, in this life */
+  readonly #doubted = new Set<number>();
   #isHearing = false;
 
   constructor(parts: HearingParts) {
@@ -120,12 +122,17 @@ export class CollectHearing {
     if (slotOf(partition) < 0 || claim === undefined || this.#parts.isStopped()) return;
     const heard = floors.hear(partition, reaped);
     if (heard === "reap") await this.#parts.holder.reap(reaped, [partition]);
-    // Where records are missing, what came meanwhile was believed without a look at the line.
-    const isDue = heard === "behind" || (store.isSuspect(partition) && reaped.floor > 0);
-    if (!isDue) return;
+    // Where records were missing, what came meanwhile was believed without a look at the line: once whole, it is looked at.
+    if (store.isSuspect(partition) && reaped.floor > 0) this.#doubted.add(partition);
+    const isWhole = this.#doubted.has(partition) && !store.isSuspect(partition);
+    if (heard !== "behind" && !(isWhole && reaped.floor >= floors.lineOf(partition))) return;
     const end = await this.#parts.catchUp.run({ partition, peer, peerSlot: claim.slot, line: reaped.floor });
-    log.info({ event: "collect.caught-up", partition, peer, end: end.kind });
-    if (end.kind === "complete") await this.#parts.holder.catchUp(partition, reaped);
-    else log.warn({ event: "collect.catch-up-failed", partition, peer, reason: end.reason });
+    if (end.kind === "failed") {
+      log.warn({ event: "collect.catch-up-failed", partition, peer, reason: end.reason });
+      return;
+    }
+    log.info({ event: "collect.caught-up", partition, peer });
+    if (!store.isSuspect(partition)) this.#doubted.delete(partition);
+    await this.#parts.holder.catchUp(partition, reaped);
   }
 }

@@ -159,6 +159,22 @@ describe("a holder", () => {
     expect(await on.valuesAt(2, gone)).toBe(1);
   });
 
+  test("whose records were in doubt looks again, once they are not, at what it believed meanwhile", async () => {
+    const on = await rig();
+    const gone = on.locate("gone");
+    const value = await on.write(0, gone);
+    await on.delete(1, gone);
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    on.node(2).image.suspects.add(gone.partition);
+    await on.pass(120_000);
+    await on.node(2).replica.store(gone, value);
+    expect(await on.valuesAt(2, gone)).toBe(1);
+    on.node(2).image.suspects.clear();
+    await on.pass(180_000);
+    expect(await on.valuesAt(2, gone)).toBeUndefined();
+  });
+
   test("does not lose keys that the others need not have", async () => {
     const on = await rig();
     on.rules.replicas.set("single", 1);
