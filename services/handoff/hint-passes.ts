@@ -176,7 +176,13 @@ export class MarkerPass implements HintPass {
     const { markers, holders } = this.#parts;
     const replicaCount = holders.table()?.replicaCount ?? MAX_REPLICAS;
     markers.tally.endPass(this.partition, this.slot, { startedMs: this.#startedMs, replicaCount });
-    if (markers.tally.countOf(this.partition) > 0) markers.records.recount(this.partition);
+    if (markers.tally.countOf(this.partition) === 0) return;
+    markers.records.recount(this.partition);
+    // Markers say themselves which slots they are for: one that this pass left is met by the next, whatever left it.
+    let wanted = 0;
+    for (const digest of markers.records.digestsOf(this.partition)) wanted |= markerOf(digest).mask;
+    const forgotten = wanted & ~markers.tally.maskOf(this.partition);
+    if (forgotten !== 0) markers.tally.mark(this.partition, forgotten);
   }
 
   async #settle({ location }: HintOnOffer, mayGo: () => boolean): Promise<boolean> {
