@@ -99,6 +99,7 @@ export class Handoff {
         if (parts.isLeaving() && this.isDrained) parts.onDrained();
       },
     });
+    flags.onFlagged(() => this.#upkeep.wake());
     this.missedWrites = new MissedWrites({ ...parts, ...own, onKept });
     this.flush = new HintFlush({
       ...parts,

@@ -39,6 +39,7 @@ export class RepairFlags implements FlaggedPartitions {
   /** the bits as they are on disk */
   #durable: Uint8Array;
   #writing: Promise<void> | undefined;
+  #onFlagged: () => void = () => {};
 
   constructor(documents: FlagDocuments, partitionCount: number, log: Log) {
     this.#documents = documents;
@@ -46,6 +47,11 @@ export class RepairFlags implements FlaggedPartitions {
     this.#partitionCount = partitionCount;
     this.#bits = parseFlags(documents.read(DOCUMENT), partitionCount);
     this.#durable = this.#bits.slice();
+  }
+
+  /** Whoever looks after flags hears of each: it may be of a partition whose slot goes on to another node. */
+  onFlagged(listen: () => void): void {
+    this.#onFlagged = listen;
   }
 
   /** How many partitions are flagged. */
@@ -77,6 +83,7 @@ export class RepairFlags implements FlaggedPartitions {
       setBit(this.#bits, partition, true);
       this.#counts[partition] = this.flagCountOf(partition) + 1;
     }
+    if (partitions.length > 0) this.#onFlagged();
     while (partitions.some((partition) => this.isFlagged(partition) && !isSet(this.#durable, partition))) {
       await this.#save();
     }

@@ -201,6 +201,16 @@ describe("what is given up", () => {
 });
 
 describe("flags", () => {
+  test("of a partition that this node holds no more are brought to a holder, however quiet it was before", async () => {
+    const rig = await HandoffRig.started();
+    await rig.pass(60_000);
+    const location = rig.nth(7, 0);
+    const former = rig.fallbacksOf(location)[0] ?? rig.node(0);
+    rig.life(former).handoff.flags.raise(7);
+    expect(await rig.until(() => !rig.life(former).handoff.flags.isFlagged(7), 60_000)).toBe(true);
+    expect(rig.nodes.filter(({ life }) => life?.handoff.flags.isFlagged(7) === true)).toHaveLength(1);
+  });
+
   test("that were raised again after the comparison began are not cleared by its end", async () => {
     const rig = await HandoffRig.started();
     const { flags } = rig.life(rig.node(0)).handoff;
