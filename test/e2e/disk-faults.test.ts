@@ -80,7 +80,7 @@ function isApplied({ answer }: Written): boolean {
   return answer?.status === 200;
 }
 
-describe("a flush that fails", () => {
+describe("scenario 5: fsync-eio-is-fatal: a flush that fails", () => {
   test.each(["write", "fdatasync"] as const)(
     "(%s) ends the process within a second; the others keep serving; it comes back by the unclean path with all it had",
     async (broken) => {
@@ -114,7 +114,7 @@ describe("a flush that fails", () => {
   );
 });
 
-describe("disks that are full", () => {
+describe("scenario 14: disk-full-honest: disks that are full", () => {
   test("refuse puts as 507 not_applied, read on, and go on by themselves when there is space; nothing is lost", async () => {
     await using cluster = await FaultyCluster.start({ GYRE_DISK_RESERVE: "off" });
     const load = new Load(cluster, [0, 1, 2], 700_000);

@@ -42,7 +42,7 @@ async function expectOneRing(nodes: readonly number[]): Promise<void> {
   expect([...new Set(owners.flat())].toSorted()).toEqual(nodes.map(nameOf));
 }
 
-test("3 → 4 → 3 nodes, the joiner killed in mid-transfer: no write is lost, one ring, and who left is empty", async () => {
+test("scenario 7: join-leave-under-write: 3 → 4 → 3 nodes, the joiner killed in mid-transfer: no write is lost, one ring, and who left is empty", async () => {
   let live: readonly number[] = [0, 1, 2];
   await fillBulk(cluster, KEYS);
   const load = new OracleLoad(cluster, { sessionCount: 3, keyCount: 40, seed: 4, thinkMs: 8 }, () => live);

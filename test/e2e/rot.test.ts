@@ -62,7 +62,7 @@ async function scrubbed(cluster: RealCluster, node: number): Promise<Readonly<Re
   return JSON.parse(told.out) as Readonly<Record<string, unknown>>;
 }
 
-test("200 bits that flip in sealed segments of one node are all found and repaired, and no read is ever wrong", async () => {
+test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one node are all found and repaired, and no read is ever wrong", async () => {
   await using cluster = await RealCluster.start(3);
   await inParallel(KEYS, async (n) => {
     expect((await putJson(at(cluster, n % 3, n), valueOf(n))).status).toBe(200);

@@ -106,7 +106,7 @@ test.each<[HandshakeRefusal, Side, Side]>([
   expect(dialler).toMatchObject({ kind: "refused", reason, by: "peer" });
 });
 
-test("a node that dials itself is told so", () => {
+test("scenario 8: handoff-to-self: a node that dials itself is told so", () => {
   const { acceptor } = converse(selfOf("a"), selfOf("a"));
   expect(acceptor).toMatchObject({ kind: "refused", reason: "self" });
 });

@@ -323,7 +323,7 @@ async function fragmented(start: LogStart = {}): Promise<Store> {
 }
 
 describe("compaction", () => {
-  test("CP-11 cut after each of its disk calls: the live set is the same, and compacting again is harmless", async () => {
+  test("scenario 12: compaction-crash-matrix: CP-11 cut after each of its disk calls: the live set is the same, and compacting again is harmless", async () => {
     const made = await fragmented();
     const expected = made.ledger.now();
     const images = await imagesDuring(
@@ -601,7 +601,7 @@ describe("rot", () => {
     },
   );
 
-  test("CP-23 rot of an answered record in the open segment makes it suspect: it is not taken for a torn tail", async () => {
+  test("scenario 11: torn-tail-vs-rot: CP-23 rot of an answered record in the open segment makes it suspect: it is not taken for a torn tail", async () => {
     const made = await new Store({ segmentBytes: 8192 }).open();
     for (let key = 0; key < 6; key += 1) await made.put(key, key + 1, 100);
     const disk = made.disk.crash(DROP);
