@@ -6,15 +6,14 @@
  * Options: `--seconds N` of overload (default 20; the acceptance: 120), `--factor F` (default 3), `--pause 1`: one node is
  * stopped (SIGSTOP) for the middle third, `--hot 0.9`: so much of the reads are of one key.
  */
-import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { fillBulk } from "./bulk-keys.ts";
 import { pause, RealCluster } from "./cluster.ts";
 import type { TargetResult } from "./generator.ts";
+import { GeneratorProcess } from "./generator-process.ts";
 import { tryAsk } from "./http.ts";
-import type { Loaded, Order, Verified } from "./overload-generator.ts";
+import type { Loaded } from "./overload-generator.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -34,29 +33,6 @@ const startedAt = performance.now();
 
 function tell(text: string): void {
   process.stdout.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s  ${text}\n`);
-}
-
-/** The generator's process. */
-class Generator implements Disposable {
-  readonly #child: ChildProcess = fork(join(import.meta.dirname, "overload-generator.ts"), {
-    stdio: ["ignore", "inherit", "inherit", "ipc"],
-    serialization: "advanced",
-  });
-
-  order(order: Extract<Order, { kind: "load" }>): Promise<Loaded>;
-  order(order: Extract<Order, { kind: "verify" }>): Promise<Verified>;
-  order(order: Order): Promise<Loaded | Verified> {
-    return new Promise((resolve, reject) => {
-      this.#child.once("message", (result: Loaded | Verified) => resolve(result));
-      this.#child.once("exit", (code) => reject(new Error(`the generator ended: ${code}`)));
-      this.#child.send(order);
-    });
-  }
-
-  [Symbol.dispose](): void {
-    this.#child.removeAllListeners("exit");
-    this.#child.kill("SIGKILL");
-  }
 }
 
 function quantileMs(values: readonly number[], quantile: number): number {
@@ -89,7 +65,7 @@ interface Phase {
 
 interface Story {
   readonly cluster: RealCluster;
-  readonly generator: Generator;
+  readonly generator: GeneratorProcess;
   readonly ports: readonly number[];
 }
 
@@ -208,7 +184,7 @@ async function loadText({ cluster }: Story): Promise<string> {
 
 async function main(): Promise<boolean> {
   await using cluster = await RealCluster.start(3, { GYRE_PARTITIONS: "128", GYRE_LOG_LEVEL: "warn" });
-  using generator = new Generator();
+  using generator = new GeneratorProcess();
   const ports = NODES.map((node) => Number(new URL(cluster.url(node)).port));
   const story: Story = { cluster, generator, ports };
   await fillBulk(cluster, Number(flags.keys));
