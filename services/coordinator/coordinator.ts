@@ -163,8 +163,12 @@ export class QuorumCoordinator implements Coordinator {
     });
   }
 
-  /** A write that asks for owners by number is never minted by a stand-in: where no owner can mint, none can store. */
-  #mayStandIn({ knobs }: WriteRequest, scope: RequestScope): boolean {
+  /**
+   * A write that asks for owners by number is never minted by a stand-in: where no owner can mint, none can store. Nor is a
+   * removal of whatever is there: a stand-in does not know what that is, and would acknowledge the removal of nothing.
+   */
+  #mayStandIn({ knobs, op, context }: WriteRequest, scope: RequestScope): boolean {
+    if (op === "delete" && context === undefined) return false;
     const need = writeNeed(knobs, scope.settings);
     if (need.kind !== "need" || need.owners > 0 || standInLimit(this.#room, scope, knobs) === 0) return false;
     return standInScope(this.#room, scope) !== undefined;

@@ -62,7 +62,7 @@ function isStandInsNothing(voter: ReadVoter): boolean {
 
 /**
  * That a stand-in keeps nothing says little: the owners may hold the key. It fills up a quorum beside a version that
- * somebody else has, where the owner of the slot is not waited for any more; it never makes an absence.
+ * somebody else has, where the owner of the slot is not waited for any more; it never makes an absence, nor a deletion.
  */
 function addStandInsNothing(
   tally: Tally,
@@ -77,7 +77,7 @@ function addStandInsNothing(
   if (!isTimeUp && voters.some((owner) => owner.slot === voter.slot && isAwaitedOwner(voters, owner))) {
     tally.open |= bit;
     tally.awaited |= bit;
-  } else if (voters.some(({ set }) => set !== undefined)) {
+  } else if (voters.some(({ set }) => set !== undefined && set.siblings.length > 0)) {
     addVote(tally, voter, bit);
   } else {
     tally.open |= bit;

@@ -70,7 +70,7 @@ export class DeliverySchedule {
     const target = this.#targets.get(node);
     if (target === undefined) return;
     target.isRunning = false;
-    target.failureCount = end === "failed" ? target.failureCount + 1 : 0;
+    target.failureCount = end === "done" ? 0 : target.failureCount + 1;
     const backoffMs = Math.min(HINT_RETRY_MAX_MS, HINT_RETRY_MIN_MS * 2 ** Math.max(0, target.failureCount - 1));
     target.dueMs = target.isHurried ? now.nowMs : now.nowMs + backoffMs * (0.5 + now.chance);
     target.isHurried = false;

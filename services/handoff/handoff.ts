@@ -99,7 +99,7 @@ export class Handoff {
         if (parts.isLeaving() && this.isDrained) parts.onDrained();
       },
     });
-    flags.onFlagged(() => this.#upkeep.wake());
+    flags.onFlagged(() => this.#isReady && this.#upkeep.wake());
     this.missedWrites = new MissedWrites({ ...parts, ...own, onKept });
     this.flush = new HintFlush({
       ...parts,
@@ -228,8 +228,9 @@ export class Handoff {
     await engine.close({ isClean });
   }
 
+  /** Not before all is counted: what is not would be taken for nothing, delivered to too few, or swept away. */
   #wake(): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || !this.#isReady) return;
     this.#delivery.wake();
     this.#upkeep.wake();
   }

@@ -6,7 +6,7 @@ import { type NodeId, parseNodeId } from "../base/ids.ts";
 import type { Clock } from "../base/ports.ts";
 import { TopicRefusal } from "../peers/peer-handler.ts";
 import type { KeyLocation, ReplicaWriteResult } from "../replica/contract.ts";
-import { encodedDigestOf } from "../versioning/object-codec.ts";
+import { decodeSet, encodedDigestOf } from "../versioning/object-codec.ts";
 import { lengthFlawOf } from "../versioning/object-header.ts";
 import {
   type DeliveredKey,
@@ -117,7 +117,8 @@ export class HintIntake {
     const version = { baseDigest: 0n, digest: encodedDigestOf(own), object: own, budgetMs };
     const result = await main.store({ ...location, key: location.key.slice() }, version);
     if (result.kind === "stored") return main.slotOf(location.partition) === slot ? "held" : "elsewhere";
-    return stateOfFailure(result);
+    // What this store cannot read of its own is no fault of what was brought.
+    return decodeSet(own).kind === "corrupt" ? "bad" : stateOfFailure(result);
   }
 
   #reply(from: NodeId, keys: readonly { readonly location: KeyLocation }[], states: readonly HintState[]): unknown {
@@ -136,6 +137,5 @@ export class HintIntake {
 
 function stateOfFailure(result: ReplicaWriteResult): HintState {
   if (result.kind !== "refused") return "later";
-  if (result.reason === "moved" || result.reason === "not_owner") return "elsewhere";
-  return result.reason === "corrupt_record" ? "bad" : "later";
+  return result.reason === "moved" || result.reason === "not_owner" ? "elsewhere" : "later";
 }

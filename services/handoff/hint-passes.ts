@@ -41,6 +41,7 @@ export class ObjectPass implements HintPass {
   readonly slot: number;
   readonly #parts: PassParts;
   #startedMs = 0;
+  #begun = 0;
 
   constructor(parts: PassParts, place: PassPlace) {
     this.#parts = parts;
@@ -50,7 +51,7 @@ export class ObjectPass implements HintPass {
 
   begin(): void {
     this.#startedMs = this.#parts.clock.monotonicMs();
-    this.#parts.store.tally.beginPass(this.partition, this.slot);
+    this.#begun = this.#parts.store.tally.beginPass(this.partition, this.slot);
   }
 
   async page(
@@ -94,7 +95,7 @@ export class ObjectPass implements HintPass {
   end(): void {
     const { store, holders } = this.#parts;
     const replicaCount = holders.table()?.replicaCount ?? MAX_REPLICAS;
-    store.tally.endPass(this.partition, this.slot, { startedMs: this.#startedMs, replicaCount });
+    store.tally.endPass(this.partition, this.slot, { startedMs: this.#startedMs, begun: this.#begun, replicaCount });
     if (store.tally.countOf(this.partition) > 0) store.records.recount(this.partition);
   }
 
@@ -121,6 +122,7 @@ export class MarkerPass implements HintPass {
   /** the markers' own records, by hash: what is offered is something else */
   readonly #found = new Map<bigint, FoundHint>();
   #startedMs = 0;
+  #begun = 0;
 
   constructor(parts: PassParts, place: PassPlace) {
     this.#parts = parts;
@@ -130,7 +132,7 @@ export class MarkerPass implements HintPass {
 
   begin(): void {
     this.#startedMs = this.#parts.clock.monotonicMs();
-    this.#parts.markers.tally.beginPass(this.partition, this.slot);
+    this.#begun = this.#parts.markers.tally.beginPass(this.partition, this.slot);
   }
 
   async page(
@@ -175,7 +177,7 @@ export class MarkerPass implements HintPass {
   end(): void {
     const { markers, holders } = this.#parts;
     const replicaCount = holders.table()?.replicaCount ?? MAX_REPLICAS;
-    markers.tally.endPass(this.partition, this.slot, { startedMs: this.#startedMs, replicaCount });
+    markers.tally.endPass(this.partition, this.slot, { startedMs: this.#startedMs, begun: this.#begun, replicaCount });
     if (markers.tally.countOf(this.partition) === 0) return;
     markers.records.recount(this.partition);
     // Markers say themselves which slots they are for: one that this pass left is met by the next, whatever left it.

@@ -109,7 +109,7 @@ export class RepairFlags implements FlaggedPartitions {
 
   /** Writes what is not durable yet. Rejects as the store does. */
   async flush(): Promise<void> {
-    if (Buffer.compare(this.#bits, this.#durable) !== 0) await this.#save();
+    while (Buffer.compare(this.#bits, this.#durable) !== 0) await this.#save();
   }
 
   /** One write at a time; whoever comes during one waits for it and lets its caller look again. */
@@ -122,6 +122,8 @@ export class RepairFlags implements FlaggedPartitions {
 
   async #write(): Promise<void> {
     const bits = this.#bits.slice();
+    // What this write clears is not durable from its beginning on: whoever flags it again meanwhile waits for another.
+    this.#durable = this.#durable.map((byte, at) => byte & (bits[at] ?? 0));
     await this.#documents.write(DOCUMENT, Buffer.concat([Uint8Array.of(VERSION), bits]));
     this.#durable = bits;
   }

@@ -16,8 +16,8 @@ export class ShelfTally {
   readonly #counts: Uint32Array;
   /** bit s: something kept may be for slot s */
   readonly #masks: Uint8Array;
-  /** bit s: something was kept for slot s since the last pass for it began */
-  readonly #dirty: Uint8Array;
+  /** by partition and slot: how often something was kept for it; wraps, which a pass never lives to see */
+  readonly #marks: Uint32Array;
   readonly #underway: Uint32Array;
   /** wall-clock ms since when the partition is not empty; 0 = it is */
   readonly #oldestMs: Float64Array;
@@ -33,7 +33,7 @@ export class ShelfTally {
     this.#sinceMs = new Float64Array(partitionCount);
     this.#counts = new Uint32Array(partitionCount);
     this.#masks = new Uint8Array(partitionCount);
-    this.#dirty = new Uint8Array(partitionCount);
+    this.#marks = new Uint32Array(partitionCount * (MAX_REPLICAS + 1));
     this.#underway = new Uint32Array(partitionCount);
     this.#oldestMs = new Float64Array(partitionCount);
     this.#passedMs = new Float64Array(partitionCount * (MAX_REPLICAS + 1)).fill(Number.NEGATIVE_INFINITY);
@@ -112,21 +112,22 @@ export class ShelfTally {
     this.#rest(partition);
   }
 
-  /** A pass over the partition for the slot begins: what is visible now will be offered. */
-  beginPass(partition: number, slot: number): void {
-    this.#dirty[partition] = (this.#dirty[partition] ?? 0) & ~(1 << slot);
+  /** A pass over the partition for the slot begins: what is visible now will be offered. `endPass` wants the answer. */
+  beginPass(partition: number, slot: number): number {
+    return this.#marks[partition * (MAX_REPLICAS + 1) + slot] ?? 0;
   }
 
   /** It offered all, and the slot's holder has all. `replicaCount`: there are no slots from there on, whatever was unknown. */
   endPass(
     partition: number,
     slot: number,
-    { startedMs, replicaCount }: { readonly startedMs: number; readonly replicaCount: number },
+    pass: { readonly startedMs: number; readonly begun: number; readonly replicaCount: number },
   ): void {
+    const { startedMs, begun, replicaCount } = pass;
     this.#passedMs[partition * (MAX_REPLICAS + 1) + slot] = startedMs;
     const bit = 1 << slot;
     const left = this.maskOf(partition) & ~bit & ((1 << replicaCount) - 1);
-    const isStill = ((this.#dirty[partition] ?? 0) & bit) === 0 && this.#underway[partition] === 0;
+    const isStill = this.beginPass(partition, slot) === begun && this.#underway[partition] === 0;
     // the last slot stays as long as anything does: two passes side by side leave what neither could take out alone
     if (isStill && (left !== 0 || this.countOf(partition) === 0)) this.#masks[partition] = left;
     this.#rest(partition);
@@ -144,13 +145,15 @@ export class ShelfTally {
   /** Something kept may be for these slots too, one bit each: what a pass under way has offered of it does not count. */
   mark(partition: number, bits: number): void {
     this.#masks[partition] = this.maskOf(partition) | bits;
-    this.#dirty[partition] = (this.#dirty[partition] ?? 0) | bits;
+    for (let slot = 0; 1 << slot <= bits; slot += 1) {
+      const place = partition * (MAX_REPLICAS + 1) + slot;
+      if ((bits & (1 << slot)) !== 0) this.#marks[place] = (this.#marks[place] ?? 0) + 1;
+    }
   }
 
   #rest(partition: number): void {
     if (!this.isEmpty(partition)) return;
     this.#masks[partition] = 0;
-    this.#dirty[partition] = 0;
     this.#oldestMs[partition] = 0;
     this.#sinceMs[partition] = 0;
   }

@@ -91,6 +91,8 @@ export class Upkeep {
     const { partitionCount } = store.tally;
     log.error({ event: "hints.may-be-lost", partitionCount: suspects.length });
     await flags.flag(suspects.map((shelf) => shelf % partitionCount));
+    // what this store's actor minted may be among what is lost
+    if (suspects.some((shelf) => shelf < partitionCount)) await store.renewActor();
     for (const shelf of suspects) {
       const { records } = shelf < partitionCount ? store : markers;
       await records.clearSuspect(shelf % partitionCount);

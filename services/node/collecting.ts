@@ -18,6 +18,7 @@ import type { CollectTimes } from "../repair/collect-leader.ts";
 import type { SlotRules } from "../repair/exchange-view.ts";
 import type { KeyLocation, ReplicaWriteResult } from "../replica/contract.ts";
 import type { Replica } from "../replica/replica.ts";
+import { encodedSiblingCountOf } from "../versioning/object-header.ts";
 import { BulkAsks } from "./bulk-asks.ts";
 import type { Moving } from "./moving.ts";
 import type { RingState } from "./ring-state.ts";
@@ -96,6 +97,8 @@ export class CollectingJoint {
   adopt(peer: NodeId, location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> | undefined {
     const { floors, replica } = this.#parts;
     if (floors.lineOf(location.partition) === 0) return undefined;
+    // A tombstone that was collected here is not taken back from one who has not swept yet; a newer one comes the usual way.
+    if (encodedSiblingCountOf(object) === 0) return undefined;
     return this.collecting.isTrusted(peer, location.partition) ? replica.adopt(location, object) : undefined;
   }
 

@@ -312,8 +312,14 @@ describe("a write that no owner can take", () => {
     expect(cluster.node(4).missed, "nobody is left for the third slot: the sink has it").toMatchObject([
       { slot: 2, owner: "node2" },
     ]);
-    const deleted = await cluster.delete(3);
-    expect(deleted).toMatchObject({ kind: "applied", acks: { fallbacks: 2 } });
+    const context = answer.kind === "applied" ? answer.context : undefined;
+    expect(await cluster.delete(3, { context })).toMatchObject({ kind: "applied", acks: { fallbacks: 2 } });
+  });
+
+  test("is refused when it removes whatever is there: a stand-in does not know what that is", async () => {
+    const cluster = withoutOwners();
+    expect(await cluster.delete(3)).toMatchObject({ kind: "failed", outcome: "not_applied" });
+    expect(told(cluster)).toEqual([]);
   });
 
   test("is read again by its context, and by anybody, from those who stood in", async () => {
