@@ -163,10 +163,7 @@ export class QuorumCoordinator implements Coordinator {
     });
   }
 
-  /**
-   * A write that asks for owners by number is never minted by a stand-in: where no owner can mint, none can store. Nor is a
-   * removal of whatever is there: a stand-in does not know what that is, and would acknowledge the removal of nothing.
-   */
+  /** Never for owners by number (where none can mint, none can store), nor to remove what a stand-in has not seen. */
   #mayStandIn({ knobs, op, context }: WriteRequest, scope: RequestScope): boolean {
     if (op === "delete" && context === undefined) return false;
     const need = writeNeed(knobs, scope.settings);
