@@ -35,7 +35,7 @@ describe("the model check finds", () => {
       100,
     ],
     ["a member that fetches slots after it has left", { seams: FETCHING_AFTER_LEAVING }, 100],
-    ["a donor that waits for the word of who has left", { seams: WAITING_FOR_WHO_HAS_LEFT }, 400],
+    ["a donor that waits for the word of who has left", { seams: WAITING_FOR_WHO_HAS_LEFT, changeRate: 1 }, 300],
     ["ownership that flips by gossip when the copy is done", { seams: FLIP_BY_GOSSIP }, 20],
     ["a source that drops its copy before the receiver has proved to have it", { seams: DROP_BEFORE_PROOF }, 50],
     ["a copy that a late double stages again", { seams: REARMED_BY_A_DUPLICATE }, 300],
