@@ -51,6 +51,7 @@ export class RealCluster implements AsyncDisposable {
   readonly #peerPorts: number[];
   readonly #firstCount: number;
   readonly #env: Readonly<Record<string, string>>;
+  readonly #envOf: (node: number) => Readonly<Record<string, string>>;
   readonly #ownEnv = new Map<number, Readonly<Record<string, string>>>();
   readonly #children = new Map<number, ChildProcess>();
 
@@ -58,24 +59,26 @@ export class RealCluster implements AsyncDisposable {
     directory: string,
     ports: { readonly http: readonly number[]; readonly peer: readonly number[] },
     env: Readonly<Record<string, string>>,
+    envOf: (node: number) => Readonly<Record<string, string>>,
   ) {
     this.#directory = directory;
     this.#httpPorts = [...ports.http];
     this.#peerPorts = [...ports.peer];
     this.#firstCount = ports.http.length;
     this.#env = env;
+    this.#envOf = envOf;
   }
 
-  /** Starts `count` nodes and waits until all are ready; `ownEnv`: what one node alone is told. */
+  /** Starts `count` nodes and waits until all are ready; `envOf`: what a node alone is told at each start, late ones too. */
   static async start(
     count: number,
     env: Readonly<Record<string, string>> = {},
-    ownEnv?: (node: number) => Readonly<Record<string, string>>,
+    envOf: (node: number) => Readonly<Record<string, string>> = () => ({}),
   ): Promise<RealCluster> {
     const ports = await freePorts(count * 2);
     const directory = mkdtempSync(join(tmpdir(), "gyre-e2e-"));
-    const cluster = new RealCluster(directory, { http: ports.slice(0, count), peer: ports.slice(count) }, env);
-    for (let i = 0; i < count; i += 1) cluster.spawn(i, ownEnv?.(i));
+    const cluster = new RealCluster(directory, { http: ports.slice(0, count), peer: ports.slice(count) }, env, envOf);
+    for (let i = 0; i < count; i += 1) cluster.spawn(i);
     try {
       await cluster.untilReady();
     } catch (error) {
@@ -166,6 +169,7 @@ export class RealCluster implements AsyncDisposable {
         GYRE_JOIN: "auto",
         GYRE_HOST: `host-${node + 1}`,
         ...this.#env,
+        ...this.#envOf(node),
         ...env,
       },
     });

@@ -105,6 +105,25 @@ export async function ringText(cluster: RealCluster, node: number): Promise<stri
   return parts.join("\n");
 }
 
+/** The zone of a node: three zones, dealt out in turn. */
+export function zoneOf(node: number): string {
+  return `zone-${"abc"[node % 3]}`;
+}
+
+/** The environment that tells a node its zone. */
+export function zoneEnv(node: number): Readonly<Record<string, string>> {
+  return { GYRE_ZONE: zoneOf(node) };
+}
+
+/** Partitions of a ring's text whose owners are not three nodes in three zones. */
+export function crowdedPartitions(text: string): readonly string[] {
+  return text.split("\n").filter((line) => {
+    const owners = line.split(",");
+    const zones = owners.map((name) => zoneOf(Number(name.slice(1)) - 1));
+    return new Set(owners).size !== 3 || new Set(zones).size !== 3;
+  });
+}
+
 /** Waits until a node that has left holds no key of anybody. */
 export async function untilEmpty(cluster: RealCluster, node: number, timeoutMs: number): Promise<void> {
   const isEmpty = async (): Promise<boolean> =>

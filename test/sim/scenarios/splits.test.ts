@@ -4,6 +4,13 @@ import { play, type Stage } from "../scenario-stage.ts";
 import { keyName } from "../sim-values.ts";
 import { keepBusy } from "./busy.ts";
 
+/** Cuts every link between the two groups. */
+function split(stage: Stage, left: readonly number[], right: readonly number[]): void {
+  const { cluster } = stage;
+  for (const one of left)
+    for (const other of right) cluster.network.partition(cluster.hostOf(one), cluster.hostOf(other));
+}
+
 const SEEDS = ["a", "b", "c"];
 const LONG = 120_000;
 
@@ -163,4 +170,60 @@ describe("scenario 21: sibling-bound", () => {
     expect(told.most).toBeLessThanOrEqual(64);
     expect(told.siblings).toBe(1);
   });
+});
+
+describe("scenario 29: membership-on-both-sides", () => {
+  test.each(SEEDS)(
+    "a join on one side of a split and a leave on the other end, once it heals, in one table with every slot held once (seed %s)",
+    { timeout: LONG },
+    async (seed) => {
+      const keyCount = 8;
+      const { stage, told } = await play({ seed: `29${seed}`, memberCount: 5, keyCount }, async (on) => {
+        const { cluster } = on;
+        let isOver = false;
+        const business = { keyCount, thinkMs: 300, isOver: () => isOver };
+        const clients = Array.from({ length: 4 }, () => keepBusy(on, on.client({ sloppy: true }), business));
+        const joiner = cluster.addMachine();
+        const leaver = 4;
+        split(on, [0, 1, joiner], [2, 3, leaver]);
+        cluster.wipe(joiner, "auto");
+        cluster.start(joiner);
+        const left = await on.node(2).operator.order(on.node(leaver).config.nodeId, { kind: "leave" });
+        const statusSeenBy = (node: number, of: number): string | undefined =>
+          on
+            .node(node)
+            .membership.set?.records()
+            .find(({ nodeId }) => nodeId === cluster.hostOf(of))?.status;
+        const isJoining = await on.until(() => statusSeenBy(1, joiner) === "joining", 60_000);
+        await on.sleep(20_000);
+        const apart = {
+          left: left.kind,
+          isJoining,
+          recordHashes: new Set([0, 2].map((node) => on.node(node).membership.recordsHash)).size,
+          joinerSeenAcross: statusSeenBy(2, joiner),
+          leaverSeenAcross: statusSeenBy(0, leaver),
+        };
+        cluster.network.heal();
+        await on.settled();
+        isOver = true;
+        await Promise.all(clients);
+        await on.finish();
+        return {
+          apart,
+          joiner: statusSeenBy(0, joiner),
+          leaver: statusSeenBy(joiner, leaver),
+          unrest: on.look.unrest(),
+        };
+      });
+      expect(stage.violations).toEqual([]);
+      expect(told.apart).toEqual({
+        left: "done",
+        isJoining: true,
+        recordHashes: 2,
+        joinerSeenAcross: undefined,
+        leaverSeenAcross: "normal",
+      });
+      expect([told.joiner, told.leaver, told.unrest]).toEqual(["normal", "left", []]);
+    },
+  );
 });
