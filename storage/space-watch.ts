@@ -6,6 +6,7 @@
 import { type DiskSpace, diskLevelOf, isAtLeast, needsBallastSpace } from "./disk-level-core.ts";
 import type { DiskLevel, DiskState } from "./engine.ts";
 import type { LogSettings } from "./log-options.ts";
+import type { Disk } from "./ports.ts";
 import { BALLAST_PATH } from "./store-paths.ts";
 import { isDiskFull, unlinkIfThere, writeFully } from "./whole-file.ts";
 
@@ -118,9 +119,10 @@ export class SpaceWatch {
     const { disk, ballastBytes, diskReserveBytes, log } = this.#parts.settings;
     if ((this.#level === "ok" && !this.#hasBallast) || this.#laying !== undefined) return;
     try {
-      // the operator may have removed it, or a start before this one laid it down
-      this.#hasBallast = await disk.exists(BALLAST_PATH);
-      if (this.#hasBallast && needsBallastSpace(this.#space, diskReserveBytes)) {
+      // the operator may have removed it, a start before this one laid it down, or a half of it
+      const laidBytes = await sizeOf(disk, BALLAST_PATH);
+      this.#hasBallast = laidBytes !== undefined && laidBytes >= ballastBytes;
+      if (laidBytes !== undefined && needsBallastSpace(this.#space, diskReserveBytes)) {
         await unlinkIfThere(disk, BALLAST_PATH);
         await disk.fsyncDirectory("");
         this.#hasBallast = false;
@@ -163,6 +165,7 @@ export class SpaceWatch {
     } finally {
       await file.close();
     }
+    // what a stop left of it is laid anew by the next start
     if (this.#isStopped) return;
     this.#hasBallast = true;
     log.info({ event: "storage.ballast-laid", sizeBytes: ballastBytes });
@@ -177,5 +180,16 @@ export class SpaceWatch {
         resolve();
       };
     });
+  }
+}
+
+/** Bytes of a file; undefined when it is not there. Throws `DiskError`. */
+async function sizeOf(disk: Disk, path: string): Promise<number | undefined> {
+  if (!(await disk.exists(path))) return undefined;
+  const file = await disk.open(path, "read");
+  try {
+    return await file.size();
+  } finally {
+    await file.close();
   }
 }

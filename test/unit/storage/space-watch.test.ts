@@ -103,6 +103,25 @@ describe("a store on a disk that fills up", () => {
     expect(events).toContain("storage.ballast-released");
   });
 
+  test("lays anew what a stop or a power cut left of a ballast, and does not call a half of it one", async () => {
+    await engine.close();
+    disk.place("BALLAST", Buffer.alloc(KIB));
+    await open();
+    await fillTo(0.81);
+    expect(engine.disk).toMatchObject({ level: "warn", hasBallast: false });
+    for (let turn = 0; turn < 20; turn += 1) {
+      await settle(1);
+      clock.advance(20);
+    }
+    expect([engine.disk.hasBallast, disk.peek("BALLAST").length]).toEqual([true, 4 * KIB]);
+  });
+
+  test("throws off a half of a ballast too", async () => {
+    disk.place("BALLAST", Buffer.alloc(KIB));
+    await fillTo(0.98);
+    expect([engine.disk.hasBallast, disk.paths().includes("BALLAST")]).toEqual([false, false]);
+  });
+
   test("that is meant for what others may wait with refuses puts from 85 % on", async () => {
     await engine.close();
     await open({ refusesPutsFrom: "no_growth" });
