@@ -9,12 +9,14 @@ import { LOAD_COMMAND } from "./load-command.ts";
 import { LOCAL_COMMAND } from "./local-cluster.ts";
 import { MEMBERSHIP_COMMANDS } from "./membership-commands.ts";
 import { REPAIR_COMMAND } from "./repair-command.ts";
+import { TEST_COMMAND } from "./test-command.ts";
 
 const COMMANDS: readonly Command[] = [
   ...KV_COMMANDS,
   ...CLUSTER_COMMANDS,
   ...MEMBERSHIP_COMMANDS,
   REPAIR_COMMAND,
+  TEST_COMMAND,
   LOAD_COMMAND,
   LOCAL_COMMAND,
 ];
