@@ -23,7 +23,10 @@ type BatchDependencies = Pick<ApiDependencies, "coordinator" | "contexts">;
 export function batchRoutes(deps: BatchDependencies): readonly Route[] {
   const handle = (request: Incoming): Reply | Promise<Reply> => batch(deps, request);
   const summary = "Many operations on the keys of a bucket, a status for each; the path ends with :batch.";
-  return [{ method: "POST", path: "/v1/kv/:bucket", summary, work: "write", bodyLimitBytes: MAX_BATCH_BYTES, handle }];
+  const access = { kind: "parts", rights: ["read", "write"] } as const;
+  return [
+    { method: "POST", path: "/v1/kv/:bucket", summary, access, work: "write", bodyLimitBytes: MAX_BATCH_BYTES, handle },
+  ];
 }
 
 function batch(deps: BatchDependencies, request: Incoming): Reply | Promise<Reply> {

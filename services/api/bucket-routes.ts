@@ -11,15 +11,18 @@ import { bucketTarget, queryOf } from "./target.ts";
 
 const BODY_LIMIT_BYTES = 16 * 1024;
 const ONE = "/v1/buckets/:bucket";
+const PREFIX = "/v1/buckets/";
 
 /** The routes of buckets. */
 export function bucketRoutes(buckets: BucketDirectory): readonly Route[] {
   const shared = { work: "list", bodyLimitBytes: BODY_LIMIT_BYTES } as const;
+  const admin = { kind: "bucket", right: "admin", prefix: PREFIX } as const;
   return [
     {
       method: "GET",
       path: "/v1/buckets",
       summary: "The buckets with settings of their own, and the defaults.",
+      access: { kind: "parts", rights: ["list"] },
       ...shared,
       handle: (request) => listBuckets(buckets, request),
     },
@@ -27,6 +30,7 @@ export function bucketRoutes(buckets: BucketDirectory): readonly Route[] {
       method: "GET",
       path: ONE,
       summary: "The settings of a bucket.",
+      access: { kind: "bucket", right: "read", prefix: PREFIX },
       ...shared,
       handle: (request) => withBucket(request, (bucket) => shownBucket(buckets, bucket)),
     },
@@ -34,6 +38,7 @@ export function bucketRoutes(buckets: BucketDirectory): readonly Route[] {
       method: "PUT",
       path: ONE,
       summary: "Sets all settings of a bucket; those left out get their defaults.",
+      access: admin,
       ...shared,
       handle: (request) =>
         withBucket(request, (bucket) => change(buckets, { bucket, isPatch: false, body: request.body })),
@@ -42,6 +47,7 @@ export function bucketRoutes(buckets: BucketDirectory): readonly Route[] {
       method: "PATCH",
       path: ONE,
       summary: "Changes some settings of a bucket.",
+      access: admin,
       ...shared,
       handle: (request) =>
         withBucket(request, (bucket) => change(buckets, { bucket, isPatch: true, body: request.body })),
@@ -50,6 +56,7 @@ export function bucketRoutes(buckets: BucketDirectory): readonly Route[] {
       method: "DELETE",
       path: ONE,
       summary: "Takes a bucket's own settings away; its keys stay.",
+      access: admin,
       ...shared,
       handle: (request) =>
         withBucket(request, (bucket) => buckets.delete(bucket).then((done) => changeReply(buckets, bucket, done))),
@@ -101,7 +108,7 @@ function changeReply(buckets: BucketDirectory, bucket: BucketName, result: Bucke
 }
 
 function withBucket(request: Incoming, run: (bucket: BucketName) => Reply | Promise<Reply>): Reply | Promise<Reply> {
-  const target = bucketTarget(request.raw.url, "/v1/buckets/");
+  const target = bucketTarget(request.raw.url, PREFIX);
   if (target.kind === "failed") return failureReply(target);
   const query = parseQuery(target.query, []);
   return query.kind === "failed" ? failureReply(query) : run(target.bucket);

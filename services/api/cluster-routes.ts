@@ -18,12 +18,16 @@ export function clusterRoutes(reads: ClusterReads): readonly Route[] {
       healthReply(reads, request),
     ),
     get("/v1/ring", "Who holds which partition, by pages (from, limit).", (request) => ringReply(reads, request)),
-    get("/v1/ring/:bucket/*", "Who holds a key.", (request) => ringOfKey(reads, request)),
+    {
+      ...get("/v1/ring/:bucket/*", "Who holds a key.", (request) => ringOfKey(reads, request)),
+      access: { kind: "bucket", right: "read", prefix: "/v1/ring/" },
+    },
   ];
 }
 
 function get(path: string, summary: string, handle: Handler): Route {
-  return { method: "GET", path, summary, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
+  const access = { kind: "cluster", right: "metrics" } as const;
+  return { method: "GET", path, summary, access, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
 }
 
 function clusterReply(reads: ClusterReads, request: Incoming): Reply {

@@ -3,9 +3,13 @@
  * values. A handler never touches the framework: it returns a `Reply`, so that a batch can reuse it.
  */
 
+import type { BucketRight, Caller, NodeRight } from "../security/rights.ts";
+
 /** The part of a request that handlers may see. Header names are in lower case. */
 export interface Incoming {
   readonly raw: { readonly url?: string | undefined; readonly method?: string | undefined };
+  /** whom the request comes from; ask `callerOf`, never this */
+  readonly caller?: Caller | undefined;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   /** a Buffer when there was a body, else undefined */
   readonly body: unknown;
@@ -28,6 +32,17 @@ export type Handler = (request: Incoming) => Reply | Promise<Reply>;
 /** Which work is shed first under pressure: control last, list first (DESIGN §10). */
 export type WorkClass = "control" | "write" | "read" | "list";
 
+/**
+ * Who may use a route: everybody (`open`), whoever shows any valid token (`known`), whoever has the right over the cluster
+ * (`cluster`) or over the bucket that follows `prefix` in the path (`bucket`). `parts`: any valid token comes in, and the handler
+ * asks for a right for each part of the request by itself.
+ */
+export type RouteAccess =
+  | { readonly kind: "open" | "known" }
+  | { readonly kind: "parts"; readonly rights: readonly BucketRight[] }
+  | { readonly kind: "cluster"; readonly right: NodeRight }
+  | { readonly kind: "bucket"; readonly right: BucketRight; readonly prefix: string };
+
 /** One method of one path. */
 export interface Route {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "PATCH" | "DELETE";
@@ -35,6 +50,8 @@ export interface Route {
   readonly path: string;
   /** one sentence for GET /docs */
   readonly summary: string;
+  /** without it a server does not start */
+  readonly access: RouteAccess;
   readonly work: WorkClass;
   readonly bodyLimitBytes: number;
   /** its latency is that of one read or write, and tells how the node fares */

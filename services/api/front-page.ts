@@ -26,7 +26,9 @@ export interface FrontDependencies {
 /** The pages for people. */
 export function frontRoutes(deps: FrontDependencies): readonly Route[] {
   const route = (path: string, summary: string, handle: Handler): Route => {
-    return { method: "GET", path, summary, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
+    // The docs are the same on every node of this version; the front page tells of this cluster.
+    const access = { kind: path === "/" ? "known" : "open" } as const;
+    return { method: "GET", path, summary, access, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
   };
   return [
     route("/", "Where to start.", (request) => front(deps, request)),

@@ -15,6 +15,8 @@ export interface HealthDependencies {
   readonly status: NodeStatus;
   readonly metrics: MetricsRegistry;
   readonly isClosing: () => boolean;
+  /** /metrics answers without a token */
+  readonly isMetricsOpen?: boolean | undefined;
 }
 
 /** The routes of probes and metrics. */
@@ -32,6 +34,7 @@ export function healthRoutes(deps: HealthDependencies): readonly Route[] {
       method: "GET",
       path: "/metrics",
       summary: "Metrics for Prometheus.",
+      access: deps.isMetricsOpen === true ? { kind: "open" } : { kind: "cluster", right: "metrics" },
       work: "control",
       bodyLimitBytes: NO_BODY_BYTES,
       handle: () => metricsReply(metrics),
@@ -46,7 +49,8 @@ export function textReply(text: string, contentType = "text/plain; charset=utf-8
 
 function probe(path: string, summary: string, checks: () => readonly HealthCheck[]): Route {
   const handle = (request: Incoming): Reply => probeReply(checks(), queryOf(request.raw.url));
-  return { method: "GET", path, summary, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
+  const access = { kind: "open" } as const;
+  return { method: "GET", path, summary, access, work: "control", bodyLimitBytes: NO_BODY_BYTES, handle };
 }
 
 function probeReply(checks: readonly HealthCheck[], queryText: string): Reply {

@@ -15,17 +15,21 @@ import { integerOf, parseQuery } from "./query.ts";
 import { failureReply, jsonReply } from "./reply.ts";
 import { bucketTarget } from "./target.ts";
 
+const PREFIX = "/v1/kv/";
 const PARAMETERS = ["limit", "cursor", "prefix", "timeout"];
 
 /** The listing route. */
 export function listRoutes(deps: Pick<ApiDependencies, "coordinator">): readonly Route[] {
   const handle = (request: Incoming): Reply | Promise<Reply> => list(deps, request);
   const summary = "Lists the keys of a bucket in hash order, by pages.";
-  return [{ method: "GET", path: "/v1/kv/:bucket", summary, work: "list", bodyLimitBytes: NO_BODY_BYTES, handle }];
+  const access = { kind: "bucket", right: "list", prefix: PREFIX } as const;
+  return [
+    { method: "GET", path: "/v1/kv/:bucket", summary, access, work: "list", bodyLimitBytes: NO_BODY_BYTES, handle },
+  ];
 }
 
 function list(deps: Pick<ApiDependencies, "coordinator">, request: Incoming): Reply | Promise<Reply> {
-  const target = bucketTarget(request.raw.url, "/v1/kv/");
+  const target = bucketTarget(request.raw.url, PREFIX);
   if (target.kind === "failed") return failureReply(target);
   const query = parseQuery(target.query, PARAMETERS);
   if (query.kind === "failed") return failureReply(query);

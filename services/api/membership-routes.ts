@@ -32,6 +32,7 @@ export function membershipRoutes(door: ClusterDoor | undefined): readonly Route[
     method: "POST",
     path: `/v1/cluster/${path}`,
     summary,
+    access: { kind: "cluster", right: "operate" },
     work: "control",
     bodyLimitBytes: BODY_LIMIT_BYTES,
     handle: (request) => guarded(request) ?? work(door, request),

@@ -29,6 +29,7 @@ export function repairRoutes(door: RepairDoor | undefined): readonly Route[] {
       path: "/v1/repair",
       summary:
         "Repairs now, and waits: all=true, partition=… or bucket=… until replicas hold the same, wait=hints until what stand-ins keep has been delivered, scrub=true until this node has re-read its store.",
+      access: { kind: "cluster", right: "operate" },
       work: "control",
       bodyLimitBytes: BODY_LIMIT_BYTES,
       handle: (request) => repair(door, request),

@@ -32,6 +32,7 @@ const PLACEMENT = "services/placement";
 const REPLICA = "services/replica";
 const PEERS = "services/peers";
 const COORDINATOR = "services/coordinator";
+const SECURITY = "services/security";
 
 const TABLE: Readonly<Record<string, RoomRow>> = {
   "gossip/core": { isPure: true, packages: ["node:crypto", "node:zlib"] },
@@ -39,6 +40,7 @@ const TABLE: Readonly<Record<string, RoomRow>> = {
   "storage/format": { isPure: true, packages: ["node:crypto", "node:zlib"] },
   storage: { imports: ["storage/format"], packages: ["node:zlib"] },
   [BASE]: { packages: ["xxhash-wasm"] },
+  [SECURITY]: { imports: [BASE], packages: ["node:crypto"] },
   [VERSIONING]: { isPure: true, imports: [BASE], packages: ["node:crypto"] },
   [PLACEMENT]: { isPure: true, imports: [BASE], packages: ["hashring"] },
   [PEERS]: { imports: [BASE, VERSIONING], packages: ["@msgpack/msgpack", "node:crypto"] },
@@ -48,10 +50,10 @@ const TABLE: Readonly<Record<string, RoomRow>> = {
   "services/repair": { imports: [BASE, VERSIONING, PLACEMENT, REPLICA, PEERS, "storage", "gossip"] },
   "services/handoff": { imports: [BASE, VERSIONING, PLACEMENT, REPLICA, PEERS, "storage"] },
   "services/calm": { imports: [BASE, COORDINATOR] },
-  "services/api": { imports: [BASE, VERSIONING, COORDINATOR], packages: ["fastify"] },
-  "services/adapters": { imports: [BASE, "gossip", "storage"], packages: "everything", isAmbient: true },
+  "services/api": { imports: [BASE, VERSIONING, COORDINATOR, SECURITY], packages: ["fastify"] },
+  "services/adapters": { imports: [BASE, SECURITY, "gossip", "storage"], packages: "everything", isAmbient: true },
   "services/client": { packages: "everything", isAmbient: true },
-  "services/cli": { imports: [BASE, "services/client"], packages: "everything", isAmbient: true },
+  "services/cli": { imports: [BASE, SECURITY, "services/client"], packages: "everything", isAmbient: true },
   "services/node": { imports: "everything", packages: ["node:crypto"] },
   "services/node/server-process.ts": { imports: "everything", packages: ["node:path"], isAmbient: true },
   "services/main.ts": { imports: "everything", packages: "everything", isAmbient: true },
