@@ -14,7 +14,12 @@ import {
   UNAVAILABLE_KNOBS,
   variableOf,
 } from "./knobs.ts";
-import { DEFAULT_DISK_RESERVE_BYTES } from "./limits.ts";
+import {
+  DEFAULT_DISK_RESERVE_BYTES,
+  MIN_TOMBSTONE_AGE_MS,
+  TOMBSTONE_AGE_WARNED_MS,
+  TOMBSTONE_MIN_AGE_MS,
+} from "./limits.ts";
 import { isLoopback, isWildcard, parseNodeName, portOf } from "./setting-parsers.ts";
 import { type EffectiveSetting, SettingReader, takeSecrets } from "./setting-reader.ts";
 import { gatherSettings, type Surroundings } from "./setting-sources.ts";
@@ -51,6 +56,8 @@ export interface Config {
   /** bytes kept for nodes that cannot be reached; undefined: a share of the disk */
   readonly hintsMaxBytes: number | undefined;
   readonly hintsWindowMs: number;
+  /** a tombstone is not collected before it is so old; ≥ `MIN_TOMBSTONE_AGE_MS` */
+  readonly tombstoneAgeMs: number;
   /** undefined: all listeners are on loopback and none was given */
   readonly secret: string | undefined;
   /** taken beside `secret` while nodes change from one to the other; never used to speak */
@@ -137,6 +144,17 @@ function takeHints(reader: SettingReader): Pick<Config, "hintsMaxBytes" | "hints
   return { hintsMaxBytes, hintsWindowMs: windowMs ?? DEFAULT_HINTS_WINDOW_MS };
 }
 
+function takeTombstoneAge(reader: SettingReader): number {
+  const given = reader.given(KNOBS.tombstoneAge);
+  if (given === undefined)
+    reader.effective.push({ variable: variableOf(KNOBS.tombstoneAge), value: "1h", origin: "default" });
+  if (given !== undefined && given < MIN_TOMBSTONE_AGE_MS)
+    reader.problems.push(
+      `GYRE_TOMBSTONE_AGE=${given / 1_000}s is less than 10s: the clocks of a cluster differ by more than that in a bad hour`,
+    );
+  return given ?? TOMBSTONE_MIN_AGE_MS;
+}
+
 function checkQuorums(config: Config, problems: string[]): void {
   if (config.r > config.n) problems.push(`GYRE_R=${config.r} exceeds GYRE_N=${config.n}: no read could ever answer`);
   if (config.w > config.n)
@@ -189,6 +207,12 @@ function warningsOf(config: Config): readonly string[] {
     ...(config.durability === "os"
       ? ["GYRE_DURABILITY=os: an acknowledged write can be lost with the machine's power"]
       : []),
+    ...(config.tombstoneAgeMs < TOMBSTONE_AGE_WARNED_MS
+      ? [
+          `GYRE_TOMBSTONE_AGE=${config.tombstoneAgeMs / 1_000}s is short: while the clocks of two members differ by more, ` +
+            "no tombstone is collected, and writes that a slow clock dates before the last collection are refused",
+        ]
+      : []),
     ...(config.isInsecure ? ["GYRE_INSECURE=true: whoever reaches the client port can read and write everything"] : []),
   ];
 }
@@ -215,6 +239,7 @@ export function readConfig(surroundings: Surroundings): ConfigResult {
     gossipProfile: reader.take(KNOBS.gossipProfile, "fast"),
     diskReserveBytes: takeDiskReserve(reader),
     ...takeHints(reader),
+    tombstoneAgeMs: takeTombstoneAge(reader),
     ...takeSecrets(reader, surroundings.readText),
     isInsecure: reader.take(KNOBS.insecure, false),
     logLevel: reader.take(KNOBS.logLevel, "info"),

@@ -71,6 +71,7 @@ export interface Knobs {
   readonly diskReserve: Knob<number>;
   readonly hintsMaxBytes: Knob<number>;
   readonly hintsWindow: Knob<number>;
+  readonly tombstoneAge: Knob<number>;
   readonly secret: Knob<string>;
   readonly secretFile: Knob<string>;
   readonly secretPrevious: Knob<string>;
@@ -217,6 +218,12 @@ export const KNOBS: Knobs = {
     name: "hints-window",
     defaultText: "`3h`",
     meaning: "for how long, before what owners confirm is left to anti-entropy: with s, m, h or d",
+    parse: parseDuration,
+  },
+  tombstoneAge: {
+    name: "tombstone-age",
+    defaultText: "`1h`",
+    meaning: "how old a tombstone is at least before it may be collected, by proof; equal on all nodes; from 10s",
     parse: parseDuration,
   },
   secret: {

@@ -239,12 +239,16 @@ export const DEFAULT_DISK_RESERVE_BYTES: number = 8 * 1024 * MIB;
 export const DEFAULT_REPAIR_WAIT_MS: number = 60_000;
 export const MAX_REPAIR_WAIT_MS: number = 24 * 60 * 60 * 1_000;
 
-/** Tombstones: least age before they may be collected; how long a round waits so that no older write is under way. */
+/** Tombstones: least age before they may be collected unless told otherwise; the least that may be told, without a warning and at all. */
 export const TOMBSTONE_MIN_AGE_MS: number = 3_600_000;
+export const TOMBSTONE_AGE_WARNED_MS: number = 600_000;
+export const MIN_TOMBSTONE_AGE_MS: number = 10_000;
+/** How long a round waits so that no older write is under way. */
 export const COLLECT_SETTLE_MS: number = 60_000;
-/** How often a node looks for tombstones to collect, and compares its marks with its peers'. */
+/** How often a node looks for tombstones to collect, and compares its marks with its peers': at most, where they go early more often. */
 export const COLLECT_EVERY_MS: number = 300_000;
 export const COLLECT_HEAR_MS: number = 60_000;
+export const COLLECT_LEAST_EVERY_MS: number = 5_000;
 /** Partitions of one round; looks at one whose copies differ, and the pause between; a question's time. */
 export const MAX_COLLECT_PARTITIONS: number = 512;
 export const COLLECT_LOOKS: number = 5;
@@ -255,6 +259,25 @@ export const COLLECT_STEP: number = 256;
 /** Keys, and bytes of objects, in one answer to a holder that catches up. */
 export const CATCH_UP_KEYS: number = 1_024;
 export const CATCH_UP_BYTES: number = 1_048_576;
+
+/** The tokens file. */
+export const MAX_TOKENS_FILE_BYTES: number = 4 * MIB;
+export const MAX_PRINCIPALS: number = 1_024;
+export const MAX_TOKENS: number = 4_096;
+export const MAX_PATTERNS_PER_PRINCIPAL: number = 256;
+/** Certificates and keys. */
+export const MAX_PEM_BYTES: number = 1 * MIB;
+/** How often files of tokens, certificates and keys are looked at for changes. */
+export const SECRET_FILES_LOOK_MS: number = 5_000;
+/** How long before its end a certificate is warned of, and how often. */
+export const CERTIFICATE_WARN_MS: number = 14 * 24 * 60 * 60 * 1_000;
+export const CERTIFICATE_WARN_EVERY_MS: number = 24 * 60 * 60 * 1_000;
+/** Requests without a valid token: so many at once from one address, then one every so often; addresses remembered. */
+export const FAILURES_AT_ONCE: number = 20;
+export const FAILURE_REFILL_MS: number = 1_000;
+export const MAX_FAILING_SOURCES: number = 4_096;
+/** How long a TLS handshake may take. */
+export const TLS_HANDSHAKE_TIMEOUT_MS: number = 5_000;
 
 assert.ok(4 * MAX_KEY_WRITES <= MAX_KEY_QUEUE, "what owners take in for a hot key fits into each one's queue");
 assert.ok(HEADERS_READ_TIMEOUT_MS < REQUEST_READ_TIMEOUT_MS, "headers are read before the rest");

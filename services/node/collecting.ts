@@ -12,7 +12,7 @@ import type { Membership } from "../cluster/membership.ts";
 import type { Handoff } from "../handoff/handoff.ts";
 import type { PeerRequests } from "../peers/peer-handler.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
-import { COLLECT_TIMES, Collecting } from "../repair/collect.ts";
+import { Collecting, collectTimesOf } from "../repair/collect.ts";
 import type { CollectFloors } from "../repair/collect-floors-core.ts";
 import type { CollectTimes } from "../repair/collect-leader.ts";
 import type { SlotRules } from "../repair/exchange-view.ts";
@@ -42,7 +42,8 @@ export interface CollectingParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** undefined: those of a real cluster */
+  readonly tombstoneAgeMs: number;
+  /** undefined: those of a real cluster with that age */
   readonly times?: CollectTimes | undefined;
 }
 
@@ -60,7 +61,7 @@ export class CollectingJoint {
       ...parts,
       store: engine,
       rules: markRulesOf(parts),
-      times: parts.times ?? COLLECT_TIMES,
+      times: parts.times ?? collectTimesOf(parts.tombstoneAgeMs),
       table: () => ring.table,
       membersHash: () =>
         membership.table === undefined || membership.isRemoved ? undefined : parts.view.membersHash(),

@@ -203,7 +203,8 @@ function ringRooms(
   handingOff.join({ links, liveness, membership });
   const { handoff } = handingOff;
   const own = { self: config.nodeId, buckets, isAlive, backgroundShare, floors, handoff, moving };
-  const collecting = new CollectingJoint({ ...shared, ...own, times: options.collectTimes });
+  const ages = { tombstoneAgeMs: config.tombstoneAgeMs, times: options.collectTimes };
+  const collecting = new CollectingJoint({ ...shared, ...own, ...ages });
   return { membership, liveness, view, moving, healing, collecting };
 }
 

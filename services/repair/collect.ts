@@ -6,7 +6,7 @@
 import type { StorageEngine } from "../../storage/engine.ts";
 import { StoreClosedError } from "../../storage/errors.ts";
 import type { NodeId } from "../base/ids.ts";
-import { COLLECT_EVERY_MS, COLLECT_HEAR_MS, COLLECT_SETTLE_MS, TOMBSTONE_MIN_AGE_MS } from "../base/limits.ts";
+import { COLLECT_EVERY_MS, COLLECT_HEAR_MS, COLLECT_LEAST_EVERY_MS, COLLECT_SETTLE_MS } from "../base/limits.ts";
 import type { Clock, Log, Random, Timer } from "../base/ports.ts";
 import type { TopicHandler } from "../peers/peer-handler.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
@@ -19,13 +19,15 @@ import { CATCH_UP_TOPIC, COLLECT_TOPIC, FLOORS_TOPIC } from "./collect-messages.
 import { CollectSweep } from "./collect-sweep.ts";
 import { PairViews, type SlotRules } from "./exchange-view.ts";
 
-/** The times of a real cluster. */
-export const COLLECT_TIMES: CollectTimes = {
-  minAgeMs: TOMBSTONE_MIN_AGE_MS,
-  settleMs: COLLECT_SETTLE_MS,
-  everyMs: COLLECT_EVERY_MS,
-  hearMs: COLLECT_HEAR_MS,
-};
+/** The times of a real cluster in which tombstones wait at least so long, ms: a twelfth of it between two rounds, within bounds. */
+export function collectTimesOf(minAgeMs: number): CollectTimes {
+  return {
+    minAgeMs,
+    settleMs: COLLECT_SETTLE_MS,
+    everyMs: Math.max(COLLECT_LEAST_EVERY_MS, Math.min(COLLECT_EVERY_MS, minAgeMs / 12)),
+    hearMs: Math.max(COLLECT_LEAST_EVERY_MS, Math.min(COLLECT_HEAR_MS, minAgeMs / 12)),
+  };
+}
 
 /** What collecting is joined to. */
 export interface CollectParts {

@@ -88,6 +88,7 @@ export function configOf({ name, zone, join, isFounder }: Machine, seeds: readon
     diskReserveBytes: 0,
     hintsMaxBytes: undefined,
     hintsWindowMs: 10_800_000,
+    tombstoneAgeMs: 3_600_000,
     secret: "a secret of simulations",
     previousSecret: undefined,
     isInsecure: false,

@@ -49,6 +49,7 @@ describe("the configuration of a node", () => {
       diskReserveBytes: 8 * 1024 ** 3,
       hintsMaxBytes: undefined,
       hintsWindowMs: 10_800_000,
+      tombstoneAgeMs: 3_600_000,
       zone: "default",
       host: "box",
       weight: 1,
@@ -129,6 +130,16 @@ describe("the configuration of a node", () => {
     expect(configOf({ env })).toMatchObject({ hintsMaxBytes, hintsWindowMs });
   });
 
+  test("takes how old tombstones become, and warns of clocks where that is little", () => {
+    expect(configOf({ env: { GYRE_TOMBSTONE_AGE: "2h" } })).toMatchObject({ tombstoneAgeMs: 7_200_000 });
+    const warningsOf = (age: string): readonly string[] => {
+      const result = read({ env: { GYRE_TOMBSTONE_AGE: age } });
+      return result.kind === "config" ? result.warnings : [];
+    };
+    expect(warningsOf("10m")).toEqual([]);
+    expect(warningsOf("30s")).toEqual([expect.stringContaining("clocks")]);
+  });
+
   test.each([
     { GYRE_HINTS_MAX_BYTES: "1KiB" },
     { GYRE_HINTS_MAX_BYTES: "lots" },
@@ -137,6 +148,8 @@ describe("the configuration of a node", () => {
     { GYRE_HINTS_WINDOW: "0s" },
     { GYRE_HINTS_WINDOW: "3 hours" },
     { GYRE_HINTS_WINDOW: "400d" },
+    { GYRE_TOMBSTONE_AGE: "9s" },
+    { GYRE_TOMBSTONE_AGE: "an hour" },
   ])("refuses %o in words", (env) => {
     const [name] = Object.keys(env);
     expect(problemsOf({ env })).toEqual([expect.stringContaining(`${name}=`)]);

@@ -53,6 +53,7 @@ class LoneNode {
         diskReserveBytes: 8 * 1024 ** 3,
         hintsMaxBytes: undefined,
         hintsWindowMs: 10_800_000,
+        tombstoneAgeMs: 3_600_000,
         secret: undefined,
         previousSecret: undefined,
         isInsecure: false,

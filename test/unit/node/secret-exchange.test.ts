@@ -97,6 +97,7 @@ class World {
           diskReserveBytes: 0,
           hintsMaxBytes: undefined,
           hintsWindowMs: 10_800_000,
+          tombstoneAgeMs: 3_600_000,
           ...secrets,
           isInsecure: false,
           logLevel: "info",
