@@ -6,8 +6,10 @@
 import { isUtf8 } from "node:buffer";
 import { BATCH_CONCURRENCY, MAX_BATCH_ANSWER_BYTES, MAX_BATCH_BYTES, MAX_BATCH_OPS } from "../base/limits.ts";
 import type { Failure, Knobs } from "../coordinator/contract.ts";
+import type { Caller } from "../security/rights.ts";
 import { type BatchOp, parseBatchOp } from "./batch-op.ts";
 import type { Incoming, Reply, Route } from "./exchange.ts";
+import { callerOf, forbidden } from "./gatekeeper.ts";
 import { elementsAt, membersAt, type Slice } from "./json-slices.ts";
 import { readReply, writeReply } from "./key-answers.ts";
 import { KNOB_NAMES, knobsOf } from "./knobs.ts";
@@ -15,6 +17,7 @@ import type { ApiDependencies } from "./ports.ts";
 import { refusal, refusalForNow } from "./problem.ts";
 import { parseQuery } from "./query.ts";
 import { failureReply } from "./reply.ts";
+import { isOfOtherSite } from "./same-origin.ts";
 import { bucketTarget } from "./target.ts";
 
 type BatchDependencies = Pick<ApiDependencies, "coordinator" | "contexts">;
@@ -30,6 +33,8 @@ export function batchRoutes(deps: BatchDependencies): readonly Route[] {
 }
 
 function batch(deps: BatchDependencies, request: Incoming): Reply | Promise<Reply> {
+  // The one path that changes keys and that a browser would send for any page without asking first.
+  if (isOfOtherSite(request)) return failureReply(refusal("forbidden", "a page of another site may not write here"));
   const target = bucketTarget(request.raw.url, "/v1/kv/", ":batch");
   if (target.kind === "failed") return failureReply(target);
   const query = parseQuery(target.query, KNOB_NAMES);
@@ -39,8 +44,17 @@ function batch(deps: BatchDependencies, request: Incoming): Reply | Promise<Repl
   const found = slicesOf(request.body);
   if (found.kind === "failed") return failureReply(found);
   const scope = { bucket: target.bucket, text: found.text, contexts: deps.contexts };
-  const ops = found.slices.map((slice) => parseBatchOp(scope, slice));
+  const caller = callerOf(request);
+  const ops = found.slices.map((slice) => permitted(caller, parseBatchOp(scope, slice)));
   return new BatchRun(deps, ops, knobs).run();
+}
+
+/** Each operation is judged by itself, as the same request alone would be. */
+function permitted(caller: Caller, op: BatchOp | Failure): BatchOp | Failure {
+  if (op.kind === "failed") return op;
+  const { bucket } = op.target.name;
+  const right = op.kind === "get" ? "read" : "write";
+  return caller.mayOn(right, bucket) ? op : forbidden(caller, right, bucket);
 }
 
 function slicesOf(

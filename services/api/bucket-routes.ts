@@ -3,6 +3,7 @@ import type { BucketSettings } from "../base/bucket-settings.ts";
 import type { BucketName } from "../base/ids.ts";
 import { settingsConflict, settingsIn } from "./bucket-settings.ts";
 import type { Incoming, Reply, Route } from "./exchange.ts";
+import { callerOf } from "./gatekeeper.ts";
 import type { BucketChange, BucketDirectory } from "./ports.ts";
 import { refusal, refusalForNow } from "./problem.ts";
 import { parseQuery } from "./query.ts";
@@ -67,7 +68,9 @@ export function bucketRoutes(buckets: BucketDirectory): readonly Route[] {
 function listBuckets(buckets: BucketDirectory, request: Incoming): Reply {
   const query = parseQuery(queryOf(request.raw.url), []);
   if (query.kind === "failed") return failureReply(query);
-  const list = buckets.list().map((one) => document(one.name, one.settings, true));
+  const caller = callerOf(request);
+  const shown = buckets.list().filter(({ name }) => caller.mayOn("list", name));
+  const list = shown.map((one) => document(one.name, one.settings, true));
   return jsonReply(200, JSON.stringify({ buckets: list, defaults: wholeSettings(buckets.defaults()) }));
 }
 

@@ -6,6 +6,7 @@ import type { BucketName, NodeId } from "../base/ids.ts";
 import type { MetricsRegistry } from "../base/metrics.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
 import type { Coordinator, KeyName } from "../coordinator/contract.ts";
+import type { TokenBook } from "../security/token-book.ts";
 import type { CausalContext } from "../versioning/types.ts";
 import type { ClusterDoor } from "./cluster-door.ts";
 import type { WorkClass } from "./exchange.ts";
@@ -138,6 +139,10 @@ export interface ApiDependencies {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: MetricsRegistry;
+  /** absent: the node was told of no tokens, and whoever reaches it may do everything */
+  readonly tokens?: TokenBook | undefined;
+  /** /metrics answers without a token */
+  readonly isMetricsOpen?: boolean | undefined;
   /** absent: nobody looks, and only the fixed bounds hold */
   readonly calm?: LoadControl;
 }

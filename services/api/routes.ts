@@ -24,7 +24,7 @@ export function allRoutes(deps: ApiDependencies, isClosing: () => boolean): read
     ...clusterRoutes(reads),
     ...membershipRoutes(door),
     ...repairRoutes(deps.repair),
-    ...healthRoutes({ status, metrics, isClosing }),
+    ...healthRoutes({ status, metrics, isClosing, isMetricsOpen: deps.isMetricsOpen }),
   ];
   const shown: readonly Route[] = [...routes, ...frontRoutes({ status, reads, routes: () => shown })];
   const heads = shown.filter((route) => route.method === "GET" && !shown.some((other) => isHeadOf(other, route)));

@@ -5,10 +5,10 @@
  * Fastify is tuned by measurement: no logger, no per-request route options,
  * a raw parser for every type, labels bound at registration.
  */
+import assert from "node:assert/strict";
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import {
   CONNECTIONS_CHECK_MS,
-  DRAIN_TIMEOUT_MS,
   HEADERS_READ_TIMEOUT_MS,
   KEEP_ALIVE_TIMEOUT_MS,
   MAX_CLIENT_CONNECTIONS,
@@ -16,13 +16,15 @@ import {
   MAX_VALUE_BYTES,
   REQUEST_READ_TIMEOUT_MS,
 } from "../base/limits.ts";
-import type { Timer } from "../base/ports.ts";
 import type { Failure } from "../coordinator/contract.ts";
+import type { Caller } from "../security/rights.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
+import { drain } from "./drain.ts";
 import type { Incoming, Reply, Route } from "./exchange.ts";
 import { frameworkFailure } from "./framework-failure.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
+import { audited, Gatekeeper, routeFlaws } from "./gatekeeper.ts";
 import { crowdPlaceOf } from "./key-crowd.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
@@ -39,6 +41,10 @@ import { allRoutes } from "./routes.ts";
 import { unmatchedReply } from "./unmatched.ts";
 
 declare module "fastify" {
+  interface FastifyRequest {
+    /** whose token it carries; ask `callerOf` */
+    caller: Caller | undefined;
+  }
   interface FastifyReply {
     /** what the request and its answer occupy until the connection has taken the answer; −1: not admitted */
     heldBytes: number;
@@ -72,6 +78,7 @@ class Server implements ApiServer {
   readonly #app: FastifyInstance;
   readonly #admission = new Admission();
   readonly #gate: FrontGate;
+  readonly #gatekeeper: Gatekeeper;
   readonly #counters: ListenerCounters;
   readonly #idPrefix: string;
   readonly #routes: readonly Route[];
@@ -83,7 +90,9 @@ class Server implements ApiServer {
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
     this.#counters = listenerCounters(deps.metrics, this.#admission);
     this.#gate = new FrontGate(this.#admission, deps.calm);
-    this.#routes = allRoutes(deps, () => this.#closing !== undefined);
+    this.#gatekeeper = new Gatekeeper({ ...deps, tokens: deps.tokens });
+    this.#routes = allRoutes(deps, () => this.#closing !== undefined).map((route) => audited(route, deps.log));
+    assert.deepEqual(routeFlaws(this.#routes), [], "every route says who may use it");
     this.#app = this.#build();
     this.inject = this.#app.inject.bind(this.#app);
     const { shed } = this.#counters;
@@ -105,23 +114,11 @@ class Server implements ApiServer {
     return this.#closing;
   }
 
-  /** Idle keep-alive connections are closed again and again: one may fall idle after fastify has looked. */
-  async #drain(): Promise<void> {
+  #drain(): Promise<void> {
     const { clock, log } = this.#deps;
-    const server = this.#app.server;
-    const deadlineMs = clock.monotonicMs() + DRAIN_TIMEOUT_MS;
-    let timer: Timer | undefined;
-    const sweep = (): void => {
-      if (clock.monotonicMs() < deadlineMs) server.closeIdleConnections();
-      else {
-        log.warn({ event: "api.drain-timed-out", requestCount: this.#admission.requests });
-        server.closeAllConnections();
-      }
-      timer = clock.setTimer(25, sweep);
-    };
-    timer = clock.setTimer(25, sweep);
-    await this.#app.close();
-    timer.cancel();
+    const { server } = this.#app;
+    const requestCount = (): number => this.#admission.requests;
+    return drain({ clock, log, server, requestCount, close: () => this.#app.close() });
   }
 
   #build(): FastifyInstance {
@@ -141,6 +138,7 @@ class Server implements ApiServer {
       frameworkErrors: (error, request, reply) => this.#write(request, reply, this.#errorReply(error, request)),
       clientErrorHandler: (error, socket) => answerClientError(error, socket, this.#nextId()),
     });
+    app.decorateRequest("caller", undefined);
     app.decorateReply("heldBytes", NOT_ADMITTED);
     app.decorateReply("startedMs", 0);
     app.removeAllContentTypeParsers();
@@ -166,7 +164,9 @@ class Server implements ApiServer {
       url: route.path,
       bodyLimit: route.bodyLimitBytes,
       onRequest: (request, reply, done) => {
-        if (this.#admit(route, durations, { request, reply })) done();
+        const refused = this.#gatekeeper.refuse(route, request);
+        if (refused !== undefined) this.#write(request, reply, refused);
+        else if (this.#admit(route, durations, { request, reply })) done();
       },
       handler: (request, reply) => this.#handle(route, request, reply),
     });

@@ -61,6 +61,14 @@ export function keyTarget(url: string | undefined, prefix: string): KeyTarget | 
   };
 }
 
+/** The bucket in `url`, whose path is `prefix`, bucket, and anything behind a `/`: what the other two functions here find. */
+export function bucketIn(url: string | undefined, prefix: string): BucketName | Failure {
+  const rest = restOf(url, prefix);
+  if (typeof rest !== "string") return rest;
+  const end = rest.search(/[/?]/);
+  return bucketNamed(end === -1 ? rest : rest.slice(0, end));
+}
+
 /** The bucket in `url`, whose path is `prefix`, bucket, `suffix`. */
 export function bucketTarget(url: string | undefined, prefix: string, suffix = ""): BucketTarget | Failure {
   const rest = restOf(url, prefix);

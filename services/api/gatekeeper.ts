@@ -1,0 +1,217 @@
+/**
+ * Who may come in: judges each request by its route's line in the route table, before its body is read and before any work. Deny
+ * by default. Must never judge by anything but what the handler will act on: the bucket comes out of the same function.
+ */
+import type { Counter, MetricsRegistry } from "../base/metrics.ts";
+import type { Clock, Log } from "../base/ports.ts";
+import type { Failure } from "../coordinator/contract.ts";
+import { audit } from "../security/audit.ts";
+import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
+import { ANYONE, type Caller, NOBODY, type Right } from "../security/rights.ts";
+import type { TokenBook } from "../security/token-book.ts";
+import type { Incoming, Reply, Route } from "./exchange.ts";
+import { refusal, refusalForNow } from "./problem.ts";
+import { failureReply } from "./reply.ts";
+import { bucketIn } from "./target.ts";
+
+/** A request with its connection. */
+export interface GuardedRequest extends Incoming {
+  readonly raw: Incoming["raw"] & {
+    readonly socket: { readonly remoteAddress?: string | undefined };
+  };
+  caller?: Caller | undefined;
+}
+
+/** What guarding works with. */
+export interface GateParts {
+  /** undefined: the node was told of no tokens */
+  readonly tokens: TokenBook | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: MetricsRegistry;
+}
+
+const REFUSALS = ["unauthenticated", "forbidden", "throttled"] as const;
+type RefusalKind = (typeof REFUSALS)[number];
+const CHALLENGE = 'Bearer realm="gyre"';
+
+/** Whom a request comes from, for routes that ask part by part. */
+export function callerOf(request: Incoming): Caller {
+  return request.caller ?? NOBODY;
+}
+
+/** What the caller lacks, in words that name who, what and where. */
+export function forbidden(caller: Caller, right: Right, bucket?: string): Failure {
+  const where = bucket === undefined ? "on the cluster" : `on bucket ${bucket}`;
+  const facts = { principal: caller.name, right, ...(bucket === undefined ? {} : { bucket }) };
+  return refusal("forbidden", `${caller.name} does not have the right to ${right} ${where}`, facts);
+}
+
+/** The guard of one listener. */
+export class Gatekeeper {
+  readonly #tokens: TokenBook | undefined;
+  readonly #parts: GateParts;
+  readonly #failures = new FailureLimiter();
+  readonly #refused: Readonly<Record<RefusalKind, Counter>>;
+
+  constructor(parts: GateParts) {
+    this.#parts = parts;
+    this.#tokens = parts.tokens;
+    const counter = (reason: RefusalKind): Counter =>
+      parts.metrics.counter({
+        name: "gyre_http_refused_requests_total",
+        help: "Requests refused for what their sender is or may do, by reason.",
+        labels: { reason },
+      });
+    this.#refused = {
+      unauthenticated: counter("unauthenticated"),
+      forbidden: counter("forbidden"),
+      throttled: counter("throttled"),
+    };
+  }
+
+  /** Notes whom the request comes from; the refusal when it may not use the route. */
+  refuse(route: Route, request: GuardedRequest): Reply | undefined {
+    const { access } = route;
+    const tokens = this.#tokens;
+    if (tokens === undefined) {
+      // The only routes that ask for the caller again: the others need not pay for it.
+      if (access.kind === "parts") request.caller = ANYONE;
+      return undefined;
+    }
+    if (access.kind === "open") return undefined;
+    const header = request.headers["authorization"];
+    const shown = tokens.present(typeof header === "string" ? header : undefined, this.#wallMs);
+    if (shown.kind !== "known") return this.#unauthenticated(route, request, shown.words);
+    const { caller } = shown;
+    request.caller = caller;
+    switch (access.kind) {
+      case "known":
+      case "parts":
+        return undefined;
+      case "cluster":
+        return caller.may(access.right) ? undefined : this.#forbidden(route, request, forbidden(caller, access.right));
+      case "bucket": {
+        const bucket = bucketIn(request.raw.url, access.prefix);
+        if (typeof bucket !== "string") return failureReply(bucket);
+        if (caller.mayOn(access.right, bucket)) return undefined;
+        return this.#forbidden(route, request, forbidden(caller, access.right, bucket));
+      }
+    }
+  }
+
+  readonly #wallMs = (): number => this.#parts.clock.wallMicros() / 1_000;
+
+  #unauthenticated(route: Route, request: GuardedRequest, words: string): Reply {
+    const address = addressOf(request);
+    const verdict = this.#failures.fail(sourceOf(address), this.#parts.clock.monotonicMs());
+    if (verdict.isOverLimit) {
+      this.#refused.throttled.add();
+      const detail = "too many requests without a valid token came from this address; those with one are not held up";
+      const headers = { "www-authenticate": CHALLENGE, ...closing(request) };
+      return failureReply({ ...refusalForNow("overloaded", detail), retryable: false }, { status: 429, headers });
+    }
+    this.#refused.unauthenticated.add();
+    this.#tell(route, request, { principal: NOBODY.name, code: "unauthenticated", status: 401, ...verdict });
+    return failureReply(refusal("unauthenticated", words), {
+      headers: { "www-authenticate": CHALLENGE, ...closing(request) },
+    });
+  }
+
+  #forbidden(route: Route, request: GuardedRequest, failure: Failure): Reply {
+    this.#refused.forbidden.add();
+    const principal = callerOf(request).name;
+    const verdict = this.#failures.fail(`principal ${principal}`, this.#parts.clock.monotonicMs());
+    // Its answers stay the same; only its lines in the trail become fewer.
+    if (!verdict.isOverLimit) {
+      const bucket = failure.facts?.["bucket"];
+      const of = typeof bucket === "string" ? { bucket } : {};
+      this.#tell(route, request, { principal, code: "forbidden", status: 403, ...of, ...verdict });
+    }
+    return failureReply(failure, { headers: closing(request) });
+  }
+
+  #tell(
+    route: Route,
+    request: GuardedRequest,
+    facts: {
+      readonly principal: string;
+      readonly code: string;
+      readonly status: number;
+      readonly bucket?: string;
+      readonly heldBackCount: number;
+    },
+  ): void {
+    const { principal, code, status, bucket, heldBackCount } = facts;
+    audit(this.#parts.log, {
+      principal,
+      address: addressOf(request),
+      route: `${route.method} ${route.path}`,
+      right: rightOf(route),
+      bucket,
+      outcome: "refused",
+      status,
+      code,
+      requestId: request.id,
+      heldBackCount,
+    });
+  }
+}
+
+/** Routes of which every use is told in the audit trail: what changes settings, membership or data beside the keys. */
+export function audited(route: Route, log: Log): Route {
+  const { access } = route;
+  const isReading = route.method === "GET" || route.method === "HEAD";
+  const isAudited = access.kind === "cluster" || (access.kind === "bucket" && access.right === "admin");
+  if (isReading || !isAudited) return route;
+  const tell = (request: Incoming, reply: Reply): Reply => {
+    const { status } = reply;
+    const bucket = access.kind === "bucket" ? bucketIn(request.raw.url, access.prefix) : undefined;
+    audit(log, {
+      principal: (request.caller ?? ANYONE).name,
+      address: addressOf(request),
+      route: `${route.method} ${route.path}`,
+      right: rightOf(route),
+      bucket: typeof bucket === "string" ? bucket : undefined,
+      outcome: status < 400 ? "done" : "failed",
+      status,
+      requestId: request.id,
+    });
+    return reply;
+  };
+  return {
+    ...route,
+    handle: (request) => {
+      const answer = route.handle(request);
+      return answer instanceof Promise ? answer.then((reply) => tell(request, reply)) : tell(request, answer);
+    },
+  };
+}
+
+/** What stands against starting with these routes: one that nobody decided about. */
+export function routeFlaws(routes: readonly Route[]): readonly string[] {
+  const known: readonly unknown[] = ["open", "known", "parts", "cluster", "bucket"];
+  return routes.flatMap((route) => {
+    const access: Partial<Route["access"]> | undefined = route.access;
+    return known.includes(access?.kind) ? [] : [`${route.method} ${route.path} does not say who may use it`];
+  });
+}
+
+function rightOf({ access }: Route): string {
+  return access.kind === "bucket" || access.kind === "cluster" ? access.right : access.kind;
+}
+
+function addressOf(request: Incoming): string {
+  const { raw } = request;
+  const socket = "socket" in raw ? raw.socket : undefined;
+  const address =
+    typeof socket === "object" && socket !== null && "remoteAddress" in socket ? socket.remoteAddress : "";
+  return typeof address === "string" && address !== "" ? address : "unknown";
+}
+
+/** A body that nobody will read must not hold the connection. */
+function closing({ headers }: Incoming): Readonly<Record<string, string>> {
+  const length = headers["content-length"];
+  const hasBody = headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
+  return hasBody ? { connection: "close" } : {};
+}
