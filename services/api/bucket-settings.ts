@@ -7,8 +7,24 @@ import { MAX_REPLICAS, MAX_TTL_SECONDS } from "../base/limits.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import { refusal } from "./problem.ts";
 import { shown } from "./query.ts";
+import { BLIND_RULE } from "./query-rules.ts";
+import { type ChoiceRule, type IntegerRule, wordOf, wordsText } from "./value-rules.ts";
 
-const FIELDS = ["n", "r", "w", "conflicts", "blindWrites", "ttlSeconds"];
+type SettingRule = IntegerRule | ChoiceRule;
+
+const COUNT_RULE: IntegerRule = { kind: "integer", min: 1, max: MAX_REPLICAS };
+
+/** What each setting may be. */
+export const SETTING_RULES: Readonly<Record<keyof BucketSettings, SettingRule>> = {
+  n: COUNT_RULE,
+  r: COUNT_RULE,
+  w: COUNT_RULE,
+  conflicts: { kind: "choice", words: ["siblings", "lww"] },
+  blindWrites: BLIND_RULE,
+  ttlSeconds: { kind: "integer", min: 0, max: MAX_TTL_SECONDS },
+};
+const RULES: ReadonlyMap<string, SettingRule> = new Map(Object.entries(SETTING_RULES));
+const FIELDS = [...RULES.keys()];
 
 /** What a time to live may be, in words. */
 export const TTL_RULE: string = `a whole number of seconds from 1 to ${MAX_TTL_SECONDS}, or 0 for no end`;
@@ -35,17 +51,11 @@ export function settingsIn(
 
 /** One setting, or the rule that it breaks, in words. */
 function settingOf(name: string, value: unknown): Partial<BucketSettings> | string {
-  if (name === "conflicts") {
-    return value === "siblings" || value === "lww" ? { conflicts: value } : "siblings or lww";
-  }
-  if (name === "blindWrites") {
-    const isKnown = value === "overwrite" || value === "sibling" || value === "reject";
-    return isKnown ? { blindWrites: value } : "overwrite, sibling or reject";
-  }
-  if (name === "ttlSeconds") {
-    return isWholeBetween(value, 0, MAX_TTL_SECONDS) ? { ttlSeconds: value } : TTL_RULE;
-  }
-  return isWholeBetween(value, 1, MAX_REPLICAS) ? { [name]: value } : `a whole number from 1 to ${MAX_REPLICAS}`;
+  const rule = RULES.get(name);
+  if (rule?.kind === "choice") return wordOf(rule, value) === undefined ? wordsText(rule) : { [name]: value };
+  const { min, max } = rule ?? COUNT_RULE;
+  if (isWholeBetween(value, min, max)) return { [name]: value };
+  return name === "ttlSeconds" ? TTL_RULE : `a whole number from ${min} to ${max}`;
 }
 
 function isWholeBetween(value: unknown, least: number, most: number): value is number {

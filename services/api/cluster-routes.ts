@@ -1,12 +1,15 @@
 /** What the node knows about the cluster and the ring, read only (API §4). Must never wait for another node. */
-import { MAX_PARTITIONS } from "../base/limits.ts";
 import type { ClusterReads } from "./cluster-reads.ts";
 import { type Handler, type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
 import { refusal, refusalForNow } from "./problem.ts";
 import { integerOf, parseQuery, shown } from "./query.ts";
+import { HEALTH_QUERY, namesOf, RING_FROM_RULE, RING_LIMIT_RULE, RING_QUERY } from "./query-rules.ts";
 import { failureReply, jsonReply } from "./reply.ts";
 import { keyTarget, queryOf } from "./target.ts";
 import { consistencyLevelOf } from "./verdict.ts";
+
+const RING_NAMES = namesOf(RING_QUERY);
+const HEALTH_NAMES = namesOf(HEALTH_QUERY);
 
 /** The routes of cluster and ring. */
 export function clusterRoutes(reads: ClusterReads): readonly Route[] {
@@ -37,11 +40,11 @@ function clusterReply(reads: ClusterReads, request: Incoming): Reply {
 
 /** Without `limit` the whole ring, which is some 100 KB. `next` is where the following page begins, null at the end. */
 function ringReply(reads: ClusterReads, request: Incoming): Reply {
-  const query = parseQuery(queryOf(request.raw.url), ["from", "limit"]);
+  const query = parseQuery(queryOf(request.raw.url), RING_NAMES);
   if (query.kind === "failed") return failureReply(query);
-  const from = integerOf(query, "from", { min: 0, max: MAX_PARTITIONS, fallback: 0 });
+  const from = integerOf(query, "from", RING_FROM_RULE);
   if (typeof from !== "number") return failureReply(from);
-  const limit = integerOf(query, "limit", { min: 1, max: MAX_PARTITIONS, fallback: MAX_PARTITIONS });
+  const limit = integerOf(query, "limit", RING_LIMIT_RULE);
   if (typeof limit !== "number") return failureReply(limit);
   const { ringHash, partitionCount, partitions } = reads.ring({ from, limit });
   const end = from + partitions.length;
@@ -60,7 +63,7 @@ function ringOfKey(reads: ClusterReads, request: Incoming): Reply {
 
 /** For deploy gates: 503 exactly when some partition cannot serve at the level asked for. */
 function healthReply(reads: ClusterReads, request: Incoming): Reply {
-  const query = parseQuery(queryOf(request.raw.url), ["consistency"]);
+  const query = parseQuery(queryOf(request.raw.url), HEALTH_NAMES);
   if (query.kind === "failed") return failureReply(query);
   const text = query.values.get("consistency") ?? "quorum";
   const level = consistencyLevelOf(text);

@@ -7,8 +7,11 @@ import { type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange
 import type { HealthCheck, NodeStatus } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
 import { parseQuery } from "./query.ts";
+import { namesOf, PROBE_QUERY } from "./query-rules.ts";
 import { failureReply } from "./reply.ts";
 import { queryOf } from "./target.ts";
+
+const PROBE_NAMES = namesOf(PROBE_QUERY);
 
 /** What these routes need. */
 export interface HealthDependencies {
@@ -54,7 +57,7 @@ function probe(path: string, summary: string, checks: () => readonly HealthCheck
 }
 
 function probeReply(checks: readonly HealthCheck[], queryText: string): Reply {
-  const query = parseQuery(queryText, ["verbose"]);
+  const query = parseQuery(queryText, PROBE_NAMES);
   if (query.kind === "failed") return failureReply(query);
   const failed = checks.filter((check) => !check.isOk);
   if (failed.length > 0) {

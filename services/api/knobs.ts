@@ -1,11 +1,13 @@
 /** The quorum knobs of a request, from its query (API §3). Pure. Must never replace a wrong value by a default. */
-import { DEFAULT_TIMEOUT_MS, MAX_REPLICAS, MAX_TIMEOUT_MS } from "../base/limits.ts";
+import { DEFAULT_TIMEOUT_MS, MAX_REPLICAS } from "../base/limits.ts";
 import type { Failure, Knobs, QuorumLevel } from "../coordinator/contract.ts";
 import { refusal } from "./problem.ts";
 import { booleanOf, integerOf, type Query, shown } from "./query.ts";
+import { KNOB_QUERY, LEVEL_RULE, namesOf, TIMEOUT_RULE } from "./query-rules.ts";
+import { wordOf } from "./value-rules.ts";
 
 /** The query parameters that every key request understands. */
-export const KNOB_NAMES: readonly string[] = ["r", "w", "pr", "pw", "sloppy", "timeout", "explain"];
+export const KNOB_NAMES: readonly string[] = namesOf(KNOB_QUERY);
 
 const DEFAULTS: Knobs = { sloppy: true, timeoutMs: DEFAULT_TIMEOUT_MS, explain: false };
 
@@ -16,7 +18,7 @@ export function knobsOf(query: Query): Knobs | Failure {
   if (typeof sloppy !== "boolean") return sloppy;
   const explain = booleanOf(query, "explain", false);
   if (typeof explain !== "boolean") return explain;
-  const timeoutMs = integerOf(query, "timeout", { min: 1, max: MAX_TIMEOUT_MS, fallback: DEFAULT_TIMEOUT_MS });
+  const timeoutMs = integerOf(query, "timeout", TIMEOUT_RULE);
   if (typeof timeoutMs !== "number") return timeoutMs;
   const levels: { r?: QuorumLevel; w?: QuorumLevel; pr?: QuorumLevel; pw?: QuorumLevel } = {};
   for (const name of ["r", "w", "pr", "pw"] as const) {
@@ -30,7 +32,8 @@ export function knobsOf(query: Query): Knobs | Failure {
 }
 
 function levelOf(name: string, text: string): QuorumLevel | Failure {
-  if (text === "one" || text === "quorum" || text === "all") return text;
+  const word = wordOf(LEVEL_RULE, text);
+  if (word !== undefined) return word;
   if (!/^[0-9]{1,9}$/.test(text) || Number(text) === 0) {
     const rule = `${name} is a number from 1 to the bucket's n, or one, quorum, all; not ${shown(text)}`;
     return refusal("invalid_request", rule, { parameter: name });

@@ -13,16 +13,18 @@ import { KNOB_NAMES, knobsOf } from "./knobs.ts";
 import type { ApiDependencies, ContextCodec } from "./ports.ts";
 import { refusal } from "./problem.ts";
 import { booleanOf, parseQuery, shown } from "./query.ts";
+import { BLIND_RULE, namesOf, PUT_QUERY, READ_QUERY } from "./query-rules.ts";
 import { failureReply } from "./reply.ts";
 import { type KeyTarget, keyTarget } from "./target.ts";
+import { wordOf, wordsText } from "./value-rules.ts";
 
 const PREFIX = "/v1/kv/";
-const READ_PARAMETERS = [...KNOB_NAMES, "raw"];
-const PUT_PARAMETERS = [...KNOB_NAMES, "blind"];
+const READ_PARAMETERS = namesOf(READ_QUERY);
+const PUT_PARAMETERS = namesOf(PUT_QUERY);
 const EMPTY: Buffer = Buffer.alloc(0);
 
 /** The headers that would change a write's meaning and are not supported: refused, never ignored. */
-const REFUSED_ON_WRITE: readonly (readonly [name: string, words: string])[] = [
+export const REFUSED_ON_WRITE: readonly (readonly [name: string, words: string])[] = [
   ["idempotency-key", "Idempotency-Key is not supported yet; leave it out"],
   ["if-match", "If-Match is not supported; send Gyre-Context: the write then replaces exactly what was read"],
   ["if-none-match", "If-None-Match is not supported on writes; two creators become siblings, none is lost"],
@@ -135,9 +137,10 @@ function keyRequest(contexts: ContextCodec, request: Incoming, known: readonly s
   if ("kind" in knobs) return knobs;
   const isRaw = booleanOf(query, "raw", false);
   if (typeof isRaw !== "boolean") return isRaw;
-  const blind = query.values.get("blind");
-  if (blind !== undefined && blind !== "overwrite" && blind !== "sibling" && blind !== "reject") {
-    const rule = `blind is overwrite, sibling or reject, not ${shown(blind)}`;
+  const asked = query.values.get("blind");
+  const blind = asked === undefined ? undefined : wordOf(BLIND_RULE, asked);
+  if (asked !== undefined && blind === undefined) {
+    const rule = `blind is ${wordsText(BLIND_RULE)}, not ${shown(asked)}`;
     return refusal("invalid_request", rule, { parameter: "blind" });
   }
   const token = request.headers["gyre-context"];

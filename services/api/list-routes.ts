@@ -1,22 +1,17 @@
 /** GET /v1/kv/{bucket}: the keys of a bucket in hash order, by pages (API §3). Must never answer more than `limit` keys. */
-import {
-  DEFAULT_LIST_LIMIT,
-  DEFAULT_TIMEOUT_MS,
-  MAX_KEY_BYTES,
-  MAX_LIST_LIMIT,
-  MAX_TIMEOUT_MS,
-} from "../base/limits.ts";
+import { MAX_KEY_BYTES } from "../base/limits.ts";
 import type { ListAnswer } from "../coordinator/contract.ts";
 import { decodeCursor, encodeCursor, type Listing } from "./cursor.ts";
 import { type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusal } from "./problem.ts";
 import { integerOf, parseQuery } from "./query.ts";
+import { LIST_LIMIT_RULE, LIST_QUERY, namesOf, TIMEOUT_RULE } from "./query-rules.ts";
 import { failureReply, jsonReply } from "./reply.ts";
 import { bucketTarget } from "./target.ts";
 
 const PREFIX = "/v1/kv/";
-const PARAMETERS = ["limit", "cursor", "prefix", "timeout"];
+const PARAMETERS = namesOf(LIST_QUERY);
 
 /** The listing route. */
 export function listRoutes(deps: Pick<ApiDependencies, "coordinator">): readonly Route[] {
@@ -33,9 +28,9 @@ function list(deps: Pick<ApiDependencies, "coordinator">, request: Incoming): Re
   if (target.kind === "failed") return failureReply(target);
   const query = parseQuery(target.query, PARAMETERS);
   if (query.kind === "failed") return failureReply(query);
-  const limit = integerOf(query, "limit", { min: 1, max: MAX_LIST_LIMIT, fallback: DEFAULT_LIST_LIMIT });
+  const limit = integerOf(query, "limit", LIST_LIMIT_RULE);
   if (typeof limit !== "number") return failureReply(limit);
-  const timeoutMs = integerOf(query, "timeout", { min: 1, max: MAX_TIMEOUT_MS, fallback: DEFAULT_TIMEOUT_MS });
+  const timeoutMs = integerOf(query, "timeout", TIMEOUT_RULE);
   if (typeof timeoutMs !== "number") return failureReply(timeoutMs);
   const { bucket } = target;
   const prefix = Buffer.from(query.values.get("prefix") ?? "");

@@ -5,20 +5,21 @@
  * Must never say that all is done while a member that could be asked still has something to do.
  */
 import { parseBucketName } from "../base/ids.ts";
-import { DEFAULT_REPAIR_WAIT_MS, MAX_REPAIR_WAIT_MS } from "../base/limits.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import type { Incoming, Reply, Route } from "./exchange.ts";
 import { refusal } from "./problem.ts";
 import { booleanOf, integerOf, parseQuery, type Query, shown } from "./query.ts";
+import { namesOf, REPAIR_MODES, REPAIR_QUERY, REPAIR_TIMEOUT_RULE, REPAIR_WAIT_RULE } from "./query-rules.ts";
 import type { HintsWaited, RepairDoor, ReplicasCompared, StoreScrubbed } from "./repair-door.ts";
 import { failureReply, jsonReply } from "./reply.ts";
 import { isOfOtherSite } from "./same-origin.ts";
 import { queryOf } from "./target.ts";
+import { wordOf } from "./value-rules.ts";
 
 const BODY_LIMIT_BYTES = 1_024;
 /** what to do: one of them */
-const MODES: readonly string[] = ["wait", "all", "partition", "bucket", "scrub"];
-const PARAMETERS: readonly string[] = [...MODES, "timeout"];
+const MODES: readonly string[] = namesOf(REPAIR_MODES);
+const PARAMETERS: readonly string[] = namesOf(REPAIR_QUERY);
 
 /** The route; without a door there is none. */
 export function repairRoutes(door: RepairDoor | undefined): readonly Route[] {
@@ -57,9 +58,13 @@ function repair(door: RepairDoor, request: Incoming): Reply | Promise<Reply> {
 
 function waitFor(door: RepairDoor, query: Query, timeoutMs: number): Reply | Promise<Reply> {
   const mode = query.values.get("wait") ?? "";
-  if (mode === "hints") return door.waitForHints(timeoutMs).then((waited) => hintsReply(waited, timeoutMs));
+  if (wordOf(REPAIR_WAIT_RULE, mode) !== undefined)
+    return door.waitForHints(timeoutMs).then((waited) => hintsReply(waited, timeoutMs));
   return failureReply(
-    refusal("invalid_request", `wait is hints, not ${shown(mode)}`, { parameter: "wait", known: ["hints"] }),
+    refusal("invalid_request", `wait is hints, not ${shown(mode)}`, {
+      parameter: "wait",
+      known: REPAIR_WAIT_RULE.words,
+    }),
   );
 }
 
@@ -126,7 +131,7 @@ function refused(parameter: string, words: string): Reply {
 }
 
 function timeoutOf(query: Query): number | Failure {
-  return integerOf(query, "timeout", { min: 1, max: MAX_REPAIR_WAIT_MS, fallback: DEFAULT_REPAIR_WAIT_MS });
+  return integerOf(query, "timeout", REPAIR_TIMEOUT_RULE);
 }
 
 function hintsReply({ isDone, left, unreachable, durationMs }: HintsWaited, timeoutMs: number): Reply {

@@ -4,13 +4,15 @@
  */
 import type { ClusterMember, ClusterStatus } from "./cluster-door.ts";
 import type { ClusterHealth } from "./ports.ts";
+import { LEVEL_RULE } from "./query-rules.ts";
+import { wordOf } from "./value-rules.ts";
 
 /** How many owners of a partition a request asks for. */
 export type ConsistencyLevel = "one" | "quorum" | "all";
 
 /** The level in `text`; undefined when it is none. */
 export function consistencyLevelOf(text: string): ConsistencyLevel | undefined {
-  return text === "one" || text === "quorum" || text === "all" ? text : undefined;
+  return wordOf(LEVEL_RULE, text);
 }
 
 /** The verdict for reads and writes at this level. `unavailable` exactly when some partition cannot serve them. O(Q). */
