@@ -260,25 +260,6 @@ export const COLLECT_STEP: number = 256;
 export const CATCH_UP_KEYS: number = 1_024;
 export const CATCH_UP_BYTES: number = 1_048_576;
 
-/** The tokens file. */
-export const MAX_TOKENS_FILE_BYTES: number = 4 * MIB;
-export const MAX_PRINCIPALS: number = 1_024;
-export const MAX_TOKENS: number = 4_096;
-export const MAX_PATTERNS_PER_PRINCIPAL: number = 256;
-/** Certificates and keys. */
-export const MAX_PEM_BYTES: number = 1 * MIB;
-/** How often files of tokens, certificates and keys are looked at for changes. */
-export const SECRET_FILES_LOOK_MS: number = 5_000;
-/** How long before its end a certificate is warned of, and how often. */
-export const CERTIFICATE_WARN_MS: number = 14 * 24 * 60 * 60 * 1_000;
-export const CERTIFICATE_WARN_EVERY_MS: number = 24 * 60 * 60 * 1_000;
-/** Requests without a valid token: so many at once from one address, then one every so often; addresses remembered. */
-export const FAILURES_AT_ONCE: number = 20;
-export const FAILURE_REFILL_MS: number = 1_000;
-export const MAX_FAILING_SOURCES: number = 4_096;
-/** How long a TLS handshake may take. */
-export const TLS_HANDSHAKE_TIMEOUT_MS: number = 5_000;
-
 assert.ok(4 * MAX_KEY_WRITES <= MAX_KEY_QUEUE, "what owners take in for a hot key fits into each one's queue");
 assert.ok(HEADERS_READ_TIMEOUT_MS < REQUEST_READ_TIMEOUT_MS, "headers are read before the rest");
 assert.ok(2 * HANDOVER_ASK_MS < SEAL_MS, "an answer under the seal can be asked for again");
