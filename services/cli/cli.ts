@@ -7,6 +7,7 @@ import { type CliIo, EXIT } from "./io.ts";
 import { KV_COMMANDS } from "./kv-commands.ts";
 import { LOAD_COMMAND } from "./load-command.ts";
 import { LOCAL_COMMAND } from "./local-cluster.ts";
+import { MANIFESTS_COMMAND } from "./manifests/manifests-command.ts";
 import { MEMBERSHIP_COMMANDS } from "./membership-commands.ts";
 import { REPAIR_COMMAND } from "./repair-command.ts";
 import { TEST_COMMAND } from "./test-command.ts";
@@ -17,6 +18,7 @@ const COMMANDS: readonly Command[] = [
   ...MEMBERSHIP_COMMANDS,
   REPAIR_COMMAND,
   TEST_COMMAND,
+  MANIFESTS_COMMAND,
   LOAD_COMMAND,
   LOCAL_COMMAND,
 ];

@@ -87,6 +87,7 @@ export const PACKAGE_DOORS: Readonly<Record<string, string>> = {
   "pino-pretty": "services/adapters/",
   undici: "services/adapters/",
   "xxhash-wasm": "services/base/hash.ts",
+  yaml: "services/cli/manifests/yaml-text.ts",
 };
 
 /** The only files that pass on what other files export. */
