@@ -30,6 +30,8 @@ export interface StageShape extends ClusterShape {
   readonly memberCount?: number;
   /** keys that are judged at the end: `keyName(0)` … */
   readonly keyCount: number;
+  /** told before anything happens on it */
+  readonly onStage?: (stage: Stage) => void;
 }
 
 /** One scenario under way. */
@@ -197,6 +199,7 @@ export async function play<T>(shape: StageShape, story: (stage: Stage) => Promis
   using _armed = armTripwires();
   const scheduler = new Scheduler(shape.seed);
   const stage = new Stage(scheduler, shape);
+  shape.onStage?.(stage);
   let end: { readonly told: T } | { readonly error: unknown } | undefined;
   const whole = stage
     .assemble(shape.memberCount ?? SIM_REPLICAS)

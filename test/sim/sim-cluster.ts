@@ -5,7 +5,7 @@
  */
 
 import type { Config } from "../../services/base/config.ts";
-import type { LoadMeter, Log, LogFacts } from "../../services/base/ports.ts";
+import type { LoadMeter, Log, LogFacts, Network } from "../../services/base/ports.ts";
 import { hintEngineOptions } from "../../services/handoff/hint-engine.ts";
 import { GyreNode } from "../../services/node/node.ts";
 import type { KeyLocation } from "../../services/replica/contract.ts";
@@ -28,6 +28,7 @@ const PACES_MS: readonly number[] = [0.1, 2, 12];
 export interface Sabotage {
   readonly disk?: (disk: Disk) => Disk;
   readonly engine?: (engine: StorageEngine, node: number) => StorageEngine;
+  readonly network?: (network: Network, node: number) => Network;
 }
 
 /** What a cluster may be besides three machines in one zone. */
@@ -40,7 +41,7 @@ export interface ClusterShape {
   /** settings of every node that differ from those of other simulations */
   readonly config?: Partial<Config>;
   /** every node's load as it is measured; default: nobody measures, and nothing follows from it */
-  readonly load?: LoadMeter;
+  readonly load?: LoadMeter | ((node: number) => LoadMeter);
 }
 
 /** A cluster that three machines found; more may be added, and any of them taken away. */
@@ -161,15 +162,17 @@ export class SimCluster {
     });
     const random = this.#random.fork(`node-${machine.name}`);
     const disk = this.#sabotage.disk?.(machine.disk) ?? machine.disk;
+    const network = this.network.windowOf(machine.name, process);
+    const { load } = this.#shape;
     const windows = {
       clock,
       random,
       disk,
-      network: this.network.windowOf(machine.name, process),
+      network: this.#sabotage.network?.(network, node) ?? network,
       datagrams: this.datagrams.windowOf(machine.name, process),
       log: this.#log(node),
       loopDelayMs: () => 0,
-      ...(this.#shape.load && { load: this.#shape.load }),
+      ...(load && { load: typeof load === "function" ? load(node) : load }),
     };
     let tellGone = (): void => {};
     const gone = new Promise<"gone">((resolve) => {
