@@ -5,21 +5,21 @@
 
 import { DEFAULT_HINTS_WINDOW_MS } from "./hint-limits.ts";
 import type { NodeId } from "./ids.ts";
-import {
-  ALL_KNOBS,
-  type GossipProfile,
-  type JoinMode,
-  KNOBS,
-  type LogLevel,
-  UNAVAILABLE_KNOBS,
-  variableOf,
-} from "./knobs.ts";
+import { ALL_KNOBS, type GossipProfile, type JoinMode, KNOBS, type LogLevel, variableOf } from "./knobs.ts";
 import {
   DEFAULT_DISK_RESERVE_BYTES,
   MIN_TOMBSTONE_AGE_MS,
   TOMBSTONE_AGE_WARNED_MS,
   TOMBSTONE_MIN_AGE_MS,
 } from "./limits.ts";
+import {
+  type ClientTlsFiles,
+  type PeerTlsFiles,
+  securityProblems,
+  securityWarnings,
+  takeClientTls,
+  takePeerTls,
+} from "./security-config.ts";
 import { isLoopback, isWildcard, parseNodeName, portOf } from "./setting-parsers.ts";
 import { type EffectiveSetting, SettingReader, takeSecrets } from "./setting-reader.ts";
 import { gatherSettings, type Surroundings } from "./setting-sources.ts";
@@ -63,6 +63,14 @@ export interface Config {
   /** taken beside `secret` while nodes change from one to the other; never used to speak */
   readonly previousSecret: string | undefined;
   readonly isInsecure: boolean;
+  /** API tokens and their rights; undefined: the client API is open */
+  readonly tokensFile: string | undefined;
+  /** /metrics answers without a token */
+  readonly isMetricsOpen: boolean;
+  /** undefined: clients speak plain HTTP */
+  readonly tls: ClientTlsFiles | undefined;
+  /** undefined: links between nodes are not encrypted */
+  readonly peerTls: PeerTlsFiles | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -76,16 +84,6 @@ export type ConfigResult =
       readonly warnings: readonly string[];
     }
   | { readonly kind: "problems"; readonly problems: readonly string[] };
-
-function refuseUnavailable(reader: SettingReader): void {
-  for (const knob of UNAVAILABLE_KNOBS) {
-    if (reader.given(knob) !== undefined) {
-      reader.problems.push(
-        `${variableOf(knob)}: is not available yet in this version; take it away to start without it`,
-      );
-    }
-  }
-}
 
 function takeNodeId(reader: SettingReader, hostname: string): NodeId | undefined {
   const given = reader.given(KNOBS.nodeId);
@@ -184,22 +182,6 @@ function checkAddresses(config: Config, problems: string[]): void {
     problems.push(`GYRE_HTTP and GYRE_PEER are both ${http}: they need a port each`);
 }
 
-function checkSecurity(config: Config, problems: string[]): void {
-  const open = [config.httpAddress, config.peerAddress].filter((address) => !isLoopback(address));
-  if (open.length > 0 && config.secret === undefined) {
-    problems.push(
-      `GYRE_SECRET or GYRE_SECRET_FILE is needed, because ${open.join(" and ")} can be reached from other machines ` +
-        "(make one with: openssl rand -hex 32)",
-    );
-  }
-  if (!isLoopback(config.httpAddress) && !config.isInsecure) {
-    problems.push(
-      `GYRE_HTTP=${config.httpAddress} would open the client API to other machines without tokens (not available yet): ` +
-        "listen on loopback, or accept it with GYRE_INSECURE=true",
-    );
-  }
-}
-
 function warningsOf(config: Config): readonly string[] {
   const { n, r, w } = config;
   return [
@@ -213,7 +195,7 @@ function warningsOf(config: Config): readonly string[] {
             "no tombstone is collected, and writes that a slow clock dates before the last collection are refused",
         ]
       : []),
-    ...(config.isInsecure ? ["GYRE_INSECURE=true: whoever reaches the client port can read and write everything"] : []),
+    ...securityWarnings(config),
   ];
 }
 
@@ -241,13 +223,16 @@ export function readConfig(surroundings: Surroundings): ConfigResult {
     ...takeHints(reader),
     tombstoneAgeMs: takeTombstoneAge(reader),
     ...takeSecrets(reader, surroundings.readText),
+    tokensFile: reader.take(KNOBS.tokensFile, undefined),
+    isMetricsOpen: reader.take(KNOBS.metricsOpen, false),
     isInsecure: reader.take(KNOBS.insecure, false),
+    tls: takeClientTls(reader),
+    peerTls: takePeerTls(reader),
     logLevel: reader.take(KNOBS.logLevel, "info"),
   });
-  refuseUnavailable(reader);
   checkQuorums(config, reader.problems);
   checkAddresses(config, reader.problems);
-  checkSecurity(config, reader.problems);
+  reader.problems.push(...securityProblems(config));
   if (reader.problems.length > 0) return { kind: "problems", problems: reader.problems };
   return { kind: "config", config, settings: inTableOrder(reader.effective), warnings: warningsOf(config) };
 }

@@ -4,12 +4,12 @@
  */
 import type { NodeId } from "./ids.ts";
 import { MAX_MEMBERS, MAX_PARTITIONS, MAX_REPLICAS, MIN_PARTITIONS } from "./limits.ts";
+import { SECURITY_KNOBS, type SecurityKnobs } from "./security-knobs.ts";
 import {
   addressesWith,
   addressWith,
   oneOf,
   type Parsed,
-  parseBoolean,
   parseByteSize,
   parseByteSizeOrOff,
   parseDuration,
@@ -34,8 +34,6 @@ export interface Knob<T> {
   readonly isSecret?: boolean;
   /** `--name` alone means true */
   readonly isSwitch?: boolean;
-  /** named, but not built yet: giving it is refused rather than ignored */
-  readonly isUnavailable?: boolean;
 }
 
 /** The most important of the log's lines that are left out below it. */
@@ -48,7 +46,7 @@ export type JoinMode = "auto" | "manual";
 export type GossipProfile = "fast" | "steady" | "wan";
 
 /** The knobs by what they set. */
-export interface Knobs {
+export interface Knobs extends SecurityKnobs {
   readonly config: Knob<string>;
   readonly nodeId: Knob<NodeId>;
   readonly cluster: Knob<string>;
@@ -72,11 +70,6 @@ export interface Knobs {
   readonly hintsMaxBytes: Knob<number>;
   readonly hintsWindow: Knob<number>;
   readonly tombstoneAge: Knob<number>;
-  readonly secret: Knob<string>;
-  readonly secretFile: Knob<string>;
-  readonly secretPrevious: Knob<string>;
-  readonly secretPreviousFile: Knob<string>;
-  readonly insecure: Knob<boolean>;
   readonly logLevel: Knob<LogLevel>;
 }
 
@@ -84,8 +77,6 @@ export interface Knobs {
 export const DEFAULT_HTTP_PORT: number = 4400;
 /** The port of the peer listener unless another is given. */
 export const DEFAULT_PEER_PORT: number = 4500;
-/** The shortest cluster secret taken, in characters. */
-export const MIN_SECRET_CHARS: number = 16;
 
 const replicas = wholeNumberIn({ min: 1, max: MAX_REPLICAS });
 
@@ -226,39 +217,7 @@ export const KNOBS: Knobs = {
     meaning: "how old a tombstone is at least before it may be collected, by proof; equal on all nodes; from 10s",
     parse: parseDuration,
   },
-  secret: {
-    name: "secret",
-    defaultText: "–",
-    meaning: `cluster secret, ${MIN_SECRET_CHARS} characters or more; required unless every listener is on loopback`,
-    parse: parseText,
-    isSecret: true,
-  },
-  secretFile: {
-    name: "secret-file",
-    defaultText: "–",
-    meaning: "a file that holds the cluster secret",
-    parse: parseText,
-  },
-  secretPrevious: {
-    name: "secret-previous",
-    defaultText: "–",
-    meaning: "another cluster secret that is taken as well, while nodes change from one to the other",
-    parse: parseText,
-    isSecret: true,
-  },
-  secretPreviousFile: {
-    name: "secret-previous-file",
-    defaultText: "–",
-    meaning: "a file that holds it",
-    parse: parseText,
-  },
-  insecure: {
-    name: "insecure",
-    defaultText: "`false`",
-    meaning: "`true`: open the client API beyond loopback without tokens",
-    parse: parseBoolean,
-    isSwitch: true,
-  },
+  ...SECURITY_KNOBS,
   logLevel: {
     name: "log-level",
     defaultText: "`info`",
@@ -267,29 +226,8 @@ export const KNOBS: Knobs = {
   },
 };
 
-function notYet(name: string, meaning: string): Knob<string> {
-  return {
-    name,
-    defaultText: "–",
-    meaning: `${meaning} (not available yet: refused)`,
-    parse: parseText,
-    isUnavailable: true,
-  };
-}
-
-/** Knobs whose feature is not built yet. Giving one is a problem: a security setting must never be ignored. */
-export const UNAVAILABLE_KNOBS: readonly Knob<string>[] = [
-  notYet("tokens-file", "API tokens and their rights"),
-  notYet("tls-cert", "certificate of the client listener"),
-  notYet("tls-key", "its key"),
-  notYet("tls-ca", "the CA of client certificates"),
-  notYet("peer-tls-cert", "certificate between nodes"),
-  notYet("peer-tls-key", "its key"),
-  notYet("peer-tls-ca", "the CA of the nodes"),
-];
-
 /** Every knob, in the order of the table. */
-export const ALL_KNOBS: readonly Knob<unknown>[] = [...Object.values(KNOBS), ...UNAVAILABLE_KNOBS];
+export const ALL_KNOBS: readonly Knob<unknown>[] = Object.values(KNOBS);
 
 /** The environment variable of a knob. */
 export function variableOf(knob: Knob<unknown>): string {

@@ -2,7 +2,8 @@
  * SettingReader: takes values out of gathered texts one by one, and notes what was taken, from where, and what was wrong.
  * Pure. Must never show a secret.
  */
-import { KNOBS, type Knob, MIN_SECRET_CHARS, variableOf } from "./knobs.ts";
+import { KNOBS, type Knob, variableOf } from "./knobs.ts";
+import { MIN_SECRET_CHARS } from "./security-knobs.ts";
 import { type Origin, type RawSetting, type Surroundings, shown } from "./setting-sources.ts";
 
 /** One line of `--print-config`. */

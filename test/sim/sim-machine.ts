@@ -92,6 +92,10 @@ export function configOf({ name, zone, join, isFounder }: Machine, seeds: readon
     secret: "a secret of simulations",
     previousSecret: undefined,
     isInsecure: false,
+    tokensFile: undefined,
+    isMetricsOpen: false,
+    tls: undefined,
+    peerTls: undefined,
     logLevel: "info",
   };
 }

@@ -61,6 +61,10 @@ describe("the configuration of a node", () => {
       secret: undefined,
       previousSecret: undefined,
       isInsecure: false,
+      tokensFile: undefined,
+      isMetricsOpen: false,
+      tls: undefined,
+      peerTls: undefined,
       logLevel: "info",
     });
   });
@@ -193,7 +197,7 @@ describe("a wrong configuration", () => {
         "--http",
         "GYRE_WEIGHT",
         '"partitions"',
-        "GYRE_TLS_CERT",
+        "GYRE_TLS_KEY",
         "GYRE_R",
       ].toSorted(),
     );
@@ -253,8 +257,17 @@ describe("a wrong configuration", () => {
     { given: { env: { GYRE_JOIN: "later" } }, says: "GYRE_JOIN=later: is none of manual, auto" },
     { given: { env: { GYRE_GOSSIP_PROFILE: "lan" } }, says: "GYRE_GOSSIP_PROFILE=lan: is none of fast, steady, wan" },
     { given: { env: { GYRE_HTTP: "127.0.0.1:4500" } }, says: "GYRE_HTTP and GYRE_PEER are both 127.0.0.1:4500" },
-    { given: { env: { GYRE_TOKENS_FILE: "t" } }, says: "GYRE_TOKENS_FILE: is not available yet" },
-    { given: { env: { GYRE_PEER_TLS_KEY: "t" } }, says: "GYRE_PEER_TLS_KEY: is not available yet" },
+    { given: { env: { GYRE_TLS_CERT: "c.pem" } }, says: "GYRE_TLS_KEY: needed with GYRE_TLS_CERT" },
+    { given: { env: { GYRE_TLS_KEY: "k.pem" } }, says: "GYRE_TLS_CERT: needed with GYRE_TLS_KEY" },
+    { given: { env: { GYRE_TLS_CLIENT_CA: "ca.pem" } }, says: "GYRE_TLS_CLIENT_CA: is of use only with GYRE_TLS_CERT" },
+    {
+      given: { env: { GYRE_PEER_TLS_KEY: "k.pem" } },
+      says: "GYRE_PEER_TLS_CERT and GYRE_PEER_TLS_CA: needed with GYRE_PEER_TLS_KEY",
+    },
+    {
+      given: { env: { GYRE_PEER_TLS_KEY: "k.pem", GYRE_PEER_TLS_CERT: "c.pem" } },
+      says: "GYRE_PEER_TLS_CA: needed with GYRE_PEER_TLS_CERT",
+    },
     { given: { hostname: "-bad-" }, says: 'GYRE_NODE_ID: is not given, and the host name "-bad-" is not a node id' },
   ])("says $says", ({ given, says }) => {
     const problems = problemsOf(given);
@@ -265,6 +278,19 @@ describe("a wrong configuration", () => {
   test("beyond loopback is accepted with a secret and GYRE_INSECURE", () => {
     const env = { GYRE_HTTP: "0.0.0.0:4400", GYRE_PEER: "10.0.0.1:4500", GYRE_SECRET: SECRET, GYRE_INSECURE: "true" };
     expect(configOf({ env })).toMatchObject({ httpAddress: "0.0.0.0:4400", advertiseAddress: "10.0.0.1:4500" });
+  });
+
+  test("beyond loopback is accepted with tokens, and warned of without TLS", () => {
+    const open = { GYRE_HTTP: "0.0.0.0:4400", GYRE_SECRET: SECRET, GYRE_TOKENS_FILE: "t.json" };
+    const warned = (env: Readonly<Record<string, string>>): readonly string[] => {
+      const result = read({ env });
+      return result.kind === "config" ? result.warnings : ["refused"];
+    };
+    expect(warned(open)).toEqual([expect.stringContaining("takes tokens without TLS")]);
+    expect(warned({ ...open, GYRE_TLS_CERT: "c", GYRE_TLS_KEY: "k" })).toEqual([]);
+    expect(warned({ ...open, GYRE_HTTP: "127.0.0.1:1", GYRE_PEER: "10.0.0.1:4500" })).toEqual([
+      expect.stringContaining("GYRE_PEER=10.0.0.1:4500 is not encrypted"),
+    ]);
   });
 
   test("that is only unwise is a warning", () => {

@@ -100,6 +100,10 @@ class World {
           tombstoneAgeMs: 3_600_000,
           ...secrets,
           isInsecure: false,
+          tokensFile: undefined,
+          isMetricsOpen: false,
+          tls: undefined,
+          peerTls: undefined,
           logLevel: "info",
         },
         windows: {
