@@ -70,18 +70,20 @@ function unmet(
 
 /** A read without its quorum, or whose replicas are all older than the reader demands. */
 export function readFailure(verdict: Extract<ReadVerdict, { kind: "stale" | "unmet" }>, facts: UnmetFacts): Failure {
-  const { required, received } = facts;
+  const { required } = facts;
   return verdict.kind === "stale"
     ? unmet(
         "stale",
         { outcome: "not_applied", detail: "No replica within reach has the version that Gyre-Context demands yet." },
         facts,
       )
-    : unmet(
-        "quorum_not_met",
-        { outcome: "not_applied", detail: `${received} of the ${required} required replicas answered the read.` },
-        facts,
-      );
+    : unmet("quorum_not_met", { outcome: "not_applied", detail: unmetDetail(verdict, required) }, facts);
+}
+
+function unmetDetail({ received, isGone }: Extract<ReadVerdict, { kind: "unmet" }>, required: number): string {
+  return isGone === true
+    ? `${received} of the ${required} owners that must say so answered the read; others keep a deletion, which is no proof.`
+    : `${received} of the ${required} required replicas answered the read.`;
 }
 
 /** A write that did not reach its quorum. */

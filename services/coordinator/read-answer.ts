@@ -1,6 +1,7 @@
 /** What the reader is told of what a read found. Must never say that nothing is there but on the word of owners. */
 import { digestOf } from "../versioning/object-codec.ts";
 import { livingAt, reduceLww } from "../versioning/sibling-set.ts";
+import type { SiblingSet } from "../versioning/types.ts";
 import type { Explain, Failure, GetAnswer } from "./contract.ts";
 import type { ReadVerdict } from "./read-verdict.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
@@ -10,6 +11,11 @@ const MICROS_PER_MS = 1_000;
 
 type ReadAnswer = Exclude<GetAnswer, Failure>;
 
+/** What of a version is alive now; the siblings that ended are left out. */
+export function livingNow(room: Pick<CoordinatorRoom, "clock">, set: SiblingSet, isLww: boolean): SiblingSet {
+  return livingAt(isLww ? reduceLww(set) : set, room.clock.wallMicros() / MICROS_PER_MS);
+}
+
 /** The answer to a read that met its quorum. */
 export function readAnswer(
   room: CoordinatorRoom,
@@ -17,10 +23,11 @@ export function readAnswer(
   { set, digest }: Extract<ReadVerdict, { kind: "known" }>,
 ): ReadAnswer {
   if (set === undefined) return { kind: "not_found" };
-  const reduced = settings.conflicts === "lww" ? reduceLww(set) : set;
-  const living = livingAt(reduced, room.clock.wallMicros() / MICROS_PER_MS);
+  const isLww = settings.conflicts === "lww";
+  const living = livingNow(room, set, isLww);
   if (living.siblings.length === 0) {
-    const expiredAtMs = Math.max(0, ...reduced.siblings.map((sibling) => sibling.expiresAtMs));
+    const ended = isLww ? reduceLww(set) : set;
+    const expiredAtMs = Math.max(0, ...ended.siblings.map((sibling) => sibling.expiresAtMs));
     return { kind: "deleted", context: living.clock, ...(expiredAtMs === 0 ? {} : { expiredAtMs }) };
   }
   return { kind: "found", set: living, digest: living === set ? digest : digestOf(living) };

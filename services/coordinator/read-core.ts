@@ -6,7 +6,8 @@
  * acknowledged write, so the answer is the merge of what the voters hold. A store that may have lost data (suspect)
  * is believed last: its version counts only when nobody better is left, its absence never.
  * Others may stand in for owners (sloppy quorums, Dynamo §4.6): the versions that they keep are votes for the slots they
- * are asked for; what they lack is none by itself: only owners can say that a key is not there.
+ * are asked for; what they lack is none by itself. That a key is not there, never was, was deleted or has ended, is the
+ * word of R owners whose stores are sound, and of nobody else.
  * Slots move under reads. Who holds none has no vote and is `astray` while the holder of its slot is looked for; another
  * voter is then asked in its place. What counts are the slots that replies name, whatever the table said.
  */
@@ -16,9 +17,10 @@ import type { SiblingSet } from "../versioning/types.ts";
 import { canAskAgain, isAllCovered, replacedSeats, soughtCount } from "./holder-search-core.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
 import { freeSlotOf, slotCount } from "./quorum-core.ts";
-import type { ReadNeed, ReadVerdict } from "./read-verdict.ts";
+import type { Calendar, ReadNeed, ReadVerdict } from "./read-verdict.ts";
 import {
   answered,
+  awaitedAt,
   isIdle,
   isIdleOrAwaited,
   newVoter,
@@ -33,21 +35,26 @@ import {
   idleSlotsOf,
   isAllThereIs,
   isAtLeast,
+  isFetched,
   isFirstObjectAwaited,
   isHeldUp,
   isObjectComing,
+  isReached,
   mergedVotes,
   ownersBehind,
   type Tally,
   tallyOf,
+  unmet,
 } from "./read-votes-core.ts";
 
 const PENDING: ReadVerdict = { kind: "pending" };
+const BY_SIBLINGS: Calendar = { isGone: ({ siblings }) => siblings.length === 0 };
 
 /** One read. The seats come in the order in which they are to be asked. */
 export class ReadCore {
   readonly #voters: ReadVoter[];
   readonly #need: ReadNeed;
+  readonly #calendar: Calendar;
   readonly #asks: number[] = [];
   #verdict: ReadVerdict = PENDING;
   #isTimeUp = false;
@@ -58,9 +65,10 @@ export class ReadCore {
   #standInsLeft: number;
   #wantsStandIn = false;
 
-  constructor(seats: readonly Seat[], need: ReadNeed) {
+  constructor(seats: readonly Seat[], need: ReadNeed, calendar: Calendar = BY_SIBLINGS) {
     this.#voters = seats.map(newVoter);
     this.#need = need;
+    this.#calendar = calendar;
     this.#standInsLeft = need.standIns ?? 0;
   }
 
@@ -85,20 +93,16 @@ export class ReadCore {
 
   /** A replica named the digest of what it holds. */
   onDigest(index: number, reply: VoterReply, digest: bigint): void {
-    const voter = this.#voterAwaiting(index);
+    const voter = this.#heard(index, reply);
     if (voter === undefined) return;
-    if (reply.slot !== voter.seat.slot) this.#isUnsettled = true;
-    answered(voter, reply);
     voter.digest = digest;
     this.#advance();
   }
 
   /** A replica gave its object; undefined: it has nothing. */
   onObject(index: number, reply: VoterReply, set: SiblingSet | undefined): void {
-    const voter = this.#voterAwaiting(index);
+    const voter = this.#heard(index, reply);
     if (voter === undefined) return;
-    if (reply.slot !== voter.seat.slot) this.#isUnsettled = true;
-    answered(voter, reply);
     voter.set = set;
     // Computed, not taken from the index: an index knows hashes, and two keys of one hash would answer for each other.
     voter.digest = set === undefined ? 0n : digestOf(set);
@@ -107,7 +111,7 @@ export class ReadCore {
 
   /** A replica refused, could not be reached, or gave something unreadable: it has no vote. */
   onFailed(index: number, reason: string): void {
-    const voter = this.#voterAwaiting(index);
+    const voter = awaitedAt(this.#voters, index);
     if (voter === undefined) return;
     voter.state = "failed";
     voter.reason = reason;
@@ -116,7 +120,7 @@ export class ReadCore {
 
   /** A replica holds no slot of the partition (any more). `instead`: asked in its place at once. */
   onAstray(index: number, reason: string, instead: Seat | undefined): void {
-    const voter = this.#voterAwaiting(index);
+    const voter = awaitedAt(this.#voters, index);
     if (voter === undefined) return;
     this.#isUnsettled = true;
     strayed(voter, reason, instead !== undefined);
@@ -184,7 +188,7 @@ export class ReadCore {
     return this.#verdict === PENDING && this.#isSlowSeen && isHeldUp(this.#voters);
   }
 
-  /** The time is up: what is here must do. */
+  /** The time is up. */
   onDeadline(): void {
     this.#isTimeUp = true;
     this.#advance();
@@ -197,16 +201,18 @@ export class ReadCore {
     return ownersBehind(this.#voters, verdict.digest, this.#need.n);
   }
 
-  #voterAwaiting(index: number): ReadVoter | undefined {
-    const voter = this.#voters[index];
-    return voter?.state === "asked" ? voter : undefined;
+  #heard(index: number, reply: VoterReply): ReadVoter | undefined {
+    const voter = awaitedAt(this.#voters, index);
+    if (voter === undefined) return undefined;
+    if (reply.slot !== voter.seat.slot) this.#isUnsettled = true;
+    return answered(voter, reply);
   }
 
   #advance(): void {
     if (this.#verdict !== PENDING) return;
     const before = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
-    const isEnough = this.#reaches(before.firm, before.firmOwners);
-    if (isEnough && this.#settleIfRecent()) return;
+    const isEnough = isReached(this.#need, before.firm, before.firmOwners);
+    if (isEnough && this.#settleIfRecent(before)) return;
     this.#askForMissingObjects();
     this.#askNext();
     const tally = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
@@ -214,9 +220,8 @@ export class ReadCore {
     this.#wantsStandIn = this.#standInsLeft > 0 && this.#isLacking(tally, { sought, isEnough });
     if (this.#wantsStandIn) return;
     if (this.#isTimeUp || (tally.askedCount === 0 && sought === 0)) this.#decideLast(tally, isEnough);
-    else if (slotCount(tally.any | tally.open | idleSlotsOf(this.#voters, this.#need.n)) + sought < this.#need.total) {
-      this.#giveUp(tally);
-    }
+    else if (slotCount(tally.any | tally.open | idleSlotsOf(this.#voters, this.#need.n)) + sought < this.#need.total)
+      this.#verdict = unmet(tally);
   }
 
   /** True when all owners have been asked and those waited for cannot make a quorum, or none that is recent enough. */
@@ -245,38 +250,33 @@ export class ReadCore {
   /** Nobody is left to wait for: suspect stores are believed now, for what they have. */
   #decideLast(tally: Tally, isEnough: boolean): void {
     const known = mergedVotes(this.#voters, this.#need.isLww);
-    const isProof = isEnough || (known.set !== undefined && this.#reaches(tally.any, tally.anyOwners));
-    if (!isProof) this.#giveUp(tally);
-    else if (isAllThereIs(known.set, this.#need)) this.#verdict = known;
-    else this.#verdict = { kind: "stale", received: slotCount(tally.any) };
+    const isProof = isEnough || (known.set !== undefined && isReached(this.#need, tally.any, tally.anyOwners));
+    if (!isProof) this.#verdict = unmet(tally);
+    else if (!isAllThereIs(known.set, this.#need)) this.#verdict = { kind: "stale", received: slotCount(tally.any) };
+    else if (this.#isProven(known.set, tally)) this.#verdict = known;
+    else this.#verdict = unmet(tally, true);
   }
 
-  #settleIfRecent(): boolean {
+  #settleIfRecent(tally: Tally): boolean {
     const known = mergedVotes(this.#voters, this.#need.isLww);
-    if (!isAtLeast(known.set, this.#need.atLeast)) return false;
+    if (!isAtLeast(known.set, this.#need.atLeast) || !this.#isProven(known.set, tally)) return false;
     this.#verdict = known;
     return true;
   }
 
-  #giveUp(tally: Tally): void {
-    this.#verdict = { kind: "unmet", received: slotCount(tally.firm) };
-  }
-
-  #reaches(slots: number, ownerSlots: number): boolean {
-    return slotCount(slots) >= this.#need.total && slotCount(ownerSlots) >= this.#need.owners;
+  /** What others keep instead of owners, or a suspect store, proves no absence: there may be a living value elsewhere. */
+  #isProven(set: SiblingSet | undefined, { firmOwners }: Tally): boolean {
+    if (slotCount(firmOwners) >= this.#need.total) return true;
+    return set !== undefined && !this.#calendar.isGone(set, this.#need.isLww);
   }
 
   /** Versions that are known by digest only: one holder of each is asked for the object, but not for the first of all. */
   #askForMissingObjects(): void {
     if (isFirstObjectAwaited(this.#voters)) return;
     for (const voter of this.#voters) {
-      if (voter.state !== "answered" || hasVote(this.#voters, voter) || this.#isFetching(voter.digest)) continue;
+      if (voter.state !== "answered" || hasVote(this.#voters, voter) || isFetched(this.#voters, voter.digest)) continue;
       this.#ask(voter, "object");
     }
-  }
-
-  #isFetching(digest: bigint | undefined): boolean {
-    return this.#voters.some((voter) => voter.state === "asked" && !voter.isSlow && voter.digest === digest);
   }
 
   /** Asks until the awaited answers would suffice; when nothing is awaited and yet not enough, one more. */

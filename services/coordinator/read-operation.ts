@@ -2,27 +2,27 @@
  * One GET on its way: carries out what `read-core` asks for and turns its verdict into the answer. Callbacks inside;
  * with a local slot and agreeing replicas it costs one local read and one digest call.
  */
-
 import type { NodeId } from "../base/ids.ts";
 import { HEDGE_DELAY_MAX_MS } from "../base/limits.ts";
 import type { CallResult } from "../peers/messages.ts";
 import { decodeSet } from "../versioning/object-codec.ts";
+import type { SiblingSet } from "../versioning/types.ts";
 import type { Explain, GetAnswer, GetRequest } from "./contract.ts";
 import { readFailure } from "./failures.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
 import { HolderSearch, type HolderSeeker, type StrayWord, strayWordOf } from "./holder-search.ts";
 import { type LocalWord, readHere, readHintsHere } from "./local-read.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
-import { readAnswer, withPeers } from "./read-answer.ts";
+import { livingNow, readAnswer, withPeers } from "./read-answer.ts";
 import { ReadCore } from "./read-core.ts";
-import type { ReadNeed, ReadVerdict } from "./read-verdict.ts";
+import type { Calendar, ReadNeed, ReadVerdict } from "./read-verdict.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
 import { explainOf, readReports } from "./reports.ts";
 import { askOrder, type CoordinatorRoom, type RequestScope } from "./request-scope.ts";
 import { StandIns } from "./stand-ins.ts";
 
 /** A read under way; `start` it once. Calls `onAnswer` exactly once, within the deadline and one tick. */
-export class ReadOperation implements FanOutListener, HolderSeeker {
+export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
   readonly #room: CoordinatorRoom;
   readonly #scope: RequestScope;
   readonly #request: GetRequest;
@@ -47,7 +47,8 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
     this.#need = read.need;
     this.#onAnswer = onAnswer;
     this.#fanOut = new FanOut(room, this, read.request.knobs.timeoutMs);
-    this.#core = new ReadCore(askOrder(room, read.scope, { nowMs: this.#fanOut.startedMs, mayProbe: true }), read.need);
+    const order = askOrder(room, read.scope, { nowMs: this.#fanOut.startedMs, mayProbe: true });
+    this.#core = new ReadCore(order, read.need, this);
   }
 
   /** Asks the first replicas. */
@@ -97,6 +98,10 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
   onDeadline(): void {
     this.#core.onDeadline();
     this.#pump();
+  }
+
+  isGone(set: SiblingSet, isLww: boolean): boolean {
+    return livingNow(this.#room, set, isLww).siblings.length === 0;
   }
 
   get seats(): readonly ReadVoter[] {
@@ -174,7 +179,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker {
   }
 
   #pump(): void {
-    // A call may end before it returns: its result lands in the core, and this loop takes up what follows.
+    // A call may end before it returns: its result lands in the core, and the loop takes up what follows.
     if (this.#isPumping || this.#fanOut.isClosed) return;
     this.#isPumping = true;
     for (let index = this.#nextAsk(); index >= 0; index = this.#nextAsk()) this.#ask(index);

@@ -8,7 +8,14 @@ export type ReadVerdict =
   | { readonly kind: "known"; readonly set: SiblingSet | undefined; readonly digest: bigint }
   /** all that could be reached is older than the reader demands */
   | { readonly kind: "stale"; readonly received: number }
-  | { readonly kind: "unmet"; readonly received: number };
+  /** `isGone`: enough have answered, but too few of them were sound owners to say that nothing is there; these are `received` */
+  | { readonly kind: "unmet"; readonly received: number; readonly isGone?: true };
+
+/** Knows the date: the one thing about values that a read must ask while it goes on. */
+export interface Calendar {
+  /** Nothing of it is alive now: deleted, or ended. `isLww`: only the last write counts. */
+  isGone(set: SiblingSet, isLww: boolean): boolean;
+}
 
 /** What a read must reach. */
 export interface ReadNeed {

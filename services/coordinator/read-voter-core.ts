@@ -52,13 +52,20 @@ export function newVoter(seat: Seat): ReadVoter {
   };
 }
 
-/** Notes that a replica has answered, before its version is known. */
-export function answered(voter: ReadVoter, reply: VoterReply): void {
+/** The voter of this index, while it is asked. */
+export function awaitedAt(voters: readonly ReadVoter[], index: number): ReadVoter | undefined {
+  const voter = voters[index];
+  return voter?.state === "asked" ? voter : undefined;
+}
+
+/** Notes that a replica has answered, before its version is known; the same voter. */
+export function answered(voter: ReadVoter, reply: VoterReply): ReadVoter {
   voter.state = "answered";
   if (voter.seat.role === "fallback" && reply.isStandIn !== true) voter.seat = { ...voter.seat, role: "owner" };
   voter.slot = reply.slot;
   voter.isSuspect = reply.isSuspect;
   voter.set = undefined;
+  return voter;
 }
 
 /** Takes its vote back: it holds no slot. Another one is asked in its place, or its slot's holder is looked for. */

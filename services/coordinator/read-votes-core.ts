@@ -4,8 +4,8 @@ import { digestOf } from "../versioning/object-codec.ts";
 import { merge, reduceLww } from "../versioning/sibling-set.ts";
 import type { CausalContext, SiblingSet } from "../versioning/types.ts";
 import type { RepairTarget } from "./needs.ts";
-import { slotBit } from "./quorum-core.ts";
-import type { ReadNeed } from "./read-verdict.ts";
+import { slotBit, slotCount } from "./quorum-core.ts";
+import type { ReadNeed, ReadVerdict } from "./read-verdict.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
 
 /** Masks of slots, and how many replicas are waited for. */
@@ -128,6 +128,16 @@ export function isFirstObjectAwaited(voters: readonly ReadVoter[]): boolean {
   );
 }
 
+/** True when somebody is asked for the object of this digest, and not known to be slow. */
+export function isFetched(voters: readonly ReadVoter[], digest: bigint | undefined): boolean {
+  return voters.some((voter) => voter.state === "asked" && !voter.isSlow && voter.digest === digest);
+}
+
+/** True when these slots suffice, with these of owners among them. */
+export function isReached({ total, owners }: ReadNeed, slots: number, ownerSlots: number): boolean {
+  return slotCount(slots) >= total && slotCount(ownerSlots) >= owners;
+}
+
 /** True when stand-ins have spoken and owners that are not in doubt have not. */
 export function isHeldUp(voters: readonly ReadVoter[]): boolean {
   return (
@@ -175,6 +185,13 @@ export function isAllThereIs(
   { atLeast, collectedThrough = 0 }: Pick<ReadNeed, "atLeast" | "collectedThrough">,
 ): boolean {
   return isAtLeast(set, atLeast && youngerThan(atLeast, collectedThrough));
+}
+
+/** Too few have answered; or what they have is gone, and too few of them are sound owners. */
+export function unmet({ firm, firmOwners }: Tally, isGone = false): ReadVerdict {
+  return isGone
+    ? { kind: "unmet", received: slotCount(firmOwners), isGone }
+    : { kind: "unmet", received: slotCount(firm) };
 }
 
 function newTally(): Tally {

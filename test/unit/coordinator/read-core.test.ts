@@ -29,6 +29,8 @@ function version(actor: number, counter: number, seen: readonly [number, number]
 const OLD = version(1, 10);
 const NEW = version(2, 20, [[1, 10]]);
 const OTHER = version(3, 15);
+const GONE: SiblingSet = { clock: OLD.clock, siblings: [] };
+const ONE: ReadNeed = { total: 1, owners: 0, n: 3, atLeast: undefined, isLww: false };
 const WHOLE = { isSuspect: false };
 const SUSPECT = { isSuspect: true };
 
@@ -258,6 +260,64 @@ describe("absence", () => {
     core.onObject(2, { slot: 2, ...WHOLE }, OLD);
     expect(setOf(core)).toEqual(OLD);
     expect(core.repairs()).toEqual([{ node: "node0", digest: 0n }]);
+  });
+});
+
+describe("a deletion", () => {
+  test("is the word of R owners", () => {
+    const core = read();
+    core.onObject(0, { slot: 0, ...WHOLE }, GONE);
+    core.onDigest(1, { slot: 1, ...WHOLE }, digestOf(GONE));
+    expect(setOf(core)).toEqual(GONE);
+  });
+
+  test("kept by a stand-in is none: not alone, not beside an owner", () => {
+    for (const total of [1, 2]) {
+      const core = read({ total, standIns: 1 });
+      asks(core);
+      if (total === 1) core.onFailed(0, "unreachable");
+      else core.onObject(0, { slot: 0, ...WHOLE }, GONE);
+      for (const index of [1, 2]) {
+        asks(core);
+        core.onFailed(index, "unreachable");
+      }
+      expect(core.wantsStandIn).toBe(true);
+      core.onStandIn(node("other"));
+      expect(asks(core).length).toBe(1);
+      core.onObject(3, { slot: core.voters[3]?.slot ?? -1, ...WHOLE, isStandIn: true }, GONE);
+      expect(core.verdict).toEqual({ kind: "unmet", received: total - 1, isGone: true });
+    }
+  });
+
+  test("kept by a stand-in waits for the owners that are slow", () => {
+    const core = read({ total: 1, standIns: 1 }, [0]);
+    asks(core);
+    core.onSlow(() => false);
+    core.onStandIn(node("other"));
+    core.onObject(1, { slot: 0, ...WHOLE, isStandIn: true }, GONE);
+    expect(core.verdict.kind).toBe("pending");
+    core.onObject(0, { slot: 0, ...WHOLE }, NEW);
+    expect(setOf(core)).toEqual(merge(GONE, NEW));
+  });
+
+  test("in a suspect store is none either: what was written after it may be lost there", () => {
+    const core = read();
+    core.onObject(0, { slot: 0, ...SUSPECT }, GONE);
+    core.onDigest(1, { slot: 1, ...WHOLE }, digestOf(GONE));
+    expect(core.verdict.kind).toBe("pending");
+    core.onFailed(2, "unreachable");
+    expect(core.verdict).toEqual({ kind: "unmet", received: 1, isGone: true });
+  });
+
+  test("is whatever the calendar says is gone", () => {
+    const calendar = { isGone: (set: SiblingSet) => set === OLD };
+    const core = new ReadCore([{ node: node("node0"), slot: 0, role: "owner" }], { ...ONE, standIns: 1 }, calendar);
+    core.start();
+    asks(core);
+    core.onFailed(0, "unreachable");
+    core.onStandIn(node("other"));
+    core.onObject(1, { slot: 0, ...WHOLE, isStandIn: true }, OLD);
+    expect(core.verdict).toEqual({ kind: "unmet", received: 0, isGone: true });
   });
 });
 

@@ -5,7 +5,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { GetAnswer, WriteAnswer } from "../../../services/coordinator/contract.ts";
+import type { GetAnswer, ReplicaReport, WriteAnswer } from "../../../services/coordinator/contract.ts";
 import { covers, includes } from "../../../services/versioning/causal-context.ts";
 import type { CausalContext, Dot } from "../../../services/versioning/types.ts";
 import { FakeCluster, type Fate, knobs } from "../../support/fake-cluster.ts";
@@ -76,10 +76,16 @@ function slotsWith(cluster: FakeCluster, dot: Dot): ReadonlySet<number> {
 
 /** Owners whose word in the read was that they have nothing, in distinct slots. */
 function absentOwners(answer: GetAnswer): number {
-  const nothing = (answer.explain?.replicas ?? []).filter(
-    ({ role, answer: word, digest }) => role === "owner" && word === "ok" && digest === "0".repeat(16),
-  );
-  return new Set(nothing.map(({ slot }) => slot)).size;
+  const nothing = (answer.explain?.replicas ?? []).filter(({ digest }) => digest === "0".repeat(16));
+  return ownersAmong(nothing);
+}
+
+function ownersAmong(replicas: readonly ReplicaReport[]): number {
+  // who has named a version and is asked again, for the object, has voted
+  const owners = replicas.filter(({ role, answer: word, digest }) => {
+    return role === "owner" && digest !== undefined && (word === "ok" || word === "pending");
+  });
+  return new Set(owners.map(({ slot }) => slot)).size;
 }
 
 /** Before the dot is minted and for all stores, or only after it. */
@@ -170,6 +176,9 @@ class Play {
     if (answer.kind === "failed") return;
     if (answer.kind === "not_found" && absentOwners(answer) < this.#quorum.r) {
       this.history.faults.push(`nothing was found by ${absentOwners(answer)} owners`);
+    }
+    if (answer.kind === "deleted" && ownersAmong(answer.explain?.replicas ?? []) < this.#quorum.r) {
+      this.history.faults.push("too few owners say that it was deleted");
     }
     const known = answer.kind === "found" ? answer.set.clock : answer.kind === "deleted" ? answer.context : undefined;
     if (known !== undefined) this.history.context = known;

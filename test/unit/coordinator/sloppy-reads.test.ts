@@ -128,15 +128,52 @@ describe("a read that too few owners answer", () => {
     expect(told(cluster).length).toBe(6);
   });
 
-  test("shows a delete that stand-ins keep, with its context", async () => {
+  test("takes no delete that stand-ins keep for proof: 404 is the word of owners", async () => {
     const cluster = clusterOf();
     const first = await cluster.put(0, "a");
     await cluster.clock.advance(10);
     away(cluster, 0, 1, 2);
     const removed = await cluster.delete(4, { context: contextOf(first) });
     await cluster.clock.advance(10);
-    expect(await get(cluster, 3)).toMatchObject({ kind: "deleted", fallbacks: expect.arrayContaining(["node4"]) });
     expect(removed.kind).toBe("applied");
+    for (const r of [1, 2] as const) {
+      const answer = await get(cluster, 3, { r });
+      expect(answer).toMatchObject({ code: "quorum_not_met", outcome: "not_applied", required: r, received: 0 });
+      expect(answer).toMatchObject({ detail: expect.stringContaining("no proof") });
+    }
+    // one owner is back, without the delete: the delete hides what it has, and still is not proved
+    away(cluster, 1, 2);
+    expect(await get(cluster, 0)).toMatchObject({ code: "quorum_not_met", received: 1 });
+    // two of them: the reader who knows of the delete is told of it
+    away(cluster, 2);
+    const answer = await cluster.get(0, { atLeast: contextOf(removed) });
+    expect(answer).toMatchObject({ kind: "deleted", fallbacks: ["node3"] });
+  });
+
+  test("asks owners that are slow before it says so, and shows what is alive there", async () => {
+    const cluster = clusterOf();
+    const first = await cluster.put(0, "a");
+    await cluster.clock.advance(10);
+    away(cluster, 0, 1, 2);
+    await cluster.delete(4, { context: contextOf(first) });
+    away(cluster, 2);
+    await cluster.put(0, "again");
+    await cluster.clock.advance(10);
+    away(cluster, 1, 2);
+    cluster.fateOf = (_from, to) => (to === "node0" ? { thereMs: 300, backMs: 1 } : QUICK);
+    expect(valuesOf(await get(cluster, 3, { r: 1 }))).toEqual(["again"]);
+  });
+
+  test("takes no value whose time is over at stand-ins for proof either", async () => {
+    const cluster = clusterOf();
+    away(cluster, 0, 1, 2);
+    await cluster.put(4, "short", { ttlSeconds: 1 });
+    await cluster.clock.advance(10);
+    expect(valuesOf(await get(cluster, 3))).toEqual(["short"]);
+    await cluster.clock.advance(1_000);
+    expect(await get(cluster, 3)).toMatchObject({ code: "quorum_not_met", received: 0 });
+    away(cluster, 2);
+    expect(await get(cluster, 3)).toEqual({ kind: "not_found" });
   });
 
   test("passes over a stand-in that refuses, or is lost", async () => {
