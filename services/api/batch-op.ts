@@ -3,17 +3,17 @@
  * as it was sent. Must never let an unknown field pass.
  */
 import type { BucketName } from "../base/ids.ts";
-import { MAX_TTL_SECONDS } from "../base/limits.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import type { CausalContext } from "../versioning/types.ts";
 import { isJsonType, type Value, valueOf } from "./body.ts";
-import { TTL_RULE } from "./bucket-settings.ts";
+import { TTL_RULE, TTL_SECONDS_RULE } from "./bucket-settings.ts";
 import { membersAt, type Slice } from "./json-slices.ts";
 import { contextOf } from "./key-answers.ts";
 import type { ContextCodec } from "./ports.ts";
 import { refusal } from "./problem.ts";
 import { shown } from "./query.ts";
 import { checkedKey, type KeyTarget } from "./target.ts";
+import { type ChoiceRule, wordOf, wordsText } from "./value-rules.ts";
 
 /** An operation that may be run. */
 export type BatchOp =
@@ -36,20 +36,26 @@ export interface BatchScope {
 }
 
 const VALUE_FIELDS = ["value", "base64", "contentType"];
-const FIELDS = ["op", "key", "context", ...VALUE_FIELDS, "ttl"];
+/** The fields that an operation may have. */
+export const BATCH_OP_FIELDS: readonly string[] = ["op", "key", "context", ...VALUE_FIELDS, "ttl"];
+/** What may be done. */
+export const BATCH_OP_RULE: ChoiceRule<BatchOp["kind"]> = { kind: "choice", words: ["get", "put", "delete"] };
 const NOTHING_SEEN = { kind: "context", context: undefined } as const;
 
 /** The operation at `slice`, or what is wrong with it. */
 export function parseBatchOp(scope: BatchScope, slice: Slice): BatchOp | Failure {
   const members = membersAt(scope.text, slice.start);
   if (members === undefined) return refusal("invalid_request", "an op is a JSON object");
-  const stranger = members.keys().find((name) => !FIELDS.includes(name));
+  const stranger = members.keys().find((name) => !BATCH_OP_FIELDS.includes(name));
   if (stranger !== undefined) {
-    return refusal("invalid_request", `unknown field ${shown(stranger)} in an op; known: ${FIELDS.join(", ")}`);
+    return refusal(
+      "invalid_request",
+      `unknown field ${shown(stranger)} in an op; known: ${BATCH_OP_FIELDS.join(", ")}`,
+    );
   }
-  const op = parsedMember(scope, members, "op");
-  if (op !== "get" && op !== "put" && op !== "delete") {
-    return refusal("invalid_request", "op is get, put or delete", { parameter: "op" });
+  const op = wordOf(BATCH_OP_RULE, parsedMember(scope, members, "op"));
+  if (op === undefined) {
+    return refusal("invalid_request", `op is ${wordsText(BATCH_OP_RULE)}`, { parameter: "op" });
   }
   const target = targetOf(scope, parsedMember(scope, members, "key"));
   if (target.kind === "failed") return target;
@@ -84,7 +90,7 @@ function targetOf(scope: BatchScope, key: unknown): KeyTarget | Failure {
 function batchTtl(scope: BatchScope, members: ReadonlyMap<string, Slice>): number | undefined | Failure {
   const ttl = parsedMember(scope, members, "ttl");
   if (ttl === undefined) return undefined;
-  const isTtl = typeof ttl === "number" && Number.isInteger(ttl) && ttl >= 0 && ttl <= MAX_TTL_SECONDS;
+  const isTtl = typeof ttl === "number" && Number.isInteger(ttl) && ttl >= 0 && ttl <= TTL_SECONDS_RULE.max;
   return isTtl ? ttl : refusal("invalid_request", `ttl is ${TTL_RULE}`, { parameter: "ttl" });
 }
 

@@ -14,6 +14,8 @@ type SettingRule = IntegerRule | ChoiceRule;
 
 const COUNT_RULE: IntegerRule = { kind: "integer", min: 1, max: MAX_REPLICAS };
 
+/** A time to live: seconds, 0 for no end. */
+export const TTL_SECONDS_RULE: IntegerRule = { kind: "integer", min: 0, max: MAX_TTL_SECONDS };
 /** What each setting may be. */
 export const SETTING_RULES: Readonly<Record<keyof BucketSettings, SettingRule>> = {
   n: COUNT_RULE,
@@ -21,7 +23,7 @@ export const SETTING_RULES: Readonly<Record<keyof BucketSettings, SettingRule>> 
   w: COUNT_RULE,
   conflicts: { kind: "choice", words: ["siblings", "lww"] },
   blindWrites: BLIND_RULE,
-  ttlSeconds: { kind: "integer", min: 0, max: MAX_TTL_SECONDS },
+  ttlSeconds: TTL_SECONDS_RULE,
 };
 const RULES: ReadonlyMap<string, SettingRule> = new Map(Object.entries(SETTING_RULES));
 const FIELDS = [...RULES.keys()];

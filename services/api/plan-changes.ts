@@ -14,7 +14,7 @@ type Kind = PlanChange["kind"];
 type Attribute = "weight" | "zone" | "host";
 
 /** The fields of each kind of change, beside `kind` and `node`. */
-const FIELDS: Readonly<Record<Kind, readonly string[]>> = {
+export const CHANGE_FIELDS: Readonly<Record<Kind, readonly string[]>> = {
   join: [],
   leave: [],
   remove: ["force"],
@@ -26,8 +26,10 @@ const FIELDS: Readonly<Record<Kind, readonly string[]>> = {
 const KINDS: readonly Kind[] = ["join", "leave", "remove", "replace", "weight", "zone", "host"];
 /** Kinds that say who belongs: a node takes part in one of them at most. */
 const BELONGING: readonly Kind[] = ["join", "leave", "remove", "replace"];
-const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
-const PLAN_HASH = /^[0-9a-f]{16,64}$/;
+/** What zones and hosts look like. */
+export const LABEL_PATTERN: RegExp = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
+/** What the hash of a plan looks like. */
+export const PLAN_HASH_PATTERN: RegExp = /^[0-9a-f]{16,64}$/;
 
 /** What POST /v1/cluster/plan asks for. */
 export interface PlanRequest {
@@ -61,7 +63,7 @@ export function commitRequestIn(body: unknown): CommitRequest | Failure {
   const fields = fieldsIn(body, ["planHash", "changes"], '{"planHash":"…"}, and the changes that it was made of');
   if (isFailure(fields)) return fields;
   const { planHash, changes: given } = fields;
-  if (typeof planHash !== "string" || !PLAN_HASH.test(planHash)) {
+  if (typeof planHash !== "string" || !PLAN_HASH_PATTERN.test(planHash)) {
     return broken("planHash is what POST /v1/cluster/plan answered", "planHash");
   }
   if (given === undefined) return { kind: "commit", planHash, changes: undefined };
@@ -106,7 +108,7 @@ function parseChange(entry: unknown): PlanChange | string {
   const fields = entry as Fields;
   const kind = kindIn(fields["kind"]);
   if (kind === undefined) return `needs a kind: ${KINDS.join(", ")}`;
-  const known = ["kind", "node", ...FIELDS[kind]];
+  const known = ["kind", "node", ...CHANGE_FIELDS[kind]];
   const stranger = Object.keys(fields).find((name) => !known.includes(name));
   if (stranger !== undefined) return `has the unknown field ${shown(stranger)}; known for ${kind}: ${known.join(", ")}`;
   const node = nodeIn(fields["node"]);
@@ -140,7 +142,7 @@ function attributeIn(kind: Attribute, node: NodeId, value: unknown): PlanChange 
     const isWeight = typeof value === "number" && value > 0 && value <= MAX_NODE_WEIGHT;
     return isWeight ? { kind, node, weight: value } : `needs a weight above 0 and up to ${MAX_NODE_WEIGHT}`;
   }
-  if (typeof value !== "string" || !LABEL.test(value)) return `needs a ${kind}: a label of 1 to 63 characters`;
+  if (typeof value !== "string" || !LABEL_PATTERN.test(value)) return `needs a ${kind}: a label of 1 to 63 characters`;
   return kind === "zone" ? { kind, node, zone: value } : { kind, node, host: value };
 }
 
