@@ -1,0 +1,123 @@
+/**
+ * What the keys of a test must hold, by the answers that its writers got: of each key the last write that was acknowledged,
+ * beside it only what that one may not have met. For keys with one writer each, who writes blindly. Must never demand more
+ * than the answers promised, nor less.
+ */
+import { expect } from "vitest";
+import { type Answer, valuesOf } from "./http.ts";
+
+/** The part of one node, as `explain` tells it. */
+export interface Report {
+  readonly node: string;
+  readonly role: string;
+  readonly slot: number;
+  readonly answer: string;
+  readonly digest?: string;
+  readonly hint: boolean;
+}
+
+/** All parts; none when the answer does not explain itself. */
+export function reportsOf(answer: Answer): readonly Report[] {
+  const replicas = explainOf(answer)["replicas"];
+  return Array.isArray(replicas) ? replicas : [];
+}
+
+/** Digests that owners named before anything was repaired; throws unless three of them did. */
+export function ownersDigests(key: string, answer: Answer): ReadonlySet<string | undefined> {
+  const owners = reportsOf(answer).filter(({ role, answer: word }) => role === "owner" && word === "ok");
+  expect(new Set(owners.map(({ slot }) => slot)).size, `${key}: ${answer.text}`).toBe(3);
+  return new Set(owners.map(({ digest }) => digest));
+}
+
+/** One write: its value as shown, and the owners that said they hold it. */
+interface Written {
+  readonly value: string;
+  readonly heldBy: readonly string[];
+}
+
+interface Kept {
+  last: string;
+  answeredAt: number;
+  /** writes that the node which took a later one may not have seen, and the last one */
+  beside: readonly Written[];
+  /** writes that were answered `unknown`, or not at all: at any of the owners, or none; they may land late */
+  readonly maybe: string[];
+}
+
+/** Notes of what an owner missed are written some moments after the answer; a kill may take them, and anti-entropy looks then. */
+const NOTES_MS = 2_000;
+
+/** The writes of one test. */
+export class LastWrites {
+  readonly #keys = new Map<string, Kept>();
+  readonly #killedAt: number[] = [];
+
+  /** All keys that were written. */
+  get keys(): readonly string[] {
+    return [...this.#keys.keys()];
+  }
+
+  /** Keys with a write of unknown outcome. */
+  get unknownCount(): number {
+    return [...this.#keys.values()].filter(({ maybe }) => maybe.length > 0).length;
+  }
+
+  /** A write that was applied, by its explained answer. A blind one replaces what the replica that takes it holds. */
+  applied(key: string, value: unknown, answer: Answer): void {
+    const taker = explainOf(answer)["coordinator"];
+    expect(taker, answer.text).toBeTypeOf("string");
+    const heldBy = reportsOf(answer).flatMap((one) => (one.role === "owner" && one.answer === "ok" ? [one.node] : []));
+    const kept = this.#keptOf(key);
+    kept.last = JSON.stringify(value);
+    kept.answeredAt = performance.now();
+    const left = kept.beside.filter((earlier) => !earlier.heldBy.includes(String(taker)));
+    kept.beside = [...left, { value: kept.last, heldBy }];
+  }
+
+  /** A write of which nobody knows what became. */
+  unknown(key: string, value: unknown): void {
+    this.#keptOf(key).maybe.push(JSON.stringify(value));
+  }
+
+  /** A node was killed just now. */
+  killed(): void {
+    this.#killedAt.push(performance.now());
+  }
+
+  /** Nothing can stand beside the last write. */
+  isSingle(key: string): boolean {
+    const kept = this.#keptOf(key);
+    return kept.maybe.length === 0 && kept.beside.length === 1;
+  }
+
+  /**
+   * The last write is owed to every owner as soon as all hints are delivered. One of unknown outcome owes nobody anything:
+   * one owner alone may have it until replicas are compared. Nor may the note of a miss have outlived a kill.
+   */
+  isOwedToAll(key: string): boolean {
+    const { maybe, answeredAt } = this.#keptOf(key);
+    return maybe.length === 0 && !this.#killedAt.some((killed) => Math.abs(killed - answeredAt) <= NOTES_MS);
+  }
+
+  /** The last write is shown, or one of unknown outcome; beside it only what it may not have met. */
+  expectShown(key: string, answer: Answer): void {
+    const { last, maybe, beside } = this.#keptOf(key);
+    const lasting = [last, ...maybe];
+    const values = valuesOf(answer);
+    expect(answer.status, `${key}: ${answer.text}`).toBe(200);
+    const allowed = [...lasting, ...beside.map(({ value }) => value)];
+    expect(allowed, `${key}: ${answer.text}`).toEqual(expect.arrayContaining([...values]));
+    expect(values.filter((shown) => lasting.includes(shown)).length, `${key}: ${answer.text}`).toBeGreaterThan(0);
+  }
+
+  #keptOf(key: string): Kept {
+    const kept = this.#keys.get(key) ?? { last: "", answeredAt: 0, beside: [], maybe: [] };
+    this.#keys.set(key, kept);
+    return kept;
+  }
+}
+
+function explainOf(answer: Answer): Readonly<Record<string, unknown>> {
+  const explain = answer.body["explain"];
+  return typeof explain === "object" && explain !== null ? { ...explain } : {};
+}
