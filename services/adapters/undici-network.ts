@@ -1,6 +1,7 @@
 /**
- * The network window: links are HTTP/1.1 Upgrades, dialled by undici (the one door to it) and accepted by `node:http`.
- * Must never answer HTTP: whatever is no upgrade to our protocol is refused and its connection closed.
+ * The network window: links are HTTP/1.1 Upgrades, dialled by undici (the one door to it) and accepted by `node:http`, or by
+ * `node:https` with certificates on both sides. Must never answer HTTP: whatever is no upgrade to our protocol is refused and its
+ * connection closed.
  */
 import { lookup } from "node:dns/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";
@@ -8,6 +9,7 @@ import { isIP, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Client } from "undici";
 import type { ByteLink, Listener, Network } from "../base/ports.ts";
+import { createPeerTlsServer, dialContextOf, dialErrorOf, type PeerTls } from "./peer-tls.ts";
 import { createSocketLink } from "./socket-link.ts";
 
 /** What both sides must name in `Upgrade`. The version of what follows is checked by the handshake, not here. */
@@ -19,34 +21,44 @@ const MAX_UNUPGRADED_CONNECTIONS = 1_024;
 const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;
 const REFUSAL = `HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\nUpgrade: ${PROTOCOL}\r\nContent-Length: 0\r\n\r\n`;
 
-/** The network of this machine. Addresses are `host:port`, IPv6 hosts in brackets. */
-export function createUndiciNetwork(): Network {
-  return { listen, dial, resolve };
+const HTTP_LIMITS = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: HEADERS_TIMEOUT_MS,
+  connectionsCheckingInterval: HEADERS_TIMEOUT_MS,
+  noDelay: true,
+};
+
+/** The network of this machine; with `tls` every link is mutual TLS. Addresses are `host:port`, IPv6 hosts in brackets. */
+export function createUndiciNetwork(tls?: PeerTls): Network {
+  return {
+    listen: (address, accept) => listen(address, accept, tls),
+    dial: (address, timeoutMs) => dial(address, timeoutMs, tls),
+    resolve,
+  };
 }
 
-async function listen(address: string, accept: (link: ByteLink) => void): Promise<Listener> {
+async function listen(address: string, accept: (link: ByteLink) => void, tls: PeerTls | undefined): Promise<Listener> {
   const { host, port } = splitAddress(address);
-  const server = createServer({
-    maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: HEADERS_TIMEOUT_MS,
-    connectionsCheckingInterval: HEADERS_TIMEOUT_MS,
-    noDelay: true,
-  });
-  const waiting = new Set<Socket>();
+  const server = tls === undefined ? createServer(HTTP_LIMITS) : createPeerTlsServer(HTTP_LIMITS, tls);
+  // By address: a TLS socket is another object than the one below it.
+  const waiting = new Map<string, Socket>();
   server.on("connection", (socket: Socket) => {
     if (waiting.size >= MAX_UNUPGRADED_CONNECTIONS) {
       socket.destroy();
       return;
     }
-    waiting.add(socket);
-    socket.once("close", () => waiting.delete(socket));
+    const remote = remoteOf(socket);
+    waiting.set(remote, socket);
+    socket.once("close", () => {
+      if (waiting.get(remote) === socket) waiting.delete(remote);
+    });
   });
   server.on("request", (_request, response) => {
     response.writeHead(426, { connection: "close", upgrade: PROTOCOL, "content-length": 0 }).end();
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
-    if (socket instanceof Socket) waiting.delete(socket);
+    waiting.delete(remoteOf(socket));
     acceptUpgrade(request, socket, head, accept);
   });
   await listening(server, host, port);
@@ -55,7 +67,7 @@ async function listen(address: string, accept: (link: ByteLink) => void): Promis
     // Links outlive the listener: whoever holds one closes it.
     close: async () => {
       server.close();
-      for (const socket of waiting) socket.destroy();
+      for (const socket of waiting.values()) socket.destroy();
     },
   };
 }
@@ -79,11 +91,11 @@ function acceptUpgrade(
   accept(createSocketLink(socket, remoteOf(socket), head));
 }
 
-async function dial(address: string, timeoutMs: number): Promise<ByteLink> {
-  const client = new Client(`http://${address}`, {
+async function dial(address: string, timeoutMs: number, tls: PeerTls | undefined): Promise<ByteLink> {
+  const client = new Client(`${tls === undefined ? "http" : "https"}://${address}`, {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: timeoutMs,
-    connect: { timeout: timeoutMs, noDelay: true },
+    connect: { timeout: timeoutMs, noDelay: true, ...(tls === undefined ? {} : dialContextOf(tls)) },
   });
   try {
     const { socket } = await client.upgrade({
@@ -97,6 +109,8 @@ async function dial(address: string, timeoutMs: number): Promise<ByteLink> {
       socket.setTimeout(0);
     }
     return createSocketLink(socket, address, new Uint8Array(0));
+  } catch (error) {
+    throw dialErrorOf(error, address, tls !== undefined);
   } finally {
     // The socket has left the client; what remains is its bookkeeping.
     await client.destroy();

@@ -17,7 +17,7 @@ import { bucketIn } from "./target.ts";
 /** A request with its connection. */
 export interface GuardedRequest extends Incoming {
   readonly raw: Incoming["raw"] & {
-    readonly socket: { readonly remoteAddress?: string | undefined };
+    readonly socket: { readonly remoteAddress?: string | undefined; readonly authorized?: boolean | undefined };
   };
   caller?: Caller | undefined;
 }
@@ -26,6 +26,8 @@ export interface GuardedRequest extends Incoming {
 export interface GateParts {
   /** undefined: the node was told of no tokens */
   readonly tokens: TokenBook | undefined;
+  /** of the connection, beside any token */
+  readonly needsCertificate: boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricsRegistry;
@@ -33,6 +35,8 @@ export interface GateParts {
 
 const REFUSALS = ["unauthenticated", "forbidden", "throttled"] as const;
 type RefusalKind = (typeof REFUSALS)[number];
+const NO_CERTIFICATE =
+  "this node wants a client certificate, valid now and of the CA that it was told of; the connection showed none such";
 const CHALLENGE = 'Bearer realm="gyre"';
 
 /** Whom a request comes from, for routes that ask part by part. */
@@ -50,6 +54,7 @@ export function forbidden(caller: Caller, right: Right, bucket?: string): Failur
 /** The guard of one listener. */
 export class Gatekeeper {
   readonly #tokens: TokenBook | undefined;
+  readonly #needsCertificate: boolean;
   readonly #parts: GateParts;
   readonly #failures = new FailureLimiter();
   readonly #refused: Readonly<Record<RefusalKind, Counter>>;
@@ -57,6 +62,7 @@ export class Gatekeeper {
   constructor(parts: GateParts) {
     this.#parts = parts;
     this.#tokens = parts.tokens;
+    this.#needsCertificate = parts.needsCertificate;
     const counter = (reason: RefusalKind): Counter =>
       parts.metrics.counter({
         name: "gyre_http_refused_requests_total",
@@ -74,12 +80,15 @@ export class Gatekeeper {
   refuse(route: Route, request: GuardedRequest): Reply | undefined {
     const { access } = route;
     const tokens = this.#tokens;
+    if (access.kind === "open") return undefined;
+    if (this.#needsCertificate && request.raw.socket.authorized !== true) {
+      return this.#unauthenticated(route, request, NO_CERTIFICATE);
+    }
     if (tokens === undefined) {
       // The only routes that ask for the caller again: the others need not pay for it.
       if (access.kind === "parts") request.caller = ANYONE;
       return undefined;
     }
-    if (access.kind === "open") return undefined;
     const header = request.headers["authorization"];
     const shown = tokens.present(typeof header === "string" ? header : undefined, this.#wallMs);
     if (shown.kind !== "known") return this.#unauthenticated(route, request, shown.words);

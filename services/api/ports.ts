@@ -141,6 +141,8 @@ export interface ApiDependencies {
   readonly metrics: MetricsRegistry;
   /** absent: the node was told of no tokens, and whoever reaches it may do everything */
   readonly tokens?: TokenBook | undefined;
+  /** clients must show a certificate of the CA that the listener was given */
+  readonly needsCertificate?: boolean | undefined;
   /** /metrics answers without a token */
   readonly isMetricsOpen?: boolean | undefined;
   /** absent: nobody looks, and only the fixed bounds hold */

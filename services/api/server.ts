@@ -6,25 +6,25 @@
  * a raw parser for every type, labels bound at registration.
  */
 import assert from "node:assert/strict";
-import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import {
-  CONNECTIONS_CHECK_MS,
-  HEADERS_READ_TIMEOUT_MS,
-  KEEP_ALIVE_TIMEOUT_MS,
-  MAX_CLIENT_CONNECTIONS,
-  MAX_HEADER_BYTES,
-  MAX_VALUE_BYTES,
-  REQUEST_READ_TIMEOUT_MS,
-} from "../base/limits.ts";
-import type { Failure } from "../coordinator/contract.ts";
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerFactory,
+  fastify,
+} from "fastify";
+import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES, MAX_VALUE_BYTES } from "../base/limits.ts";
 import type { Caller } from "../security/rights.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
+import { defectFailure } from "./defect.ts";
 import { drain } from "./drain.ts";
 import type { Incoming, Reply, Route } from "./exchange.ts";
 import { frameworkFailure } from "./framework-failure.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { audited, Gatekeeper, routeFlaws } from "./gatekeeper.ts";
+import { HTTP_LIMITS, type HttpLimits } from "./http-limits.ts";
 import { crowdPlaceOf } from "./key-crowd.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
@@ -56,6 +56,10 @@ declare module "fastify" {
 /** The framework's way to try a request without a socket; for tests. */
 export type Inject = FastifyInstance["inject"];
 
+/** Makes the server of connections, in place of the framework's own. */
+export type ServerMaker = (limits: HttpLimits, run: Parameters<ServerFactory>[0]) => FastifyInstance["server"];
+type ServerFactory = FastifyServerFactory<FastifyInstance["server"]>;
+
 /** One node's client API. */
 export interface ApiServer {
   /** Binds `host:port` and answers the address really bound. Rejects with the system's error (`code`: EADDRINUSE …). */
@@ -65,9 +69,9 @@ export interface ApiServer {
   readonly inject: Inject;
 }
 
-/** Makes the API over its ports; nothing is bound before `listen`. */
-export function createApiServer(deps: ApiDependencies): ApiServer {
-  return new Server(deps);
+/** Makes the API over its ports; nothing is bound before `listen`. `makeServer`: TLS, instead of plain HTTP. */
+export function createApiServer(deps: ApiDependencies, makeServer?: ServerMaker): ApiServer {
+  return new Server(deps, makeServer);
 }
 
 const NOT_ADMITTED = -1;
@@ -85,15 +89,19 @@ class Server implements ApiServer {
   #lastId = 0;
   #closing: Promise<void> | undefined;
 
-  constructor(deps: ApiDependencies) {
+  constructor(deps: ApiDependencies, makeServer: ServerMaker | undefined) {
     this.#deps = deps;
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
     this.#counters = listenerCounters(deps.metrics, this.#admission);
     this.#gate = new FrontGate(this.#admission, deps.calm);
-    this.#gatekeeper = new Gatekeeper({ ...deps, tokens: deps.tokens });
+    this.#gatekeeper = new Gatekeeper({
+      ...deps,
+      tokens: deps.tokens,
+      needsCertificate: deps.needsCertificate === true,
+    });
     this.#routes = allRoutes(deps, () => this.#closing !== undefined).map((route) => audited(route, deps.log));
     assert.deepEqual(routeFlaws(this.#routes), [], "every route says who may use it");
-    this.#app = this.#build();
+    this.#app = this.#build(makeServer);
     this.inject = this.#app.inject.bind(this.#app);
     const { shed } = this.#counters;
     deps.calm?.follow({
@@ -121,16 +129,14 @@ class Server implements ApiServer {
     return drain({ clock, log, server, requestCount, close: () => this.#app.close() });
   }
 
-  #build(): FastifyInstance {
+  #build(makeServer: ServerMaker | undefined): FastifyInstance {
+    const serverFactory: ServerFactory | undefined = makeServer && ((run) => makeServer(HTTP_LIMITS, run));
     const app = fastify({
-      http: {
-        maxHeaderSize: MAX_HEADER_BYTES,
-        headersTimeout: HEADERS_READ_TIMEOUT_MS,
-        connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
-      },
+      http: HTTP_LIMITS,
+      ...(serverFactory && { serverFactory }),
       bodyLimit: MAX_VALUE_BYTES,
-      requestTimeout: REQUEST_READ_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      requestTimeout: HTTP_LIMITS.requestTimeout,
+      keepAliveTimeout: HTTP_LIMITS.keepAliveTimeout,
       return503OnClosing: false,
       exposeHeadRoutes: false,
       routerOptions: { maxParamLength: MAX_HEADER_BYTES, querystringParser: () => ({}) },
@@ -250,14 +256,7 @@ class Server implements ApiServer {
 
   #defectReply(error: unknown, isHarmless: boolean, request: Incoming): Reply {
     this.#deps.log.error({ event: "api.request-failed", requestId: request.id, error });
-    const failure: Failure = {
-      kind: "failed",
-      code: "internal_error",
-      outcome: isHarmless ? "not_applied" : "unknown",
-      retryable: true,
-      detail: "a defect in gyre; the node's log has more under this request id",
-    };
-    return failureReply(failure);
+    return failureReply(defectFailure(isHarmless));
   }
 
   #errorReply(error: FastifyError, request: Incoming): Reply {

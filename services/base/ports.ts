@@ -80,6 +80,19 @@ export interface LoadMeter {
   memory(): { readonly residentBytes: number; readonly heapBytes: number };
 }
 
+/** What stands in a file, or why nothing can be read. */
+export type SecretText =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "unreadable" /** in words */; readonly reason: string };
+
+/** The window on files of secrets, which others write: tokens, certificates, keys. */
+export interface SecretFiles {
+  /** Another text whenever the file behind the path has changed, as far as can be seen without reading it. */
+  stampOf(path: string): Promise<string>;
+  /** What it holds now; never more than `maxBytes`. */
+  read(path: string, maxBytes: number): Promise<SecretText>;
+}
+
 /** One event: a stable name (`room.what-happened`) and facts with units in their names. Never values of keys. */
 export type LogFacts = { readonly event: string } & Readonly<Record<string, unknown>>;
 

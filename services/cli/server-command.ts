@@ -1,6 +1,6 @@
 /** The command line of `gyre server`: its configuration, or words and an exit code. The node itself is started elsewhere. */
 import { readFileSync } from "node:fs";
-import { type Config, type ConfigResult, readConfig } from "../base/config.ts";
+import { type Config, readConfig } from "../base/config.ts";
 import { configHelp } from "../base/config-table.ts";
 import type { FileText } from "../base/setting-sources.ts";
 import { columns } from "./columns.ts";
@@ -28,11 +28,11 @@ function readText(path: string): FileText {
   }
 }
 
-function tellProblems(result: Extract<ConfigResult, { kind: "problems" }>, io: CliIo): ServerCommand {
-  const count = result.problems.length;
+/** Says all that is wrong with a configuration, or with the files that it names. */
+export function tellProblems(problems: readonly string[], io: CliIo): void {
+  const count = problems.length;
   io.err(`gyre: the configuration has ${count === 1 ? "a problem" : `${count} problems`}:\n`);
-  for (const problem of result.problems) io.err(`  - ${problem}\n`);
-  return { kind: "exit", code: EXIT.badConfig };
+  for (const problem of problems) io.err(`  - ${problem}\n`);
 }
 
 /** Reads the configuration; prints it, help, or all of its problems (exit code 78) when that is what is due. */
@@ -43,7 +43,10 @@ export function readServerCommand(argv: readonly string[], io: CliIo): ServerCom
   }
   const settings = argv.filter((word) => word !== "--print-config");
   const result = readConfig({ argv: settings, env: io.env, readText, hostname: io.hostname });
-  if (result.kind === "problems") return tellProblems(result, io);
+  if (result.kind === "problems") {
+    tellProblems(result.problems, io);
+    return { kind: "exit", code: EXIT.badConfig };
+  }
   if (settings.length === argv.length) return { kind: "start", config: result.config, warnings: result.warnings };
   const rows = result.settings.map((line) => [line.variable, line.value, line.origin]);
   io.out(`${columns([["variable", "value", "from"], ...rows])}\n`);

@@ -10,18 +10,21 @@ import { createLoopDelayMeter } from "../adapters/loop-delay.ts";
 import { openNodeDisk } from "../adapters/node-disk.ts";
 import { createPinoLog } from "../adapters/pino-log.ts";
 import { createProcessLoad } from "../adapters/process-load.ts";
+import { createSecretFiles } from "../adapters/secret-files.ts";
 import { createSystemClock } from "../adapters/system-clock.ts";
 import { createSystemRandom } from "../adapters/system-random.ts";
+import { tlsServerMaker } from "../adapters/tls-server.ts";
 import { createUdpDatagrams } from "../adapters/udp-datagrams.ts";
 import { createUndiciNetwork } from "../adapters/undici-network.ts";
 import { createApiServer } from "../api/server.ts";
 import type { Config } from "../base/config.ts";
-import type { Log } from "../base/ports.ts";
+import type { Clock, Log } from "../base/ports.ts";
 import { type CliIo, EXIT } from "../cli/io.ts";
-import { readServerCommand } from "../cli/server-command.ts";
+import { readServerCommand, tellProblems } from "../cli/server-command.ts";
 import { OwnRecordError } from "../cluster/own-record-check.ts";
 import { hintEngineOptions } from "../handoff/hint-engine.ts";
 import { GyreNode } from "./node.ts";
+import { type NodeSecurity, openSecurity } from "./security.ts";
 import type { NodeWindows } from "./windows.ts";
 
 /** `gyre server`: runs a node until a signal or a fatal error; resolves early only when there is nothing to run. */
@@ -38,20 +41,31 @@ export async function runServer(argv: readonly string[], io: CliIo): Promise<voi
   process.on("uncaughtException", (error) => die(log, "process.bug", error));
   process.on("unhandledRejection", (error) => die(log, "process.bug", error));
   try {
-    await serve(config, log);
+    const clock = createSystemClock();
+    const opened = await openSecurity(config, { clock, log, secretFiles: createSecretFiles() });
+    if (opened.kind === "problems") {
+      tellProblems(opened.problems, io);
+      process.exit(EXIT.badConfig);
+    }
+    await serve(config, { clock, log }, opened.security);
   } catch (error) {
     log.error({ event: "node.start-failed", reason: reasonOf(error), error: isExpected(error) ? undefined : error });
     process.exit(error instanceof OwnRecordError ? EXIT.badConfig : EXIT.failed);
   }
 }
 
-async function serve(config: Config, log: Log): Promise<void> {
-  const clock = createSystemClock();
+async function serve(
+  config: Config,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+  security: NodeSecurity,
+): Promise<void> {
+  const { tokens, tls, peerTls } = security;
+  const nowMs = (): number => clock.monotonicMs();
   const disk = await openNodeDisk(resolve(config.dataDir));
   const windows: NodeWindows = {
     clock,
     random: createSystemRandom(),
-    network: createUndiciNetwork(),
+    network: createUndiciNetwork(peerTls === undefined ? undefined : { source: peerTls, log, nowMs }),
     datagrams: createUdpDatagrams(),
     disk,
     log,
@@ -67,7 +81,12 @@ async function serve(config: Config, log: Log): Promise<void> {
       openLogEngine({ ...windows, ...hintEngineOptions(disk, count), durability, diskReserveBytes }),
     onFatal: (error) => die(log, "node.failed", error),
   });
-  const api = createApiServer({ ...windows, ...apiPartsOf(node) });
+  const { isMetricsOpen } = config;
+  const needsCertificate = config.tls?.clientCaFile !== undefined;
+  const api = createApiServer(
+    { ...windows, ...apiPartsOf(node), tokens, isMetricsOpen, needsCertificate },
+    tls === undefined ? undefined : tlsServerMaker(tls, log, nowMs),
+  );
   const address = await api.listen(config.httpAddress).catch(async (error: unknown) => {
     await node.stop();
     throw error;
@@ -82,12 +101,16 @@ async function serve(config: Config, log: Log): Promise<void> {
     durationMs,
   });
 
+  security.start(node.metrics);
+  process.on("SIGHUP", () => void security.reload());
+
   let isStopping = false;
   const stop = (signal: NodeJS.Signals): void => {
     if (isStopping) process.exit(EXIT.interrupted);
     isStopping = true;
     log.info({ event: "node.stopping", signal });
     node.announceStop();
+    security.stop();
     const stopped = api.close().then(() => node.stop());
     stopped.then(
       () => {

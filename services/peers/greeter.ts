@@ -14,6 +14,8 @@ import { QueueAccount } from "./queue-account.ts";
 
 /** Accepted links whose handshake is under way. */
 const MAX_UNPROVEN_LINKS = 256;
+/** The code by which a network says that TLS was what failed. */
+const MISTRUST = "ERR_GYRE_TLS";
 
 /** A link whose other side has proven itself; its sink must be set before the turn ends. */
 export interface ProvenLink {
@@ -27,7 +29,8 @@ export interface ProvenLink {
 export type DialResult =
   | { readonly kind: "up"; readonly peer: PeerIdentity }
   | { readonly kind: "refused"; readonly reason: HandshakeRefusal; readonly by: "us" | "peer" }
-  | { readonly kind: "unreachable"; readonly reason: string };
+  /** `isMistrust`: a side's certificate was not accepted, which no other try mends */
+  | { readonly kind: "unreachable"; readonly reason: string; readonly isMistrust?: boolean };
 
 /** What the greeter works with. */
 export interface GreeterParts {
@@ -73,7 +76,8 @@ export class Greeter {
       byteLink = await this.#parts.network.dial(address, DIAL_TIMEOUT_MS);
     } catch (error) {
       this.#parts.context.stats.dialsFailed += 1;
-      return { kind: "unreachable", reason: error instanceof Error ? error.message : "unknown" };
+      if (!(error instanceof Error)) return { kind: "unreachable", reason: "unknown" };
+      return { kind: "unreachable", reason: error.message, isMistrust: "code" in error && error.code === MISTRUST };
     }
     const { opening, handshake } = dialHandshake(this.#handshakeSelf(), purpose);
     return new Promise((fulfil) => {

@@ -188,13 +188,9 @@ export class PeerRoster {
     if (result.kind === "unreachable") {
       const held = this.#repeats.pass(`dial ${attempt} ${result.reason}`, this.#ports.clock.monotonicMs());
       if (held === undefined) return false;
-      this.#ports.log.info({
-        event: "peers.dial-failed",
-        address,
-        purpose,
-        reason: result.reason,
-        heldBackCount: held,
-      });
+      const facts = { event: "peers.dial-failed", address, purpose, reason: result.reason, heldBackCount: held };
+      if (result.isMistrust === true) this.#ports.log.warn(facts);
+      else this.#ports.log.info(facts);
       return false;
     }
     // What we said may be out of date by now.

@@ -20,16 +20,24 @@ interface Tally {
 
 /** Counts failures by source. */
 export class FailureLimiter {
+  readonly #atOnce: number;
+  readonly #refillMs: number;
   /** in the order of their last failure */
   readonly #tallies = new Map<string, Tally>();
 
+  /** `atOnce` failures of a source at a time, and one more every `refillMs`. */
+  constructor(atOnce: number = FAILURES_AT_ONCE, refillMs: number = FAILURE_REFILL_MS) {
+    this.#atOnce = atOnce;
+    this.#refillMs = refillMs;
+  }
+
   /** One more failure of this source at `nowMs` of a clock that never goes back. */
   fail(source: string, nowMs: number): FailureVerdict {
-    const tally = this.#tallies.get(source) ?? { left: FAILURES_AT_ONCE, sinceMs: nowMs, heldBackCount: 0 };
+    const tally = this.#tallies.get(source) ?? { left: this.#atOnce, sinceMs: nowMs, heldBackCount: 0 };
     this.#tallies.delete(source);
     if (this.#tallies.size >= MAX_FAILING_SOURCES) this.#forgetOldest();
     this.#tallies.set(source, tally);
-    tally.left = Math.min(FAILURES_AT_ONCE, tally.left + (nowMs - tally.sinceMs) / FAILURE_REFILL_MS);
+    tally.left = Math.min(this.#atOnce, tally.left + (nowMs - tally.sinceMs) / this.#refillMs);
     tally.sinceMs = nowMs;
     if (tally.left < 1) {
       tally.heldBackCount += 1;

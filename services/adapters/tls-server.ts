@@ -1,0 +1,79 @@
+/**
+ * The client listener on TLS 1.3: an HTTPS server in place of the framework's own, whose certificate changes while it serves.
+ * Must never speak an older version, nor keep a connection whose handshake takes long.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import type { Log } from "../base/ports.ts";
+import { TLS_HANDSHAKE_TIMEOUT_MS } from "../base/security-limits.ts";
+import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
+import type { TlsMaterial, TlsSource } from "../security/tls-material.ts";
+import { tlsWords } from "./tls-words.ts";
+
+/** What a server of HTTP is told: Node's own names. */
+interface HttpLimits {
+  readonly maxHeaderSize: number;
+  readonly headersTimeout: number;
+  readonly requestTimeout: number;
+  readonly keepAliveTimeout: number;
+  readonly connectionsCheckingInterval: number;
+}
+
+/** Makes the server around a handler of requests. */
+type TlsServerMaker = (
+  limits: HttpLimits,
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+) => Server;
+
+/** A maker of servers that show the source's certificate, whichever it is when a connection comes in. */
+export function tlsServerMaker(source: TlsSource, log: Log, nowMs: () => number): TlsServerMaker {
+  return (limits, handler) => {
+    const server = createServer(
+      {
+        ...contextOf(source.current()),
+        ...limits,
+        handshakeTimeout: TLS_HANDSHAKE_TIMEOUT_MS,
+        ALPNProtocols: ["http/1.1"],
+      },
+      handler,
+    );
+    source.onChange((material) => server.setSecureContext(contextOf(material)));
+    refuseInWords(server, { log, nowMs, event: "api.tls-refused" });
+    return server;
+  };
+}
+
+/**
+ * What both kinds of listeners are told. Certificates of the other side are asked for when there is a CA, and judged later: probes
+ * need none, and a refusal in words helps more than an alert.
+ */
+export function contextOf({ cert, key, ca }: TlsMaterial): {
+  readonly cert: string;
+  readonly key: string;
+  readonly minVersion: "TLSv1.3";
+  readonly requestCert: boolean;
+  readonly rejectUnauthorized: false;
+  readonly ca?: string;
+} {
+  const own = { cert, key, minVersion: "TLSv1.3", rejectUnauthorized: false } as const;
+  return ca === undefined ? { ...own, requestCert: false } : { ...own, requestCert: true, ca };
+}
+
+/** Ends connections whose handshake failed, and says why, not too often for one source. */
+export function refuseInWords(
+  server: Server,
+  how: { readonly log: Log; readonly nowMs: () => number; readonly event: string },
+): void {
+  const limiter = new FailureLimiter(3, 60_000);
+  // The one that is there hands TLS errors to the answerer of HTTP errors, which would write into a broken handshake.
+  server.removeAllListeners("tlsClientError");
+  server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
+    const address = socket.remoteAddress ?? "unknown";
+    socket.destroy();
+    const words = tlsWords(error.code ?? "");
+    // Whoever only looks whether the port is open, as load balancers do, is not told of.
+    if (words === undefined) return;
+    const { isOverLimit, heldBackCount } = limiter.fail(sourceOf(address), how.nowMs());
+    if (!isOverLimit) how.log.warn({ event: how.event, address, reason: words, heldBackCount });
+  });
+}
