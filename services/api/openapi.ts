@@ -23,14 +23,16 @@ export const OPERATIONS: readonly Operation[] = [...KV_OPERATIONS, ...CLUSTER_OP
 
 const PROBLEM_TYPE = "application/problem+json";
 
-const TAGS: Readonly<Record<Tag, string>> = {
+/** The headings of the documentation. */
+export const TAGS: Readonly<Record<Tag, string>> = {
   Keys: "Values by key: read, write, delete, list, many at once.",
   Buckets: "Settings of buckets. A bucket need not be made before it is used.",
   Cluster: "Members, ring, changes of membership, repair.",
   Node: "The node that is asked: probes, metrics, this documentation.",
 };
 
-const ABOUT =
+/** What holds for all operations. */
+export const ABOUT: string =
   "A leaderless, Dynamo-style key-value datastore. Any node answers any request.\n\n" +
   "Errors are problem documents (RFC 9457) with a stable `code`, the `outcome` of the request, and whether it is `retryable`; " +
   "`not_applied` means: no trace of it anywhere, ever. A query parameter that a path under /v1 does not know is refused with 400, as is one that comes twice. " +
@@ -41,6 +43,9 @@ const ABOUT =
 const BEARER_WORDS =
   "A token of the node's tokens file. Where a right is named, the token must have it, over the bucket in question if it is one over buckets. " +
   "A node that was told of no tokens file asks for none, and listens beyond loopback only if it is told to.";
+
+/** Every schema by its name. */
+export const SCHEMAS: Readonly<Record<string, Schema>> = { ...KV_SCHEMAS, ...CLUSTER_SCHEMAS, ...PROBLEM_SCHEMAS };
 
 const HEADERS: Readonly<Record<HeaderName | "RequestId", { readonly name: string; readonly header: Schema }>> = {
   RequestId: { name: "Gyre-Request-Id", header: header("Names this request in the node's log.", { type: "string" }) },
@@ -97,7 +102,7 @@ export function codesOf(route: Route, operation: Operation): readonly ErrorCode[
 }
 
 /** The statuses with which a route gives a code. */
-function statusesAt(route: Route, code: ErrorCode): readonly number[] {
+export function statusesAt(route: Route, code: ErrorCode): readonly number[] {
   if (code !== "overloaded") return statusesOf(code);
   return statusesOf(code).filter((status) =>
     status === 429 ? route.access.kind !== "open" : route.work !== "control",
@@ -132,7 +137,7 @@ export function openApiDocument(routes: readonly Route[]): Schema {
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths,
     components: {
-      schemas: { ...KV_SCHEMAS, ...CLUSTER_SCHEMAS, ...PROBLEM_SCHEMAS },
+      schemas: SCHEMAS,
       headers: Object.fromEntries(Object.values(HEADERS).map(({ name, header: one }) => [name, one])),
       responses: sharedResponses(),
       securitySchemes: { bearer: { type: "http", scheme: "bearer", description: BEARER_WORDS } },
@@ -240,7 +245,7 @@ function problemAnswer(status: number, codes: readonly ErrorCode[], hasBody: boo
   const again: readonly HeaderName[] = status === 503 || status === 429 ? ["RetryAfter"] : [];
   const challenge: readonly HeaderName[] = status === 429 ? ["Challenge"] : [];
   const headers = [...new Set([...fromCodes, ...again, ...challenge])];
-  const description = codes.map((code) => `\`${code}\`: ${CODES[code].meaning}`).join("\n\n");
+  const description = codes.map((code) => CODES[code].title).join(", or ");
   const answer = { description, headers: headerRefs(headers) };
   return hasBody ? { ...answer, content: { [PROBLEM_TYPE]: { schema: problemsOf(codes) } } } : answer;
 }

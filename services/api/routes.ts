@@ -1,8 +1,9 @@
-/** The whole API as a list: one entry per method and path. The 405 answers and GET /docs are made from it. */
+/** The whole API as a list: one entry per method and path. The 405 answers and the documentation are made from it. */
 import { batchRoutes } from "./batch-routes.ts";
 import { bucketRoutes } from "./bucket-routes.ts";
 import { clusterReads } from "./cluster-reads.ts";
 import { clusterRoutes } from "./cluster-routes.ts";
+import { docsRoutes } from "./docs-routes.ts";
 import type { Route } from "./exchange.ts";
 import { frontRoutes } from "./front-page.ts";
 import { healthRoutes } from "./health-routes.ts";
@@ -26,9 +27,10 @@ export function allRoutes(deps: ApiDependencies, isClosing: () => boolean): read
     ...repairRoutes(deps.repair),
     ...healthRoutes({ status, metrics, isClosing, isMetricsOpen: deps.isMetricsOpen }),
   ];
-  const shown: readonly Route[] = [...routes, ...frontRoutes({ status, reads, routes: () => shown })];
+  const shown: readonly Route[] = [...routes, ...frontRoutes({ status, reads }), ...docsRoutes(() => all)];
   const heads = shown.filter((route) => route.method === "GET" && !shown.some((other) => isHeadOf(other, route)));
-  return [...shown, ...heads.map((route): Route => ({ ...route, method: "HEAD" }))];
+  const all = [...shown, ...heads.map((route): Route => ({ ...route, method: "HEAD" }))];
+  return all;
 }
 
 function isHeadOf(other: Route, route: Route): boolean {
