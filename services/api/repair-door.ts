@@ -1,38 +1,6 @@
 /** What the API needs of repair, declared here and satisfied by `node`. Types only: no code. */
 import type { NodeId } from "../base/ids.ts";
-
-/** Hints that a member still keeps for a node. */
-export interface HintsLeft {
-  readonly at: NodeId;
-  readonly target: NodeId;
-  readonly count: number;
-}
-
-/** What became of waiting for hints. */
-export interface HintsWaited {
-  /** nothing is left of what the members that answered kept when they were first asked */
-  readonly isDone: boolean;
-  readonly left: readonly HintsLeft[];
-  /** members that did not answer: what they keep was not waited for */
-  readonly unreachable: readonly NodeId[];
-  readonly durationMs: number;
-}
-
-/** How far a comparison of replicas has come. */
-export interface ReplicasCompared {
-  /** every holder was compared with every other one to the end, and brought what it lacked */
-  readonly isDone: boolean;
-  /** comparisons of a partition of one holder with another, and those that are left */
-  readonly pairs: number;
-  readonly left: number;
-  /** holders that are not through, each with how many comparisons wait for it */
-  readonly waitingFor: Readonly<Record<string, number>>;
-  /** members that did not answer */
-  readonly unreachable: readonly NodeId[];
-  /** objects that were brought where they lacked */
-  readonly repairedKeys: number;
-  readonly durationMs: number;
-}
+import type { HintsWaited, ReplicasCompared } from "../base/repair-reports.ts";
 
 /** What a scrub of one node's store has read and found. */
 export interface StoreScrubbed {

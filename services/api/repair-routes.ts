@@ -5,12 +5,13 @@
  * Must never say that all is done while a member that could be asked still has something to do.
  */
 import { parseBucketName } from "../base/ids.ts";
+import type { HintsWaited, ReplicasCompared } from "../base/repair-reports.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import type { Incoming, Reply, Route } from "./exchange.ts";
 import { refusal } from "./problem.ts";
 import { booleanOf, integerOf, parseQuery, type Query, shown } from "./query.ts";
 import { namesOf, REPAIR_MODES, REPAIR_QUERY, REPAIR_TIMEOUT_RULE, REPAIR_WAIT_RULE } from "./query-rules.ts";
-import type { HintsWaited, RepairDoor, ReplicasCompared, StoreScrubbed } from "./repair-door.ts";
+import type { RepairDoor, StoreScrubbed } from "./repair-door.ts";
 import { failureReply, jsonReply } from "./reply.ts";
 import { isOfOtherSite } from "./same-origin.ts";
 import { queryOf } from "./target.ts";
@@ -137,13 +138,16 @@ function timeoutOf(query: Query): number | Failure {
 function hintsReply({ isDone, left, unreachable, durationMs }: HintsWaited, timeoutMs: number): Reply {
   if (isDone) return jsonReply(200, JSON.stringify({ waitedFor: "hints", durationMs, unreachable }));
   const count = left.reduce((sum, one) => sum + one.count, 0);
-  const targets = [...new Set(left.map(({ target }) => target))].sort();
+  const nodes = [...new Set(left.flatMap(({ target }) => target ?? []))].sort();
+  const targets = nodes.length === 0 ? [] : [`for ${nodes.join(", ")}: are these nodes up?`];
+  if (left.some(({ target }) => target === null))
+    targets.push("for slots that nobody holds now: is a node to be removed, or a change under way?");
   return failureReply({
     kind: "failed",
     code: "not_finished",
     outcome: "unknown",
     retryable: true,
-    detail: `after ${timeoutMs} ms ${count} hints are not delivered, for ${targets.join(", ")}: are these nodes up?`,
+    detail: `after ${timeoutMs} ms ${count} hints are not delivered, ${targets.join(" Also ")}`,
     facts: { waitedFor: "hints", left, unreachable, durationMs },
   });
 }

@@ -43,6 +43,9 @@ export const HINT_JITTER_MS: number = 2_000;
 /** A delivery that failed is tried again after this, twice as long each time. */
 export const HINT_RETRY_MIN_MS: number = 1_000;
 export const HINT_RETRY_MAX_MS: number = 60_000;
+/** A hint that cannot be read is tried so often, a second apart at least, before it counts as lost; so many at a time. */
+export const HINT_READ_TRIES: number = 4;
+export const MAX_UNREADABLE_HINTS: number = 1_024;
 /** How often a node that keeps hints looks whom they are for, and what has grown too old. */
 export const HINT_REVIEW_MS: number = 1_000;
 export const HINT_UPKEEP_MS: number = 5_000;

@@ -32,8 +32,14 @@ import {
 export interface HintOnOffer {
   readonly location: KeyLocation;
   readonly slot: number;
-  /** of the version that the slot should have; 0n: there is none any more */
+  /** of the version that the slot should have; 0n: not known any more, or there is none */
   readonly digest: bigint;
+}
+
+/** Some hints of a pass, and where to go on; `next` undefined: no more. */
+export interface HintPage {
+  readonly hints: readonly HintOnOffer[];
+  readonly next: bigint | undefined;
 }
 
 /** What becomes of a hint that was read: its object, or why there is none. */
@@ -51,11 +57,8 @@ export interface HintPass {
   readonly partition: number;
   readonly slot: number;
   begin(): void;
-  /** the next hints from a place on; `next` undefined: no more. Rejects as the store does. */
-  page(
-    from: bigint,
-    limit: number,
-  ): Promise<{ readonly hints: readonly HintOnOffer[]; readonly next: bigint | undefined }>;
+  /** the next hints from a place on. Rejects as the store does. */
+  page(from: bigint, limit: number): Promise<HintPage>;
   objectOf(hint: HintOnOffer): Promise<HintObject>;
   /** the slot's holder has it durably */
   confirmed(hint: HintOnOffer): Promise<void>;
@@ -153,13 +156,15 @@ export class DeliveryRun {
     if (isStopped()) return false;
     const startedMs = clock.monotonicMs();
     const offered = batch.filter(({ hint }) => hint.digest !== 0n);
-    for (const entry of batch) if (entry.hint.digest === 0n) await this.#lose(entry, "nothing is held any more");
+    // no digest to offer: what can be read of these is sent as it is
+    const nameless = batch.filter(({ hint }) => hint.digest === 0n);
     this.counts.offeredCount += offered.length;
     const body = encodeOffer(offered.map(({ hint }) => hint));
     const reply = offered.length === 0 ? undefined : await this.#ask(HINTS_OFFER_TOPIC, body, offered.length);
     if (reply === undefined) {
+      const isSent = offered.length === 0 && (await this.#send(nameless));
       this.#endPasses();
-      return offered.length === 0;
+      return isSent;
     }
     const lacking = offered.filter((_, index) => reply.states[index] === "lacking");
     const answered = offered.filter((_, index) => reply.states[index] !== "lacking");
@@ -169,7 +174,7 @@ export class DeliveryRun {
     );
     this.#workedMs = clock.monotonicMs() - startedMs;
     await this.#pause();
-    if (!(await this.#send(lacking))) return false;
+    if (!(await this.#send([...nameless, ...lacking]))) return false;
     this.#endPasses();
     return true;
   }

@@ -6,6 +6,7 @@
 
 import { HINT_REVIEW_MS } from "../base/hint-limits.ts";
 import type { NodeId } from "../base/ids.ts";
+import { MAX_REPLICAS } from "../base/limits.ts";
 import type { Random, Timer } from "../base/ports.ts";
 import { type DeliveryEnd, DeliverySchedule } from "./delivery-core.ts";
 import { DeliveryRun, type HintPass } from "./delivery-run.ts";
@@ -14,9 +15,10 @@ import { HINTS_OFFER_TOPIC, HINTS_TAKE_TOPIC } from "./hint-messages.ts";
 import { MarkerPass, ObjectPass, type PassParts } from "./hint-passes.ts";
 import type { HandoffPeers } from "./needs.ts";
 import type { ShelfTally } from "./shelf-tally.ts";
+import { UnreadableHints } from "./unreadable-hints.ts";
 
 /** What delivery works with. */
-export interface DeliveryParts extends Omit<PassParts, "isGivenUp" | "onDelivered"> {
+export interface DeliveryParts extends Omit<PassParts, "isGivenUp" | "onDelivered" | "unreadable"> {
   readonly self: NodeId;
   readonly peers: HandoffPeers;
   readonly intake: HintIntake;
@@ -25,12 +27,16 @@ export interface DeliveryParts extends Omit<PassParts, "isGivenUp" | "onDelivere
   readonly random: Random;
 }
 
-/** A slot that something is kept for, and who is believed to hold it, or said to. */
-export interface HintPlace {
-  readonly holder: NodeId;
+/** A slot that something is kept for. */
+export interface HintSlot {
   readonly partition: number;
   readonly slot: number;
   readonly tally: ShelfTally;
+}
+
+/** The same, and who is believed to hold it, or said to. */
+export interface HintPlace extends HintSlot {
+  readonly holder: NodeId;
 }
 
 /** Totals since the start. */
@@ -62,12 +68,14 @@ export class HintDelivery {
   readonly #parts: DeliveryParts;
   readonly #schedule = new DeliverySchedule();
   readonly #random: Random;
+  readonly #unreadable: UnreadableHints;
   readonly #moved = new Map<number, { readonly to: NodeId; readonly untilMs: number }>();
   #timer: Timer | undefined;
   #isStopped = false;
 
   constructor(parts: DeliveryParts) {
     this.#parts = parts;
+    this.#unreadable = new UnreadableHints(parts.clock);
     this.#random = parts.random.fork("hints");
   }
 
@@ -118,18 +126,35 @@ export class HintDelivery {
 
   /** Every partition and slot that something is kept for, with its holder. */
   forEachPlace(tell: (place: HintPlace) => void): void {
-    const { store, markers, clock } = this.#parts;
+    const { clock } = this.#parts;
     const nowMs = clock.monotonicMs();
     for (const [partition, { untilMs }] of this.#moved) if (untilMs <= nowMs) this.#moved.delete(partition);
+    this.#forEachKept((partition, tally) => this.#forEachHeld(partition, tally, tell));
+  }
+
+  /** Every partition and slot that something is kept for, and that nobody is believed to hold: it waits until somebody does. */
+  forEachVacant(tell: (slot: HintSlot) => void): void {
+    const table = this.#parts.holders.table();
+    const count = table?.replicaCount ?? MAX_REPLICAS;
+    this.#forEachKept((partition, tally) => {
+      const owners = table?.ownersOf(partition) ?? [];
+      const held = owners.reduce((mask, { slot }) => mask | (1 << slot), 0);
+      const vacant = tally.maskOf(partition) & ~held;
+      for (let slot = 0; slot < count; slot += 1) if ((vacant & (1 << slot)) !== 0) tell({ partition, slot, tally });
+    });
+  }
+
+  #forEachKept(tell: (partition: number, tally: ShelfTally) => void): void {
+    const { store, markers } = this.#parts;
     for (const tally of [store.tally, markers.tally]) {
       if (tally.total === 0) continue;
       for (let partition = 0; partition < tally.partitionCount; partition += 1) {
-        if (tally.countOf(partition) > 0) this.#forEachSlot(partition, tally, tell);
+        if (tally.countOf(partition) > 0) tell(partition, tally);
       }
     }
   }
 
-  #forEachSlot(partition: number, tally: ShelfTally, tell: (place: HintPlace) => void): void {
+  #forEachHeld(partition: number, tally: ShelfTally, tell: (place: HintPlace) => void): void {
     const isForAny = tally === this.#parts.store.tally && this.givenUp.has(partition);
     const moved = this.#moved.get(partition)?.to;
     for (const { node, slot } of this.#parts.holders.table()?.ownersOf(partition) ?? []) {
@@ -143,6 +168,7 @@ export class HintDelivery {
     const { store, main } = this.#parts;
     const parts: PassParts = {
       ...this.#parts,
+      unreadable: this.#unreadable,
       isGivenUp: (partition) => this.givenUp.has(partition),
       onDelivered: (isInstead) => {
         if (isInstead) this.counts.givenUpCount += 1;

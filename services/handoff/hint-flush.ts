@@ -6,7 +6,8 @@
 import { HINT_ASK_MS, HINT_FLUSH_POLL_MS } from "../base/hint-limits.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock } from "../base/ports.ts";
-import type { HintDelivery } from "./delivery.ts";
+import type { HintsLeft, HintsWaited } from "../base/repair-reports.ts";
+import type { HintDelivery, HintSlot } from "./delivery.ts";
 import { encodeFlushReply, HINTS_FLUSH_TOPIC, parseFlushMark, parseFlushReply } from "./hint-messages.ts";
 import type { MarkerStore } from "./marker-store.ts";
 import type { HandoffPeers } from "./needs.ts";
@@ -23,23 +24,6 @@ export interface FlushParts {
   /** members that hold or keep anything, this node among them */
   readonly members: () => readonly NodeId[];
   readonly isAlive: (node: NodeId) => boolean;
-}
-
-/** What is left at one member for one target. */
-export interface HintsLeft {
-  readonly at: NodeId;
-  readonly target: NodeId;
-  readonly count: number;
-}
-
-/** What became of the waiting. */
-export interface FlushResult {
-  /** nothing is left of what the members that answered had when they were first asked */
-  readonly isDone: boolean;
-  readonly left: readonly HintsLeft[];
-  /** members that could not be asked: whatever they keep is not waited for */
-  readonly unreachable: readonly NodeId[];
-  readonly durationMs: number;
 }
 
 /** By member, the moment of the first question by its own clock; undefined: it was not asked yet. */
@@ -69,7 +53,7 @@ export class HintFlush {
   };
 
   /** Waits until all that the reachable members keep for others now is delivered, at most so long. Never rejects. */
-  async wait(timeoutMs: number): Promise<FlushResult> {
+  async wait(timeoutMs: number): Promise<HintsWaited> {
     const { clock, members, isAlive, self } = this.#parts;
     const startedMs = clock.monotonicMs();
     const isReachable = (node: NodeId): boolean => node === self || isAlive(node);
@@ -118,13 +102,15 @@ export class HintFlush {
     );
   }
 
-  #leftOf(mark: number): ReadonlyMap<NodeId, number> {
-    const { delivery } = this.#parts;
-    const left = new Map<NodeId, number>();
-    delivery.forEachPlace(({ holder, partition, slot, tally }) => {
+  /** By target; null: what is for slots that nobody is believed to hold, which waits until somebody does. */
+  #leftOf(mark: number): ReadonlyMap<NodeId | null, number> {
+    const left = new Map<NodeId | null, number>();
+    const add = (target: NodeId | null, { partition, slot, tally }: HintSlot): void => {
       if (tally.hasOfferedAll(partition, slot, mark)) return;
-      left.set(holder, (left.get(holder) ?? 0) + tally.countOf(partition));
-    });
+      left.set(target, (left.get(target) ?? 0) + tally.countOf(partition));
+    };
+    this.#parts.delivery.forEachPlace((place) => add(place.holder, place));
+    this.#parts.delivery.forEachVacant((slot) => add(null, slot));
     return left;
   }
 }

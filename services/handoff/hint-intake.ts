@@ -116,7 +116,9 @@ export class HintIntake {
     const own = object.slice();
     const version = { baseDigest: 0n, digest: encodedDigestOf(own), object: own, budgetMs };
     const result = await main.store({ ...location, key: location.key.slice() }, version);
-    if (result.kind === "stored") return main.slotOf(location.partition) === slot ? "held" : "elsewhere";
+    // Deleted since, and collected: there is nothing left to bring.
+    const isSettled = result.kind === "stored" || (result.kind === "refused" && result.reason === "collected");
+    if (isSettled) return main.slotOf(location.partition) === slot ? "held" : "elsewhere";
     // What this store cannot read of its own is no fault of what was brought.
     return decodeSet(own).kind === "corrupt" ? "bad" : stateOfFailure(result);
   }

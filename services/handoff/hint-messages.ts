@@ -58,7 +58,7 @@ export interface HintReply {
 export interface FlushReply {
   /** the moment of that first question, by the member's own clock; sent back with the next one */
   readonly mark: number;
-  readonly left: ReadonlyMap<NodeId, number>;
+  readonly left: ReadonlyMap<NodeId | null, number>;
 }
 
 const OFFER_HEAD_BYTES = 11;
@@ -189,11 +189,11 @@ export function parseFlushReply(body: unknown): FlushReply | undefined {
   const mark = parseFlushMark(body);
   const pairs = fieldsOf(body)?.["left"];
   if (mark === undefined || !Array.isArray(pairs)) return undefined;
-  const left = new Map<NodeId, number>();
+  const left = new Map<NodeId | null, number>();
   for (const pair of pairs) {
     if (!Array.isArray(pair) || pair.length !== 2) return undefined;
     const node: unknown = pair[0];
-    const id = typeof node === "string" ? parseNodeId(node) : undefined;
+    const id = typeof node === "string" ? parseNodeId(node) : node === null ? null : undefined;
     const count = wholeIn(pair[1], Number.MAX_SAFE_INTEGER);
     if (id === undefined || count === undefined) return undefined;
     left.set(id, count);

@@ -6,12 +6,14 @@
 import { MAX_REPLICAS } from "../base/limits.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { ReplicaRefusal } from "../replica/contract.ts";
-import type { HintObject, HintOnOffer, HintPass } from "./delivery-run.ts";
-import type { FoundHint } from "./hint-records.ts";
+import type { HintObject, HintOnOffer, HintPage, HintPass } from "./delivery-run.ts";
+import type { FoundHint, HintRecords } from "./hint-records.ts";
 import type { HintStore } from "./hint-store.ts";
 import { type MarkerStore, markerOf } from "./marker-store.ts";
 import type { KeyReplicas, MainReplica, SlotHolders } from "./needs.ts";
 import type { RepairFlags } from "./repair-flags.ts";
+import type { ShelfTally } from "./shelf-tally.ts";
+import type { UnreadableHints } from "./unreadable-hints.ts";
 
 /** What passes work with. */
 export interface PassParts {
@@ -25,6 +27,8 @@ export interface PassParts {
   readonly log: Log;
   /** its hints may go as soon as any owner has them: the partition is flagged, durably */
   readonly isGivenUp: (partition: number) => boolean;
+  /** what could not be read, and is to be tried again */
+  readonly unreadable: UnreadableHints;
   /** a hint was taken out because its slot, or an owner, has it */
   readonly onDelivered: (isInstead: boolean) => void;
 }
@@ -35,73 +39,95 @@ export interface PassPlace {
   readonly slot: number;
 }
 
-/** The pass over kept objects. */
-export class ObjectPass implements HintPass {
+/** What both passes share: where they are, and how they begin and end. */
+class ShelfPass {
   readonly partition: number;
   readonly slot: number;
-  readonly #parts: PassParts;
+  protected readonly parts: PassParts;
+  readonly #records: HintRecords;
+  readonly #tally: ShelfTally;
   #startedMs = 0;
   #begun = 0;
 
-  constructor(parts: PassParts, place: PassPlace) {
-    this.#parts = parts;
-    this.partition = place.partition;
-    this.slot = place.slot;
+  constructor(parts: PassParts, { partition, slot }: PassPlace, records: HintRecords, tally: ShelfTally) {
+    this.parts = parts;
+    this.partition = partition;
+    this.slot = slot;
+    this.#records = records;
+    this.#tally = tally;
   }
 
   begin(): void {
-    this.#startedMs = this.#parts.clock.monotonicMs();
-    this.#begun = this.#parts.store.tally.beginPass(this.partition, this.slot);
+    this.#startedMs = this.parts.clock.monotonicMs();
+    this.#begun = this.#tally.beginPass(this.partition, this.slot);
   }
 
-  async page(
+  /** Up to `limit` hints from a place on that `isMeant` takes. Rejects as the store does. */
+  protected async found(
     from: bigint,
     limit: number,
-  ): Promise<{ readonly hints: readonly HintOnOffer[]; readonly next: bigint | undefined }> {
-    const { store } = this.#parts;
-    const page = await store.scan(this.partition, from, limit);
-    const hints = page.hints.filter((hint) => this.#isMeant(hint)).map((hint) => ({ ...hint, slot: this.slot }));
-    return { hints, next: page.next };
+    isMeant: (hint: FoundHint) => boolean,
+  ): Promise<{ readonly hints: readonly FoundHint[]; readonly next: bigint | undefined }> {
+    const { hints, next } = await this.#records.scan(this.partition, from, limit);
+    return { hints: hints.filter(isMeant), next };
   }
 
+  stuck({ location }: HintOnOffer, why: string): void {
+    this.parts.log.error({ event: "hints.stuck", partition: location.partition, slot: this.slot, why });
+    this.parts.flags.raise(this.partition);
+  }
+
+  end(): void {
+    const replicaCount = this.parts.holders.table()?.replicaCount ?? MAX_REPLICAS;
+    const pass = { startedMs: this.#startedMs, begun: this.#begun, replicaCount };
+    this.#tally.endPass(this.partition, this.slot, pass);
+    if (this.#tally.countOf(this.partition) > 0) this.#records.recount(this.partition);
+  }
+}
+
+/** The pass over kept objects. */
+export class ObjectPass extends ShelfPass implements HintPass {
+  constructor(parts: PassParts, place: PassPlace) {
+    super(parts, place, parts.store.records, parts.store.tally);
+  }
+
+  async page(from: bigint, limit: number): Promise<HintPage> {
+    const { hints, next } = await this.found(from, limit, (hint) => this.#isMeant(hint));
+    return { hints: hints.map((hint) => ({ ...hint, slot: this.slot })), next };
+  }
+
+  /** One that cannot be read is tried again in later passes; the index has given its digest up, but it may be read after all. */
   async objectOf({ location }: HintOnOffer): Promise<HintObject> {
-    return hintObjectOf(await this.#parts.store.readEncoded(location));
+    const { store, unreadable } = this.parts;
+    const read = hintObjectOf(await store.readEncoded(location));
+    if (read.kind === "lost") return unreadable.isLost(location.hash) ? read : { kind: "later" };
+    unreadable.forget(location.hash);
+    return read;
   }
 
   async confirmed(hint: HintOnOffer): Promise<void> {
-    const { store, isGivenUp, onDelivered } = this.#parts;
+    const { store, isGivenUp, onDelivered, flags } = this.parts;
     const { tally } = store;
     const bit = 1 << this.slot;
     const isInstead = isGivenUp(this.partition);
     // once more: what anti-entropy has compared so far may have been before this owner had it
-    if (isInstead) await this.#parts.flags.flag([this.partition]);
+    if (isInstead) await flags.flag([this.partition]);
     const isGone = await store.remove(hint, () => isInstead || this.#slotsOf(hint) === bit);
     if (isGone) onDelivered(isInstead && (tally.maskOf(this.partition) & bit) === 0);
     else if (store.digestOf(hint.location) !== hint.digest) tally.mark(this.partition, bit);
   }
 
   async lost(hint: HintOnOffer, why: string): Promise<void> {
-    const { flags, log, store } = this.#parts;
+    const { flags, log, store, unreadable } = this.parts;
     log.error({ event: "hints.lost", partition: this.partition, slot: this.slot, why });
     await flags.flag([this.partition]);
     await store.remove(hint, () => true);
-  }
-
-  stuck(hint: HintOnOffer, why: string): void {
-    this.#parts.log.error({ event: "hints.stuck", partition: hint.location.partition, slot: this.slot, why });
-    this.#parts.flags.raise(this.partition);
-  }
-
-  end(): void {
-    const { store, holders } = this.#parts;
-    const replicaCount = holders.table()?.replicaCount ?? MAX_REPLICAS;
-    store.tally.endPass(this.partition, this.slot, { startedMs: this.#startedMs, begun: this.#begun, replicaCount });
-    if (store.tally.countOf(this.partition) > 0) store.records.recount(this.partition);
+    unreadable.forget(hint.location.hash);
   }
 
   /** Slots from the bucket's n on hold nothing of a key. A hint that was for none of the others is for any of them. */
   #isMeant(hint: FoundHint): boolean {
-    const { replicas, store } = this.#parts;
+    const { replicas, store } = this.parts;
     const replicaCount = replicas.replicasOf(hint.location);
     if (this.slot < replicaCount) return true;
     if (this.#slotsOf(hint) === 0) store.tally.mark(this.partition, (1 << replicaCount) - 1);
@@ -109,88 +135,68 @@ export class ObjectPass implements HintPass {
   }
 
   #slotsOf({ location }: FoundHint): number {
-    const { replicas, store } = this.#parts;
+    const { replicas, store } = this.parts;
     return store.tally.maskOf(this.partition) & ((1 << replicas.replicasOf(location)) - 1);
   }
 }
 
 /** The pass over markers: what is offered is what the main store holds. */
-export class MarkerPass implements HintPass {
-  readonly partition: number;
-  readonly slot: number;
-  readonly #parts: PassParts;
+export class MarkerPass extends ShelfPass implements HintPass {
   /** the markers' own records, by hash: what is offered is something else */
   readonly #found = new Map<bigint, FoundHint>();
-  #startedMs = 0;
-  #begun = 0;
 
   constructor(parts: PassParts, place: PassPlace) {
-    this.#parts = parts;
-    this.partition = place.partition;
-    this.slot = place.slot;
+    super(parts, place, parts.markers.records, parts.markers.tally);
   }
 
-  begin(): void {
-    this.#startedMs = this.#parts.clock.monotonicMs();
-    this.#begun = this.#parts.markers.tally.beginPass(this.partition, this.slot);
-  }
-
-  async page(
-    from: bigint,
-    limit: number,
-  ): Promise<{ readonly hints: readonly HintOnOffer[]; readonly next: bigint | undefined }> {
-    const { markers, main } = this.#parts;
-    const { hints, next } = await markers.records.scan(this.partition, from, limit);
-    const meant = hints.filter(({ digest }) => (markerOf(digest).mask & (1 << this.slot)) !== 0);
-    for (const hint of meant) this.#found.set(hint.location.hash, hint);
+  async page(from: bigint, limit: number): Promise<HintPage> {
+    const { main } = this.parts;
+    const bit = 1 << this.slot;
+    const { hints, next } = await this.found(from, limit, ({ digest }) => (markerOf(digest).mask & bit) !== 0);
+    for (const hint of hints) this.#found.set(hint.location.hash, hint);
     return {
-      hints: meant.map(({ location }) => ({ location, slot: this.slot, digest: main.digestOf(location) })),
+      hints: hints.map(({ location }) => ({ location, slot: this.slot, digest: main.digestOf(location) })),
       next,
     };
   }
 
-  async objectOf({ location }: HintOnOffer): Promise<HintObject> {
-    const read = hintObjectOf(await this.#parts.main.readEncoded(location));
-    // the main store's rot is its own affair, and its slot's going is seen to elsewhere: the marker stays
+  async objectOf({ location, digest }: HintOnOffer): Promise<HintObject> {
+    // the main store holds nothing of it any more, or has given it up, which is its own affair
+    if (digest === 0n) return { kind: "lost" };
+    const read = hintObjectOf(await this.parts.main.readEncoded(location));
+    // that its slot is going is seen to elsewhere, and rot is repaired by itself: the marker stays
     return read.kind === "lost" ? { kind: "later" } : read;
   }
 
   async confirmed(hint: HintOnOffer): Promise<void> {
-    const { main, onDelivered } = this.#parts;
+    const { main, markers, onDelivered } = this.parts;
     const isGone = await this.#settle(hint, () => main.digestOf(hint.location) === hint.digest);
     if (isGone) onDelivered(false);
-    else this.#parts.markers.tally.mark(this.partition, 1 << this.slot);
+    else markers.tally.mark(this.partition, 1 << this.slot);
   }
 
   async lost(hint: HintOnOffer, why: string): Promise<void> {
-    const { flags, log } = this.#parts;
+    const { flags, log } = this.parts;
     log.warn({ event: "hints.marker-moot", partition: this.partition, slot: this.slot, why });
     await flags.flag([this.partition]);
     await this.#settle(hint, () => true);
   }
 
-  stuck(hint: HintOnOffer, why: string): void {
-    this.#parts.log.error({ event: "hints.stuck", partition: hint.location.partition, slot: this.slot, why });
-    this.#parts.flags.raise(this.partition);
-  }
-
-  end(): void {
-    const { markers, holders } = this.#parts;
-    const replicaCount = holders.table()?.replicaCount ?? MAX_REPLICAS;
-    markers.tally.endPass(this.partition, this.slot, { startedMs: this.#startedMs, begun: this.#begun, replicaCount });
-    if (markers.tally.countOf(this.partition) === 0) return;
-    markers.records.recount(this.partition);
+  override end(): void {
+    super.end();
+    const { records, tally } = this.parts.markers;
+    if (tally.countOf(this.partition) === 0) return;
     // Markers say themselves which slots they are for: one that this pass left is met by the next, whatever left it.
     let wanted = 0;
-    for (const digest of markers.records.digestsOf(this.partition)) wanted |= markerOf(digest).mask;
-    const forgotten = wanted & ~markers.tally.maskOf(this.partition);
-    if (forgotten !== 0) markers.tally.mark(this.partition, forgotten);
+    for (const digest of records.digestsOf(this.partition)) wanted |= markerOf(digest).mask;
+    const forgotten = wanted & ~tally.maskOf(this.partition);
+    if (forgotten !== 0) tally.mark(this.partition, forgotten);
   }
 
   async #settle({ location }: HintOnOffer, mayGo: () => boolean): Promise<boolean> {
     const found = this.#found.get(location.hash);
     this.#found.delete(location.hash);
-    return found !== undefined && (await this.#parts.markers.settle(found, 1 << this.slot, mayGo));
+    return found !== undefined && (await this.parts.markers.settle(found, 1 << this.slot, mayGo));
   }
 }
 

@@ -5,13 +5,14 @@
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
+import type { ReplicasCompared } from "../base/repair-reports.ts";
 import type { BucketDirectory } from "../cluster/bucket-directory.ts";
 import type { PeerRequests } from "../peers/peer-handler.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import { AntiEntropy, type AntiEntropyStatus } from "../repair/anti-entropy.ts";
 import type { RepairFlags } from "../repair/anti-entropy-reasons.ts";
 import type { Adopt } from "../repair/exchange-objects.ts";
-import { ORDER_REPAIR_TOPIC, RepairOrders, type RepairReport } from "../repair/repair-orders.ts";
+import { ORDER_REPAIR_TOPIC, RepairOrders } from "../repair/repair-orders.ts";
 import type { Replica } from "../replica/replica.ts";
 import { BulkAsks } from "./bulk-asks.ts";
 import type { RingState } from "./ring-state.ts";
@@ -104,7 +105,7 @@ export class Healing {
   }
 
   /** Compares one partition, or all (undefined), at every member now; resolves when done or when the time is up. */
-  repair(partition: number | undefined, timeoutMs: number): Promise<RepairReport> {
+  repair(partition: number | undefined, timeoutMs: number): Promise<ReplicasCompared> {
     return this.#orders.run(partition, timeoutMs);
   }
 }

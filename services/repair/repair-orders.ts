@@ -5,6 +5,7 @@
 import type { NodeId } from "../base/ids.ts";
 import { HANDOVER_ASK_MS, REPAIR_POLL_MS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
+import type { ReplicasCompared } from "../base/repair-reports.ts";
 import type { TopicHandler } from "../peers/peer-handler.ts";
 import type { AntiEntropy, AntiEntropyStatus } from "./anti-entropy.ts";
 import { fieldsOf, wholeOf } from "./body-fields-core.ts";
@@ -26,22 +27,6 @@ export interface OrderParts {
   readonly isAlive: (node: NodeId) => boolean;
   readonly ask: (to: NodeId, topic: string, body: unknown, timeoutMs: number) => Promise<unknown>;
   readonly pause: (ms: number) => Promise<void>;
-}
-
-/** How far a repair has come. */
-export interface RepairReport {
-  /** all pairs are through, and every member was asked */
-  readonly isDone: boolean;
-  /** comparisons of a partition of one holder with another, and those that are left */
-  readonly pairs: number;
-  readonly left: number;
-  /** holders that have not been compared with to the end, each with how many comparisons wait for it */
-  readonly waitingFor: Readonly<Record<string, number>>;
-  /** members that did not answer */
-  readonly unreachable: readonly NodeId[];
-  /** objects that were brought where they lacked, by all members that answered */
-  readonly repairedKeys: number;
-  readonly durationMs: number;
 }
 
 interface MemberProgress {
@@ -67,7 +52,7 @@ export class RepairOrders {
   };
 
   /** Compares one partition, or all (undefined), everywhere; resolves when that is done or the time is up. Never rejects. */
-  async run(partition: number | undefined, timeoutMs: number): Promise<RepairReport> {
+  async run(partition: number | undefined, timeoutMs: number): Promise<ReplicasCompared> {
     const { self, clock, nonce, pause } = this.#parts;
     const beganMs = clock.monotonicMs();
     const name = `${self}:${nonce()}`;
@@ -79,7 +64,7 @@ export class RepairOrders {
     }
   }
 
-  async #ask({ name, partition, first, beganMs, timeoutMs }: Asking): Promise<RepairReport> {
+  async #ask({ name, partition, first, beganMs, timeoutMs }: Asking): Promise<ReplicasCompared> {
     const { members, clock } = this.#parts;
     const leftMs = Math.max(1, timeoutMs - (clock.monotonicMs() - beganMs));
     const nodes = members();

@@ -24,13 +24,14 @@ import type {
   LoadControl,
   NodeStatus,
 } from "../../services/api/ports.ts";
-import type { HintsWaited, RepairDoor, ReplicasCompared, StoreScrubbed } from "../../services/api/repair-door.ts";
+import type { RepairDoor, StoreScrubbed } from "../../services/api/repair-door.ts";
 import { type ApiServer, createApiServer } from "../../services/api/server.ts";
 import type { BucketSettings } from "../../services/base/bucket-settings.ts";
 import type { BucketName, NodeId } from "../../services/base/ids.ts";
 import { parseBucketName, parseNodeId } from "../../services/base/ids.ts";
 import { MetricsRegistry } from "../../services/base/metrics.ts";
 import type { Clock, LogFacts } from "../../services/base/ports.ts";
+import type { HintsWaited, ReplicasCompared } from "../../services/base/repair-reports.ts";
 import type {
   Coordinator,
   DeleteRequest,
