@@ -81,6 +81,7 @@ test("scenario 7: join-leave-under-write: 3 → 4 → 3 nodes, the joiner killed
   const words = `killed at ${held} of ${target} slots; ${appliedCount} applied, ${failedCount} failed and tried again`;
   process.stdout.write(`${words}, none for longer than ${longestFailureMs.toFixed(0)} ms\n`);
   expect(appliedCount).toBeGreaterThan(100);
+  expect(longestFailureMs).toBeLessThan(2_000);
   expect(await load.judge(0, "at the end")).toEqual([]);
   expect(load.oracle.violations).toEqual([]);
   expect(await wrongBulk(cluster, 1, KEYS)).toBe(0);

@@ -16,7 +16,7 @@ import {
   untilSettled,
   zoneEnv,
 } from "./elastic-story.ts";
-import { MovedBytes, movedText } from "./moved-bytes.ts";
+import { type Moved, MovedBytes, movedText } from "./moved-bytes.ts";
 import { OracleLoad } from "./oracle-load.ts";
 import { SealedTimes } from "./sealed-times.ts";
 
@@ -30,6 +30,8 @@ const { values: flags } = parseArgs({
 });
 const keyCount = Number(flags.keys);
 const SETTLE_MS = 240_000;
+/** What may be moved at most, as a multiple of the least: partitions whose receiver was killed may begin again. */
+const MOST_MOVED = 1.5;
 const startedAt = performance.now();
 
 function tell(text: string): void {
@@ -54,6 +56,12 @@ async function isWellSpread(cluster: RealCluster, nodes: readonly number[]): Pro
   const words = `${tables} table(s), ${crowded.length} partitions without three owners in three zones`;
   tell(`${nodes.length} nodes, settled: ${words} ${crowded.slice(0, 3).join("; ")}`);
   return tables === 1 && crowded.length === 0;
+}
+
+/** Prints what a phase moved; false when that is far more than it had to be. */
+function tellMoved(phase: string, moved: Moved): boolean {
+  tell(`${phase}: ${movedText(moved)}`);
+  return moved.receivedBytes <= MOST_MOVED * moved.leastBytes;
 }
 
 async function main(): Promise<boolean> {
@@ -103,8 +111,9 @@ async function main(): Promise<boolean> {
   live = [0, ...live];
   const eight = [0, 1, 2, 3, 4, 5, 6, 7];
   let isSpread = await isWellSpread(cluster, eight);
+  let isLean = true;
   await untilNoOldCopies(cluster, eight, SETTLE_MS);
-  tell(`3 → 8: ${movedText(await moved.end(eight, eight))}`);
+  isLean = tellMoved("3 → 8", await moved.end(eight, eight)) && isLean;
   await moved.begin(eight);
   for (const node of [7, 6]) await change(cluster, 1, [{ kind: "leave", node: nameOf(node) }]);
   await pause(2_000);
@@ -114,7 +123,7 @@ async function main(): Promise<boolean> {
   live = [0, 1, 2, 3, 4];
   for (const node of [5, 6, 7]) await untilEmpty(cluster, node, SETTLE_MS);
   await untilNoOldCopies(cluster, live, SETTLE_MS);
-  tell(`8 → 5: ${movedText(await moved.end(live, eight))}`);
+  isLean = tellMoved("8 → 5", await moved.end(live, eight)) && isLean;
   await sealed.ending([5, 6, 7]);
   for (const node of [5, 6, 7]) await cluster.stop(node);
   await moved.begin(live);
@@ -125,7 +134,7 @@ async function main(): Promise<boolean> {
   for (const node of [3, 4]) await untilEmpty(cluster, node, SETTLE_MS);
   tell("who left is empty");
   await untilNoOldCopies(cluster, live, SETTLE_MS);
-  tell(`5 → 3: ${movedText(await moved.end(live, [0, 1, 2, 3, 4]))}`);
+  isLean = tellMoved("5 → 3", await moved.end(live, [0, 1, 2, 3, 4])) && isLean;
   await sealed.ending([0, 1, 2, 3, 4]);
   tell(`writes held up: ${sealed.toString()}`);
   const moving = load.counts.latenciesMs.splice(0);
@@ -142,7 +151,12 @@ async function main(): Promise<boolean> {
   tell(`bulk keys lost: ${wrong} of ${keyCount}; oracle keys unread: ${unread.length}`);
   tell(`broken promises: ${load.oracle.violations.length} ${JSON.stringify(load.oracle.violations.slice(0, 5))}`);
   return (
-    isSpread && wrong === 0 && unread.length === 0 && load.oracle.violations.length === 0 && longestFailureMs <= 2_000
+    isSpread &&
+    isLean &&
+    wrong === 0 &&
+    unread.length === 0 &&
+    load.oracle.violations.length === 0 &&
+    longestFailureMs <= 2_000
   );
 }
 

@@ -78,14 +78,21 @@ describe("a node of three that fails", () => {
     const suspectedMs = await until("n3 suspected", () => isSeenBy([0, 1], 2, ["suspect", "dead"]), PATIENCE_MS);
     await until("10 s are over", () => performance.now() - stoppedAt >= 10_000, PATIENCE_MS);
     cluster.signal(2, "SIGCONT");
-    const backMs = await until("n3 alive again", () => isSeenBy([0, 1, 2], 2, ["alive"]), PATIENCE_MS);
     live.push(2);
+    const backMs = await until("n3 alive again", () => isSeenBy([0, 1, 2], 2, ["alive"]), PATIENCE_MS);
     await until("all agree that all live", () => isCalm(), PATIENCE_MS);
+    const recoveredAt = livesIn(0).length;
+    const appliedThen = load.counts.appliedCount;
+    await until("the load goes on through all three", () => load.counts.appliedCount > appliedThen + 200, PATIENCE_MS);
     await load.stop();
     tell({ suspectedMs, backMs, applied: load.counts.appliedCount, longestFailureMs: load.counts.longestFailureMs });
     expect(load.counts.appliedCount).toBeGreaterThan(100);
     expect(cluster.pid(2)).toBe(pid);
     expect(suspectedMs).toBeLessThan(5_000);
+    expect(backMs).toBeLessThan(2_000);
+    expect(load.counts.longestFailureMs).toBeLessThan(2_000);
+    // no second trouble: whoever had refuted is not doubted again
+    expect(livesIn(0).slice(recoveredAt)).toEqual([]);
     expect(await load.judge(2, "after the pause")).toEqual([]);
     expect(load.oracle.violations).toEqual([]);
     const lives = livesIn(0).slice(before.length);
