@@ -1,0 +1,190 @@
+/**
+ * One run from its first record to its report: a cluster, the records, Artillery beside the faults, the check of the data, the
+ * summary. Must never leave a process behind, also when it is interrupted.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { FaultSchedule } from "./cluster/fault-schedule.ts";
+import { isReady, OwnCluster } from "./cluster/own-cluster.ts";
+import { checkData, loadRecords } from "./data-check.ts";
+import type { WriteRecord } from "./driver/ledger.ts";
+import { NodeClient } from "./driver/node-client.ts";
+import { ARTILLERY } from "./install.ts";
+import { OUT_DIRECTORY, type RunOptions, UnreachableError } from "./options.ts";
+import { type RunFiles, type RunPlan, type RunResult, runFiles, sliceCount } from "./plan.ts";
+import { type Summary, summarize } from "./report/summary.ts";
+
+const SCENARIO = "scenarios/open-loop.yml";
+const POLL_MS = 20;
+/** From the start of Artillery to the first request, on a machine that does much else. */
+const ARTILLERY_START_MS = 90_000;
+const WHOLE_AGAIN_MS = 60_000;
+const CHECK_TIMEOUT_MS = 10_000;
+/** Data that a run leaves in a cluster elsewhere ends by itself. */
+const REMOTE_TTL_SECONDS = 86_400;
+
+/** How a run is told of, a line at a time. */
+export type Tell = (text: string) => void;
+
+/** A run that is over. */
+export interface FinishedRun {
+  readonly summary: Summary;
+  readonly directory: string;
+}
+
+interface Stage {
+  readonly options: RunOptions;
+  readonly plan: RunPlan;
+  readonly files: RunFiles;
+  readonly faults: FaultSchedule;
+  readonly tell: Tell;
+  readonly stop: AbortSignal;
+}
+
+function runIdOf(workload: string): string {
+  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
+  return `${workload}-${stamp}-${process.pid}`;
+}
+
+async function untilReachable(targets: readonly string[]): Promise<void> {
+  const answers = await Promise.all(targets.map(isReady));
+  const away = targets.filter((_, i) => answers[i] !== true);
+  if (away.length < targets.length) return;
+  throw new UnreachableError(
+    `no node answers ready at ${away.join(", ")}: is the cluster running (npm start), and the address right? ` +
+      `Try curl ${away[0]}/readyz?verbose. Without --target the load test starts a cluster of its own.`,
+  );
+}
+
+/** Runs Artillery on the plan; resolves with the end of its output when it failed, else undefined. */
+async function runArtillery(
+  { plan, files, stop }: Stage,
+  onStarted: (measuredAtMs: number) => void,
+): Promise<string | undefined> {
+  const seconds = plan.warmUpSeconds + plan.seconds;
+  let output = "";
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [ARTILLERY, "run", "--quiet", "--output", files.artillery, SCENARIO],
+    {
+      cwd: import.meta.dirname,
+      signal: stop,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        ...process.env,
+        ARTILLERY_DISABLE_TELEMETRY: "true",
+        GYRE_LOADTEST_DIR: files.directory,
+        GYRE_LOADTEST_TARGET: plan.targets[0] ?? "",
+        GYRE_LOADTEST_SECONDS: String(seconds),
+        GYRE_LOADTEST_SLICES: String(sliceCount(plan)),
+      },
+    },
+  );
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on("data", (bytes) => {
+      output = `${output}${bytes}`.slice(-4_000);
+    });
+  }
+  let isOver = false;
+  const ended = new Promise<string | undefined>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code) => resolve(code === 0 ? undefined : `exit code ${code}\n${output}`));
+  }).finally(() => {
+    isOver = true;
+  });
+  const giveUpAtMs = performance.now() + ARTILLERY_START_MS;
+  while (!isOver && !existsSync(files.started)) {
+    if (performance.now() > giveUpAtMs) child.kill("SIGKILL");
+    await pause(POLL_MS);
+  }
+  if (existsSync(files.started)) {
+    await pause(POLL_MS);
+    const { measuredAtMs } = JSON.parse(readFileSync(files.started, "utf8")) as { readonly measuredAtMs: number };
+    onStarted(measuredAtMs);
+  }
+  return ended;
+}
+
+function readLedger(files: RunFiles): readonly WriteRecord[] {
+  const lines = readFileSync(files.ledger, "utf8").split("\n");
+  return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as WriteRecord);
+}
+
+async function loadAndMeasure(stage: Stage, startedAt: Date): Promise<Summary> {
+  const { options, plan, files, faults, tell, stop } = stage;
+  const token = process.env["GYRE_TOKEN"];
+  const client = new NodeClient(plan.targets, CHECK_TIMEOUT_MS, token);
+  try {
+    if (options.targets !== undefined) {
+      const body = JSON.stringify({ ttlSeconds: REMOTE_TTL_SECONDS });
+      await client.ask({ method: "PUT", path: `/v1/buckets/${plan.bucket}`, body });
+    }
+    tell(`loading ${plan.recordCount} records of ${plan.valueBytes} bytes`);
+    const loaded = await loadRecords({ client, plan });
+    tell(`${plan.rate} operations a second for ${plan.seconds} s, after ${plan.warmUpSeconds} s to warm up`);
+    const failure = await runArtillery(stage, (measuredAtMs) => faults.start(measuredAtMs, tell));
+    faults.cancel();
+    stop.throwIfAborted();
+    await faults.end();
+    if (failure !== undefined || !existsSync(files.result)) {
+      throw new Error(`Artillery did not finish the run: ${failure ?? "no result was written"}`);
+    }
+    const whole = performance.now() + WHOLE_AGAIN_MS;
+    while (!(await Promise.all(plan.targets.map(isReady))).every(Boolean) && performance.now() < whole)
+      await pause(100);
+    const writes = [...loaded, ...readLedger(files)];
+    tell(`checking ${writes.length} writes`);
+    const data = await checkData({ client, plan }, writes);
+    const result = JSON.parse(readFileSync(files.result, "utf8")) as RunResult;
+    const nodes =
+      options.targets === undefined ? `${plan.targets.length} nodes on this machine` : plan.targets.join(", ");
+    return summarize({ workload: options.workload, plan, startedAt, result, data, faults: faults.marks, nodes });
+  } finally {
+    await client.close();
+  }
+}
+
+/** Does one run. Throws `UnreachableError`, or an error in words when the run could not be finished. */
+export async function runStage(
+  options: RunOptions,
+  { tell, stop }: { readonly tell: Tell; readonly stop: AbortSignal },
+): Promise<FinishedRun> {
+  const { workload } = options;
+  const runId = runIdOf(workload.name);
+  const directory = options.outDirectory === "" ? `${process.cwd()}/${OUT_DIRECTORY}/${runId}` : options.outDirectory;
+  mkdirSync(directory, { recursive: true });
+  const files = runFiles(directory);
+  for (const path of [files.started, files.result, files.ledger]) rmSync(path, { force: true });
+  if (options.targets !== undefined) await untilReachable(options.targets);
+  const isSplittable = options.faults.some(({ kind }) => kind === "split");
+  if (options.targets === undefined) tell(`starting a cluster of ${options.nodeCount} nodes`);
+  await using cluster =
+    options.targets === undefined
+      ? await OwnCluster.start({ nodeCount: options.nodeCount, directory: `${directory}/cluster`, isSplittable })
+      : undefined;
+  stop.throwIfAborted();
+  const { rate, seconds, warmUpSeconds, seed, timeoutMs } = options;
+  const { mix, draw, recordCount, valueBytes } = workload;
+  const targets = options.targets ?? cluster?.targets ?? [];
+  const shape = { mix, draw, recordCount, valueBytes };
+  const plan: RunPlan = {
+    runId,
+    bucket: `loadtest-${runId}`,
+    targets,
+    rate,
+    seconds,
+    warmUpSeconds,
+    seed,
+    timeoutMs,
+    ...shape,
+  };
+  writeFileSync(files.plan, JSON.stringify(plan, undefined, 2));
+  const faults =
+    cluster === undefined
+      ? FaultSchedule.ofCommand(options.faultCommand)
+      : FaultSchedule.of(cluster, options.faults, seconds);
+  const summary = await loadAndMeasure({ options, plan, files, faults, tell, stop }, new Date());
+  writeFileSync(`${directory}/summary.json`, `${JSON.stringify(summary)}\n`);
+  return { summary, directory };
+}
