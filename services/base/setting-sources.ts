@@ -39,7 +39,7 @@ export interface GatheredSettings {
 const BY_NAME: ReadonlyMap<string, Knob<unknown>> = new Map(ALL_KNOBS.map((knob) => [knob.name, knob]));
 const BY_VARIABLE: ReadonlyMap<string, Knob<unknown>> = new Map(ALL_KNOBS.map((knob) => [variableOf(knob), knob]));
 /** Read by the client commands, of no meaning to a node. */
-const CLIENT_VARIABLES: readonly string[] = ["GYRE_NODES"];
+const CLIENT_VARIABLES: readonly string[] = ["GYRE_NODES", "GYRE_TOKEN", "GYRE_TOKEN_FILE", "GYRE_CA"];
 /**
  * Kubernetes gives every pod variables for every Service of its namespace, so a Service called "gyre" or "gyre-client"
  * brings GYRE_PORT=tcp://… and its like: never a user's.

@@ -11,6 +11,7 @@ import { MANIFESTS_COMMAND } from "./manifests/manifests-command.ts";
 import { MEMBERSHIP_COMMANDS } from "./membership-commands.ts";
 import { REPAIR_COMMAND } from "./repair-command.ts";
 import { TEST_COMMAND } from "./test-command.ts";
+import { TOKEN_COMMAND } from "./token-command.ts";
 
 const COMMANDS: readonly Command[] = [
   ...KV_COMMANDS,
@@ -21,6 +22,7 @@ const COMMANDS: readonly Command[] = [
   MANIFESTS_COMMAND,
   LOAD_COMMAND,
   LOCAL_COMMAND,
+  TOKEN_COMMAND,
 ];
 
 function help(): string {

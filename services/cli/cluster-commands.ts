@@ -1,11 +1,12 @@
 /** `gyre status` and `gyre ring`: what the nodes say about the cluster, in one verdict or one table. */
 
 import { parseObject } from "../client/client.ts";
-import { askNode, type NodeAnswer } from "../client/http-node.ts";
+import { askNode, type Fetch, type NodeAnswer } from "../client/http-node.ts";
 import { lookAt } from "./cluster-look.ts";
 import { mergedSummary } from "./cluster-summary.ts";
 import { columns } from "./columns.ts";
 import { type Command, type CommandLine, NODE_FLAGS, UsageError } from "./command.ts";
+import { fetchOf } from "./credentials.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { clientOf, nodesOf } from "./nodes.ts";
 import { ringSummary } from "./ring-summary.ts";
@@ -21,8 +22,8 @@ interface NodeState {
   readonly words: string;
 }
 
-async function stateOf(node: string): Promise<NodeState> {
-  const answer = await askNode(fetch, node, { method: "GET", path: "/readyz?verbose", timeoutMs: PROBE_TIMEOUT_MS });
+async function stateOf(node: string, fetchIt: Fetch): Promise<NodeState> {
+  const answer = await askNode(fetchIt, node, { method: "GET", path: "/readyz?verbose", timeoutMs: PROBE_TIMEOUT_MS });
   if (answer.kind !== "answered") return { node, isReady: false, words: `not reached: ${answer.reason}` };
   if (answer.status === 200) return { node, isReady: true, words: "ready" };
   const { detail } = parseObject(answer.bytes);
@@ -70,10 +71,10 @@ async function statusOf(line: CommandLine, io: CliIo): Promise<Status> {
   const nodes = nodesOf(line, io);
   const client = clientOf(line, io);
   const [states, health, cluster, told] = await Promise.all([
-    Promise.all(nodes.map(stateOf)),
+    Promise.all(nodes.map((node) => stateOf(node, fetchOf(line, io)))),
     client.ask("/v1/cluster/health"),
     client.ask("/v1/cluster"),
-    lookAt(nodes),
+    lookAt(nodes, fetchOf(line, io)),
   ]);
   const { verdict, reasons } = verdictOf(health, states);
   const isFine = verdict === "healthy" || (verdict === "reachable" && states.every((state) => state.isReady));

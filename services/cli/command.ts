@@ -46,6 +46,9 @@ const HELP: Flag = { type: "boolean", meaning: "this text" };
 /** Flags that every command which talks to nodes has. */
 export const NODE_FLAGS: Readonly<Record<string, Flag>> = {
   nodes: { type: "string", value: "URL,URL", meaning: "client addresses; else GYRE_NODES, else the local cluster" },
+  "token-file": { type: "string", value: "PATH", meaning: "a file with the API token; else GYRE_TOKEN_FILE" },
+  token: { type: "string", value: "TOKEN", meaning: "the token itself, which others here may see; else GYRE_TOKEN" },
+  ca: { type: "string", value: "PATH", meaning: "the CA (PEM) of the nodes' https:// certificates; else GYRE_CA" },
   json: { type: "boolean", meaning: "print JSON, for scripts" },
 };
 

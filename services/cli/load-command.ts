@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { parseBucketName } from "../base/ids.ts";
 import { type Command, type CommandLine, NODE_FLAGS, UsageError } from "./command.ts";
+import { fetchOf } from "./credentials.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { type LoadEnd, Loader } from "./load/loader.ts";
 import { type LoadIdentity, type Progress, readProgress, removeProgress } from "./load/progress-file.ts";
@@ -54,7 +55,7 @@ function taskOf(line: CommandLine, io: CliIo, isStopping: () => boolean): Task {
       contentType: "application/json",
       patienceMs: line.number("patience", DEFAULT_PATIENCE_S, 1) * 1_000,
       timeoutMs: ATTEMPT_TIMEOUT_MS,
-      fetch,
+      fetch: fetchOf(line, io),
       pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       random: Math.random,
       nowMs: Date.now,

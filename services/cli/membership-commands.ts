@@ -4,6 +4,7 @@
  */
 import { type ClientFailure, GyreClient } from "../client/client.ts";
 import { type Command, type CommandLine, type Flag, NODE_FLAGS, UsageError } from "./command.ts";
+import { fetchOf } from "./credentials.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { watchChanges } from "./membership-watch.ts";
 import { nodesOf } from "./nodes.ts";
@@ -21,7 +22,7 @@ const CHANGE_FLAGS: Readonly<Record<string, Flag>> = {
 const FORCE: Flag = { type: "boolean", meaning: "although rules that protect data stand against it" };
 
 function clientFor(line: CommandLine, io: CliIo): GyreClient {
-  return new GyreClient({ nodes: nodesOf(line, io), timeoutMs: CHANGE_TIMEOUT_MS });
+  return new GyreClient({ nodes: nodesOf(line, io), timeoutMs: CHANGE_TIMEOUT_MS, fetch: fetchOf(line, io) });
 }
 
 function tellFailure(line: CommandLine, io: CliIo, failure: ClientFailure): number {
@@ -69,7 +70,7 @@ async function runChange(line: CommandLine, io: CliIo, changes: readonly Change[
   if (isJson) io.out(`${JSON.stringify(done.answer)}\n`);
   io.err(`committed through ${done.node}\n`);
   if (line.isSet("no-wait")) return EXIT.ok;
-  return watchChanges(io, client.nodes, { list: changes, copies: plan.movedCopies });
+  return watchChanges(io, client.nodes, { list: changes, copies: plan.movedCopies, fetch: fetchOf(line, io) });
 }
 
 async function runAbort(line: CommandLine, io: CliIo): Promise<number> {

@@ -2,6 +2,7 @@
  * Follows a committed change until the ring is where it should be: looks again and again, tells how far it is. Must never
  * take "nobody told me yet" for "done": what counts as done is said by the records, not by the lack of moves.
  */
+import type { Fetch } from "../client/http-node.ts";
 import { lookAt } from "./cluster-look.ts";
 import {
   type ClusterSummary,
@@ -95,7 +96,7 @@ export class ChangeWatch {
 export async function watchChanges(
   io: CliIo,
   nodes: readonly string[],
-  changes: { readonly list: readonly Change[]; readonly copies: number },
+  changes: { readonly list: readonly Change[]; readonly copies: number; readonly fetch: Fetch },
 ): Promise<number> {
   const watch = new ChangeWatch(changes.list, changes.copies);
   let isInterrupted = false;
@@ -103,7 +104,12 @@ export async function watchChanges(
     isInterrupted = true;
   });
   try {
-    return await follow(io, watch, { nodes, changes: changes.list, isInterrupted: () => isInterrupted });
+    return await follow(io, watch, {
+      nodes,
+      fetch: changes.fetch,
+      changes: changes.list,
+      isInterrupted: () => isInterrupted,
+    });
   } finally {
     release();
   }
@@ -111,6 +117,7 @@ export async function watchChanges(
 
 interface Following {
   readonly nodes: readonly string[];
+  readonly fetch: Fetch;
   readonly changes: readonly Change[];
   readonly isInterrupted: () => boolean;
 }
@@ -119,7 +126,7 @@ async function follow(io: CliIo, watch: ChangeWatch, following: Following): Prom
   const tell = progressLine(io);
   let blindLooks = 0;
   while (!following.isInterrupted()) {
-    const told = await lookAt(following.nodes);
+    const told = await lookAt(following.nodes, following.fetch);
     // A node that is no member knows nothing of the ring: to it, everybody has left.
     const seen = mergedSummary(
       told.filter(({ isMember }) => isMember),

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { GyreClient } from "../client/client.ts";
 import type { CommandLine } from "./command.ts";
 import { UsageError } from "./command.ts";
+import { fetchOf } from "./credentials.ts";
 import type { CliIo } from "./io.ts";
 import { LOCAL_CLUSTER_FILE, parseLocalCluster } from "./local-layout.ts";
 
@@ -36,5 +37,5 @@ export function nodesOf(line: CommandLine, io: CliIo): readonly string[] {
 
 /** A client of those nodes. */
 export function clientOf(line: CommandLine, io: CliIo): GyreClient {
-  return new GyreClient({ nodes: nodesOf(line, io) });
+  return new GyreClient({ nodes: nodesOf(line, io), fetch: fetchOf(line, io) });
 }

@@ -5,6 +5,7 @@
  */
 import { type ClientFailure, GyreClient } from "../client/client.ts";
 import { type Command, type CommandLine, NODE_FLAGS, UsageError } from "./command.ts";
+import { fetchOf } from "./credentials.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { nodesOf } from "./nodes.ts";
 
@@ -18,7 +19,11 @@ async function run(line: CommandLine, io: CliIo): Promise<number> {
   const what = queryOf(line);
   const timeoutMs = line.number("timeout", DEFAULT_WAIT_SECONDS, 1) * 1_000;
   if (what === SCRUB) return scrub(line, io, timeoutMs);
-  const client = new GyreClient({ nodes: nodesOf(line, io), timeoutMs: timeoutMs + ANSWER_MS });
+  const client = new GyreClient({
+    nodes: nodesOf(line, io),
+    timeoutMs: timeoutMs + ANSWER_MS,
+    fetch: fetchOf(line, io),
+  });
   const done = await client.post(`/v1/repair?${what}&timeout=${timeoutMs}`, {});
   if (done.kind === "failed") return tellFailure(line, io, done);
   const { answer } = done;
@@ -56,7 +61,7 @@ function queryOf(line: CommandLine): string {
 async function scrub(line: CommandLine, io: CliIo, timeoutMs: number): Promise<number> {
   let code: number = EXIT.ok;
   for (const node of nodesOf(line, io)) {
-    const client = new GyreClient({ nodes: [node], timeoutMs: timeoutMs + ANSWER_MS });
+    const client = new GyreClient({ nodes: [node], timeoutMs: timeoutMs + ANSWER_MS, fetch: fetchOf(line, io) });
     const done = await client.post(`/v1/repair?${SCRUB}&timeout=${timeoutMs}`, {});
     if (done.kind === "failed") {
       code = tellFailure(line, io, done);

@@ -5,7 +5,9 @@
  */
 import { randomUUID } from "node:crypto";
 import { type ClientFailure, GyreClient, type ReadResult } from "../client/client.ts";
+import type { Fetch } from "../client/http-node.ts";
 import { type Command, type CommandLine, NODE_FLAGS } from "./command.ts";
+import { fetchOf } from "./credentials.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { nodesOf } from "./nodes.ts";
 
@@ -30,9 +32,9 @@ class TestedCluster {
   readonly #bucket: string;
   requestCount = 0;
 
-  constructor(nodes: readonly string[], bucket: string, timeoutMs: number) {
+  constructor(nodes: readonly string[], bucket: string, how: { readonly timeoutMs: number; readonly fetch: Fetch }) {
     // One node each, and one attempt: another one's help would hide what is wrong.
-    this.#clients = nodes.map((node) => new GyreClient({ nodes: [node], timeoutMs, maxAttempts: 1 }));
+    this.#clients = nodes.map((node) => new GyreClient({ nodes: [node], ...how, maxAttempts: 1 }));
     this.#bucket = bucket;
   }
 
@@ -112,7 +114,10 @@ async function cycleThrough(node: string, at: number, cluster: TestedCluster): P
 async function run(line: CommandLine, io: CliIo): Promise<number> {
   const nodes = nodesOf(line, io);
   const timeoutMs = line.number("timeout", DEFAULT_TIMEOUT_MS, 1);
-  const cluster = new TestedCluster(nodes, line.text("bucket") ?? DEFAULT_BUCKET, timeoutMs);
+  const cluster = new TestedCluster(nodes, line.text("bucket") ?? DEFAULT_BUCKET, {
+    timeoutMs,
+    fetch: fetchOf(line, io),
+  });
   const cycles: Cycle[] = [];
   for (const [at, node] of nodes.entries()) {
     const cycle = await cycleThrough(node, at, cluster);

@@ -3,7 +3,7 @@
  * cannot be reached or is not able; a write only when it certainly had no effect, for a repeated one could stand beside itself
  * as a sibling. Must never hide an outcome. Source: API §3.
  */
-import { askNode, type Fetch, type NodeAnswer, type NodeRequest } from "./http-node.ts";
+import { askNode, type Fetch, type NodeAnswer, type NodeRequest, withToken } from "./http-node.ts";
 
 /** What a client needs to know. */
 export interface ClientOptions {
@@ -13,6 +13,8 @@ export interface ClientOptions {
   readonly timeoutMs?: number;
   /** attempts of one request over all nodes; default 6 */
   readonly maxAttempts?: number;
+  /** an API token, sent with every request; over https:// only, unless the network is yours alone */
+  readonly token?: string;
   readonly fetch?: Fetch;
   /** waits between attempts; tests hand in their own */
   readonly pause?: (ms: number) => Promise<void>;
@@ -150,7 +152,9 @@ export class GyreClient {
     this.nodes = options.nodes.map((node) => node.replace(/\/+$/, ""));
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#maxAttempts = options.maxAttempts ?? DEFAULT_ATTEMPTS;
-    this.#fetch = options.fetch ?? fetch;
+    const { token } = options;
+    const fetchIt = options.fetch ?? fetch;
+    this.#fetch = token === undefined ? fetchIt : withToken(fetchIt, token);
     this.#pause = options.pause ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
     this.#random = options.random ?? Math.random;
   }

@@ -3,6 +3,8 @@
  * Must never retry and never throw for what a network can do.
  */
 
+import { tlsReason } from "./tls-reasons.ts";
+
 /** A request to a node. */
 export interface NodeRequest {
   readonly method: "GET" | "PUT" | "DELETE" | "POST" | "HEAD";
@@ -29,6 +31,15 @@ export type NodeAnswer =
 
 /** As the built-in `fetch`; tests hand in their own. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** The same, with an API token in every request. */
+export function withToken(fetchIt: Fetch, token: string): Fetch {
+  return (url, init) => fetchIt(url, { ...init, headers: { ...plainHeaders(init), authorization: `Bearer ${token}` } });
+}
+
+function plainHeaders({ headers }: RequestInit): Readonly<Record<string, string>> {
+  return Object.fromEntries(new Headers(headers));
+}
 
 /** Codes of errors that come before the first byte is sent. */
 const NEVER_SENT: readonly string[] = [
@@ -67,6 +78,8 @@ export async function askNode(fetchIt: Fetch, node: string, request: NodeRequest
     return { kind: "answered", node, status: response.status, headers: response.headers, bytes };
   } catch (error) {
     const root = rootOf(error);
+    const tls = tlsReason(root.code);
+    if (tls !== undefined) return { kind: "unsent", node, reason: tls };
     if (NEVER_SENT.includes(root.code)) return { kind: "unsent", node, reason: root.code };
     const isTimeout = error instanceof Error && error.name === "TimeoutError";
     const reason = isTimeout ? `no answer within ${request.timeoutMs} ms` : root.code || root.message;
