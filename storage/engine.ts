@@ -29,6 +29,8 @@ export interface PutRequest {
    * overwrite from another key of the same hash. Never 0.
    */
   readonly replaces?: bigint;
+  /** By when it is wanted (monotonic ms): one that still waits for its group then is rejected, and never written. */
+  readonly byMs?: number | undefined;
 }
 
 /** The newest record of a key. */
@@ -159,7 +161,8 @@ export interface StorageEngine {
   get(address: KeyAddress, byMs?: number): StoredRecord | undefined | Promise<StoredRecord | undefined>;
   /**
    * Resolves when the record is durable (by the engine's durability) and visible. Rejects with DiskFullError (nothing
-   * was kept, ever; also when what is left of the disk is reserved, see `DiskLevel`), StoreFailedError (unknown; the store takes no more writes), StoreBusyError (nothing was kept) or
+   * was kept, ever; also when what is left of the disk is reserved, see `DiskLevel`), StoreFailedError (unknown; the store takes no more writes), StoreBusyError or
+   * WriteExpiredError (nothing was kept) or
    * StoreClosedError.
    * Two puts of one key that overlap are ordered by call. Callers serialize read-modify-write themselves.
    */

@@ -59,6 +59,15 @@ export class ReadExpiredError extends Error {
   }
 }
 
+/** The time by which a write was wanted was over before it had its turn at the disk: nothing was kept. */
+export class WriteExpiredError extends Error {
+  readonly code = "WRITE_EXPIRED";
+  constructor() {
+    super("the time was up before the record could be written");
+    this.name = "WriteExpiredError";
+  }
+}
+
 /** More writes wait than the store may hold in memory: nothing was kept, try again later. */
 export class StoreBusyError extends Error {
   readonly code = "STORE_BUSY";

@@ -3,7 +3,7 @@
  * when it returns. Only then is it published and answered. Source: DESIGN §5; reliability notes §3.4.
  * Must never write two groups at a time, publish what is not durable, or go on after a failed write.
  */
-import { DiskFullError } from "./errors.ts";
+import { DiskFullError, WriteExpiredError } from "./errors.ts";
 import { RECORD_HEADER_BYTES } from "./format/record.ts";
 import { SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
 import { flagsOf, GroupEncoder } from "./group-encoder.ts";
@@ -161,9 +161,12 @@ export class LogWriter {
   #takeGroup(): PendingWrite[] {
     const active = this.#active;
     if (active === undefined || this.#parts.health.failure !== undefined) return [];
-    const { groupRecords, groupBytes } = this.#parts.settings;
+    const { groupRecords, groupBytes, clock } = this.#parts.settings;
     const roomBytes = active.capacityBytes - active.offset;
-    return this.#parts.queue.take({ records: groupRecords, bytes: groupBytes, roomBytes });
+    const bounds = { records: groupRecords, bytes: groupBytes, roomBytes, nowMs: clock.monotonicMs() };
+    const { group, expired } = this.#parts.queue.take(bounds);
+    if (expired.length > 0) this.#reject(expired, new WriteExpiredError());
+    return group;
   }
 
   #isMarkDue(): boolean {

@@ -15,6 +15,16 @@ export interface QueueBounds {
   readonly records: number;
 }
 
+/** What one group may hold, and the time (monotonic) at which it is taken. */
+export interface TakeBounds {
+  readonly records: number;
+  readonly bytes: number;
+  readonly roomBytes: number;
+  readonly nowMs: number;
+}
+
+const NONE: PendingWrite[] = [];
+
 /** The queue. */
 export class WriteQueue {
   readonly #bounds: QueueBounds;
@@ -69,23 +79,34 @@ export class WriteQueue {
     this.#newest.set(bucket, write);
   }
 
-  /** Takes judged writes from the front within the bounds; at least one when the first is judged and fits `roomBytes`. */
-  take(bounds: { readonly records: number; readonly bytes: number; readonly roomBytes: number }): PendingWrite[] {
+  /**
+   * Takes judged writes from the front within the bounds; at least one when the first is judged and fits `roomBytes`. Those that
+   * nobody wants any more at `nowMs` are taken out on the way, and are the caller's to reject and to settle as a group of their own.
+   */
+  take(bounds: TakeBounds): { readonly group: PendingWrite[]; readonly expired: readonly PendingWrite[] } {
     const group: PendingWrite[] = [];
+    let expired = NONE;
     let bytes = 0;
     while (group.length < bounds.records) {
       const next = this.#waiting[this.#head];
       if (next === undefined || next.sharesHash === undefined) break;
+      const { byMs } = next.request;
+      if (byMs !== undefined && byMs <= bounds.nowMs) {
+        if (expired === NONE) expired = [];
+        expired.push(next);
+        this.#dropFirst();
+        continue;
+      }
       const total = bytes + next.totalBytes;
       if (total > bounds.roomBytes || (total > bounds.bytes && group.length > 0)) break;
       bytes = total;
       group.push(next);
-      this.#waiting[this.#head] = undefined;
-      this.#head += 1;
+      this.#dropFirst();
     }
     this.#closeGap();
     if (group.length > 0) this.#underWay.add(group);
-    return group;
+    if (expired.length > 0) this.#underWay.add(expired);
+    return { group, expired };
   }
 
   /** Takes everything that waits, judged or not. */
@@ -123,6 +144,11 @@ export class WriteQueue {
    */
   newestOf(hash: bigint): PendingWrite | undefined {
     return this.#newest.get(bucketOf(hash));
+  }
+
+  #dropFirst(): void {
+    this.#waiting[this.#head] = undefined;
+    this.#head += 1;
   }
 
   /** Amortized constant: at least as many were taken as are moved. */

@@ -20,7 +20,7 @@ import { failureReply } from "./reply.ts";
 import { isOfOtherSite } from "./same-origin.ts";
 import { bucketTarget } from "./target.ts";
 
-type BatchDependencies = Pick<ApiDependencies, "coordinator" | "contexts">;
+type BatchDependencies = Pick<ApiDependencies, "coordinator" | "contexts" | "clock">;
 
 /** The batch route. */
 export function batchRoutes(deps: BatchDependencies): readonly Route[] {
@@ -85,6 +85,8 @@ class BatchRun {
   readonly #deps: BatchDependencies;
   readonly #ops: readonly (BatchOp | Failure)[];
   readonly #knobs: Knobs;
+  /** monotonic: what has not begun by then never does */
+  readonly #endMs: number;
   readonly #results: Buffer[] = [];
   readonly #chains: (readonly number[])[];
   #heldBytes = 0;
@@ -93,6 +95,7 @@ class BatchRun {
     this.#deps = deps;
     this.#ops = ops;
     this.#knobs = knobs;
+    this.#endMs = deps.clock.monotonicMs() + knobs.timeoutMs;
     const byKey = Map.groupBy(ops.keys(), (index) => chainName(ops[index], index));
     this.#chains = [...byKey.values()];
   }
@@ -120,8 +123,11 @@ class BatchRun {
 
   #reply(op: BatchOp | Failure | undefined): Reply | Promise<Reply> {
     if (op === undefined) return failureReply(refusal("invalid_request", "no such op"));
-    const { coordinator, contexts } = this.#deps;
-    const knobs = this.#knobs;
+    const { coordinator, contexts, clock } = this.#deps;
+    // the time is that of the whole batch: its client waits no longer for the last operation than for the first
+    const timeoutMs = Math.ceil(this.#endMs - clock.monotonicMs());
+    if (timeoutMs < 1 && op.kind !== "failed") return failureReply(refusalForNow("overloaded", TIME_IS_UP));
+    const knobs = { ...this.#knobs, timeoutMs };
     switch (op.kind) {
       case "failed":
         return failureReply(op);
@@ -155,6 +161,7 @@ class BatchRun {
   }
 }
 
+const TIME_IS_UP = "the batch's time was up before this operation had its turn: nothing was done";
 const COMMA: Buffer = Buffer.from(",");
 
 /** Operations of equal names run one after the other. */

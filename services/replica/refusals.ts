@@ -6,6 +6,7 @@ import {
   StoreBusyError,
   StoreClosedError,
   StoreFailedError,
+  WriteExpiredError,
 } from "../../storage/errors.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { ReplicaRefusal } from "./contract.ts";
@@ -36,7 +37,7 @@ export function notHeld(partition: number, movedTo: NodeId | undefined): Replica
 export function noTraceRefusalOf(error: unknown): ReplicaRefusal {
   if (error instanceof CorruptRecordError) return refused("corrupt_record", error.message);
   if (error instanceof DiskFullError) return refused("disk_full", error.message);
-  if (error instanceof ReadExpiredError) return refused("expired", error.message);
+  if (error instanceof ReadExpiredError || error instanceof WriteExpiredError) return refused("expired", error.message);
   if (error instanceof StoreBusyError) return refused("overloaded", error.message);
   if (error instanceof StoreClosedError || error instanceof StoreFailedError) {
     return refused("shutting_down", error.message);

@@ -26,7 +26,7 @@ const PACES_MS: readonly number[] = [0.1, 2, 12];
 
 /** How planted bugs get in: by wrapping a window or the store. */
 export interface Sabotage {
-  readonly disk?: (disk: Disk) => Disk;
+  readonly disk?: (disk: Disk, node: number) => Disk;
   readonly engine?: (engine: StorageEngine, node: number) => StorageEngine;
   readonly network?: (network: Network, node: number) => Network;
 }
@@ -161,7 +161,7 @@ export class SimCluster {
       driftPpm: (this.#random.float() - 0.5) * 200,
     });
     const random = this.#random.fork(`node-${machine.name}`);
-    const disk = this.#sabotage.disk?.(machine.disk) ?? machine.disk;
+    const disk = this.#sabotage.disk?.(machine.disk, node) ?? machine.disk;
     const network = this.network.windowOf(machine.name, process);
     const { load } = this.#shape;
     const windows = {

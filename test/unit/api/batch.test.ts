@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { MAX_BATCH_BYTES } from "../../../services/base/limits.ts";
 import { type ApiNode, apiNode, applied, found, sibling } from "../../support/api-node.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
 
 let here: ApiNode;
 beforeEach(() => {
@@ -137,6 +138,21 @@ describe("a batch", () => {
     const shed = results.filter((one) => one.code === "overloaded");
     expect(shed.length).toBeGreaterThan(10);
     expect(results.filter((one) => one.status === 200).length).toBeGreaterThanOrEqual(4);
+  });
+
+  it("begins no operation when its time is over, and gives each what is left of it", async () => {
+    const clock = new FakeClock();
+    let nowMs = 0;
+    clock.monotonicMs = () => nowMs;
+    here = apiNode(clock);
+    here.coordinator.answers.put = async () => {
+      nowMs += 60;
+      return applied({ actor: 1, counter: 1 });
+    };
+    const ops = ["1", "2", "3"].map((value) => ({ op: "put", key: "same", value }));
+    const results = await batch(ops, "?timeout=100");
+    expect(here.coordinator.puts.map(({ knobs }) => knobs.timeoutMs)).toEqual([100, 40]);
+    expect(results[2]).toMatchObject({ status: 503, code: "overloaded", outcome: "not_applied", retryable: true });
   });
 
   it("wants its own path: POST to a bucket without :batch is 404 in words", async () => {

@@ -6,12 +6,17 @@ import { type PendingWrite, pendingWriteOf } from "../../../storage/pending-writ
 import { WriteQueue } from "../../../storage/write-queue.ts";
 import { addressOf, nthAddress, settle, TEST_PARTITIONS, writeOf } from "../../support/storage-fixtures.ts";
 
-const GENEROUS = { records: 1, bytes: 2 ** 30, roomBytes: 2 ** 30 };
+const GENEROUS = { records: 1, bytes: 2 ** 30, roomBytes: 2 ** 30, nowMs: 0 };
 
 function judged(n: number): PendingWrite {
   const write = pendingWriteOf(writeOf(nthAddress(n), n), { resolve: () => undefined, reject: () => undefined });
   write.sharesHash = false;
   return write;
+}
+
+function judgedBy(n: number, byMs: number | undefined): PendingWrite {
+  const write = judged(n);
+  return { ...write, request: { ...write.request, byMs } };
 }
 
 /** Collects garbage for certain: `gc` is not there unless it is asked for. */
@@ -29,7 +34,7 @@ describe("a queue that is never empty", () => {
     const taken: WeakRef<PendingWrite>[] = [];
     for (let n = 1; n <= 100; n += 1) {
       queue.add(judged(n));
-      const group = queue.take(GENEROUS);
+      const { group } = queue.take(GENEROUS);
       for (const write of group) taken.push(new WeakRef(write));
       queue.settle(group);
     }
@@ -47,7 +52,7 @@ describe("a queue that is never empty", () => {
     let added = 0;
     for (let round = 0; round < 50; round += 1) {
       for (let n = 0; n < 110; n += 1, added += 1) queue.add(judged(added));
-      const group = queue.take({ ...GENEROUS, records: 100 });
+      const { group } = queue.take({ ...GENEROUS, records: 100 });
       taken.push(
         ...group.map((write) => Number(/#(\d+);/.exec(Buffer.from(write.request.value).toString("latin1"))?.[1])),
       );
@@ -60,6 +65,26 @@ describe("a queue that is never empty", () => {
         .map((write) => Number(/#(\d+);/.exec(Buffer.from(write.request.value).toString("latin1"))?.[1])),
     );
     expect(taken).toEqual(Array.from({ length: added }, (_, n) => n));
+  });
+});
+
+describe("writes that nobody waits for any more", () => {
+  test("are taken out on the way to those that are wanted, count until they are settled, and are in no group", () => {
+    const queue = new WriteQueue({ bytes: 2 ** 30, records: 2 ** 20 }, TEST_PARTITIONS);
+    const [first, late, lastMoment, unbound] = [
+      judgedBy(0, 200),
+      judgedBy(1, 100),
+      judgedBy(2, 101),
+      judgedBy(3, undefined),
+    ];
+    for (const write of [first, late, lastMoment, unbound]) queue.add(write);
+    const { group, expired } = queue.take({ ...GENEROUS, records: 3, nowMs: 100 });
+    expect([group, expired]).toEqual([[first, lastMoment, unbound], [late]]);
+    queue.settle(group);
+    expect(queue.bytes).toBe(late.totalBytes);
+    queue.settle(expired);
+    expect([queue.bytes, queue.waitingCount]).toEqual([0, 0]);
+    expect(queue.newestOf(late.request.address.hash)).toBeUndefined();
   });
 });
 
@@ -80,7 +105,7 @@ describe("the newest write of a hash", () => {
     const first = queued(queue, a, 1);
     const second = queued(queue, a, 2);
     queued(queue, nthAddress(5), 3);
-    const [one, two] = [queue.take(GENEROUS), queue.take(GENEROUS)];
+    const [one, two] = [queue.take(GENEROUS).group, queue.take(GENEROUS).group];
     expect([one, two]).toEqual([[first], [second]]);
     queue.settle(two);
     expect(queue.newestOf(a.hash)).toBe(second);
@@ -111,7 +136,7 @@ describe("waiting for the writes of a partition", () => {
     const none = queue.whenNone(1).then(() => {
       isNone = true;
     });
-    const first = queue.take(GENEROUS);
+    const { group: first } = queue.take(GENEROUS);
     queue.settle(first);
     queue.settle(first);
     await settle();
