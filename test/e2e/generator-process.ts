@@ -15,8 +15,12 @@ export class GeneratorProcess implements Disposable {
   order(order: Extract<Order, { kind: "verify" }>): Promise<Verified>;
   order(order: Order): Promise<Loaded | Verified> {
     return new Promise((resolve, reject) => {
-      this.#child.once("message", (result: Loaded | Verified) => resolve(result));
-      this.#child.once("exit", (code) => reject(new Error(`the generator ended: ${code}`)));
+      const onExit = (code: number | null): void => reject(new Error(`the generator ended: ${code}`));
+      this.#child.once("exit", onExit);
+      this.#child.once("message", (result: Loaded | Verified) => {
+        this.#child.removeListener("exit", onExit);
+        resolve(result);
+      });
       this.#child.send(order);
     });
   }
