@@ -1,7 +1,7 @@
 /**
  * BucketExchange: how bucket settings reach every member: a change is offered to all at once; whoever a link comes up to,
- * or whom an offer did not reach, is asked for its digest, and records travel only when digests differ. Must never judge
- * settings: versions do. (Gossip's state exchange will carry the digest once it exists.)
+ * or whom an offer did not reach, is asked for its digest, and so is one linked member after the other every few seconds,
+ * whatever has happened. Records travel only when digests differ. Must never judge settings: versions do.
  */
 import type { BucketRecord } from "../base/bucket-settings.ts";
 import type { NodeId } from "../base/ids.ts";
@@ -27,6 +27,8 @@ export interface BucketExchangeParts {
 
 const CALL_BUDGET_MS = 1_000;
 const RETRY_MS = 1_000;
+/** What pushes and retries missed is found within so long, times the linked members. */
+const COMPARE_EVERY_MS = 5_000;
 
 /** Register both handlers, pass on what the links say of peers, and give `share` to the directory. */
 export class BucketExchange {
@@ -35,6 +37,9 @@ export class BucketExchange {
   /** linked members that may lack something */
   readonly #due = new Set<NodeId>();
   #timer: Timer | undefined;
+  #compareTimer: Timer | undefined;
+  /** whom it was compared with last */
+  #comparedWith: NodeId | undefined;
   #isStopped = false;
 
   constructor(parts: BucketExchangeParts) {
@@ -45,6 +50,7 @@ export class BucketExchange {
   peerUp(node: NodeId): void {
     this.#linked.add(node);
     void this.#exchangeWith(node);
+    this.#compareSoon();
   }
 
   /** No link leads to it any more; the next one compares anew. */
@@ -57,6 +63,7 @@ export class BucketExchange {
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
+    this.#compareTimer?.cancel();
   }
 
   /** Offers a durable record to all linked members; answers how many have it, this node included. */
@@ -118,6 +125,19 @@ export class BucketExchange {
 
   #call(to: NodeId, topic: string, body: unknown): Promise<CallResult> {
     return new Promise((resolve) => this.#parts.peers.call(to, { kind: "ask", topic, body }, CALL_BUDGET_MS, resolve));
+  }
+
+  #compareSoon(): void {
+    if (this.#isStopped || this.#linked.size === 0) return;
+    this.#compareTimer ??= this.#parts.clock.setTimer(COMPARE_EVERY_MS, () => {
+      this.#compareTimer = undefined;
+      const nodes = [...this.#linked];
+      const at = nodes.findIndex((node) => node === this.#comparedWith) + 1;
+      const next = nodes[at % Math.max(1, nodes.length)];
+      this.#comparedWith = next;
+      if (next !== undefined) void this.#exchangeWith(next);
+      this.#compareSoon();
+    });
   }
 
   #later(node: NodeId): void {

@@ -11,7 +11,10 @@ import { parseFields } from "./cluster-config.ts";
 
 /** Topic of `{records}`, answered `{hash}`: take these. */
 export const RECORDS_OFFER_TOPIC = "records.offer";
-/** Topic of `{hash, digests}`, answered `{hash}` when equal, `{hash, records, digests}` otherwise. */
+/**
+ * Topic of `{hash}`, answered `{hash}`; and, when these differ, of `{hash, digests}`, answered `{hash, records, digests}`.
+ * The digests of a thousand lives are not sent every second to say that nothing has changed.
+ */
 export const RECORDS_EXCHANGE_TOPIC = "records.exchange";
 
 /** The record set as the exchange needs it; values are MessagePack-able. */
@@ -122,7 +125,7 @@ export class RecordExchange {
     const { book } = this.#parts;
     const fields = parseFields(body);
     const hash = hashText(book.hash());
-    if (fields?.["hash"] === hash) return { hash };
+    if (fields?.["hash"] === hash || fields?.["digests"] === undefined) return { hash };
     const records = book.newerThan(fields?.["digests"]) ?? null;
     return { hash, records, digests: book.digests() };
   };
@@ -154,11 +157,15 @@ export class RecordExchange {
     const onExchanged = (): void => {
       if (life === this.#life) this.#parts.onExchanged(node);
     };
-    const ours = { hash: hashText(book.hash()), digests: book.digests() };
-    const result = await this.#call(node, RECORDS_EXCHANGE_TOPIC, ours);
+    const ours = hashText(book.hash());
+    const asked = await this.#call(node, RECORDS_EXCHANGE_TOPIC, { hash: ours });
+    if (asked.kind !== "answer") return;
+    if (parseFields(asked.body)?.["hash"] === ours) return onExchanged();
+    const now = { hash: hashText(book.hash()), digests: book.digests() };
+    const result = await this.#call(node, RECORDS_EXCHANGE_TOPIC, now);
     if (result.kind !== "answer") return;
     const theirs = parseFields(result.body);
-    if (theirs?.["hash"] === ours.hash) return onExchanged();
+    if (theirs?.["hash"] === now.hash) return onExchanged();
     if (theirs?.["digests"] === undefined) return;
     if (theirs["records"] !== null && (await book.merge(theirs["records"])) === "malformed") {
       log.warn({ event: "records.exchange-malformed", peer: node });

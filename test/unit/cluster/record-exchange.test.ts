@@ -53,6 +53,7 @@ class World {
   readonly clock: FakeClock = new FakeClock();
   readonly links: TestLinks = new TestLinks();
   offers = 0;
+  readonly compared: unknown[] = [];
 
   make(name: string, ...words: readonly string[]): Node {
     const id = nodeId(name);
@@ -73,7 +74,13 @@ class World {
             return exchange.offerHandler(from, body, budgetMs);
           },
         ],
-        [RECORDS_EXCHANGE_TOPIC, exchange.exchangeHandler],
+        [
+          RECORDS_EXCHANGE_TOPIC,
+          (from, body, budgetMs) => {
+            this.compared.push(body);
+            return exchange.exchangeHandler(from, body, budgetMs);
+          },
+        ],
       ]),
     );
     return { id, book, exchange, exchanged, log };
@@ -106,6 +113,17 @@ describe("comparing", () => {
     a.book.words.add("late");
     await world.clock.advance(1_050);
     expect(b.book.words.has("late")).toBe(true);
+  });
+
+  it("while both know the same, a hash is all that travels", async () => {
+    const world = new World();
+    const [a, b] = [world.make("a", "both"), world.make("b", "both")];
+    for (const node of [a, b]) node.exchange.start();
+    world.link(a, b);
+    await world.clock.advance(5_000);
+    expect(world.compared.length).toBeGreaterThan(8);
+    expect(world.compared.filter((body) => JSON.stringify(body) !== '{"hash":"0000000000000004"}')).toEqual([]);
+    expect(a.exchanged.length).toBeGreaterThan(3);
   });
 
   it("one who is no member yet is neither asked nor told, and one who becomes one is at once", async () => {
