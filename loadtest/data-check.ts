@@ -95,8 +95,12 @@ async function readKey({ client, plan }: DataTools, key: string, query: string):
   return { isRead, ids: whole, damagedCount: ids.length - whole.length, why: told(answer) };
 }
 
-/** Reads every key that was written and compares. Takes up to 20 s more for what is not there at once. */
-export async function checkData(tools: DataTools, writes: readonly WriteRecord[]): Promise<DataVerdict> {
+/** Reads every key that was written and compares. Takes up to `patienceMs` more for what is not there at once. */
+export async function checkData(
+  tools: DataTools,
+  writes: readonly WriteRecord[],
+  patienceMs: number = READ_AGAIN_FOR_MS,
+): Promise<DataVerdict> {
   const keys = byKey(writes);
   const counts = {
     lostCount: 0,
@@ -108,7 +112,7 @@ export async function checkData(tools: DataTools, writes: readonly WriteRecord[]
     mostSiblings: 0,
   };
   const examples: string[] = [];
-  const giveUpAtMs = performance.now() + READ_AGAIN_FOR_MS;
+  const giveUpAtMs = performance.now() + patienceMs;
   await inParallel([...keys], async ([key, ofKey]) => {
     let shown = await readKey(tools, key, "");
     let verdict = judgeKey(ofKey, shown.ids);

@@ -65,9 +65,9 @@ const FLAGS = {
   help: { type: "boolean" },
 } as const;
 
-type Flags = Readonly<Partial<Record<Exclude<keyof typeof FLAGS, "target" | "help">, string>>> & {
-  readonly target?: readonly string[];
-};
+type FlagName = Exclude<keyof typeof FLAGS, "target" | "help">;
+
+type Flags = Readonly<Partial<Record<FlagName, string>>> & { readonly target?: readonly string[] };
 
 /** The text of `--help`. */
 export const HELP: string = `Loads a cluster of gyre with Artillery, keeps its own account of every write, and says what was lost and how long it took.
@@ -93,18 +93,13 @@ export const HELP: string = `Loads a cluster of gyre with Artillery, keeps its o
 Exit code 0: every limit of loadtest/thresholds.ts was kept. 1: one was not. 64: the command line. 69: no cluster there.
 `;
 
-function numberOf(
-  flags: Flags,
-  name: keyof Flags & string,
-  fallback: number,
-  bounds: readonly [number, number],
-): number {
+function numberOf(flags: Flags, name: FlagName, fallback: number, bounds: readonly [number, number]): number {
   const text = flags[name];
   if (text === undefined) return fallback;
   const number = Number(text);
   const [least, most] = bounds;
-  if (typeof text !== "string" || text === "" || !(number >= least && number <= most)) {
-    throw new UsageError(`--${name}=${String(text)}: a number from ${least} to ${most}`);
+  if (text === "" || !(number >= least && number <= most)) {
+    throw new UsageError(`--${name}=${text}: a number from ${least} to ${most}`);
   }
   return number;
 }
