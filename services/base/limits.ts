@@ -173,6 +173,8 @@ export const MAX_INCOMING_HANDOVERS: number = 2;
 export const MAX_OUTGOING_HANDOVERS: number = 2;
 /** Lost slots that a node asks for at a time; it copies for `MAX_INCOMING_HANDOVERS` of them. */
 export const MAX_OPEN_MINTS: number = 256;
+/** Old copies that a node compares with today's holders at a time. */
+export const MAX_OLD_COPY_PROOFS: number = 2;
 /** Writes of a partition are held up for its hand-over at most so long. */
 export const SEAL_MS: number = 5_000;
 /** An attempt whose receiver is silent for so long is closed. */
@@ -249,6 +251,9 @@ export const COLLECT_SETTLE_MS: number = 60_000;
 export const COLLECT_EVERY_MS: number = 300_000;
 export const COLLECT_HEAR_MS: number = 60_000;
 export const COLLECT_LEAST_EVERY_MS: number = 5_000;
+/** While a node is behind it hears its peers so often; for so long it waits at its start, for any of them, before it mints. */
+export const COLLECT_AGAIN_MS: number = 2_000;
+export const COLLECT_FIRST_HEARING_MS: number = 3_000;
 /** Partitions of one round; looks at one whose copies differ, and the pause between; a question's time. */
 export const MAX_COLLECT_PARTITIONS: number = 512;
 export const COLLECT_LOOKS: number = 5;
@@ -259,6 +264,10 @@ export const COLLECT_STEP: number = 256;
 /** Keys, and bytes of objects, in one answer to a holder that catches up. */
 export const CATCH_UP_KEYS: number = 1_024;
 export const CATCH_UP_BYTES: number = 1_048_576;
+
+/** A node waits so long for its own name to appear in DNS before it gives up its start. */
+export const OWN_NAME_TRIES: number = 60;
+export const OWN_NAME_RETRY_MS: number = 500;
 
 assert.ok(4 * MAX_KEY_WRITES <= MAX_KEY_QUEUE, "what owners take in for a hot key fits into each one's queue");
 assert.ok(HEADERS_READ_TIMEOUT_MS < REQUEST_READ_TIMEOUT_MS, "headers are read before the rest");

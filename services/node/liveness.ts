@@ -2,6 +2,7 @@
  * Liveness: gossip joined to this node: its datagrams, its questions over links, its generation in the store, and what the
  * rest of the node asks of it. Must never say who belongs: that is membership's; dead is not removed.
  */
+
 import {
   Gossip,
   type GossipStats,
@@ -16,6 +17,7 @@ import type { NodeId } from "../base/ids.ts";
 import type { PeerIdentity } from "../peers/identity.ts";
 import type { TopicHandler } from "../peers/peer-handler.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
+import { ownAddressOf } from "./own-address.ts";
 import type { NodeWindows } from "./windows.ts";
 
 /** Name of the document that counts this node's starts. */
@@ -61,7 +63,7 @@ export class Liveness {
     const { config, windows } = this.#parts;
     const bindHost = withPortOf(config.peerAddress, address);
     const [bindAddress] = await windows.network.resolve(bindHost).catch(() => []);
-    const [advertisedAddress] = await windows.network.resolve(address).catch(() => []);
+    const advertisedAddress = await ownAddressOf(windows, address);
     const gossip = new Gossip(
       {
         nodeId: config.nodeId,
