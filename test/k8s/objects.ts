@@ -54,3 +54,31 @@ export function isChosen(labels: Fields, selector: Fields): boolean {
 export function named(list: readonly Tree[], name: string): Fields | undefined {
   return list.filter(isFields).find((one) => one["name"] === name);
 }
+
+/** The address that the first pod is taken to have. */
+export const POD_IP: string = "10.1.2.3";
+
+/** The environment as the kubelet makes it, of a container of the first pod. */
+export function environmentOf(container: Fields): Readonly<Record<string, string>> {
+  const env: Record<string, string> = {};
+  for (const entry of listAt(container, "env")) {
+    const field = textAt(entry, "valueFrom", "fieldRef", "fieldPath");
+    const text = field === "" ? textAt(entry, "value") : fieldValue(field);
+    env[textAt(entry, "name")] = text.replace(/\$\((\w+)\)/g, (whole, name: string) => env[name] ?? whole);
+  }
+  return env;
+}
+
+function fieldValue(path: string): string {
+  const values: Readonly<Record<string, string>> = {
+    "status.podIP": POD_IP,
+    "metadata.name": "gyre-0",
+    "metadata.labels['topology.kubernetes.io/zone']": "zone-a",
+  };
+  return values[path] ?? "";
+}
+
+/** One complaint, unless all is fine. */
+export function fault(isFine: boolean, owner: string, words: string): readonly string[] {
+  return isFine ? [] : [`${owner}: ${words}`];
+}

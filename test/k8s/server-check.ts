@@ -8,7 +8,19 @@ import { DRAIN_TIMEOUT_MS, LINK_DRAIN_MS } from "../../services/base/limits.ts";
 import { portOf } from "../../services/base/setting-parsers.ts";
 import { at, type Fields, isFields, listAt, type Tree, textAt } from "../../services/cli/manifests/yaml-text.ts";
 import { apiNode } from "../support/api-node.ts";
-import { fieldsAt, isChosen, named, numberAt, ofKind, type PodLook, podsOf } from "./objects.ts";
+import {
+  environmentOf,
+  fault,
+  fieldsAt,
+  isChosen,
+  named,
+  numberAt,
+  ofKind,
+  POD_IP,
+  type PodLook,
+  podsOf,
+} from "./objects.ts";
+import { portFaultsOf } from "./port-check.ts";
 
 /** Telling the others, at most (gossip), and closing the store: beside what `limits.ts` bounds. */
 const FAREWELL_MS = 2_000;
@@ -17,7 +29,6 @@ const SPARE_MS = 15_000;
 const LEAST_START_SECONDS = 300;
 /** What overload or a slow disk does to a node must not have it killed. */
 const LEAST_LIVENESS_SECONDS = 30;
-const POD_IP = "10.1.2.3";
 const PROBES: Readonly<Record<string, string>> = {
   startupProbe: "/startupz",
   readinessProbe: "/readyz",
@@ -33,10 +44,7 @@ export async function serverFaults(objects: readonly Fields[]): Promise<readonly
     ...(nodes.length === 1 && sets.length === 1 ? [] : ["there is not exactly one StatefulSet"]),
     ...nodes.flatMap(environmentFaults),
     ...sets.flatMap((set) => seedFaults(objects, set)),
-    ...nodes.flatMap(portFaults),
-    ...serviceFaults(objects),
-    ...policyPortFaults(objects),
-    ...jobFaults(objects),
+    ...portFaultsOf(objects),
     ...answers,
     ...nodes.flatMap(timeFaults),
   ];
@@ -44,26 +52,6 @@ export async function serverFaults(objects: readonly Fields[]): Promise<readonly
 
 function nodeContainer({ containers }: PodLook): Fields {
   return named(containers, "gyre") ?? {};
-}
-
-/** The environment as the kubelet makes it, of the first pod. */
-function environmentOf(container: Fields): Readonly<Record<string, string>> {
-  const env: Record<string, string> = {};
-  for (const entry of listAt(container, "env")) {
-    const field = textAt(entry, "valueFrom", "fieldRef", "fieldPath");
-    const text = field === "" ? textAt(entry, "value") : fieldValue(field);
-    env[textAt(entry, "name")] = text.replace(/\$\((\w+)\)/g, (whole, name: string) => env[name] ?? whole);
-  }
-  return env;
-}
-
-function fieldValue(path: string): string {
-  const values: Readonly<Record<string, string>> = {
-    "status.podIP": POD_IP,
-    "metadata.name": "gyre-0",
-    "metadata.labels['topology.kubernetes.io/zone']": "zone-a",
-  };
-  return values[path] ?? "";
 }
 
 /** The server's own reader judges; a file can be read only where a Secret is mounted. */
@@ -146,93 +134,6 @@ function seedFaults(objects: readonly Fields[], set: Fields): readonly string[] 
   ];
 }
 
-/** What the server listens on, by the names of its ports. */
-const PORTS: Readonly<Record<string, { readonly port: number; readonly protocol: string }>> = {
-  http: { port: DEFAULT_HTTP_PORT, protocol: "TCP" },
-  peer: { port: DEFAULT_PEER_PORT, protocol: "TCP" },
-  gossip: { port: DEFAULT_PEER_PORT, protocol: "UDP" },
-};
-
-function portFaults(pod: PodLook): readonly string[] {
-  const ports = listAt(nodeContainer(pod), "ports");
-  return Object.entries(PORTS).flatMap(([name, { port, protocol }]) => {
-    const found = named(ports, name);
-    const isRight = found?.["containerPort"] === port && (found["protocol"] ?? "TCP") === protocol;
-    return fault(isRight, pod.owner, `its port "${name}" is not ${protocol} ${port}`);
-  });
-}
-
-function serviceFaults(objects: readonly Fields[]): readonly string[] {
-  const pods = podsOf(objects);
-  return ofKind(objects, "Service").flatMap((service) => {
-    const owner = `Service ${textAt(service, "metadata", "name")}`;
-    const chosen = pods.filter(({ labels }) => isChosen(labels, fieldsAt(service, "spec", "selector")));
-    const ports = listAt(service, "spec", "ports").flatMap((entry) => {
-      const name = textAt(entry, "name");
-      const own = PORTS[name];
-      const isRight = own?.port === at(entry, "port") && own?.protocol === (at(entry, "protocol") ?? "TCP");
-      return [
-        ...fault(isRight, owner, `its port "${name}" is not a port of the server`),
-        ...fault(
-          textAt(entry, "targetPort") === name,
-          owner,
-          `its port "${name}" leads to ${JSON.stringify(at(entry, "targetPort"))}`,
-        ),
-      ];
-    });
-    return [
-      ...fault(
-        chosen.map((pod) => pod.owner).join() === "StatefulSet gyre",
-        owner,
-        "does not choose the nodes and only them",
-      ),
-      ...ports,
-    ];
-  });
-}
-
-function policyPortFaults(objects: readonly Fields[]): readonly string[] {
-  const known = Object.values(PORTS).map(({ port, protocol }) => `${protocol} ${port}`);
-  return ofKind(objects, "NetworkPolicy").flatMap((policy) => {
-    const owner = `NetworkPolicy ${textAt(policy, "metadata", "name")}`;
-    const shown = (direction: string): readonly string[] =>
-      listAt(policy, "spec", direction).flatMap((rule) =>
-        listAt(rule, "ports").map((port) => `${textAt(port, "protocol")} ${String(numberAt(port, "port"))}`),
-      );
-    const missing = known.filter((port) => !shown("ingress").includes(port));
-    const strange = shown("ingress").filter((port) => !known.includes(port));
-    const unreached = ["TCP", "UDP"]
-      .map((protocol) => `${protocol} ${DEFAULT_PEER_PORT}`)
-      .filter((port) => !shown("egress").includes(port));
-    return [
-      ...fault(missing.length === 0, owner, `lets nobody in on ${missing.join(", ")}`),
-      ...fault(strange.length === 0, owner, `lets in on ${strange.join(", ")}, where nobody listens`),
-      ...fault(unreached.length === 0, owner, `nodes cannot reach each other on ${unreached.join(", ")}`),
-    ];
-  });
-}
-
-/** The nodes that a Job names are pods of the headless Service, on the server's port. */
-function jobFaults(objects: readonly Fields[]): readonly string[] {
-  const replicas = numberAt(ofKind(objects, "StatefulSet")[0], "spec", "replicas");
-  return podsOf(objects)
-    .filter(({ owner }) => owner.startsWith("Job "))
-    .flatMap(({ owner, containers, labels }) => {
-      const urls = containers.flatMap((container) => (environmentOf(container)["GYRE_NODES"] ?? "").split(","));
-      const strange = urls.filter((url) => !isNodeUrl(url, replicas));
-      return [
-        ...fault(strange.length === 0, owner, `GYRE_NODES has ${strange.join(", ")}, which is no node`),
-        ...fault(labels["gyre.dev/client"] === "true", owner, "a network policy would not let it in"),
-      ];
-    });
-}
-
-function isNodeUrl(url: string, replicas: number): boolean {
-  const [, ordinal, port] = /^https?:\/\/gyre-(\d+)\.gyre-headless:(\d+)$/.exec(url) ?? [];
-  if (/^https?:\/\/gyre:(\d+)$/.exec(url)?.[1] === String(DEFAULT_HTTP_PORT)) return true;
-  return Number(ordinal) < replicas && Number(port) === DEFAULT_HTTP_PORT;
-}
-
 /** Probes and scrapes are asked of the server's own API. */
 async function routeAnswers(objects: readonly Fields[]): Promise<readonly string[]> {
   const { api } = apiNode();
@@ -311,8 +212,4 @@ function timeFaults(pod: PodLook): readonly string[] {
     ),
     ...fault(patience("readinessProbe") <= 15, pod.owner, "readinessProbe leaves a node in the Service for too long"),
   ];
-}
-
-function fault(isFine: boolean, owner: string, words: string): readonly string[] {
-  return isFine ? [] : [`${owner}: ${words}`];
 }
