@@ -100,7 +100,7 @@ export class ObjectPass extends ShelfPass implements HintPass {
   async objectOf({ location }: HintOnOffer): Promise<HintObject> {
     const { store, unreadable } = this.parts;
     const read = hintObjectOf(await store.readEncoded(location));
-    if (read.kind === "lost") return unreadable.isLost(location.hash) ? read : { kind: "later" };
+    if (read.kind === "lost") return unreadable.noteFailure(location.hash) === "again" ? { kind: "later" } : read;
     unreadable.forget(location.hash);
     return read;
   }
@@ -123,6 +123,22 @@ export class ObjectPass extends ShelfPass implements HintPass {
     await flags.flag([this.partition]);
     await store.remove(hint, () => true);
     unreadable.forget(hint.location.hash);
+  }
+
+  /** A scan leaves out whose key it cannot read: while that may pass, the partition is not through, and is gone over again. */
+  override end(): void {
+    const { store, unreadable, flags, log } = this.parts;
+    const { records, tally } = store;
+    const { partition } = this;
+    const count = tally.countOf(partition) > 0 ? records.unreadableIn(partition) : 0;
+    const verdict = count === 0 ? undefined : unreadable.noteFailure(partition);
+    if (verdict === "again") return tally.recount(partition, records.digestsOf(partition).length + count);
+    if (verdict === undefined) unreadable.forget(partition);
+    if (verdict === "lost") {
+      log.error({ event: "hints.lost", partition, count, why: "they cannot be read" });
+      flags.raise(partition);
+    }
+    super.end();
   }
 
   /** Slots from the bucket's n on hold nothing of a key. A hint that was for none of the others is for any of them. */

@@ -11,37 +11,36 @@ interface Failures {
   lastMs: number;
 }
 
-/** What one node could not read. */
+/** Try it once more; it is lost from now on; it was before. */
+export type UnreadableVerdict = "again" | "lost" | "lost before";
+
+/** What one node could not read, by a number of its own: a hint by its hash, or all of a partition whose keys are not known. */
 export class UnreadableHints {
   readonly #clock: Pick<Clock, "monotonicMs">;
-  readonly #failures = new Map<bigint, Failures>();
+  readonly #failures = new Map<bigint | number, Failures>();
 
   constructor(clock: Pick<Clock, "monotonicMs">) {
     this.#clock = clock;
   }
 
-  /** Hints that are to be read again. */
-  get count(): number {
-    return this.#failures.size;
-  }
-
-  /** Notes that the hint with this hash could not be read; true when that was so often enough. */
-  isLost(hash: bigint): boolean {
+  /** Notes that it could not be read. */
+  noteFailure(what: bigint | number): UnreadableVerdict {
     const nowMs = this.#clock.monotonicMs();
-    const before = this.#failures.get(hash);
+    const before = this.#failures.get(what);
     if (before === undefined) {
-      if (this.#failures.size >= MAX_UNREADABLE_HINTS) return true;
-      this.#failures.set(hash, { count: 1, lastMs: nowMs });
-      return false;
+      if (this.#failures.size >= MAX_UNREADABLE_HINTS) return "lost";
+      this.#failures.set(what, { count: 1, lastMs: nowMs });
+      return "again";
     }
-    if (nowMs - before.lastMs < HINT_RETRY_MIN_MS) return false;
+    if (before.count >= HINT_READ_TRIES) return "lost before";
+    if (nowMs - before.lastMs < HINT_RETRY_MIN_MS) return "again";
     before.count += 1;
     before.lastMs = nowMs;
-    return before.count >= HINT_READ_TRIES;
+    return before.count >= HINT_READ_TRIES ? "lost" : "again";
   }
 
   /** It was read, or it is settled. */
-  forget(hash: bigint): void {
-    if (this.#failures.size > 0) this.#failures.delete(hash);
+  forget(what: bigint | number): void {
+    if (this.#failures.size > 0) this.#failures.delete(what);
   }
 }

@@ -180,7 +180,8 @@ export class HandoffRig {
       holders: {
         table: () => ({
           replicaCount: RIG_REPLICAS,
-          ownersOf: (partition) => (this.believed[partition] ?? []).map((id, slot) => ({ node: id, slot })),
+          // a hole in the list is a slot that nobody is believed to hold
+          ownersOf: (partition) => (this.believed[partition] ?? []).flatMap((id, slot) => [{ node: id, slot }]),
         }),
       },
       peers: { ask: (to, topic, body) => this.#ask({ from: node, to: this.named(to), topic }, body) },

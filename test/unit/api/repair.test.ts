@@ -47,6 +47,18 @@ describe("POST /v1/repair?wait=hints", () => {
     });
   });
 
+  it("tells of hints for slots that nobody holds", async () => {
+    const left = [
+      { at: node("n2"), target: null, count: 3 },
+      { at: node("n1"), target: node("n4"), count: 7 },
+    ];
+    here.repair.hints = { isDone: false, left, unreachable: [], durationMs: 1_001 };
+    expect(await post("?wait=hints&timeout=1000")).toMatchObject({
+      status: 504,
+      body: { detail: expect.stringMatching(/10 hints .* for n4: .* for slots that nobody holds now: /), left },
+    });
+  });
+
   it.each([
     ["", "wait"],
     ["?wait=everything", "wait"],

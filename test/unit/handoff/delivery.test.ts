@@ -1,5 +1,6 @@
 /** What is kept for a slot gets to whoever holds it, whatever happens in between. */
 import { describe, expect, test } from "vitest";
+import type { NodeId } from "../../../services/base/ids.ts";
 import type { Dot } from "../../../services/versioning/types.ts";
 import { HandoffRig, type RigNode } from "../../support/handoff-rig.ts";
 import { putOf } from "../../support/replica-fixture.ts";
@@ -399,5 +400,20 @@ describe("deliveries", () => {
       unreachable: [away.id],
     });
     expect(waited.durationMs).toBeGreaterThanOrEqual(3_000);
+  });
+
+  test("whoever waits hears of hints for slots that nobody is believed to hold, and they go once somebody is", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 4);
+    const believed = rig.believed[7] ?? [];
+    const holed: NodeId[] = [];
+    for (const [slot, id] of believed.entries()) if (slot !== 1) holed[slot] = id;
+    rig.believed[7] = holed;
+    const waited = await rig.during(rig.life(keeper).handoff.flush.wait(2_000));
+    expect(waited).toMatchObject({ isDone: false, left: [{ at: keeper.id, target: null, count: 4 }] });
+    rig.believed[7] = believed;
+    await rig.start(away);
+    expect(await rig.during(rig.life(keeper).handoff.flush.wait(60_000))).toMatchObject({ isDone: true, left: [] });
+    expect(rig.keptCount()).toBe(0);
   });
 });
