@@ -2,6 +2,7 @@
 
 import type { ErrorCode } from "../base/errors.ts";
 import { MAX_BATCH_BYTES, MAX_BATCH_OPS, MAX_VALUE_BYTES } from "../base/limits.ts";
+import { WRITE_CODES } from "../coordinator/forward-answer.ts";
 import { TTL_SECONDS_RULE } from "./bucket-settings.ts";
 import { REFUSED_ON_WRITE } from "./kv-routes.ts";
 import { type Content, type HeaderParameter, json, type Operation, ok } from "./openapi-operation.ts";
@@ -51,18 +52,6 @@ const READ_CODES: readonly ErrorCode[] = [
   "not_ready",
   "stale",
 ];
-const WRITE_CODES: readonly ErrorCode[] = [
-  "invalid_context",
-  "quorum_exceeds_n",
-  "value_too_large",
-  "too_many_siblings",
-  "overloaded",
-  "quorum_not_met",
-  "not_ready",
-  "shutting_down",
-  "disk_full",
-];
-
 const EXAMPLE_CONTEXT = "AQEAAAAAAAABm1…";
 const EXAMPLE_DOT = "5f21c0de0001-1795168800000000";
 const EXAMPLE_TIME = "2026-11-20T10:00:00.000Z";
@@ -135,7 +124,7 @@ const KEY_OPERATIONS: readonly Operation[] = [
         headers: ["Context", "Siblings"],
       },
     ],
-    codes: [...WRITE_CODES, "unsupported_media_type", "context_required"],
+    codes: [...WRITE_CODES, "invalid_context"],
   },
   {
     id: "deleteKey",
@@ -153,7 +142,7 @@ const KEY_OPERATIONS: readonly Operation[] = [
         headers: ["Context", "Siblings"],
       },
     ],
-    codes: WRITE_CODES,
+    codes: [...WRITE_CODES.filter((code) => code !== "context_required"), "invalid_context"],
   },
   {
     id: "listKeys",

@@ -101,6 +101,8 @@ export function schemaOfRule(rule: ValueRule): Schema {
       };
     case "boolean":
       return { type: "boolean", default: rule.fallback };
+    case "true":
+      return { type: "boolean", enum: [true] };
     case "level":
       return { oneOf: [{ type: "integer", minimum: 1, maximum: MAX_REPLICAS }, wordIn(LEVEL_RULE.words)] };
     case "flag":

@@ -152,8 +152,8 @@ export const REPAIR_MODES: readonly QueryParameter[] = [
   },
   {
     name: "all",
-    rule: { kind: "boolean", fallback: false },
-    meaning: "true: compares all replicas and brings each what it lacks.",
+    rule: { kind: "true" },
+    meaning: "Compares all replicas and brings each what it lacks.",
   },
   {
     name: "partition",
@@ -167,8 +167,8 @@ export const REPAIR_MODES: readonly QueryParameter[] = [
   },
   {
     name: "scrub",
-    rule: { kind: "boolean", fallback: false },
-    meaning: "true: the node that is asked re-reads all that its store has sealed.",
+    rule: { kind: "true" },
+    meaning: "The node that is asked re-reads all that its store has sealed.",
   },
 ];
 /** POST of a repair. */

@@ -25,12 +25,13 @@ export interface TextRule {
   readonly pattern?: RegExp;
 }
 
-/** What one value may be. `level`: how many replicas; `flag`: present or not, whatever its value. */
+/** What one value may be. `level`: how many replicas; `flag`: present or not, whatever its value; `true`: nothing else. */
 export type ValueRule =
   | IntegerRule
   | ChoiceRule
   | TextRule
   | { readonly kind: "boolean"; readonly fallback: boolean }
+  | { readonly kind: "true" }
   | { readonly kind: "level" }
   | { readonly kind: "flag" };
 

@@ -17,7 +17,7 @@ import {
 } from "./plain-values.ts";
 
 /** Codes that a write can fail with: others are no answer to a forwarded write. */
-const WRITE_CODES: readonly ErrorCode[] = [
+export const WRITE_CODES: readonly ErrorCode[] = [
   "invalid_request",
   "quorum_exceeds_n",
   "value_too_large",

@@ -368,6 +368,8 @@ export class FakeRepair implements RepairDoor {
 
 /** One API server and everything behind it. */
 export interface ApiNode {
+  /** all that the server was handed */
+  readonly deps: ApiDependencies;
   readonly api: ApiServer;
   readonly coordinator: FakeCoordinator;
   readonly buckets: FakeBuckets;
@@ -417,6 +419,7 @@ export function apiNode(clock: Clock = realClock, isFixed = false, calm?: LoadCo
   const own = { coordinator, buckets, status, contexts, clock, random, log, metrics, ...(calm && { calm }) };
   const deps: ApiDependencies = isFixed ? own : { ...own, door, repair };
   return {
+    deps,
     api: createApiServer(deps),
     coordinator,
     buckets,

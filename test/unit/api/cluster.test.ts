@@ -299,25 +299,3 @@ describe("GET /v1/ring", () => {
     });
   });
 });
-
-describe("GET /docs", () => {
-  it("names every route that there is, with its sentence, and the page of errors", async () => {
-    const text = (await here.api.inject({ url: "/docs" })).body;
-    for (const route of [
-      "GET /v1/kv/{bucket}/{key}\n    Reads a key",
-      "POST /v1/cluster/plan\n    Dry run",
-      "POST /v1/cluster/commit\n",
-      "POST /v1/cluster/abort\n",
-      "POST /v1/cluster/leave\n",
-      "GET /v1/ring/{bucket}/{key}\n",
-      "GET /startupz\n",
-      "GET /docs\n",
-    ]) {
-      expect(text).toContain(route);
-    }
-    expect(text.match(/^(GET|PUT|POST|PATCH|DELETE) /gm)?.length).toBe(text.match(/^ {4}\S.*\.$/gm)?.length);
-    const page = await here.api.inject({ url: "/docs", headers: { accept: "text/html" } });
-    expect(page.body).toContain('<a href="/docs/errors">errors</a>');
-    expect(page.body).toContain("<code>POST /v1/cluster/plan</code>");
-  });
-});
