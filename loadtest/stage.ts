@@ -38,6 +38,7 @@ interface Stage {
   readonly plan: RunPlan;
   readonly files: RunFiles;
   readonly faults: FaultSchedule;
+  readonly cluster: OwnCluster | undefined;
   readonly tell: Tell;
   readonly stop: AbortSignal;
 }
@@ -111,8 +112,18 @@ function readLedger(files: RunFiles): readonly WriteRecord[] {
   return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as WriteRecord);
 }
 
+/** Waits for all nodes to be ready again, for a while. Throws when one of its own has died by itself: that is a finding. */
+async function untilWhole(targets: readonly string[], cluster: OwnCluster | undefined): Promise<void> {
+  const giveUpAtMs = performance.now() + WHOLE_AGAIN_MS;
+  while (!(await Promise.all(targets.map(isReady))).every(Boolean) && performance.now() < giveUpAtMs) {
+    const deaths = cluster?.deaths;
+    if (deaths !== undefined) throw new Error(deaths);
+    await pause(100);
+  }
+}
+
 async function loadAndMeasure(stage: Stage, startedAt: Date): Promise<Summary> {
-  const { options, plan, files, faults, tell, stop } = stage;
+  const { options, plan, files, faults, cluster, tell, stop } = stage;
   const token = process.env["GYRE_TOKEN"];
   const client = new NodeClient(plan.targets, CHECK_TIMEOUT_MS, token);
   try {
@@ -130,9 +141,7 @@ async function loadAndMeasure(stage: Stage, startedAt: Date): Promise<Summary> {
     if (failure !== undefined || !existsSync(files.result)) {
       throw new Error(`Artillery did not finish the run: ${failure ?? "no result was written"}`);
     }
-    const whole = performance.now() + WHOLE_AGAIN_MS;
-    while (!(await Promise.all(plan.targets.map(isReady))).every(Boolean) && performance.now() < whole)
-      await pause(100);
+    await untilWhole(plan.targets, cluster);
     const writes = [...loaded, ...readLedger(files)];
     tell(`checking ${writes.length} writes`);
     const data = await checkData({ client, plan }, writes);
@@ -184,7 +193,7 @@ export async function runStage(
     cluster === undefined
       ? FaultSchedule.ofCommand(options.faultCommand)
       : FaultSchedule.of(cluster, options.faults, seconds);
-  const summary = await loadAndMeasure({ options, plan, files, faults, tell, stop }, new Date());
+  const summary = await loadAndMeasure({ options, plan, files, faults, cluster, tell, stop }, new Date());
   writeFileSync(`${directory}/summary.json`, `${JSON.stringify(summary)}\n`);
   return { summary, directory };
 }

@@ -15,6 +15,7 @@ const HOST = "127.0.0.1";
 const READY_MS = 60_000;
 const STOP_MS = 15_000;
 const POLL_MS = 50;
+const LOG_BYTES = 2_000;
 
 interface Shape {
   readonly nodeCount: number;
@@ -79,6 +80,16 @@ export class OwnCluster implements AsyncDisposable {
     return cluster;
   }
 
+  /** What became of nodes that ended although nobody ended them, in words with their log; undefined: all live. */
+  get deaths(): string | undefined {
+    const dead = [...this.#children].filter(([, child]) => child.exitCode !== null || child.signalCode !== null);
+    if (dead.length === 0) return undefined;
+    const texts = dead.map(([node, { exitCode, signalCode }]) => {
+      return `node ${node} ended by itself (${signalCode ?? `exit code ${exitCode}`}); its log:\n${this.#logOf(node)}`;
+    });
+    return texts.join("\n");
+  }
+
   /** The client addresses. */
   get targets(): readonly string[] {
     return this.#httpPorts.map((port) => `http://${HOST}:${port}`);
@@ -121,8 +132,9 @@ export class OwnCluster implements AsyncDisposable {
     const endsAt = performance.now() + READY_MS;
     for (const node of this.#children.keys()) {
       while (!(await isReady(this.targets[node - 1] ?? ""))) {
+        if (this.deaths !== undefined) throw new Error(this.deaths);
         if (performance.now() > endsAt) {
-          const log = readFileSync(join(this.#shape.directory, `n${node}.log`), "utf8").slice(-2_000);
+          const log = this.#logOf(node);
           throw new Error(`node ${node} of the cluster was not ready within ${READY_MS / 1_000} s; its log:\n${log}`);
         }
         await pause(POLL_MS);
@@ -154,6 +166,10 @@ export class OwnCluster implements AsyncDisposable {
     for (const node of numbers) {
       rmSync(join(this.#shape.directory, `n${node}`), { recursive: true, force: true });
     }
+  }
+
+  #logOf(node: number): string {
+    return readFileSync(join(this.#shape.directory, `n${node}.log`), "utf8").slice(-LOG_BYTES);
   }
 
   async #end(node: number, signal: NodeJS.Signals): Promise<void> {

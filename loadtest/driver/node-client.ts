@@ -24,12 +24,13 @@ export type ClientAnswer =
 export type Json = Readonly<Record<string, unknown>>;
 
 const CONNECTIONS_PER_NODE = 256;
-/** A node that did not answer is asked last for so long. */
+/** A node that did not answer is asked last for so long; then by one request alone, until that one is answered. */
 const SHY_MS = 1_000;
 const NEVER_SENT = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT"];
 
 interface Node {
   readonly pool: Pool;
+  /** asked last until then; 0: it answered last time */
   shyUntilMs: number;
 }
 
@@ -60,10 +61,12 @@ function isWorthAnother(status: number, json: Json, method: string): boolean {
 export class NodeClient {
   readonly #nodes: readonly Node[];
   readonly #token: string | undefined;
+  readonly #timeoutMs: number;
   #turn = 0;
 
   constructor(targets: readonly string[], timeoutMs: number, token: string | undefined) {
     this.#token = token;
+    this.#timeoutMs = timeoutMs;
     this.#nodes = targets.map((target) => ({
       shyUntilMs: 0,
       pool: new Pool(target, {
@@ -76,9 +79,10 @@ export class NodeClient {
     }));
   }
 
-  /** Asks the nodes in turn, beginning with the next one, or with node `first` (from 0). */
-  async ask(request: ClientRequest, first: number = this.#turn++): Promise<ClientAnswer> {
-    const order = this.#orderFrom(first);
+  /** Asks the nodes one after the other, each request beginning with the next one. */
+  async ask(request: ClientRequest): Promise<ClientAnswer> {
+    const order = this.#orderFrom(this.#turn);
+    this.#turn += 1;
     let answer: ClientAnswer = { kind: "unsent", reason: "no node", attemptCount: 0 };
     for (const [attempt, node] of order.entries()) {
       answer = await this.#askOne(node, request, attempt + 1);
@@ -99,8 +103,13 @@ export class NodeClient {
   #orderFrom(first: number): readonly Node[] {
     const nowMs = performance.now();
     const turned = this.#nodes.map((_, i) => this.#nodes[(first + i) % this.#nodes.length]).filter((node) => !!node);
-    if (turned.every(({ shyUntilMs }) => shyUntilMs <= nowMs)) return turned;
-    return turned.toSorted((a, b) => Number(a.shyUntilMs > nowMs) - Number(b.shyUntilMs > nowMs));
+    if (turned.every(({ shyUntilMs }) => shyUntilMs === 0)) return turned;
+    const [next] = turned;
+    const order = turned.toSorted((a, b) => Number(a.shyUntilMs > nowMs) - Number(b.shyUntilMs > nowMs));
+    // Its time is up and this request tries it: the others stay away until it has answered.
+    if (next !== undefined && next.shyUntilMs !== 0 && next.shyUntilMs <= nowMs)
+      next.shyUntilMs = nowMs + this.#timeoutMs;
+    return order;
   }
 
   async #askOne(node: Node, request: ClientRequest, attemptCount: number): Promise<ClientAnswer> {
@@ -110,12 +119,9 @@ export class NodeClient {
     try {
       const { path, method, body = null } = request;
       const answer = await node.pool.request({ path, method, headers, body });
-      return {
-        kind: "answered",
-        status: answer.statusCode,
-        json: parseJson(await answer.body.text()),
-        attemptCount,
-      };
+      const json = parseJson(await answer.body.text());
+      node.shyUntilMs = 0;
+      return { kind: "answered", status: answer.statusCode, json, attemptCount };
     } catch (error) {
       const reason = codeOf(error);
       node.shyUntilMs = performance.now() + SHY_MS;
