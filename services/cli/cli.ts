@@ -10,6 +10,7 @@ import { LOCAL_COMMAND } from "./local-cluster.ts";
 import { MANIFESTS_COMMAND } from "./manifests/manifests-command.ts";
 import { MEMBERSHIP_COMMANDS } from "./membership-commands.ts";
 import { REPAIR_COMMAND } from "./repair-command.ts";
+import { SCALE_COMMAND } from "./scale/scale-command.ts";
 import { TEST_COMMAND } from "./test-command.ts";
 import { TOKEN_COMMAND } from "./token-command.ts";
 
@@ -19,6 +20,7 @@ const COMMANDS: readonly Command[] = [
   ...MEMBERSHIP_COMMANDS,
   REPAIR_COMMAND,
   TEST_COMMAND,
+  SCALE_COMMAND,
   MANIFESTS_COMMAND,
   LOAD_COMMAND,
   LOCAL_COMMAND,

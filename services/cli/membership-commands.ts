@@ -13,7 +13,8 @@ import { type Change, changeText, parsePlan, planText } from "./plan-table.ts";
 /** A commit waits for other members' disks. */
 const CHANGE_TIMEOUT_MS = 30_000;
 
-const CHANGE_FLAGS: Readonly<Record<string, Flag>> = {
+/** Flags of every command that changes who belongs. */
+export const CHANGE_FLAGS: Readonly<Record<string, Flag>> = {
   ...NODE_FLAGS,
   yes: { type: "boolean", meaning: "commit the plan without asking" },
   "dry-run": { type: "boolean", meaning: "show the plan and change nothing" },
@@ -43,8 +44,8 @@ async function isAgreed(line: CommandLine, io: CliIo): Promise<boolean> {
   return /^y(?:es)?$/i.test((await io.readLine()).trim());
 }
 
-/** Plans, shows, asks, commits, waits. */
-async function runChange(line: CommandLine, io: CliIo, changes: readonly Change[]): Promise<number> {
+/** Plans, shows, asks, commits, waits; resolves with the exit code. Takes the flags of `CHANGE_FLAGS`. */
+export async function runChange(line: CommandLine, io: CliIo, changes: readonly Change[]): Promise<number> {
   const client = clientFor(line, io);
   const isJson = line.isSet("json");
   const planned = await client.post("/v1/cluster/plan", { changes });
