@@ -1,11 +1,11 @@
 /**
  * OldCopyCore: what becomes of the copy of a partition whose slot this node gave away, as a state machine without I/O.
  *
- * Invariants: the copy is removed only when the receiver has durably taken the slot (it says so itself, asked until it
- * does; or its record says that it has left, which it could not with the slot on its way to it), or was removed, and a
- * holder of today is then found to have all of it. Only a copy whose receiver was removed, or
- * that an earlier life of this node left, goes without that: when this node should hold the partition again and needs the
- * room. Source: gossip-ring notes §B.4 ("never delete on completion"), §B.5 step 7.
+ * Invariants: the copy is removed only when a holder of today is found to have all of it, as it is or newer; and that is not
+ * looked for before the receiver has durably taken the slot (it says so itself, asked until it does; or its record says that it
+ * has left, which it could not with the slot on its way to it), or was removed. While there is no such holder the copy stays,
+ * also when this node should hold the partition again: it may be the last one. Source: gossip-ring notes §B.4 ("never
+ * delete on completion"), §B.5 step 7.
  */
 import type { MemberKey } from "../placement/member-record.ts";
 import type { HandoverReply } from "./handover-messages.ts";
@@ -70,9 +70,7 @@ export class OldCopyCore {
     this.#stage = "idle";
     if (!ledger.retained.has(this.#partition)) return;
     const isReceiverGone = released === undefined || view.isRemoved(released.to);
-    if (isReceiverGone && view.isTarget(this.#partition, view.ownKey)) {
-      this.#drop();
-    } else if (isReceiverGone || released.isSettled) {
+    if (isReceiverGone || released.isSettled) {
       this.#prove(released, view);
     } else if (view.hasLeft(released.to)) {
       this.#settle(released);
@@ -116,11 +114,7 @@ export class OldCopyCore {
   }
 
   #takeProof(isCovered: boolean): void {
-    if (isCovered) this.#drop();
-    else this.#pause();
-  }
-
-  #drop(): void {
+    if (!isCovered) return this.#pause();
     this.#stage = "dropping";
     this.#effects.add({ kind: "drop" });
   }

@@ -23,8 +23,8 @@ export interface HandoverShared {
   readonly parts: HandoverParts;
   readonly settings: MintSettings;
   facts(): HandoverFacts;
-  /** runs `copy` when one of the node's few places for copies of mintings is free */
-  inTurn(copy: () => Promise<void>): void;
+  /** runs `work`, which must not reject, when one of the node's few places for copies of mintings, or for proofs, is free */
+  inTurn(kind: "copy" | "proof", work: () => Promise<void>): void;
   onEnded(partition: number, role: HandoverRole, outcome: HandoverOutcome): void;
   onBytes(partition: number, sizeBytes: number): void;
 }
@@ -129,7 +129,7 @@ export class HandoverPartition {
     else if (effect.kind === "receive") void this.#receive(effect);
     else if (effect.kind === "finish") void this.#finish(effect);
     else if (effect.kind === "merge") this.#mergeInTurn(effect);
-    else if (effect.kind === "prove") void this.#prove(effect.to);
+    else if (effect.kind === "prove") this.#shared.inTurn("proof", () => this.#prove(effect.to));
     else this.#doAtDonor(effect);
   }
 
@@ -231,7 +231,7 @@ export class HandoverPartition {
 
   #mergeInTurn(effect: Effect<"merge">): void {
     this.#mergeCount += 1;
-    this.#shared.inTurn(async () => {
+    this.#shared.inTurn("copy", async () => {
       try {
         if (this.mint.isMerging(effect)) await this.#merge(effect);
       } finally {
@@ -253,11 +253,19 @@ export class HandoverPartition {
     this.feed("mint", { kind: "merged", from, tx, slot: isWhole ? slot : undefined, isSuspect });
   }
 
+  /** By the word of a holder of one and the same slot. */
   async #prove(to: MemberKey): Promise<void> {
     const { parts } = this.#shared;
+    const node = parts.view.nodeOf(to);
     const source = heldPages(parts, { partition: this.#partition, from: to, tx: 0 });
-    const isCovered = (await parts.donorData.isCoveredBy?.(this.#partition, source).catch(() => false)) ?? true;
-    this.feed("oldCopy", { kind: "proved", isCovered });
+    let isCovered = false;
+    try {
+      const holder = node === undefined || this.#isStopped ? undefined : { node, pull: source.pull };
+      isCovered = holder !== undefined && (await parts.donorData.isCoveredBy(this.#partition, holder));
+    } catch (error) {
+      this.#warn("handover.proof-failed", error);
+    }
+    this.feed("oldCopy", { kind: "proved", isCovered: isCovered && source.slots.size === 1 });
   }
 
   #pages(from: MemberKey, tx: number): PageSource {

@@ -65,10 +65,10 @@ export interface DonorData {
    */
   copy(partition: number, body: unknown, takesSuspect: boolean): Promise<unknown>;
   /**
-   * For the old copy of a slot that was given away: true when all of it is found again, as it is or newer, in what the
-   * receiver answers to `source.pull`. Without this the proof is the receiver's: it compared roots under the seal.
+   * For the old copy of a slot that was given away: true when the holder, whose `pull` answers as `copy` does, has said of all of it
+   * that it has it, as it is or newer. What it lacks is given to it.
    */
-  isCoveredBy?(partition: number, source: Pick<PageSource, "pull">): Promise<boolean>;
+  isCoveredBy(partition: number, holder: Pick<PageSource, "pull"> & { readonly node: NodeId }): Promise<boolean>;
 }
 
 /** The way to one donor's pages, for one attempt. Both answer undefined when the donor is silent or the attempt over. */

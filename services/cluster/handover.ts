@@ -11,6 +11,7 @@ import {
   HANDOVER_LOST_MS,
   HANDOVER_REVIEW_MS,
   MAX_INCOMING_HANDOVERS,
+  MAX_OLD_COPY_PROOFS,
   MAX_OPEN_MINTS,
   MAX_OUTGOING_HANDOVERS,
 } from "../base/limits.ts";
@@ -27,6 +28,7 @@ import { type HandoverSettings, mintSettingsOf } from "./handover-settings.ts";
 import { type HandoverFacts, type HandoverOutcome, retryDelayMs } from "./handover-steps.ts";
 import { forgetRemoved, HandoverSweep } from "./handover-sweep.ts";
 import { MissingSlots } from "./missing-slots.ts";
+import { TurnQueue } from "./turn-queue.ts";
 
 interface Backoff {
   readonly tries: number;
@@ -42,10 +44,11 @@ export class SlotHandover {
   readonly #backoffs = new Map<number, Backoff>();
   readonly #missing = new MissingSlots();
   readonly #counts = new HandoverCounts();
-  readonly #copies: (() => Promise<void>)[] = [];
+  /** copies of mintings, and proofs of old copies */
+  readonly #copies = new TurnQueue(MAX_INCOMING_HANDOVERS);
+  readonly #proofs = new TurnQueue(MAX_OLD_COPY_PROOFS);
   readonly #shared: HandoverShared;
   readonly #sweep: HandoverSweep;
-  #copyCount = 0;
   #drawnTx = 0;
   #timer: Timer | undefined;
   #isRunning = false;
@@ -60,7 +63,7 @@ export class SlotHandover {
       parts,
       settings: this.#mintSettings,
       facts: () => this.#facts(),
-      inTurn: (copy) => this.#inTurn(copy),
+      inTurn: (kind, work) => (kind === "copy" ? this.#copies : this.#proofs).run(work),
       onEnded: (partition, role, outcome) => this.#onEnded(partition, role, outcome),
       onBytes: (_partition, sizeBytes) => this.#counts.addBytes(sizeBytes, this.#parts.clock.monotonicMs()),
     };
@@ -82,6 +85,8 @@ export class SlotHandover {
     this.#timer?.cancel();
     for (const partition of this.#partitions.values()) partition.stop();
     this.#partitions.clear();
+    this.#copies.stop();
+    this.#proofs.stop();
   }
 
   /** Looks at records and ledger again, on the next turn: called whenever either may have changed. */
@@ -180,7 +185,7 @@ export class SlotHandover {
     const { view, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
     const busyDonors = new Set<MemberKey>();
-    let runningCount = this.#copyCount;
+    let runningCount = this.#copies.runningCount;
     for (const { receiver } of this.#partitions.values()) {
       if (receiver.stage === "idle") continue;
       // Who only waits for a release costs nothing, and may wait for long.
@@ -244,19 +249,6 @@ export class SlotHandover {
       log.debug({ event: "handover.failed", partition, isMint, why: outcome.why, detail: outcome.detail });
     }
     this.review();
-  }
-
-  #inTurn(copy: () => Promise<void>): void {
-    if (this.#copyCount >= MAX_INCOMING_HANDOVERS) {
-      this.#copies.push(copy);
-      return;
-    }
-    this.#copyCount += 1;
-    void copy().finally(() => {
-      this.#copyCount -= 1;
-      const next = this.#copies.shift();
-      if (next !== undefined && this.#isRunning) this.#inTurn(next);
-    });
   }
 
   #at(partition: number): HandoverPartition {

@@ -55,7 +55,7 @@ export class Moving {
 
   /** Goes on with what the ledger says. Once, when membership has begun. */
   begin(): void {
-    const { engine, replica, membership, view, clock, random, log } = this.#parts;
+    const { engine, replica, membership, view, links, clock, random, log } = this.#parts;
     const { table } = membership;
     if (table === undefined || this.#handover !== undefined) return;
     const pace = new TransferPace({ clock, share: this.#parts.backgroundShare });
@@ -65,7 +65,10 @@ export class Moving {
         peers: this.#asks,
         store: membership.store,
         gate: this.#gate(),
-        donorData: new TransferDonor({ store: engine, replica, clock, pace }),
+        donorData: new TransferDonor({
+          ...{ store: engine, replica, clock, pace },
+          call: (to, request, budgetMs, onResult) => links.callBulk(to, request, budgetMs, onResult),
+        }),
         receiverData: new TransferReceiver({ store: engine, replica, clock }),
         view,
         hasRoom: () => isGrowthAllowed(engine.disk.level),

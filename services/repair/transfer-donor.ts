@@ -6,11 +6,13 @@
  * Sources: research: gossip-ring §B.5, §B.7; the hand-over's ports (`services/cluster/handover-ports.ts`), by shape.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
-import { TRANSFER_BATCH_KEYS } from "../base/limits.ts";
+import { MAX_LISTED_STATES, TRANSFER_BATCH_KEYS, TRANSFER_SCAN_KEYS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { ChangeTracker } from "../replica/change-trackers.ts";
 import { noTraceRefusalOf } from "../replica/refusals.ts";
-import { differingLeaves, hashLister, leafHashesOf, leafLister } from "./transfer-listing.ts";
+import type { HashState } from "./exchange-core.ts";
+import { type CoveringHolder, type CoverParts, TransferCover } from "./transfer-cover.ts";
+import { differingLeaves, hashLister, type KeyList, leafHashesOf, leafLister, statesOf } from "./transfer-listing.ts";
 import {
   type ChangesRequest,
   type PullRequest,
@@ -18,8 +20,9 @@ import {
   parsePullRequest,
   type TransferRefusal,
   type TransferReply,
+  transferReplyBody,
 } from "./transfer-messages.ts";
-import type { TransferPace } from "./transfer-pace.ts";
+import { type TransferPace, WorkSlices } from "./transfer-pace.ts";
 import { type FilledPage, PageFiller, type PageRequest } from "./transfer-page.ts";
 
 /** What a donor works with. */
@@ -31,6 +34,8 @@ export interface DonorParts {
   readonly replica: { trackChanges(partition: number): ChangeTracker };
   readonly clock: Clock;
   readonly pace: TransferPace;
+  /** over the bulk link, for what an old copy has and a holder lacks */
+  readonly call: CoverParts["call"];
 }
 
 /** Totals since start. */
@@ -63,6 +68,7 @@ interface Attempt {
 export class TransferDonor {
   readonly #parts: DonorParts;
   readonly #filler: PageFiller;
+  readonly #cover: TransferCover;
   /** by partition: there is one receiver for a partition's slot */
   readonly #attempts = new Map<number, Attempt>();
   #pageCount = 0;
@@ -73,6 +79,7 @@ export class TransferDonor {
   constructor(parts: DonorParts) {
     this.#parts = parts;
     this.#filler = new PageFiller(parts);
+    this.#cover = new TransferCover(parts);
   }
 
   /** From now on what changes in the partition is noted for this attempt, and for no earlier one. Idempotent. */
@@ -104,8 +111,15 @@ export class TransferDonor {
    * As `pull`, without an attempt: what changes meanwhile is not noted. With `takesSuspect` what can be read of a suspect copy
    * is given, too: the asker knows that what is not there may be missing.
    */
-  async copy(partition: number, body: unknown, takesSuspect: boolean): Promise<TransferReply> {
+  async copy(partition: number, body: unknown, takesSuspect: boolean): Promise<unknown> {
+    const request = parsePullRequest(body);
+    if (request?.kind === "states") return transferReplyBody(await this.#states(partition, request));
     return this.#pull(partition, body, takesSuspect ? "all-there-is" : undefined);
+  }
+
+  /** See `TransferCover.isCoveredBy`; true: nothing of the old copy is needed any more. */
+  isCoveredBy(partition: number, holder: CoveringHolder): Promise<boolean> {
+    return this.#cover.isCoveredBy(partition, holder);
   }
 
   /** A page of what has changed since the attempt began. Rejects only for a bug. */
@@ -144,7 +158,7 @@ export class TransferDonor {
 
   async #pull(partition: number, body: unknown, attempt: Attempt | "all-there-is" | undefined): Promise<TransferReply> {
     const request = parsePullRequest(body);
-    if (request === undefined) return this.#refuse("malformed");
+    if (request === undefined || request.kind === "states") return this.#refuse("malformed");
     const takesSuspect = attempt === "all-there-is";
     // what was forgotten of the changes is found by this comparison, if those from now on are noted before it
     if (!takesSuspect && request.kind === "begin" && attempt?.tracker.isOverflown === true)
@@ -156,6 +170,38 @@ export class TransferDonor {
     const page = await this.#page(listed, { isPaced: true, takesSuspect });
     if ("reason" in page) return page;
     return { kind: "pulled", differing, objects: page.objects, next: page.next };
+  }
+
+  /** What stands here under the hashes of the leaves that differ, a message full of it. */
+  async #states(
+    partition: number,
+    { leaves, fromHash }: Extract<PullRequest, { kind: "states" }>,
+  ): Promise<TransferReply> {
+    const { store, clock, pace } = this.#parts;
+    const differing = differingLeaves(leafHashesOf(store, partition), leaves);
+    const list = leafLister(store, partition, differing);
+    const slices = new WorkSlices(clock);
+    const gather = async (): Promise<{ states: HashState[]; at: bigint | undefined; sizeBytes: number }> => {
+      const states: HashState[] = [];
+      let at: bigint | undefined = fromHash;
+      while (at !== undefined && states.length + TRANSFER_SCAN_KEYS <= MAX_LISTED_STATES) {
+        const listed: KeyList = await list(at);
+        states.push(...statesOf(listed.entries).toSorted((a, b) => (a.hash < b.hash ? -1 : 1)));
+        if (slices.isOver) await slices.rest();
+        at = listed.nextHash;
+      }
+      return { states, at, sizeBytes: states.length * 16 };
+    };
+    if (store.isSuspect(partition)) return this.#refuse("suspect");
+    try {
+      const gathered = await pace.run(gather);
+      if (gathered === "busy") return this.#refuse("busy");
+      // a listing leaves out what it cannot read, and says so in this way only
+      if (store.isSuspect(partition)) return this.#refuse("suspect");
+      return { kind: "states", differing, states: gathered.states, nextHash: gathered.at };
+    } catch (error) {
+      return this.#refuse(reasonOf(error));
+    }
   }
 
   async #changesPage(partition: number, attempt: Attempt, cursor: Uint8Array | undefined): Promise<TransferReply> {
@@ -212,7 +258,11 @@ function nextBatch(attempt: Attempt, request: ChangesRequest): Uint8Array | unde
   return undefined;
 }
 
-function differingIn(store: DonorParts["store"], partition: number, request: PullRequest): Uint8Array {
+function differingIn(
+  store: DonorParts["store"],
+  partition: number,
+  request: Exclude<PullRequest, { kind: "states" }>,
+): Uint8Array {
   if (request.kind === "next") return request.differing;
   return differingLeaves(leafHashesOf(store, partition), request.leaves);
 }

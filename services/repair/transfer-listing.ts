@@ -5,6 +5,7 @@
 import type { ScanEntry, StorageEngine } from "../../storage/engine.ts";
 import { MerkleTree, merkleLeafCount } from "../../storage/merkle-tree.ts";
 import { TRANSFER_SCAN_KEYS } from "../base/limits.ts";
+import type { HashState } from "./exchange-core.ts";
 
 /** Some keys from a hash on, and the hash to go on from; undefined = there are no more. All keys of one hash come together. */
 export interface KeyList {
@@ -43,6 +44,21 @@ export function differingLeaves(ours: Uint8Array, theirs: Uint8Array): Uint8Arra
 /** Whether the bit of a leaf is set. */
 export function isLeafIn(bits: Uint8Array, leaf: number): boolean {
   return ((bits[leaf >>> 3] ?? 0) & (1 << (leaf & 7))) !== 0;
+}
+
+/** One bit set: that of the leaf in which a hash lies. */
+export function leafBitsOf({ partitionCount }: Pick<ListedStore, "partitionCount">, hash: bigint): Uint8Array {
+  const leaf = new MerkleTree(Math.log2(partitionCount)).leafOf(hash);
+  const bits = new Uint8Array(merkleLeafCount / 8);
+  bits[leaf >>> 3] = 1 << (leaf & 7);
+  return bits;
+}
+
+/** What stands under each hash of a list: the XOR of the digests of its keys. In the order of the list. */
+export function statesOf(entries: readonly ScanEntry[]): readonly HashState[] {
+  const states = new Map<bigint, bigint>();
+  for (const { hash, digest } of entries) states.set(hash, (states.get(hash) ?? 0n) ^ digest);
+  return [...states].map(([hash, state]) => ({ hash, state }));
 }
 
 /** Lists the keys in the leaves whose bits are set. */

@@ -739,13 +739,7 @@ export class World {
         );
         break;
       case "prove":
-        later(() => {
-          const theirs = this.registers(this.life(indexOf(effect.to)), partition);
-          feed({
-            kind: "proved",
-            isCovered: registers.every((value, key) => value <= (theirs[key] ?? 0)) || this.float() < 0.5,
-          });
-        });
+        this.#prove(life, partition, effect.to, (isCovered) => feed({ kind: "proved", isCovered }));
         break;
       case "drop":
         later(() => {
@@ -869,6 +863,47 @@ export class World {
           registers[first + offset] = Math.max(registers[first + offset] ?? 0, value);
         }
         pull(first + PAGE_KEYS);
+      });
+    };
+    pull(0);
+  }
+
+  /** Asks for what `to` has, and gives it what it lacks: covered once it has said so of every register. */
+  #prove(life: Life, partition: number, to: MemberKey, then: (isCovered: boolean) => void): void {
+    const holder = this.life(indexOf(to));
+    const registers = this.registers(life, partition);
+    const give = (key: number, after: () => void): void => {
+      let isDone = false;
+      const settle = (isTaken: boolean): void => {
+        if (isDone) return;
+        isDone = true;
+        if (isTaken) after();
+        else then(false);
+      };
+      const op = { kind: "write", at: life, partition, key, value: registers[key] ?? 0, deadline: 0 } as const;
+      this.send(holder, () => this.#atReplica(holder, op, () => settle(true)));
+      this.atNode(life, 100, () => settle(false));
+    };
+    const pull = (first: number): void => {
+      if (first >= KEYS) return then(true);
+      const request = {
+        kind: "mint-pull",
+        partition,
+        from: life.key,
+        tx: 0,
+        body: first,
+        takesSuspect: false,
+      } as const;
+      this.ask(life, holder, request, (reply) => {
+        if (reply?.kind !== "page" || reply.body === SUSPECT) return then(false);
+        const theirs = reply.body as number[];
+        const lacking = theirs.flatMap((value, at) => ((registers[first + at] ?? 0) > value ? [first + at] : []));
+        const giveNext = (): void => {
+          const key = lacking.shift();
+          if (key === undefined) pull(first + PAGE_KEYS);
+          else give(key, giveNext);
+        };
+        giveNext();
       });
     };
     pull(0);

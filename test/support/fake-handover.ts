@@ -123,6 +123,7 @@ export class FakeHandoverCluster {
         pull: (partition) => Promise.resolve(node.data.get(partition) ?? ""),
         changes: () => Promise.resolve("nothing"),
         copy: (partition) => Promise.resolve(node.data.get(partition) ?? ""),
+        isCoveredBy: async (partition, { pull }) => (await pull("leaves")) === node.data.get(partition),
         seal: (partition) => Promise.resolve({ body: node.data.get(partition), count: 1, root: "00" }),
       },
       receiverData: {

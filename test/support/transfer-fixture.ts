@@ -1,8 +1,10 @@
 /** Two nodes that copy a partition: replicas on memory engines, and between them the binary JSON of the links. */
 import { xxh64 } from "../../services/base/hash.ts";
+import type { NodeId } from "../../services/base/ids.ts";
 import { MAX_FRAME_BYTES } from "../../services/base/limits.ts";
 import type { Clock, Timer } from "../../services/base/ports.ts";
 import { decodeBody, encodeBody } from "../../services/peers/binary-json.ts";
+import type { CallResult, PeerRequest } from "../../services/peers/messages.ts";
 import { TransferDonor } from "../../services/repair/transfer-donor.ts";
 import { TransferPace } from "../../services/repair/transfer-pace.ts";
 import { TransferReceiver, type TransferSource } from "../../services/repair/transfer-receiver.ts";
@@ -70,6 +72,8 @@ export interface TransferNode {
   overflow: () => void;
   /** another life of the same store: what was in memory only is gone */
   restart(): void;
+  /** what becomes of its calls; default: nobody is reached */
+  onCall: (to: NodeId, request: PeerRequest, onResult: (result: CallResult) => void) => void;
 }
 
 /** A node with an empty store. `store`: what the transfer sees of it, when it is not the engine itself. */
@@ -98,7 +102,10 @@ export function transferNode(seed: number, store?: (engine: StorageEngine) => St
   };
   const donorOf = (): TransferDonor => {
     const pace = new TransferPace({ clock, share: () => 1 });
-    return new TransferDonor({ ...parts, replica: { trackChanges }, pace });
+    return new TransferDonor({
+      ...{ ...parts, replica: { trackChanges }, pace },
+      call: (to, request, _budgetMs, onResult) => node.onCall(to, request, onResult),
+    });
   };
   const node: TransferNode = {
     fixture,
@@ -108,6 +115,7 @@ export function transferNode(seed: number, store?: (engine: StorageEngine) => St
     donor: donorOf(),
     receiver: new TransferReceiver(parts),
     overflow: () => undefined,
+    onCall: (_to, _request, onResult) => onResult({ kind: "unsent", reason: "no_link" }),
     restart: () => {
       node.donor = donorOf();
       node.receiver = new TransferReceiver(parts);

@@ -110,9 +110,20 @@ describe("an old copy", () => {
     expect(kindsOf(take({ kind: "proved", isCovered: true }))).toEqual(["drop"]);
   });
 
-  it("is dropped when its receiver was removed and its room is needed", () => {
+  it("is kept when its receiver was removed and its room is needed, until another holder has all of it", () => {
     world.removed = [OTHER];
     world.targets = [SELF];
-    expect(kindsOf(take({ kind: "review" }))).toEqual(["drop"]);
+    world.holders = [{ key: THIRD, slot: 0 }];
+    expect(effectOf(take({ kind: "review" }), "prove").to).toBe(THIRD);
+    expect(kindsOf(take({ kind: "proved", isCovered: true }))).toEqual(["drop"]);
+  });
+
+  it("of an earlier life is proved like any other", () => {
+    world.ledger.released.delete(0);
+    world.targets = [SELF];
+    expect(kindsOf(take({ kind: "review" }))).toEqual(["timer"]);
+    core = new OldCopyCore(0, TIMES);
+    world.holders = [{ key: THIRD, slot: 2 }];
+    expect(kindsOf(take({ kind: "review" }))).toEqual(["prove"]);
   });
 });
