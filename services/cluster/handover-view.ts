@@ -26,6 +26,7 @@ export class MembershipView implements HandoverView {
   #wanted: readonly WantedPartition[] = [];
   #vacant: readonly VacantSlot[] = [];
   #lost: readonly VacantSlot[] = [];
+  #members: { readonly of: RecordSet; readonly changeCount: number; readonly hash: string } | undefined;
 
   constructor(sight: HandoverSight) {
     this.#sight = sight;
@@ -81,9 +82,13 @@ export class MembershipView implements HandoverView {
 
   membersHash(): string {
     const { set } = this.#now();
+    // Asked with every question of every minting, and each time it names all lives there are.
+    if (this.#members?.of === set && this.#members.changeCount === set.changeCount) return this.#members.hash;
     const living = set.records().filter((record) => record.status !== "left" && !set.isRemoved(record.key));
     const names = [living.map((record) => record.key), set.removals().map((removal) => removal.key)];
-    return xxh64(Buffer.from(JSON.stringify(names), "utf8")).toString(16);
+    const hash = xxh64(Buffer.from(JSON.stringify(names), "utf8")).toString(16);
+    this.#members = { of: set, changeCount: set.changeCount, hash };
+    return hash;
   }
 
   isIntroduced(): boolean {

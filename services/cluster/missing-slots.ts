@@ -10,9 +10,9 @@ export class MissingSlots {
 
   /** Looks at what could be minted now. */
   note(mints: readonly EntitledMint[], nowMs: number): void {
-    const missing = mints.filter((mint) => mint.removed === undefined).map((mint) => mint.partition);
+    const missing = new Set(mints.filter((mint) => mint.removed === undefined).map((mint) => mint.partition));
     for (const partition of this.#sinceMs.keys()) {
-      if (!missing.includes(partition)) this.#sinceMs.delete(partition);
+      if (!missing.has(partition)) this.#sinceMs.delete(partition);
     }
     for (const partition of missing) {
       if (!this.#sinceMs.has(partition)) this.#sinceMs.set(partition, nowMs);
