@@ -15,6 +15,7 @@ import type {
   PlanChange,
   RingPage,
 } from "../../services/api/cluster-door.ts";
+import type { Route } from "../../services/api/exchange.ts";
 import type {
   ApiDependencies,
   BucketChange,
@@ -25,6 +26,7 @@ import type {
   NodeStatus,
 } from "../../services/api/ports.ts";
 import type { RepairDoor, StoreScrubbed } from "../../services/api/repair-door.ts";
+import { allRoutes } from "../../services/api/routes.ts";
 import { type ApiServer, createApiServer } from "../../services/api/server.ts";
 import type { BucketSettings } from "../../services/base/bucket-settings.ts";
 import type { BucketName, NodeId } from "../../services/base/ids.ts";
@@ -380,6 +382,9 @@ export interface ApiNode {
   readonly metrics: MetricsRegistry;
   readonly errors: LogFacts[];
   readonly warnings: LogFacts[];
+  readonly infos: LogFacts[];
+  /** every route that it has */
+  readonly routes: readonly Route[];
 }
 
 const realClock: Clock = {
@@ -394,6 +399,18 @@ const realClock: Clock = {
 
 /** A fresh server over fakes, not listening yet; `isFixed`: without a membership door. */
 export function apiNode(clock: Clock = realClock, isFixed = false, calm?: LoadControl): ApiNode {
+  return nodeOf(clock, isFixed, calm === undefined ? {} : { calm });
+}
+
+/** One that asks for tokens or certificates. */
+export function guardedNode(
+  guard: Pick<ApiDependencies, "tokens" | "isMetricsOpen" | "needsCertificate">,
+  clock: Clock = realClock,
+): ApiNode {
+  return nodeOf(clock, false, guard);
+}
+
+function nodeOf(clock: Clock, isFixed: boolean, more: Partial<ApiDependencies>): ApiNode {
   const coordinator = new FakeCoordinator();
   const buckets = new FakeBuckets();
   const status = new FakeStatus();
@@ -403,10 +420,11 @@ export function apiNode(clock: Clock = realClock, isFixed = false, calm?: LoadCo
   const metrics = new MetricsRegistry();
   const errors: LogFacts[] = [];
   const warnings: LogFacts[] = [];
+  const infos: LogFacts[] = [];
   const ignore = (): void => undefined;
   const log = {
     debug: ignore,
-    info: ignore,
+    info: (facts: LogFacts): void => void infos.push(facts),
     warn: (facts: LogFacts): void => void warnings.push(facts),
     error: (facts: LogFacts): void => void errors.push(facts),
   };
@@ -416,7 +434,7 @@ export function apiNode(clock: Clock = realClock, isFixed = false, calm?: LoadCo
     bytes: (count: number) => Buffer.alloc(count),
     fork: () => random,
   };
-  const own = { coordinator, buckets, status, contexts, clock, random, log, metrics, ...(calm && { calm }) };
+  const own = { coordinator, buckets, status, contexts, clock, random, log, metrics, ...more };
   const deps: ApiDependencies = isFixed ? own : { ...own, door, repair };
   return {
     deps,
@@ -430,6 +448,8 @@ export function apiNode(clock: Clock = realClock, isFixed = false, calm?: LoadCo
     metrics,
     errors,
     warnings,
+    infos,
+    routes: allRoutes(deps, () => false),
   };
 }
 
