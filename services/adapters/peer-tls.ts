@@ -36,13 +36,19 @@ export function createPeerTlsServer(limits: ServerOptions, { source, log, nowMs 
   server.prependListener("secureConnection", (socket: TLSSocket) => {
     if (socket.authorized) return;
     const address = socket.remoteAddress ?? "unknown";
-    const why: unknown = socket.authorizationError;
-    const code = why instanceof Error ? rootCodeOf(why) : String(why ?? "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE");
+    const code = codeOf(socket);
     socket.destroy();
     const { isOverLimit, heldBackCount } = limiter.fail(sourceOf(address), nowMs());
     if (!isOverLimit) log.warn({ event: EVENT, address, reason: tlsWords(code) ?? code, heldBackCount });
   });
   return server;
+}
+
+/** Why a connection is not believed. Without a certificate OpenSSL only says that it found no issuer. */
+function codeOf(socket: TLSSocket): string {
+  if (socket.getPeerX509Certificate() === undefined) return "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE";
+  const why: unknown = socket.authorizationError;
+  return why instanceof Error ? rootCodeOf(why) : String(why);
 }
 
 /** What a dialling side is told, as of now. */

@@ -410,6 +410,11 @@ export function guardedNode(
   return nodeOf(clock, false, guard);
 }
 
+/** What a server is made of, for tests that make one themselves. */
+export function apiDependencies(): ApiDependencies {
+  return { ...nodeOf(realClock, false, {}).deps, metrics: new MetricsRegistry() };
+}
+
 function nodeOf(clock: Clock, isFixed: boolean, more: Partial<ApiDependencies>): ApiNode {
   const coordinator = new FakeCoordinator();
   const buckets = new FakeBuckets();

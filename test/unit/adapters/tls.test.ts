@@ -1,0 +1,263 @@
+/** TLS as it meets real sockets: the client listener and the links between nodes, with certificates that are right, wrong and replaced. */
+import { type IncomingMessage, request as plainRequest } from "node:http";
+import { Agent, request } from "node:https";
+import { connect } from "node:tls";
+import { afterEach, describe, expect, test } from "vitest";
+import { tlsServerMaker } from "../../../services/adapters/tls-server.ts";
+import { createUndiciNetwork } from "../../../services/adapters/undici-network.ts";
+import { createApiServer } from "../../../services/api/server.ts";
+import type { ByteLink, LogFacts, Network } from "../../../services/base/ports.ts";
+import type { TlsMaterial, TlsSource } from "../../../services/security/tls-material.ts";
+import { apiDependencies } from "../../support/api-node.ts";
+import { type CertificateWish, TestCa } from "../../support/certificates.ts";
+
+const HOUR_MS = 3_600_000;
+const LOOPBACK = "127.0.0.1";
+const ca = new TestCa("cluster");
+const other = new TestCa("another");
+const cleanups: (() => Promise<unknown> | unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+/** A source that a test replaces. */
+class Source implements TlsSource {
+  #material: TlsMaterial;
+  readonly #listeners: ((material: TlsMaterial) => void)[] = [];
+
+  constructor(material: TlsMaterial) {
+    this.#material = material;
+  }
+
+  current(): TlsMaterial {
+    return this.#material;
+  }
+
+  onChange(listener: (material: TlsMaterial) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  replace(material: TlsMaterial): void {
+    this.#material = material;
+    for (const listener of this.#listeners) listener(material);
+  }
+}
+
+function material(
+  from: TestCa,
+  wish: Partial<CertificateWish> = {},
+  believed: string | undefined = ca.cert,
+): TlsMaterial {
+  return { ...from.issue({ name: "n1", hosts: [LOOPBACK], ...wish }), ca: believed, expiresAtMs: 0 };
+}
+
+function logOf(): { readonly log: Parameters<typeof tlsServerMaker>[1]; readonly warnings: LogFacts[] } {
+  const warnings: LogFacts[] = [];
+  const ignore = (): void => undefined;
+  return { log: { debug: ignore, info: ignore, error: ignore, warn: (facts) => void warnings.push(facts) }, warnings };
+}
+
+const nowMs = (): number => performance.now();
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+function answerOf(response: IncomingMessage, resolve: (answer: Answer) => void): void {
+  let text = "";
+  response.setEncoding("utf8").on("data", (part: string) => (text += part));
+  response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  const endMs = performance.now() + 10_000;
+  while (!isSo()) {
+    if (performance.now() > endMs) throw new Error("never so");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+describe("the client listener on TLS", () => {
+  async function listening(source: TlsSource): Promise<{ readonly port: number; readonly warnings: LogFacts[] }> {
+    const { log, warnings } = logOf();
+    const needsCertificate = source.current().ca !== undefined;
+    const api = createApiServer({ ...apiDependencies(), needsCertificate }, tlsServerMaker(source, log, nowMs));
+    const address = await api.listen(`${LOOPBACK}:0`);
+    cleanups.push(() => api.close());
+    return { port: Number(address.split(":").at(-1)), warnings };
+  }
+
+  function get(port: number, options: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const all = { host: LOOPBACK, port, path: "/v1/kv/b/k", ca: ca.cert, agent: false, ...options };
+      request(all, (response) => answerOf(response, resolve))
+        .on("error", reject)
+        .end();
+    });
+  }
+
+  const open = (wish: Partial<CertificateWish> = {}): TlsMaterial => ({ ...material(ca, wish), ca: undefined });
+
+  test("serves, speaks TLS 1.3 and nothing older", async () => {
+    const { port, warnings } = await listening(new Source(open()));
+    expect((await get(port)).status).toBe(404);
+    await expect(get(port, { maxVersion: "TLSv1.2" })).rejects.toThrow(/protocol version/);
+    await until(() => warnings.length > 0);
+    expect(warnings).toMatchObject([
+      { event: "api.tls-refused", reason: expect.stringContaining("does not speak TLS 1.3") },
+    ]);
+  });
+
+  test("is not believed by who trusts another CA, nor under another name", async () => {
+    const { port } = await listening(new Source(open({ hosts: ["gyre.example"] })));
+    await expect(get(port, { ca: other.cert })).rejects.toMatchObject({ code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" });
+    await expect(get(port)).rejects.toMatchObject({ code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+    expect((await get(port, { servername: "gyre.example" })).status).toBe(404);
+  });
+
+  test("shows another certificate to new connections once it changes, and goes on with those that stand", async () => {
+    const source = new Source(open());
+    const { port } = await listening(source);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    cleanups.push(() => agent.destroy());
+    expect((await get(port, { agent })).status).toBe(404);
+    source.replace({ ...material(other), ca: undefined });
+    expect((await get(port, { agent })).status, "the connection that stands").toBe(404);
+    await expect(get(port)).rejects.toMatchObject({ code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" });
+    expect((await get(port, { ca: other.cert })).status).toBe(404);
+  });
+
+  test("with a client CA lets those in whose certificate is of it; the others are told, and probes need none", async () => {
+    const { port } = await listening(new Source(material(ca)));
+    const told = async (certificate: Partial<TlsMaterial>): Promise<unknown> => {
+      const { status, text } = await get(port, { cert: certificate.cert, key: certificate.key });
+      return [status, JSON.parse(text).code];
+    };
+    expect(await told(ca.issue({ name: "app", usage: ["client"] }))).toEqual([404, "not_found"]);
+    const refused = [401, "unauthenticated"];
+    expect(await told({}), "none").toEqual(refused);
+    expect(await told(other.issue({ name: "app" })), "of another CA").toEqual(refused);
+    expect(await told(ca.issue({ name: "app", validMs: [-2 * HOUR_MS, -HOUR_MS] })), "expired").toEqual(refused);
+    expect(await told(ca.issue({ name: "app", usage: ["server"] })), "for servers only").toEqual(refused);
+    expect((await get(port, { path: "/livez" })).status).toBe(200);
+  });
+
+  test("answers plain HTTP with nothing, says so in the log, and lives", async () => {
+    const { port, warnings } = await listening(new Source(open()));
+    const failed = await new Promise((resolve) => {
+      plainRequest({ host: LOOPBACK, port }, resolve).on("error", resolve).end();
+    });
+    expect(failed).toBeInstanceOf(Error);
+    await until(() => warnings.length > 0);
+    expect(warnings[0]).toMatchObject({
+      event: "api.tls-refused",
+      reason: expect.stringContaining("does not speak TLS"),
+    });
+    expect((await get(port)).status).toBe(404);
+  });
+});
+
+describe("links between nodes on mutual TLS", () => {
+  function nodeOf(source: TlsSource): { readonly network: Network; readonly warnings: LogFacts[] } {
+    const { log, warnings } = logOf();
+    return { network: createUndiciNetwork({ source, log, nowMs }), warnings };
+  }
+
+  async function accepting(source: TlsSource): Promise<{
+    readonly address: string;
+    readonly accepted: ByteLink[];
+    readonly warnings: LogFacts[];
+  }> {
+    const { network, warnings } = nodeOf(source);
+    const accepted: ByteLink[] = [];
+    const listener = await network.listen(`${LOOPBACK}:0`, (link) => accepted.push(link));
+    cleanups.push(async () => {
+      for (const link of accepted) link.close("over");
+      await listener.close();
+    });
+    return { address: listener.address, accepted, warnings };
+  }
+
+  async function dialled(source: TlsSource, address: string): Promise<ByteLink> {
+    const link = await nodeOf(source).network.dial(address, 2_000);
+    cleanups.push(() => link.close("over"));
+    return link;
+  }
+
+  test("carry bytes both ways", async () => {
+    const { address, accepted } = await accepting(new Source(material(ca)));
+    const near = await dialled(new Source(material(ca)), address);
+    await until(() => accepted.length > 0);
+    const got: string[] = [];
+    accepted[0]?.listen({ onBytes: (bytes) => accepted[0]?.write(bytes), onClose: () => undefined });
+    near.listen({ onBytes: (bytes) => got.push(Buffer.from(bytes).toString()), onClose: () => undefined });
+    near.write(Buffer.from("there and back"));
+    await until(() => got.join("") === "there and back");
+  });
+
+  test.each([
+    ["is of another CA", () => material(other), "is not of the CA that is trusted here"],
+    ["has expired", () => material(ca, { validMs: [-2 * HOUR_MS, -HOUR_MS] }), "has expired (CERT_HAS_EXPIRED)"],
+    ["is for another host", () => material(ca, { hosts: ["elsewhere"] }), "is for another host name"],
+    ["is for clients only", () => material(ca, { usage: ["client"] }), "is not meant for this use"],
+  ])("are not made to a node whose certificate %s: the dial fails in words", async (_what, wrong, words) => {
+    const { address } = await accepting(new Source(wrong()));
+    const dial = nodeOf(new Source(material(ca))).network.dial(address, 2_000);
+    await expect(dial).rejects.toMatchObject({ code: "ERR_GYRE_TLS", message: expect.stringContaining(words) });
+  });
+
+  test.each([
+    ["is of another CA", () => material(other), "is not of the CA that is trusted here"],
+    ["has expired", () => material(ca, { validMs: [-2 * HOUR_MS, -HOUR_MS] }), "has expired"],
+    ["is for servers only", () => material(ca, { usage: ["server"] }), "is not meant for this use"],
+  ])(
+    "are not taken from a node whose certificate %s: the log says so, and the dial fails",
+    async (_what, wrong, words) => {
+      const { address, accepted, warnings } = await accepting(new Source(material(ca)));
+      const dial = nodeOf(new Source(wrong())).network.dial(address, 2_000);
+      await expect(dial).rejects.toMatchObject({ code: "ERR_GYRE_TLS" });
+      await until(() => warnings.length > 0);
+      expect(warnings[0]).toMatchObject({
+        event: "peers.tls-refused",
+        address: LOOPBACK,
+        reason: expect.stringContaining(words),
+      });
+      expect(accepted).toEqual([]);
+    },
+  );
+
+  test("are not taken without a certificate, nor over an older TLS, nor without TLS", async () => {
+    const { address, accepted, warnings } = await accepting(new Source(material(ca)));
+    const port = Number(address.split(":")[1]);
+    const upgrade = "GET /peer HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: gyre-peer\r\n\r\n";
+    const closed = (maxVersion: "TLSv1.2" | "TLSv1.3"): Promise<string> =>
+      new Promise((resolve) => {
+        let text = "";
+        const socket = connect({ host: LOOPBACK, port, ca: ca.cert, maxVersion }, () => socket.write(upgrade));
+        socket.on("data", (part: Buffer) => (text += part.toString()));
+        socket.on("error", () => undefined);
+        socket.on("close", () => resolve(text));
+      });
+    expect(await closed("TLSv1.3")).toBe("");
+    expect(await closed("TLSv1.2")).toBe("");
+    await expect(createUndiciNetwork().dial(address, 2_000)).rejects.toThrow();
+    expect(accepted).toEqual([]);
+    await until(() => warnings.some(({ reason }) => String(reason).includes("showed no certificate")));
+  });
+
+  test("take a new certificate for the next link, and keep the ones that stand", async () => {
+    const [here, there] = [new Source(material(ca)), new Source(material(ca))];
+    const { address, accepted } = await accepting(here);
+    const standing = await dialled(there, address);
+    const reasons: string[] = [];
+    standing.listen({ onBytes: () => undefined, onClose: (reason) => reasons.push(reason) });
+    const both = ca.cert + other.cert;
+    here.replace(material(other, {}, both));
+    await expect(dialled(there, address), "does not know the new CA yet").rejects.toThrow(/CA that is trusted/);
+    there.replace(material(ca, {}, both));
+    await dialled(there, address);
+    await until(() => accepted.length === 2);
+    expect(reasons).toEqual([]);
+  });
+});
