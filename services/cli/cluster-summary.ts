@@ -8,6 +8,7 @@ export interface MemberLine {
   readonly liveness: string;
   readonly zone: string;
   readonly host: string;
+  readonly weight: number;
   readonly address: string;
   readonly slotsHeld: number;
   readonly incoming: number;
@@ -128,6 +129,7 @@ function memberIn(value: unknown): MemberLine {
     liveness: text(one["liveness"]),
     zone: text(one["zone"]),
     host: text(one["host"]),
+    weight: number(one["weight"]),
     address: text(one["address"]),
     slotsHeld: number(one["slotsHeld"]),
     incoming: number(one["incoming"]),

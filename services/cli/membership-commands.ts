@@ -1,5 +1,5 @@
 /**
- * `gyre join`, `leave`, `replace`, `remove`, `abort`: each shows the plan, asks, commits exactly that plan, and tells how far
+ * `gyre join`, `leave`, `replace`, `remove`, `set`, `abort`: each shows the plan, asks, commits exactly that plan, and tells how far
  * it is until it is done. Must never change the ring without a plan that was shown or accepted beforehand.
  */
 import { type ClientFailure, GyreClient } from "../client/client.ts";
@@ -91,6 +91,21 @@ function wordOf(line: CommandLine): string {
   return line.words[0] ?? "";
 }
 
+/** What of a member's place in the ring is to be changed, one change a label. */
+function labelChanges(line: CommandLine): readonly Change[] {
+  const node = wordOf(line);
+  const [weight, zone, host] = [line.text("weight"), line.text("zone"), line.text("host")];
+  if (weight !== undefined && !/^\d+(?:\.\d+)?$/.test(weight))
+    throw new UsageError("--weight is a number, such as 1.5");
+  const changes: readonly Change[] = [
+    ...(weight === undefined ? [] : [{ kind: "weight", node, weight: Number(weight) } as const]),
+    ...(zone === undefined ? [] : [{ kind: "zone", node, zone } as const]),
+    ...(host === undefined ? [] : [{ kind: "host", node, host } as const]),
+  ];
+  if (changes.length === 0) throw new UsageError("give at least one of --weight, --zone and --host");
+  return changes;
+}
+
 /** The commands that change who belongs to the ring. */
 export const MEMBERSHIP_COMMANDS: readonly Command[] = [
   {
@@ -133,6 +148,19 @@ export const MEMBERSHIP_COMMANDS: readonly Command[] = [
     wordCount: [1, 1],
     flags: { ...CHANGE_FLAGS, force: FORCE },
     run: (line, io) => runChange(line, io, [{ kind: "remove", node: wordOf(line), force: line.isSet("force") }]),
+  },
+  {
+    name: "set",
+    usage: "NODE [--weight W] [--zone Z] [--host H]",
+    summary: "Changes where a member stands in the ring, and moves what then belongs elsewhere.",
+    wordCount: [1, 1],
+    flags: {
+      ...CHANGE_FLAGS,
+      weight: { type: "string", value: "W", meaning: "its share of the data, relative to the other members" },
+      zone: { type: "string", value: "Z", meaning: "replicas spread over zones first" },
+      host: { type: "string", value: "H", meaning: "and over hosts next" },
+    },
+    run: (line, io) => runChange(line, io, labelChanges(line)),
   },
   {
     name: "abort",

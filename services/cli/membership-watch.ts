@@ -72,11 +72,18 @@ export class ChangeWatch {
         return isMember ? this.#departure(change, member) : "done";
       case "remove":
         return !isMember && seen.vacantCount === 0 && seen.copiesLeft === 0 ? "done" : "going";
-      case "replace": {
-        const arrival = this.#arrival(change, memberNamed(seen, change.with ?? ""));
-        return arrival === "done" && isMember ? "going" : arrival;
-      }
+      case "replace":
+        return this.#succession(change, memberNamed(seen, change.with ?? ""), isMember);
+      case "weight":
+      case "zone":
+      case "host":
+        return isRelabelled(change, member) && seen.copiesLeft === 0 ? "done" : "going";
     }
+  }
+
+  #succession(change: Change, heir: MemberLine | undefined, isOldMember: boolean): ChangeState {
+    const arrival = this.#arrival(change, heir);
+    return arrival === "done" && isOldMember ? "going" : arrival;
   }
 
   #departure(change: Change, { status }: MemberLine): ChangeState {
@@ -90,6 +97,13 @@ export class ChangeWatch {
     else return this.#begun.has(change) ? "undone" : "going";
     return member.status === "normal" && member.incoming === 0 ? "done" : "going";
   }
+}
+
+/** The member's record says what was asked for. */
+function isRelabelled(change: Change, member: MemberLine | undefined): boolean {
+  if (member === undefined) return false;
+  const { weight = member.weight, zone = member.zone, host = member.host } = change;
+  return member.weight === weight && member.zone === zone && member.host === host;
 }
 
 /** Tells how far the changes are until they are done; resolves with the exit code. Ctrl-C ends the telling only. */

@@ -3,10 +3,13 @@ import { bytesText, columns } from "./columns.ts";
 
 /** A change of membership, as the API takes it. */
 export interface Change {
-  readonly kind: "join" | "leave" | "remove" | "replace";
+  readonly kind: "join" | "leave" | "remove" | "replace" | "weight" | "zone" | "host";
   readonly node: string;
   readonly with?: string;
   readonly force?: boolean;
+  readonly weight?: number;
+  readonly zone?: string;
+  readonly host?: string;
 }
 
 /** A plan; what is missing in the answer is empty. */
@@ -39,8 +42,10 @@ interface Ring {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The change in words: `join n4`, `replace n2 with n5`. */
+/** The change in words: `join n4`, `replace n2 with n5`, `zone of n2 to b`. */
 export function changeText(change: Change): string {
+  const label = change.weight ?? change.zone ?? change.host;
+  if (label !== undefined) return `${change.kind} of ${change.node} to ${label}`;
   const successor = change.with === undefined ? "" : ` with ${change.with}`;
   return `${change.kind} ${change.node}${successor}${change.force === true ? " by force" : ""}`;
 }

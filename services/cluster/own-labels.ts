@@ -12,13 +12,12 @@ const LABELS = ["zone", "host", "weight"] as const;
 /** What the configuration says in vain of a member, for the log, with what to do to have it so. */
 export function overruledLabels(record: MemberRecord, self: ClusterMember): readonly LogFacts[] {
   return LABELS.filter((kind) => record[kind] !== self[kind]).map((kind) => {
-    const change = JSON.stringify({ changes: [{ kind, node: self.id, [kind]: self[kind] }] });
     return {
       event: "membership.label-overruled",
       setting: kind,
       recorded: record[kind],
       configured: self[kind],
-      remedy: `to change the record: POST /v1/cluster/plan ${change}, then commit`,
+      remedy: `to change the record: gyre set ${self.id} --${kind} ${self[kind]}`,
     };
   });
 }

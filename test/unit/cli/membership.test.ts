@@ -192,6 +192,18 @@ describe("gyre join", () => {
   });
 });
 
+describe("gyre set", () => {
+  test("waits until the member's record says so and nothing moves any more", async () => {
+    const given = steps(
+      { members: membersWith() },
+      { members: [clusterMember("n1", { weight: 2 }), clusterMember("n2"), clusterMember("n3")], moves: moving(8) },
+      { members: [clusterMember("n1", { weight: 2 }), clusterMember("n2"), clusterMember("n3")] },
+    );
+    const { code, err } = await run(["set", "n1", "--weight", "2", "--yes"], given);
+    expect([code, err]).toEqual([0, expect.stringContaining("done: weight of n1 to 2")]);
+  });
+});
+
 describe("gyre leave, replace, remove and abort", () => {
   test("ask for what they are called", async () => {
     for (const argv of [
@@ -200,6 +212,8 @@ describe("gyre leave, replace, remove and abort", () => {
       ["replace", "n2", "--with", "n4"],
       ["remove", "n2", "--force"],
       ["remove", "n2"],
+      ["set", "n2", "--weight", "1.5", "--zone", "b"],
+      ["set", "n2", "--host", "rack-7"],
     ]) {
       await run([...argv, "--dry-run"]);
     }
@@ -209,12 +223,21 @@ describe("gyre leave, replace, remove and abort", () => {
       { plan: [{ kind: "replace", node: "n2", with: "n4", force: false }] },
       { plan: [{ kind: "remove", node: "n2", force: true }] },
       { plan: [{ kind: "remove", node: "n2", force: false }] },
+      {
+        plan: [
+          { kind: "weight", node: "n2", weight: 1.5 },
+          { kind: "zone", node: "n2", zone: "b" },
+        ],
+      },
+      { plan: [{ kind: "host", node: "n2", host: "rack-7" }] },
     ]);
   });
 
   test.each([
     { argv: ["replace", "n2"], says: "--with NEW is needed" },
     { argv: ["leave"], says: "usage: gyre leave NODE" },
+    { argv: ["set", "n2"], says: "give at least one of --weight, --zone and --host" },
+    { argv: ["set", "n2", "--weight", "heavy"], says: "--weight is a number" },
     { argv: ["remove", "n2", "n3"], says: "usage: gyre remove NODE" },
     { argv: ["leave", "n2", "--force"], says: "--force: there is no such flag" },
   ])("$argv is not understood: $says", async ({ argv, says }) => {

@@ -23,7 +23,7 @@ describe("where a member stands", () => {
     expect(again.membership.store.record.zone).toBe("west");
     const told = again.log.lines.filter((line) => line.event === "membership.label-overruled");
     expect(told).toMatchObject([{ level: "warn", setting: "zone", recorded: "west", configured: "z" }]);
-    expect(told[0]?.["remedy"]).toContain('POST /v1/cluster/plan {"changes":[{"kind":"zone","node":"a","zone":"z"}]}');
+    expect(told[0]?.["remedy"]).toContain("gyre set a --zone z");
   });
 
   it("follows the configuration in its address alone", async () => {
