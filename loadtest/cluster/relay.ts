@@ -12,7 +12,7 @@ const LISTEN_STATE = "0A";
 
 interface Port {
   /** where the node itself listens */
-  readonly nodePort: number;
+  nodePort: number;
   readonly links: Server;
   readonly datagrams: DatagramSocket;
   readonly relayPort: number;
@@ -49,12 +49,17 @@ export class Relay {
   readonly #cut = new Set<number>();
   readonly #links = new Set<Link>();
 
-  /** Opens a relay before each of these ports. */
-  static async start(nodePorts: readonly number[]): Promise<Relay> {
+  /** Opens relays for so many nodes, before the nodes' own ports are drawn: so that these differ. */
+  static async start(nodeCount: number): Promise<Relay> {
     if (process.platform !== "linux") throw new Error("a split needs Linux: relays find senders in /proc");
     const relay = new Relay();
-    for (const nodePort of nodePorts) await relay.#open(nodePort);
+    for (let node = 1; node <= nodeCount; node += 1) await relay.#open(node);
     return relay;
+  }
+
+  /** Where the nodes listen, in order. */
+  leadTo(nodePorts: readonly number[]): void {
+    for (const [i, port] of this.#ports.entries()) port.nodePort = nodePorts[i] ?? 0;
   }
 
   /** What each node is to be advertised as. */
@@ -86,8 +91,7 @@ export class Relay {
     );
   }
 
-  async #open(nodePort: number): Promise<void> {
-    const node = this.#ports.length + 1;
+  async #open(node: number): Promise<void> {
     const links = createServer({ pauseOnConnect: true }, (socket) => this.#link(socket, node));
     await new Promise<void>((resolve) => links.listen(0, HOST, resolve));
     const address = links.address();
@@ -96,10 +100,11 @@ export class Relay {
       const from = this.#ports.findIndex((one) => one.nodePort === port) + 1;
       const sender = this.#ports[from - 1];
       if (sender === undefined || this.#isCut(from, node)) return;
-      sender.datagrams.send(bytes, nodePort, HOST);
+      sender.datagrams.send(bytes, own.nodePort, HOST);
     });
+    const own: Port = { nodePort: 0, links, datagrams, relayPort };
     await new Promise<void>((resolve) => datagrams.bind(relayPort, HOST, resolve));
-    this.#ports.push({ nodePort, links, datagrams, relayPort });
+    this.#ports.push(own);
   }
 
   #isCut(from: number, to: number): boolean {
