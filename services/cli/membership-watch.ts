@@ -65,19 +65,20 @@ export class ChangeWatch {
   #stateOfOne(change: Change, seen: ClusterSummary): ChangeState {
     const member = memberNamed(seen, change.node);
     const isMember = member !== undefined && isBelonging(member);
+    const isAtRest = seen.vacantCount + seen.copiesLeft === 0;
     switch (change.kind) {
       case "join":
         return this.#arrival(change, member);
       case "leave":
         return isMember ? this.#departure(change, member) : "done";
       case "remove":
-        return !isMember && seen.vacantCount === 0 && seen.copiesLeft === 0 ? "done" : "going";
+        return !isMember && isAtRest ? "done" : "going";
       case "replace":
         return this.#succession(change, memberNamed(seen, change.with ?? ""), isMember);
       case "weight":
       case "zone":
       case "host":
-        return isRelabelled(change, member) && seen.copiesLeft === 0 ? "done" : "going";
+        return isRelabelled(change, member) && isAtRest ? "done" : "going";
     }
   }
 
