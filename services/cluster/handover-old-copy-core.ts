@@ -42,6 +42,11 @@ export class OldCopyCore {
     return this.#stage === "idle";
   }
 
+  /** The copy is being removed. */
+  get isDropping(): boolean {
+    return this.#stage === "dropping";
+  }
+
   /** One step. */
   take(event: HandoverEvent, facts: HandoverFacts): readonly HandoverEffect[] {
     const stage = this.#stage;

@@ -3,9 +3,10 @@
  * decide: whatever a failed step means is the cores' to say. A port that rejects is tried again later, for nothing may be
  * taken as done that is not.
  */
-import { HANDOVER_ASK_MS, HANDOVER_RETRY_MAX_MS } from "../base/limits.ts";
+import { HANDOVER_ASK_MS } from "../base/limits.ts";
 import type { Timer } from "../base/ports.ts";
 import type { MemberKey } from "../placement/member-record.ts";
+import { CopyEmptier, type Emptying } from "./copy-emptier.ts";
 import { askMember, attemptPages, heldPages } from "./handover-asks.ts";
 import { DonorCore } from "./handover-donor-core.ts";
 import type { HandoverReply, HandoverRequest } from "./handover-messages.ts";
@@ -42,6 +43,7 @@ export class HandoverPartition {
   readonly mint: MintCore;
   readonly #partition: number;
   readonly #shared: HandoverShared;
+  readonly #emptier: CopyEmptier;
   readonly #calls = new Map<number, (reply: HandoverReply) => void>();
   readonly #timers = new Set<Timer>();
   #lastCall = 0;
@@ -52,6 +54,7 @@ export class HandoverPartition {
   constructor(partition: number, shared: HandoverShared) {
     this.#partition = partition;
     this.#shared = shared;
+    this.#emptier = new CopyEmptier(shared.parts, partition);
     this.donor = new DonorCore(partition, shared.settings.times);
     this.oldCopy = new OldCopyCore(partition, shared.settings.times);
     this.receiver = new ReceiverCore(partition, shared.settings.times);
@@ -61,28 +64,42 @@ export class HandoverPartition {
   /** True while nothing is under way: it may be forgotten, the ledger knows the rest. */
   get isIdle(): boolean {
     const isQuiet = this.donor.isIdle && this.oldCopy.isIdle && this.#calls.size === 0 && this.#mergeCount === 0;
-    return isQuiet && this.receiver.stage === "idle" && this.mint.stage === "idle";
+    return isQuiet && this.#emptier.isIdle && this.receiver.stage === "idle" && this.mint.stage === "idle";
+  }
+
+  /** Something that was begun for a transfer or a minting which is over still changes the copy. */
+  get #isChanging(): boolean {
+    return !this.#emptier.isIdle || this.#mergeCount > 0;
+  }
+
+  /** To be called when it is forgotten: its timers are of use to nobody. */
+  forget(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
   }
 
   /** Nothing more is done; calls that wait stay unanswered. */
   stop(): void {
     this.#isStopped = true;
-    for (const timer of this.#timers) timer.cancel();
-    this.#timers.clear();
+    this.forget();
+    this.#emptier.stop();
   }
 
   /** Has all four look at the ledger and the records again. */
   review(): void {
+    this.#emptier.review();
     for (const role of ["donor", "oldCopy", "receiver", "mint"] as const) this.feed(role, { kind: "review" });
   }
 
   /** Fetches the slot from `from`, if that may be. */
   fetch(from: MemberKey): void {
+    if (this.#isChanging) return;
     this.run("receiver", this.receiver.start(from, this.#shared.facts()));
   }
 
   /** Mints `slot`, if that may be. */
   startMint(slot: number): void {
+    if (this.#isChanging) return;
     this.run("mint", this.mint.start(slot, this.#shared.facts()));
   }
 
@@ -143,20 +160,12 @@ export class HandoverPartition {
     else void this.#seal(effect.tx);
   }
 
-  /** Until it is done, or this node stops: nothing may be taken as empty that is not. */
-  #empty(role: HandoverRole, what: "clear" | "drop"): void {
-    const { receiverData } = this.#shared.parts;
-    const isClear = what === "clear";
-    const emptied = isClear
-      ? receiverData.clearLeftovers(this.#partition)
-      : receiverData.dropPartition(this.#partition);
-    emptied.then(
-      () => this.feed(role, { kind: isClear ? "cleared" : "dropped" }),
-      (error: unknown) => {
-        this.#warn(`handover.${what}-failed`, error);
-        this.#later(HANDOVER_RETRY_MAX_MS, () => this.#empty(role, what));
-      },
-    );
+  /** Nothing may be taken as empty that is not; nor be emptied for a core that has gone on. */
+  #empty(role: HandoverRole, what: Emptying): void {
+    const core = role === "mint" ? this.mint : this.receiver;
+    const isWanted = (): boolean => (what === "drop" ? this.oldCopy.isDropping : core.stage === "clearing");
+    const onDone = (): void => this.feed(role, { kind: what === "clear" ? "cleared" : "dropped" });
+    this.#emptier.empty({ what, isWanted, onDone });
   }
 
   #reply(call: number, reply: HandoverReply): void {

@@ -2,6 +2,7 @@
  * HandoverSweep: removes copies that were begun for slots which this node shall not have any more: a leave or an abort in
  * mid-transfer. Only what the ledger marks as being received is removed, never a copy that was held once.
  */
+import assert from "node:assert/strict";
 import type { HandoverParts } from "./handover-ports.ts";
 
 /** One partition at a time. */
@@ -34,6 +35,8 @@ export class HandoverSweep {
 
   async #remove(partition: number, isIdle: (partition: number) => boolean): Promise<void> {
     const { store, receiverData, log } = this.#parts;
+    const { slots, staged } = store.ledger;
+    assert.ok(slots[partition] === -1 && !staged.has(partition), "a copy that is held or staged is not removed");
     try {
       await receiverData.dropPartition(partition);
       await store.commit([{ kind: "receiving", partition, from: undefined }]);

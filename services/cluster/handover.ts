@@ -169,7 +169,9 @@ export class SlotHandover {
   #look(): void {
     for (const [partition, cores] of this.#partitions) {
       cores.review();
-      if (cores.isIdle) this.#partitions.delete(partition);
+      if (!cores.isIdle) continue;
+      cores.forget();
+      this.#partitions.delete(partition);
     }
     const { view } = this.#parts;
     if (view.isRemoved(view.ownKey)) return;

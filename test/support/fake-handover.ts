@@ -28,6 +28,8 @@ export class FakeHandoverNode {
   readonly asked: string[] = [];
   handover: SlotHandover;
   isUp = true;
+  /** so many of the next removals of a copy fail */
+  failingDropCount = 0;
 
   constructor(cluster: FakeHandoverCluster, index: number) {
     this.key = `${index}`.padStart(16, "0");
@@ -243,6 +245,10 @@ export class FakeHandoverCluster {
 
   async #drop(node: FakeHandoverNode, partition: number): Promise<void> {
     await this.#after(1);
+    if (node.failingDropCount > 0) {
+      node.failingDropCount -= 1;
+      throw new Error("the disk is full");
+    }
     node.data.delete(partition);
   }
 

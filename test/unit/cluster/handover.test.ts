@@ -125,6 +125,36 @@ describe("lost slots", () => {
   });
 });
 
+describe("a copy that could not be removed", () => {
+  it("is tried again while whoever wanted it away still does", async () => {
+    cluster.node(2).isUp = false;
+    cluster.records.removed.add(cluster.node(2).key);
+    leave();
+    cluster.node(3).failingDropCount = 3;
+    cluster.start();
+    await cluster.clock.advance(60_000);
+    expect(holders()).toEqual(Array.from({ length: PARTITIONS }, () => [0, 1, 3]));
+    expect(cluster.node(3).data.get(5)).toBe("data 5");
+  });
+
+  it("is not removed later on, when the slot has come another way", async () => {
+    const node = cluster.node(3);
+    cluster.records.removed.add(cluster.node(2).key);
+    cluster.target(0, [0, 1, 3]);
+    node.failingDropCount = 1;
+    cluster.start();
+    const isFailed = (): boolean => node.logged.some(({ event }) => event === "handover.clear-failed");
+    for (let ms = 0; ms < 20_000 && !isFailed(); ms += 1) await cluster.clock.advance(1);
+    expect(node.handover.progress().minting).toMatchObject([{ stage: "clearing" }]);
+    // the removal was of another life: the slot is there after all
+    cluster.records.removed.clear();
+    node.handover.review();
+    await cluster.clock.advance(60_000);
+    expect(holders()[0]).toEqual([0, 1, 3]);
+    expect(node.data.get(0)).toBe("data 0");
+  });
+});
+
 describe("the handler refuses", () => {
   it("what is no request, or of no partition", async () => {
     cluster.start();
