@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { FaultSchedule } from "./cluster/fault-schedule.ts";
 import { isReady, OwnCluster } from "./cluster/own-cluster.ts";
@@ -17,6 +18,7 @@ import { type Summary, summarize } from "./report/summary.ts";
 
 const SCENARIO = "scenarios/open-loop.yml";
 const POLL_MS = 20;
+const GENERATOR_PRIORITY = -10;
 /** From the start of Artillery to the first request, on a machine that does much else. */
 const ARTILLERY_START_MS = 90_000;
 const WHOLE_AGAIN_MS = 60_000;
@@ -58,6 +60,15 @@ async function untilReachable(targets: readonly string[]): Promise<void> {
   );
 }
 
+/** Lets the generator go before the servers where they share a machine; only root may, others run without. */
+function preferGenerator(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) os.setPriority(pid, GENERATOR_PRIORITY);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error)) throw error;
+  }
+}
+
 /** Runs Artillery on the plan; resolves with the end of its output when it failed, else undefined. */
 async function runArtillery(
   { plan, files, stop }: Stage,
@@ -82,6 +93,7 @@ async function runArtillery(
       },
     },
   );
+  preferGenerator(child.pid);
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on("data", (bytes) => {
       output = `${output}${bytes}`.slice(-4_000);
