@@ -48,7 +48,7 @@ export function callerOf(request: Incoming): Caller {
 export function forbidden(caller: Caller, right: Right, bucket?: string): Failure {
   const where = bucket === undefined ? "on the cluster" : `on bucket ${bucket}`;
   const facts = { principal: caller.name, right, ...(bucket === undefined ? {} : { bucket }) };
-  return refusal("forbidden", `${caller.name} does not have the right to ${right} ${where}`, facts);
+  return refusal("forbidden", `${caller.name} has no ${right} right ${where}`, facts);
 }
 
 /** The guard of one listener. */

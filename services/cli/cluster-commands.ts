@@ -50,6 +50,9 @@ interface Verdict {
 function verdictOf(health: NodeAnswer, states: readonly NodeState[]): Verdict {
   const missing = states.filter((state) => !state.isReady);
   const told = health.kind === "answered" ? parseObject(health.bytes) : {};
+  if (health.kind === "answered" && (health.status === 401 || health.status === 403)) {
+    return { verdict: "unknown", reasons: [`${health.node}: ${textOf(told["detail"])}`] };
+  }
   const reasons = Array.isArray(told["reasons"]) ? told["reasons"].map(String) : [];
   const isSome = missing.length < states.length;
   const verdict = typeof told["verdict"] === "string" ? told["verdict"] : isSome ? "reachable" : "unavailable";

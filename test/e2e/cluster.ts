@@ -124,9 +124,10 @@ export class RealCluster implements AsyncDisposable {
     return join(this.#directory, `n${node + 1}`);
   }
 
-  /** The client URL of a node. */
+  /** The client URL of a node. With TLS, this process must believe its CA. */
   url(node: number): string {
-    return `http://${HOST}:${this.#httpPorts[node]}`;
+    const { GYRE_TLS_CERT: tls } = { ...this.#env, ...this.#ownEnv.get(node) };
+    return `${tls === undefined ? "http" : "https"}://${HOST}:${this.#httpPorts[node]}`;
   }
 
   /** What the node has logged so far. */

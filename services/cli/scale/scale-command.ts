@@ -18,6 +18,8 @@ const LOOK_TIMEOUT_MS = 5_000;
 const POLL_MS = 1_000;
 /** A pod that returns must start, and its disk must be found: a quarter of an hour. */
 const MAX_RETURN_LOOKS = 900;
+/** Gossip tells all of a change within seconds. */
+const AGREEMENT_LOOKS = 20;
 
 type Looked = Pick<ScaleFacts, "seen" | "verdict" | "reasons">;
 type Done<K extends ScalePlan["kind"]> = Extract<ScalePlan, { kind: K }>;
@@ -39,7 +41,7 @@ class Scaling {
   }
 
   async run(): Promise<number> {
-    const looked = await this.#look();
+    const looked = await this.#lookAgreed();
     if (looked === undefined) return this.#failed("no member of a cluster answers: name nodes with --nodes");
     const facts = await this.#factsOf(looked);
     if (typeof facts === "number") return facts;
@@ -154,6 +156,16 @@ class Scaling {
     if (asked.kind === "workload") return { ...looked, name, workload: asked.workload };
     this.#say(`kubectl: ${asked.reason}`);
     return this.#failed("Kubernetes cannot be asked; with --print only its command is told");
+  }
+
+  /** The same; waits a while for members that have not heard of the last change yet. */
+  async #lookAgreed(): Promise<Looked | undefined> {
+    let looked = await this.#look();
+    for (let looks = 0; looks < AGREEMENT_LOOKS && (looked?.seen.differing.length ?? 0) > 0; looks += 1) {
+      await this.#io.pause(POLL_MS);
+      looked = await this.#look();
+    }
+    return looked;
   }
 
   /** The cluster as the first member that answers sees it. */

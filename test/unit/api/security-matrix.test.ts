@@ -308,7 +308,7 @@ describe("a refusal", () => {
       payload: "1",
     });
     expect(reply.json()).toMatchObject({ code: "forbidden", principal: "reader", right: "write", bucket: MINE });
-    expect(reply.json().detail).toBe(`reader does not have the right to write on bucket ${MINE}`);
+    expect(reply.json().detail).toBe(`reader has no write right on bucket ${MINE}`);
   });
 
   test("comes before the body, and ends the connection rather than read it", async () => {
