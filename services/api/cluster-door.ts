@@ -147,10 +147,14 @@ export interface PlannedShare {
 export interface PlannedRing {
   /** slots of the fullest member over its fair share, 1 = even */
   readonly maxOverFair: number;
+  /** slots of the fullest member over the mean of all */
+  readonly hottestOverMean: number;
   readonly slots: Readonly<Record<string, number>>;
   readonly zones: Readonly<Record<string, number>>;
   /** partitions whose owners lie in fewer zones than they could */
   readonly zoneViolations: number;
+  /** `zonesUsed[k]` partitions have owners in k zones */
+  readonly zonesUsed: readonly number[];
 }
 
 /** What changes would do; nothing has been done. */

@@ -103,9 +103,11 @@ const SHARE_OF_PLAN = objectOf({
 });
 const PLANNED_RING = objectOf({
   maxOverFair: amount("Slots of the fullest member over its fair share; 1 is even."),
+  hottestOverMean: amount("Slots of the fullest member over the mean of all."),
   slots: mapOf({ type: "integer", minimum: 0 }, "By node."),
   zones: mapOf({ type: "integer", minimum: 0 }, "By zone."),
   zoneViolations: count("Partitions whose owners lie in fewer zones than they could."),
+  zonesUsed: listOf({ type: "integer", minimum: 0 }, "At place k: partitions with owners in k zones."),
 });
 const PLAN = {
   planHash: PLAN_HASH,

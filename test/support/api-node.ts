@@ -268,7 +268,9 @@ export function clusterStatus(change: Partial<ClusterStatus> = {}): ClusterStatu
 
 /** A plan that nothing stands against. */
 export function membershipPlan(changes: readonly PlanChange[], change: Partial<MembershipPlan> = {}): MembershipPlan {
-  const ring = { maxOverFair: 1, slots: { n1: 64, n2: 64, n3: 64 }, zones: { z1: 192 }, zoneViolations: 0 };
+  const slots = { n1: 64, n2: 64, n3: 64 };
+  const even = { maxOverFair: 1, hottestOverMean: 1 };
+  const ring = { ...even, slots, zones: { z1: 192 }, zoneViolations: 0, zonesUsed: [0, 64] };
   const moves = [{ node: node("n4"), incoming: 48, outgoing: 0, bytesIn: 4_800, bytesOut: 0 }];
   const counts = { bytes: 4_800, movedCopies: 48, minimumCopies: 48 };
   const fixed = { planHash: "00112233445566aa", changes, moves, ...counts, before: ring, after: ring };

@@ -46,7 +46,14 @@ describe("POST /v1/cluster/plan", () => {
       minimumCopies: 48,
       bytes: 4_800,
       moves: [{ node: "n4", incoming: 48, outgoing: 0, bytesIn: 4_800, bytesOut: 0 }],
-      before: { maxOverFair: 1, slots: { n1: 64, n2: 64, n3: 64 }, zones: { z1: 192 }, zoneViolations: 0 },
+      before: {
+        maxOverFair: 1,
+        hottestOverMean: 1,
+        slots: { n1: 64, n2: 64, n3: 64 },
+        zones: { z1: 192 },
+        zoneViolations: 0,
+        zonesUsed: [0, 64],
+      },
       after: expect.any(Object),
     });
   });

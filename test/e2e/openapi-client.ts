@@ -1,0 +1,132 @@
+/**
+ * A client that knows nothing of gyre but its OpenAPI document, read from a running node: operations by their id, parameters by
+ * their names. Every answer is compared with the document: status, media type, schema, headers. Must never take an answer that
+ * the document does not have.
+ */
+import { AxiosHeaders, type AxiosRequestConfig } from "axios";
+import { type OpenAPIClient, OpenAPIClientAxios } from "openapi-client-axios";
+import { at, type Json, members, operationsIn, resolved, SchemaChecks } from "../support/openapi-document.ts";
+
+/** What is asked beside the operation. */
+export interface Asked {
+  /** by the names that the document gives them */
+  readonly params?: Readonly<Record<string, string | number>>;
+  /** sent as JSON, unless a header says what else it is */
+  readonly body?: unknown;
+  /** what the document does not know: other headers, other query parameters */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string>>;
+  /** the node; the first one when left out */
+  readonly url?: string;
+}
+
+/** An answer that is as the document says. */
+export interface Told {
+  readonly status: number;
+  readonly headers: AxiosHeaders;
+  readonly text: string;
+  /** the parsed body, when it is JSON */
+  readonly body: Json;
+}
+
+/** The client. */
+export class DocumentClient {
+  readonly document: Json;
+  /** operations that were answered with less than 400 */
+  readonly performed: Set<string> = new Set();
+  /** codes of the errors that came, each with its statuses */
+  readonly met: Map<string, Set<number>> = new Map();
+  readonly #client: OpenAPIClient;
+  readonly #checks: SchemaChecks;
+  readonly #url: string;
+
+  private constructor(document: Json, url: string) {
+    this.document = document;
+    this.#url = url;
+    this.#checks = new SchemaChecks(document, true);
+    const definition = structuredClone(document) as unknown as ConstructorParameters<
+      typeof OpenAPIClientAxios
+    >[0]["definition"];
+    const api = new OpenAPIClientAxios({ definition });
+    this.#client = api.initSync();
+  }
+
+  /** A client of the document that the node answers. */
+  static async of(url: string): Promise<DocumentClient> {
+    const response = await fetch(`${url}/openapi.json`);
+    return new DocumentClient(members(await response.json()), url);
+  }
+
+  /** Performs an operation, and throws when its answer is not as documented. */
+  async call(id: string, asked: Asked = {}): Promise<Told> {
+    const { params = {}, body, headers = {}, query = {}, url = this.#url } = asked;
+    const isPlain = body !== undefined && headers["content-type"] === undefined;
+    const config: AxiosRequestConfig = {
+      baseURL: url,
+      headers: { accept: "application/json", ...(isPlain ? { "content-type": "application/json" } : {}), ...headers },
+      params: query,
+      responseType: "text",
+      transformResponse: (text: unknown) => text,
+      validateStatus: () => true,
+      timeout: 35_000,
+    };
+    const operation = this.#client[id];
+    if (operation === undefined) throw new Error(`the document has no operation ${id}`);
+    const response = await operation({ ...params }, isPlain ? JSON.stringify(body) : body, config);
+    const told = toldOf(
+      response.status,
+      AxiosHeaders.from(response.headers as AxiosHeaders),
+      String(response.data ?? ""),
+    );
+    const operationObject = operationsIn(this.document).find((one) => one.id === id)?.operation;
+    this.#check(id, at(operationObject, "responses", String(told.status)), told);
+    if (told.status < 400) this.performed.add(id);
+    return told;
+  }
+
+  /** Compares the answer of a request that no operation has with a shared answer of the document. */
+  checkShared(name: string, status: number, headers: Readonly<Record<string, string>>, text: string): Told {
+    const told = toldOf(status, AxiosHeaders.from(headers), text);
+    this.#check(name, at(this.document, "components", "responses", name), told);
+    return told;
+  }
+
+  /** What is wrong with an answer throws; the code of a problem is noted. */
+  #check(what: string, documented: unknown, told: Told): void {
+    const answer = resolved(this.document, documented);
+    const where = `${what} answered ${told.status}: ${told.text.slice(0, 500)}`;
+    if (answer === undefined) throw new Error(`${where}\nThe document has no such answer.`);
+    for (const [name, header] of Object.entries(members(at(answer, "headers") ?? {}))) {
+      const value = told.headers.get(name);
+      const schema = at(resolved(this.document, header), "schema");
+      const flaw = value === undefined || value === null ? undefined : this.#headerFlaw(schema, String(value));
+      if (flaw !== undefined) throw new Error(`${where}\nIts header ${name}: ${flaw}`);
+    }
+    if (told.headers.get("gyre-request-id") === undefined) throw new Error(`${where}\nIt has no Gyre-Request-Id.`);
+    const type = String(told.headers.get("content-type") ?? "");
+    if (told.text === "") return;
+    const content = members(at(answer, "content") ?? {});
+    const media = content[type] ?? content["*/*"];
+    if (media === undefined) throw new Error(`${where}\nThe document has no such type: ${type}`);
+    const isJson = type.includes("json") && content[type] !== undefined;
+    const flaw = this.#checks.flaw(at(media, "schema"), isJson ? JSON.parse(told.text) : told.text);
+    if (flaw !== undefined) throw new Error(`${where}\nIts body: ${flaw}`);
+    if (type === "application/problem+json") this.#note(told);
+  }
+
+  #headerFlaw(schema: unknown, text: string): string | undefined {
+    const value = at(schema, "type") === "integer" ? Number(text) : text;
+    return this.#checks.flaw(schema, value);
+  }
+
+  #note({ body, status }: Told): void {
+    const code = String(body["code"]);
+    this.met.set(code, (this.met.get(code) ?? new Set()).add(status));
+  }
+}
+
+function toldOf(status: number, headers: AxiosHeaders, text: string): Told {
+  const isJson = /json/.test(String(headers.get("content-type") ?? "")) && text !== "";
+  const parsed: unknown = isJson ? JSON.parse(text) : {};
+  return { status, headers, text, body: typeof parsed === "object" && parsed !== null ? members(parsed) : {} };
+}
