@@ -1,0 +1,141 @@
+/** What is done with a StatefulSet in its life, step by step, each with what must hold afterwards. Throws in words when it does not. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { manifestsFor } from "../../services/cli/manifests/manifests.ts";
+import { readManifest } from "../k8s/rendered.ts";
+import { pause, until } from "./cluster.ts";
+import type { Told } from "./gyre.ts";
+import { Pods, type PodsOptions } from "./pods.ts";
+
+const MAIN = join(import.meta.dirname, "../../services/main.ts");
+const KEY_COUNT = 40;
+const CHANGE_MS = 120_000;
+
+interface MemberFacts {
+  readonly node: string;
+  readonly status: string;
+  readonly liveness: string;
+  readonly slotsHeld: number;
+  readonly incoming: number;
+}
+
+interface ClusterFacts {
+  readonly verdict: string;
+  readonly clusterId: string | null;
+  readonly waitingFor: string | null;
+  readonly members: readonly MemberFacts[];
+}
+
+/** Installs what `gyre manifests --open` prints, and waits until all pods are ready. */
+export async function install(options: PodsOptions = {}): Promise<Pods> {
+  const pods = new Pods(manifestsFor({ components: ["open"] }, readManifest), options);
+  try {
+    await pods.apply();
+    await pods.untilReady();
+  } catch (error) {
+    await pods[Symbol.asyncDispose]();
+    throw error;
+  }
+  return pods;
+}
+
+/** The cluster as a pod sees it. */
+export async function clusterAt(pods: Pods, ordinal: number): Promise<ClusterFacts> {
+  const answer = await fetch(`${pods.url(ordinal)}/v1/cluster`, { signal: AbortSignal.timeout(5_000) });
+  return (await answer.json()) as ClusterFacts;
+}
+
+/** Writes keys through all pods that run. */
+export async function fill(pods: Pods, value: string): Promise<void> {
+  const urls = pods.urls;
+  for (let index = 0; index < KEY_COUNT; index += 1) {
+    const url = `${urls[index % urls.length] ?? ""}/v1/kv/story/key-${index}`;
+    const answer = await fetch(url, { method: "PUT", body: JSON.stringify({ value, index }) });
+    assert.equal(answer.status, 200, `${url}: ${await answer.text()}`);
+  }
+}
+
+/** Every key is read through every pod, as it was written last. */
+export async function expectAll(pods: Pods, value: string): Promise<void> {
+  for (const url of pods.urls) {
+    for (let index = 0; index < KEY_COUNT; index += 1) {
+      const answer = await fetch(`${url}/v1/kv/story/key-${index}?raw=true`);
+      assert.equal(await answer.text(), JSON.stringify({ value, index }), `key-${index} through ${url}`);
+    }
+  }
+}
+
+/** All pods that run are members of one cluster, with their share, and it is healthy. */
+export async function untilWhole(pods: Pods, timeoutMs: number = CHANGE_MS): Promise<number> {
+  const wanted = Array.from({ length: pods.replicas }, (_, ordinal) => `gyre-${ordinal}`);
+  const isWhole = async (): Promise<boolean> => {
+    const views = await Promise.all(wanted.map((_, ordinal) => clusterAt(pods, ordinal).catch(() => undefined)));
+    const ids = new Set(views.map((view) => view?.clusterId));
+    return ids.size === 1 && views.every((view) => view?.verdict === "healthy" && isSettled(view.members, wanted));
+  };
+  return until(`${pods.replicas} members, healthy`, isWhole, timeoutMs);
+}
+
+function isSettled(members: readonly MemberFacts[], wanted: readonly string[]): boolean {
+  const normal = members.filter(({ status, incoming }) => status === "normal" && incoming === 0);
+  return (
+    normal
+      .map(({ node }) => node)
+      .toSorted()
+      .join() === wanted.toSorted().join()
+  );
+}
+
+/** Pods that are added while no member can be reached wait; they never become a cluster of their own. */
+export async function growWhileCutOff(pods: Pods, to: number, cutMs: number): Promise<void> {
+  const old = Array.from({ length: pods.replicas }, (_, ordinal) => ordinal);
+  const { clusterId } = await clusterAt(pods, 0);
+  pods.freeze(old);
+  pods.scaleByHand(to);
+  await pods.obey();
+  const added = Array.from({ length: to - old.length }, (_, index) => old.length + index);
+  const isUp = async (ordinal: number): Promise<boolean> =>
+    clusterAt(pods, ordinal).then(
+      () => true,
+      () => false,
+    );
+  await until("new pods answer", async () => (await Promise.all(added.map(isUp))).every(Boolean), CHANGE_MS);
+  await pause(cutMs);
+  for (const ordinal of added) {
+    const seen = await clusterAt(pods, ordinal);
+    assert.equal(seen.clusterId, null, `gyre-${ordinal} became a member of a cluster of its own`);
+    assert.equal(await pods.isReady(ordinal), false, `gyre-${ordinal} is ready, and no member of anything`);
+  }
+  pods.thaw(old);
+  await untilWhole(pods);
+  for (const ordinal of added) assert.equal((await clusterAt(pods, ordinal)).clusterId, clusterId);
+}
+
+/** `gyre scale`, with the StatefulSet following what its `kubectl` is told. */
+export async function scale(pods: Pods, words: readonly string[]): Promise<Told> {
+  const child = spawn(process.execPath, [MAIN, "scale", ...words, "--nodes", pods.urls.join(",")], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: pods.path },
+    timeout: CHANGE_MS,
+    killSignal: "SIGKILL",
+  });
+  let [out, err] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    out += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    err += text;
+  });
+  let isOver = false;
+  const ended = new Promise<number | null>((resolve) => child.once("close", resolve)).finally(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    await pods.obey();
+    await pause(50);
+  }
+  const code = await ended;
+  await pods.obey();
+  return { code, out, err };
+}
