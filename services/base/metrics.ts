@@ -67,16 +67,13 @@ export class MetricsRegistry {
 
   /** A gauge that is read at scrape only. Throws (a bug) when the series exists. */
   gauge(what: MetricName, read: () => GaugeReading): void {
-    this.#add("gauge", what, (lines) => {
-      const reading = read();
-      if (typeof reading === "number") {
-        lines.push(`${what.name}${labelText(what.labels)} ${numberText(reading)}`);
-        return;
-      }
-      for (const one of reading) {
-        lines.push(`${what.name}${labelText({ ...what.labels, ...one.labels })} ${numberText(one.value)}`);
-      }
-    });
+    this.#read("gauge", what, read);
+  }
+
+  /** A counter that a room keeps as a plain number, read at scrape only; the name ends in `_total`. */
+  total(what: MetricName, read: () => GaugeReading): void {
+    assert.ok(what.name.endsWith("_total"), `counter ${what.name} must end in _total`);
+    this.#read("counter", what, read);
   }
 
   /** A new histogram. Throws (a bug) when the series exists. */
@@ -101,6 +98,19 @@ export class MetricsRegistry {
     }
     lines.push("");
     return lines.join("\n");
+  }
+
+  #read(kind: Kind, what: MetricName, read: () => GaugeReading): void {
+    this.#add(kind, what, (lines) => {
+      const reading = read();
+      if (typeof reading === "number") {
+        lines.push(`${what.name}${labelText(what.labels)} ${numberText(reading)}`);
+        return;
+      }
+      for (const one of reading) {
+        lines.push(`${what.name}${labelText({ ...what.labels, ...one.labels })} ${numberText(one.value)}`);
+      }
+    });
   }
 
   #add(kind: Kind, what: MetricName, write: (lines: string[]) => void): void {

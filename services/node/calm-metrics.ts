@@ -2,6 +2,7 @@
 import type { MetricsRegistry } from "../base/metrics.ts";
 import type { Calm } from "../calm/calm.ts";
 import type { DiskPulse } from "../calm/disk-pulse.ts";
+import { metricReaders } from "./metric-readers.ts";
 
 /** Whose numbers are shown. */
 export interface CalmSources {
@@ -13,7 +14,7 @@ export interface CalmSources {
 
 /** Registers everything that calm counts. */
 export function registerCalm(metrics: MetricsRegistry, { calm, pulse, front, replica }: CalmSources): void {
-  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  const { gauge, total } = metricReaders(metrics);
   gauge(
     "gyre_background_share_ratio",
     "Share of its full pace that background work has.",
@@ -21,9 +22,9 @@ export function registerCalm(metrics: MetricsRegistry, { calm, pulse, front, rep
   );
   gauge("gyre_foreground_pressure_ratio", "How much clients feel: above 1 is too much.", () => calm.view().pressure);
   gauge("gyre_loop_delay_seconds", "Longest event-loop delay of the last look.", () => calm.view().loopDelayMs / 1_000);
-  gauge("gyre_reads_shared", "Reads answered by another request's, since start.", () => front.sharedCount);
-  gauge(
-    "gyre_key_queue_refused",
+  total("gyre_reads_shared_total", "Reads answered by another request's, since start.", () => front.sharedCount);
+  total(
+    "gyre_key_queue_refused_total",
     "Operations refused because too many waited for their key, since start.",
     () => replica.keyRefusedCount,
   );
@@ -42,5 +43,9 @@ export function registerCalm(metrics: MetricsRegistry, { calm, pulse, front, rep
   );
   gauge("gyre_disk_put_seconds", "Median time of a write to become durable.", () => pulse.medianMs / 1_000);
   gauge("gyre_disk_stall_seconds", "For how long nothing has become durable.", () => pulse.stallMs / 1_000);
-  gauge("gyre_disk_canaries", "Writes made only to see how the disk fares, since start.", () => pulse.canaryCount);
+  total(
+    "gyre_disk_canaries_total",
+    "Writes made only to see how the disk fares, since start.",
+    () => pulse.canaryCount,
+  );
 }

@@ -6,13 +6,15 @@ import type { CollectStatus } from "../repair/collect.ts";
 export function registerCollecting(metrics: MetricsRegistry, status: () => CollectStatus): void {
   const gauge = (name: string, help: string, read: (status: CollectStatus) => number): void =>
     metrics.gauge({ name: `gyre_tombstones_${name}`, help }, () => read(status()));
+  const total = (name: string, help: string, read: (status: CollectStatus) => number): void =>
+    metrics.total({ name: `gyre_tombstones_${name}`, help }, () => read(status()));
   gauge("held", "Tombstones in the store.", ({ count }) => count);
   gauge(
     "oldest_seconds",
     "Age of the oldest tombstone seen in the partitions whose collection this node leads.",
     ({ oldestAgeMs }) => (oldestAgeMs ?? 0) / 1_000,
   );
-  gauge("collected", "Tombstones and expired values taken out, since start.", ({ collected }) => collected);
+  total("collected_total", "Tombstones and expired values taken out, since start.", ({ collected }) => collected);
   gauge(
     "waiting_partitions",
     "Partitions led here with tombstones that are old enough and have to wait.",
@@ -23,7 +25,7 @@ export function registerCollecting(metrics: MetricsRegistry, status: () => Colle
     "Partitions of which this node took no part in the last collection.",
     ({ behind }) => behind,
   );
-  gauge("rounds", "Rounds of collection led, since start.", ({ rounds }) => rounds);
+  total("rounds_total", "Rounds of collection led, since start.", ({ rounds }) => rounds);
 }
 
 /** The section `tombstones` of GET /v1/cluster. */

@@ -10,7 +10,7 @@ export function registerHints(metrics: MetricsRegistry, view: () => HintsView): 
   gauge("gyre_hints_markers", "Notes of versions that other owners lack.", ({ markerCount }) => markerCount);
   gauge("gyre_hints_bytes", "Bytes of all hints.", ({ bytes }) => bytes);
   gauge("gyre_hints_budget_bytes", "Bytes that hints may take.", ({ budgetBytes }) => budgetBytes);
-  gauge("gyre_hints_oldest_age_ms", "Age of the oldest hint, milliseconds.", ({ oldestAgeMs }) => oldestAgeMs);
+  gauge("gyre_hints_oldest_age_seconds", "Age of the oldest hint.", ({ oldestAgeMs }) => oldestAgeMs / 1_000);
   gauge(
     "gyre_hints_flagged_partitions",
     "Partitions that anti-entropy has to compare because hints of them were given up.",
@@ -19,7 +19,7 @@ export function registerHints(metrics: MetricsRegistry, view: () => HintsView): 
   metrics.gauge({ name: "gyre_hints_waiting", help: "Hints that wait, by the node they are for." }, () =>
     view().targets.map(({ node, count, markerCount }) => ({ labels: { node }, value: count + markerCount })),
   );
-  metrics.gauge({ name: "gyre_hints_events", help: "What happened to hints since start, by kind." }, () =>
+  metrics.total({ name: "gyre_hints_events_total", help: "What happened to hints since start, by kind." }, () =>
     Object.entries(eventsOf(view())).map(([kind, value]) => ({ labels: { kind }, value })),
   );
 }

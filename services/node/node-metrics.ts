@@ -5,6 +5,7 @@ import type { CoordinatorCounters } from "../coordinator/needs.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import type { ReadRepair } from "../repair/read-repair.ts";
 import type { Liveness } from "./liveness.ts";
+import { metricReaders } from "./metric-readers.ts";
 import type { Moving } from "./moving.ts";
 
 /** Whose numbers are shown. */
@@ -25,25 +26,25 @@ export function registerNodeMetrics(metrics: MetricsRegistry, sources: MetricSou
   registerMoves(metrics, sources.moving);
   registerGossip(metrics, sources.liveness);
   const { repairs } = sources;
-  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  const { gauge, total } = metricReaders(metrics);
   gauge("gyre_read_repair_queued", "Read repairs that wait.", () => repairs.counts().queuedNow);
-  gauge(
-    "gyre_read_repair_repaired",
+  total(
+    "gyre_read_repair_repaired_total",
     "Replicas repaired after reads, since start.",
     () => repairs.counts().repairedCount,
   );
-  gauge(
-    "gyre_read_repair_dropped",
+  total(
+    "gyre_read_repair_dropped_total",
     "Read repairs forgotten for newer ones, since start.",
     () => repairs.counts().droppedCount,
   );
 }
 
 function registerMoves(metrics: MetricsRegistry, moving: MetricSources["moving"]): void {
-  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  const { gauge, total } = metricReaders(metrics);
   gauge("gyre_handover_left", "Slots that this node should hold and does not yet.", () => moving.totals().leftCount);
-  gauge("gyre_handover_taken", "Slots taken since start.", () => moving.totals().takenCount);
-  gauge("gyre_handover_minted", "Of them, made anew after a removal.", () => moving.totals().mintedCount);
+  total("gyre_handover_taken_total", "Slots taken since start.", () => moving.totals().takenCount);
+  total("gyre_handover_minted_total", "Of them, made anew after a removal.", () => moving.totals().mintedCount);
   gauge("gyre_handover_old_copies", "Copies given away and kept for now.", () => moving.totals().oldCopyCount);
   const sealed = {
     name: "gyre_handover_sealed_seconds",
@@ -51,30 +52,38 @@ function registerMoves(metrics: MetricsRegistry, moving: MetricSources["moving"]
   };
   const histogram = metrics.durations(sealed);
   moving.onSealed((micros) => histogram.observe(micros));
-  gauge("gyre_handover_received_bytes", "Bytes of copies received since start.", () => moving.totals().receivedBytes);
+  total(
+    "gyre_handover_received_bytes_total",
+    "Bytes of copies received since start.",
+    () => moving.totals().receivedBytes,
+  );
 }
 
 function registerGossip(metrics: MetricsRegistry, liveness: MetricSources["liveness"]): void {
   metrics.gauge({ name: "gyre_gossip_members", help: "Members as gossip knows them, by state." }, () =>
     Object.entries(liveness.stats()?.membersByState ?? {}).map(([state, value]) => ({ labels: { state }, value })),
   );
-  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  const { gauge } = metricReaders(metrics);
   gauge("gyre_gossip_health", "Local health: 0 (well) to 7.", () => liveness.stats()?.health ?? 0);
 }
 
 function registerStorage(metrics: MetricsRegistry, engine: StorageEngine): void {
-  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  const { gauge, total } = metricReaders(metrics);
   gauge("gyre_storage_keys", "Keys with a value, all partitions of this node.", () => engine.stats().keyCount);
   gauge("gyre_storage_tombstones", "Tombstones held.", () => engine.stats().tombstoneCount);
   gauge("gyre_storage_live_bytes", "Bytes of the newest records.", () => engine.stats().liveBytes);
   gauge("gyre_storage_disk_bytes", "Bytes of all segments.", () => engine.stats().diskBytes);
   gauge("gyre_storage_index_bytes", "Memory of the index.", () => engine.stats().indexBytes);
   gauge("gyre_storage_segments", "Segments on disk.", () => engine.stats().segmentCount);
-  gauge("gyre_storage_puts", "Records written since start.", () => engine.stats().putCount);
-  gauge("gyre_storage_commits", "Group commits since start.", () => engine.stats().commitCount);
-  gauge("gyre_storage_compacted_bytes", "Bytes copied by compaction since start.", () => engine.stats().compactedBytes);
-  gauge(
-    "gyre_storage_corrupt_reads",
+  total("gyre_storage_puts_total", "Records written since start.", () => engine.stats().putCount);
+  total("gyre_storage_commits_total", "Group commits since start.", () => engine.stats().commitCount);
+  total(
+    "gyre_storage_compacted_bytes_total",
+    "Bytes copied by compaction since start.",
+    () => engine.stats().compactedBytes,
+  );
+  total(
+    "gyre_storage_corrupt_reads_total",
     "Reads that failed their checksum since start.",
     () => engine.stats().corruptReadCount,
   );
@@ -88,21 +97,21 @@ function registerStorage(metrics: MetricsRegistry, engine: StorageEngine): void 
 
 /** Rot that is looked for, and space that is watched. */
 function registerUpkeep(metrics: MetricsRegistry, engine: StorageEngine): void {
-  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  const { gauge, total } = metricReaders(metrics);
   const scrub = (): ScrubState => engine.stats().scrub;
   gauge("gyre_storage_reaped", "Records collected whose marks are still kept.", () => engine.stats().reapedCount);
-  gauge("gyre_storage_scrub_bytes", "Bytes re-read by the scrub since start.", () => scrub().readBytes);
+  total("gyre_storage_scrub_bytes_total", "Bytes re-read by the scrub since start.", () => scrub().readBytes);
   gauge("gyre_storage_scrub_bytes_per_second", "Pace of the scrub now.", () => scrub().bytesPerSecond);
-  gauge("gyre_storage_scrub_passes", "Passes over the whole store, of all starts.", () => scrub().passCount);
+  total("gyre_storage_scrub_passes_total", "Passes over the whole store, of all starts.", () => scrub().passCount);
   gauge(
     "gyre_storage_scrub_last_pass_timestamp_seconds",
     "End of the last; 0: none.",
     () => scrub().passEndedAtMs / 1_000,
   );
-  gauge("gyre_storage_scrub_rot", "Rotten places found since start, dead records' too.", () => scrub().badCount);
-  gauge("gyre_storage_scrub_lost", "Newest records found rotten since start.", () => scrub().lostCount);
-  gauge(
-    "gyre_storage_scrub_rebuilt_index_files",
+  total("gyre_storage_scrub_rot_total", "Rotten places found since start, dead records' too.", () => scrub().badCount);
+  total("gyre_storage_scrub_lost_total", "Newest records found rotten since start.", () => scrub().lostCount);
+  total(
+    "gyre_storage_scrub_rebuilt_index_files_total",
     "Index files made anew since start.",
     () => scrub().rebuiltIndexCount,
   );
@@ -116,19 +125,19 @@ function registerUpkeep(metrics: MetricsRegistry, engine: StorageEngine): void {
 const DISK_LEVELS: readonly DiskLevel[] = ["ok", "warn", "no_growth", "no_puts", "compaction_only"];
 
 function registerLinks(metrics: MetricsRegistry, links: PeerLinks): void {
-  const gauge = (name: string, help: string, read: () => number): void => metrics.gauge({ name, help }, read);
+  const { gauge, total } = metricReaders(metrics);
   gauge("gyre_peer_links_up", "Peers that a data link leads to.", () => links.stats().reachablePeerCount);
   gauge("gyre_peer_known", "Peers known.", () => links.stats().knownPeerCount);
-  gauge("gyre_peer_sent_bytes", "Bytes sent to peers over links, since start.", () => links.stats().bytesSent);
-  gauge("gyre_peer_received_bytes", "Bytes received over links, since start.", () => links.stats().bytesReceived);
+  total("gyre_peer_sent_bytes_total", "Bytes sent to peers over links, since start.", () => links.stats().bytesSent);
+  total("gyre_peer_received_bytes_total", "Bytes received over links, since start.", () => links.stats().bytesReceived);
   gauge("gyre_peer_queued_bytes", "Bytes that wait to leave for peers.", () => links.stats().queuedBytes);
-  metrics.gauge({ name: "gyre_peer_calls", help: "Calls to peers since start, by what they ended in." }, () =>
+  metrics.total({ name: "gyre_peer_calls_total", help: "Calls to peers since start, by what they ended in." }, () =>
     Object.entries(links.stats().callsByResult).map(([result, value]) => ({ labels: { result }, value })),
   );
 }
 
 function registerCoordinator(metrics: MetricsRegistry, coordinator: { readonly counters: CoordinatorCounters }): void {
-  metrics.gauge({ name: "gyre_coordinator_events", help: "What the coordinator did since start, by kind." }, () =>
+  metrics.total({ name: "gyre_coordinator_events_total", help: "What the coordinator did since start, by kind." }, () =>
     Object.entries(coordinator.counters).map(([kind, value]: readonly [string, number]) => ({
       labels: { kind },
       value,

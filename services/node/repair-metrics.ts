@@ -6,6 +6,8 @@ import type { AntiEntropyStatus } from "../repair/anti-entropy.ts";
 export function registerAntiEntropy(metrics: MetricsRegistry, status: () => AntiEntropyStatus): void {
   const gauge = (name: string, help: string, read: (status: AntiEntropyStatus) => number): void =>
     metrics.gauge({ name: `gyre_anti_entropy_${name}`, help }, () => read(status()));
+  const total = (name: string, help: string, read: (status: AntiEntropyStatus) => number): void =>
+    metrics.total({ name: `gyre_anti_entropy_${name}`, help }, () => read(status()));
   gauge("pairs", "Pairs of a partition of this node and another holder of it.", ({ pairs }) => pairs);
   gauge("never_verified", "Pairs that were not compared to the end since start.", ({ neverVerified }) => neverVerified);
   gauge(
@@ -14,17 +16,22 @@ export function registerAntiEntropy(metrics: MetricsRegistry, status: () => Anti
     ({ oldestVerifiedAgeMs }) => (oldestVerifiedAgeMs ?? 0) / 1_000,
   );
   gauge("running", "Exchanges under way.", ({ running }) => running);
-  gauge("compared_roots", "Roots that others were asked about, since start.", ({ comparedRoots }) => comparedRoots);
-  gauge("exchanges", "Exchanges of differing partitions, since start.", ({ exchanges }) => exchanges);
-  gauge("pulled_keys", "Objects pulled from other holders, since start.", ({ pulledKeys }) => pulledKeys);
-  gauge("pushed_keys", "Objects pushed to other holders, since start.", ({ pushedKeys }) => pushedKeys);
-  gauge("received_bytes", "Bytes of objects pulled, since start.", ({ receivedBytes }) => receivedBytes);
-  gauge("sent_bytes", "Bytes of objects pushed or given, since start.", ({ sentBytes }) => sentBytes);
+  total(
+    "compared_roots_total",
+    "Roots that others were asked about, since start.",
+    ({ comparedRoots }) => comparedRoots,
+  );
+  total("exchanges_total", "Exchanges of differing partitions, since start.", ({ exchanges }) => exchanges);
+  total("pulled_keys_total", "Objects pulled from other holders, since start.", ({ pulledKeys }) => pulledKeys);
+  total("pushed_keys_total", "Objects pushed to other holders, since start.", ({ pushedKeys }) => pushedKeys);
+  total("received_bytes_total", "Bytes of objects pulled, since start.", ({ receivedBytes }) => receivedBytes);
+  total("sent_bytes_total", "Bytes of objects pushed or given, since start.", ({ sentBytes }) => sentBytes);
   gauge(
     "unreadable_keys",
-    "Records that cannot be read and that no other holder had either.",
+    "Records that cannot be read and that no other holder has brought yet.",
     ({ unreadableKeys }) => unreadableKeys,
   );
+  gauge("lost_keys", "Records that cannot be read and that no other holder has.", ({ lostKeys }) => lostKeys);
 }
 
 /** The section `antiEntropy` of GET /v1/cluster. */

@@ -96,12 +96,12 @@ async function see(cluster: RealCluster, node: number): Promise<Seen> {
   return {
     keys: await one("storage_keys"),
     suspects: await one("storage_suspect_partitions"),
-    pulled: await one("anti_entropy_pulled_keys"),
-    pushed: await one("anti_entropy_pushed_keys"),
-    objectBytes: await one("anti_entropy_sent_bytes"),
-    exchanges: await one("anti_entropy_exchanges"),
-    roots: await one("anti_entropy_compared_roots"),
-    linkBytes: await one("peer_sent_bytes"),
+    pulled: await one("anti_entropy_pulled_keys_total"),
+    pushed: await one("anti_entropy_pushed_keys_total"),
+    objectBytes: await one("anti_entropy_sent_bytes_total"),
+    exchanges: await one("anti_entropy_exchanges_total"),
+    roots: await one("anti_entropy_compared_roots_total"),
+    linkBytes: await one("peer_sent_bytes_total"),
     cpuMs: cpuMsOf(cluster.pid(node)),
   };
 }

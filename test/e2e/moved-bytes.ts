@@ -73,8 +73,8 @@ export class MovedBytes {
 
   async #received(node: number): Promise<Seen> {
     return {
-      bytes: await metric(this.#cluster, node, "gyre_handover_received_bytes"),
-      slots: await metric(this.#cluster, node, "gyre_handover_taken"),
+      bytes: await metric(this.#cluster, node, "gyre_handover_received_bytes_total"),
+      slots: await metric(this.#cluster, node, "gyre_handover_taken_total"),
     };
   }
 

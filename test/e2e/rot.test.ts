@@ -82,7 +82,7 @@ test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one 
   await readAll("?r=2");
   const found = await scrubbed(cluster, ROTTEN);
   expect(Number(found["rotCount"])).toBeGreaterThan(FLIPS / 3);
-  expect(await metric(cluster, ROTTEN, "gyre_storage_scrub_rot")).toBeGreaterThan(FLIPS / 3);
+  expect(await metric(cluster, ROTTEN, "gyre_storage_scrub_rot_total")).toBeGreaterThan(FLIPS / 3);
   await readAll("?r=2");
 
   // by itself: suspect partitions are compared first
@@ -92,6 +92,6 @@ test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one 
   await until("nothing rotten is left", async () => (await scrubbed(cluster, ROTTEN))["rotCount"] === 0, 60_000);
   await readAll("?r=1");
   await readAll("?r=3");
-  for (const node of [0, 1]) expect(await metric(cluster, node, "gyre_storage_corrupt_reads")).toBe(0);
+  for (const node of [0, 1]) expect(await metric(cluster, node, "gyre_storage_corrupt_reads_total")).toBe(0);
   expect([cluster.pid(ROTTEN), cluster.running]).toEqual([pid, [0, 1, 2]]);
 }, 300_000);

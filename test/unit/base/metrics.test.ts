@@ -22,6 +22,15 @@ describe("the registry", () => {
     );
   });
 
+  it("shows as a counter what a room counts by itself, and never as a gauge", () => {
+    const metrics = new MetricsRegistry();
+    let count = 1;
+    metrics.total({ name: "gyre_done_total", help: "Done." }, () => count);
+    count = 5;
+    expect(metrics.render()).toBe("# HELP gyre_done_total Done.\n# TYPE gyre_done_total counter\ngyre_done_total 5\n");
+    expect(() => metrics.total({ name: "gyre_done", help: "Done." }, () => count)).toThrow("_total");
+  });
+
   it("refuses what would confuse a scraper: a series twice, two kinds, two helps, odd names", () => {
     const metrics = new MetricsRegistry();
     metrics.counter({ name: "a_total", help: "A." });
