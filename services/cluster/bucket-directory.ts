@@ -53,6 +53,8 @@ export class BucketRecordsError extends Error {
 
 /** All buckets, as this node knows them. */
 export class BucketDirectory {
+  /** told when other settings are in force than before, in the same turn */
+  onChange: (() => void) | undefined;
   readonly #parts: BucketDirectoryParts;
   readonly #records = new Map<BucketName, BucketRecord>();
   readonly #lookup: BucketLookup;
@@ -79,6 +81,7 @@ export class BucketDirectory {
     this.#replicaCount = agreed.replicaCount;
     this.#lookup.clear(agreed.defaults);
     for (const record of this.#records.values()) this.#index(record);
+    this.onChange?.();
   }
 
   /** Who is told of changes; before that nobody is. */
@@ -230,6 +233,7 @@ export class BucketDirectory {
     await this.#parts.documents.write(BUCKETS_DOCUMENT, bytes);
     for (const record of newer.values()) this.#take(record);
     this.#encoded = bytes;
+    this.onChange?.();
   }
 
   /** One change or merge at a time: each starts from what the one before it has made durable. */

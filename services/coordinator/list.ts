@@ -191,10 +191,11 @@ export class BucketList {
     return this.#slotOf(partition, n) >= 0;
   }
 
-  /** The slot of the bucket's n that is held here, −1 for none. */
+  /** The slot of the bucket's n that is held here and can answer reads, −1 for none. */
   #slotOf(partition: number, n: number): number {
-    const slot = this.#room.local.slotOf(partition);
-    return slot < n ? slot : -1;
+    const { local } = this.#room;
+    const slot = local.slotOf(partition);
+    return slot < n && local.isHidden?.(partition, undefined) !== true ? slot : -1;
   }
 
   #replicaCountOf(table: PlacementTable, bucket: BucketName): number {

@@ -46,6 +46,7 @@ export function readHere(
   const slot = local.slotOf(location.partition);
   if (slot < 0) return strayHere(room, scope);
   if (question === "digest") {
+    if (isHidden(room, scope)) return { kind: "digest", slot, isSuspect: true, digest: 0n };
     return { kind: "digest", slot, isSuspect: local.isSuspect(location.partition), digest: local.digestOf(location) };
   }
   try {
@@ -95,12 +96,19 @@ function wordOf(room: CoordinatorRoom, scope: RequestScope, result: ReplicaReadR
     return word === undefined ? { kind: "failed", reason: result.reason } : { kind: "stray", word };
   }
   const { partition } = scope.location;
+  const slot = room.local.slotOf(partition);
+  if (isHidden(room, scope)) return { kind: "set", slot, isSuspect: true, set: undefined };
   return {
     kind: "set",
-    slot: room.local.slotOf(partition),
+    slot,
     isSuspect: room.local.isSuspect(partition),
     set: result.set,
   };
+}
+
+/** What is held may be older than what was collected elsewhere: then it has no word, like a suspect copy without the key. */
+function isHidden({ local }: CoordinatorRoom, { location }: RequestScope): boolean {
+  return local.isHidden?.(location.partition, location.key) === true;
 }
 
 /** The word, unless another slot or none is held by now than when the read began. */

@@ -163,7 +163,9 @@ export interface Asking {
 export function askOrder(room: CoordinatorRoom, scope: RequestScope, asking: Asking): readonly Seat[] {
   const { seats, localIndex } = scope;
   const local = seats[localIndex];
-  const isLocalFirst = local !== undefined && !room.local.isSuspect(scope.location.partition);
+  const { partition, key } = scope.location;
+  const isWhole = !room.local.isSuspect(partition) && room.local.isHidden?.(partition, key) !== true;
+  const isLocalFirst = local !== undefined && isWhole;
   const order: Seat[] = isLocalFirst ? [local] : [];
   const fixed = order.length;
   let others = NO_SEATS;

@@ -52,6 +52,7 @@ export function endOfRefusal(refusal: ReplicaRefusal): Elsewhere | Failure | und
     case "overloaded":
       return overloaded();
     case "expired":
+    case "collected":
       return undefined;
   }
 }

@@ -3,7 +3,6 @@
  * `services/repair/collect-core.ts` does.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
-import { xxh64 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
 import type { BucketDirectory } from "../cluster/bucket-directory.ts";
@@ -13,12 +12,14 @@ import type { Handoff } from "../handoff/handoff.ts";
 import type { PeerRequests } from "../peers/peer-handler.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import { Collecting, collectTimesOf } from "../repair/collect.ts";
-import type { CollectFloors } from "../repair/collect-floors-core.ts";
+import type { CollectDoor } from "../repair/collect-door.ts";
 import type { CollectTimes } from "../repair/collect-leader.ts";
+import { type CollectRules, fingerprintOf, type KnownRules, rulesOf } from "../repair/collect-rules-core.ts";
 import type { SlotRules } from "../repair/exchange-view.ts";
 import type { KeyLocation, ReplicaWriteResult } from "../replica/contract.ts";
 import type { Replica } from "../replica/replica.ts";
-import { encodedSiblingCountOf } from "../versioning/object-header.ts";
+import { encodedDigestOf } from "../versioning/object-codec.ts";
+import { encodedLeastSiblingCounterOf } from "../versioning/object-header.ts";
 import { BulkAsks } from "./bulk-asks.ts";
 import type { Moving } from "./moving.ts";
 import type { RingState } from "./ring-state.ts";
@@ -29,7 +30,7 @@ export interface CollectingParts {
   readonly self: NodeId;
   readonly engine: StorageEngine;
   readonly replica: Replica;
-  readonly floors: CollectFloors;
+  readonly door: CollectDoor;
   readonly handoff: Handoff;
   readonly links: PeerLinks;
   readonly ring: RingState;
@@ -52,15 +53,17 @@ export class CollectingJoint {
   readonly collecting: Collecting;
   readonly #parts: CollectingParts;
   readonly #asks: BulkAsks;
+  readonly #rules: DirectoryRules;
 
   constructor(parts: CollectingParts) {
     this.#parts = parts;
     const { engine, replica, handoff, ring, membership, moving, links, clock, random } = parts;
     this.#asks = new BulkAsks(links, clock);
+    this.#rules = new DirectoryRules(parts);
     this.collecting = new Collecting({
       ...parts,
       store: engine,
-      rules: markRulesOf(parts),
+      rules: this.#rules,
       times: parts.times ?? collectTimesOf(parts.tombstoneAgeMs),
       table: () => ring.table,
       membersHash: () =>
@@ -92,39 +95,77 @@ export class CollectingJoint {
   }
 
   /**
-   * Takes what a peer has that took part in the last collection of the partition, however old it is; undefined: nothing was
-   * collected there, or this peer is one like any other.
+   * Takes what a peer has that took part in the last collection of the partition, however old it is; undefined: nothing of it
+   * is that old.
    */
   adopt(peer: NodeId, location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> | undefined {
-    const { floors, replica } = this.#parts;
-    if (floors.lineOf(location.partition) === 0) return undefined;
+    const line = this.#parts.door.lineOf(location.partition);
+    if (line === 0) return undefined;
     // A tombstone that was collected here is not taken back from one who has not swept yet; a newer one comes the usual way.
-    if (encodedSiblingCountOf(object) === 0) return undefined;
-    return this.collecting.isTrusted(peer, location.partition) ? replica.adopt(location, object) : undefined;
+    const least = encodedLeastSiblingCounterOf(object);
+    return least === 0 || least > line ? undefined : this.#adoptOld(peer, location, object);
+  }
+
+  /** Settings of buckets have changed. */
+  rulesChanged(): void {
+    this.#rules.changed();
+    this.collecting.rulesChanged();
   }
 
   stop(): void {
     this.collecting.stop();
     this.#asks.stop();
   }
+
+  /** Asked only now that the object is here: what the peer says of itself then holds for the object, too. */
+  async #adoptOld(peer: NodeId, location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> {
+    const { replica } = this.#parts;
+    const isTrusted = await this.collecting.confirms(peer, location.partition);
+    if (isTrusted) return replica.adopt(location, object);
+    return replica.store(location, { baseDigest: 0n, digest: encodedDigestOf(object), object });
+  }
 }
 
-/**
- * The rules by which slots leave keys out, with a fingerprint over the buckets that have fewer replicas than slots only: others
- * come and go without changing what two slots have in common.
- */
-function markRulesOf({ buckets, clock, ring }: CollectingParts): SlotRules {
-  const rules = slotRulesOf(buckets, clock);
-  return {
-    ...rules,
-    fingerprint: () => {
-      const slots = ring.table?.replicaCount ?? Number.POSITIVE_INFINITY;
-      const few = buckets.list().filter(({ settings }) => settings.n < slots);
-      const named = few.map(({ name, settings }) => [name, settings.n] as const);
-      const standard = Math.min(slots, buckets.defaults().n);
-      // A bucket of as many replicas as slots is an exception only where the others have fewer.
-      const full = buckets.list().filter(({ settings }) => standard < slots && settings.n >= slots);
-      return xxh64(Buffer.from(JSON.stringify([standard, named, full.map(({ name }) => name)])));
-    },
-  };
+/** The rules by which slots leave keys out, read from the settings again only after they have changed. */
+class DirectoryRules implements CollectRules {
+  readonly #ring: RingState;
+  readonly #buckets: BucketDirectory;
+  readonly #slots: SlotRules;
+  #known: { readonly slotCount: number; readonly rules: KnownRules; readonly fingerprint: bigint } | undefined;
+
+  constructor({ buckets, clock, ring }: CollectingParts) {
+    this.#ring = ring;
+    this.#buckets = buckets;
+    this.#slots = slotRulesOf(buckets, clock);
+  }
+
+  /** Whatever was read of the settings is old. */
+  changed(): void {
+    this.#known = undefined;
+  }
+
+  isAnyExempt(slot: number): boolean {
+    return this.#slots.isAnyExempt(slot);
+  }
+
+  isExempt(key: Uint8Array, slot: number): boolean {
+    return this.#slots.isExempt(key, slot);
+  }
+
+  known(): KnownRules {
+    return this.#read().rules;
+  }
+
+  fingerprint(): bigint {
+    return this.#read().fingerprint;
+  }
+
+  #read(): { readonly rules: KnownRules; readonly fingerprint: bigint } {
+    const slotCount = this.#ring.table?.replicaCount ?? Number.MAX_SAFE_INTEGER;
+    if (this.#known?.slotCount === slotCount) return this.#known;
+    const named = this.#buckets.list().map(({ name, settings }) => [name, settings.n] as const);
+    const rules = rulesOf({ standard: this.#buckets.defaults().n, named }, slotCount);
+    this.#known = { slotCount, rules, fingerprint: fingerprintOf(rules) };
+    return this.#known;
+  }
 }

@@ -34,6 +34,8 @@ export interface HealingParts {
   readonly adopt?: Adopt;
   /** dropped hints; undefined while nobody keeps any */
   readonly flags?: RepairFlags | undefined;
+  /** notes, durably, that a partition was not whole, before it is taken for whole again */
+  readonly beforeWhole?: (partition: number) => Promise<void>;
   readonly backgroundShare: () => number;
 }
 
@@ -62,6 +64,9 @@ export class Healing {
       rules: slotRulesOf(buckets, clock),
       adopt: parts.adopt,
       flags: parts.flags,
+      beforeWhole: parts.beforeWhole,
+      // what is lost may have held dots of ours that come back one day: from now on another actor mints
+      onLost: () => replica.renewActor(),
       share: parts.backgroundShare,
       ask,
       call: (to, request, budgetMs, onResult) => links.callBulk(to, request, budgetMs, onResult),
@@ -97,6 +102,11 @@ export class Healing {
   /** From memory. O(pairs). */
   status(): AntiEntropyStatus {
     return this.#antiEntropy.status();
+  }
+
+  /** Records that cannot be read here and that nobody else has. */
+  get lostKeys(): number {
+    return this.#antiEntropy.lostKeys;
   }
 
   /** When a partition was last compared to the end with that holder, monotonic ms; −1 = never in this life. */

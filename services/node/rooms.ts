@@ -22,7 +22,7 @@ import { QuorumCoordinator } from "../coordinator/coordinator.ts";
 import { PeerRequests } from "../peers/peer-handler.ts";
 import { PeerLinks } from "../peers/peer-links.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
-import { CollectFloors } from "../repair/collect-floors-core.ts";
+import { CollectDoor } from "../repair/collect-door.ts";
 import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
 import { Replica } from "../replica/replica.ts";
@@ -104,7 +104,7 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine, hints: Hi
 
 type StoreRooms = Pick<Rooms, "engine" | "buckets" | "replica" | "handingOff" | "requests" | "links"> & {
   readonly documents: Documents;
-  readonly floors: CollectFloors;
+  readonly door: CollectDoor;
   readonly ring: RingState;
 };
 type RingRooms = Pick<Rooms, "membership" | "liveness" | "view" | "moving" | "healing" | "collecting">;
@@ -119,12 +119,13 @@ function storeRooms(
   const documents = documentsOf(engine);
   const ring = new RingState();
   const buckets = new BucketDirectory({ documents, clock, log, defaults: bucketDefaultsOf(config) });
-  const floors = new CollectFloors(engine.partitionCount);
+  const door = new CollectDoor(engine.partitionCount);
   const replica = new Replica({
     store: engine,
     slots: ring,
     conflicts: conflictRulesOf(buckets),
-    collected: floors,
+    collected: door,
+    gate: door.gate,
     clock,
     log,
     isDurable: config.durability === "fsync",
@@ -149,13 +150,13 @@ function storeRooms(
     isRemoved: (node) => ring.removedNodes.has(node),
   });
   const links = makeLinks(options, requests);
-  return { engine, documents, floors, ring, buckets, replica, handingOff, requests, links };
+  return { engine, documents, door, ring, buckets, replica, handingOff, requests, links };
 }
 
 /** Who belongs, who is alive, and what moves because of the former. */
 function ringRooms(
   options: NodeOptions,
-  { engine, documents, floors, ring, replica, handingOff, links, buckets }: StoreRooms,
+  { engine, documents, door, ring, replica, handingOff, links, buckets }: StoreRooms,
   { backgroundShare }: Calm,
 ): RingRooms {
   const { config, windows, onFatal } = options;
@@ -199,10 +200,11 @@ function ringRooms(
     backgroundShare,
     flags: handingOff.handoff.flags,
     adopt: (peer, location, object) => collecting.adopt(peer, location, object),
+    beforeWhole: (partition) => collecting.collecting.lostRecords(partition),
   });
   handingOff.join({ links, liveness, membership });
   const { handoff } = handingOff;
-  const own = { self: config.nodeId, buckets, isAlive, backgroundShare, floors, handoff, moving };
+  const own = { self: config.nodeId, buckets, isAlive, backgroundShare, door, handoff, moving };
   const ages = { tombstoneAgeMs: config.tombstoneAgeMs, times: options.collectTimes };
   const collecting = new CollectingJoint({ ...shared, ...own, ...ages });
   return { membership, liveness, view, moving, healing, collecting };
@@ -283,6 +285,7 @@ function registerTopics({
 
 function followLinks({ buckets, links, bootstrap, exchange, membership, liveness, collecting }: Rooms): void {
   buckets.shareWith(exchange.share);
+  buckets.onChange = () => collecting.rulesChanged();
   links.onPeerUp((peer) => {
     bootstrap.peerUp(peer);
     exchange.peerUp(peer.nodeId);

@@ -49,7 +49,9 @@ export type RefusalReason =
   | "unknown_topic"
   | "bad_request"
   /** no slot is held here any more; `to` names whom it went to, where that is known */
-  | "moved";
+  | "moved"
+  /** as old as what was collected there, and unknown */
+  | "collected";
 
 /** What a node answers. `isStandIn`: by its hints, for the slot that was asked; absent from the word of an owner. */
 export type PeerReply =

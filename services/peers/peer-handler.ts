@@ -34,6 +34,8 @@ export interface ServedReplica {
   /** why the partition is not served: `moved` with `facts.to`, or `not_owner`; undefined while a slot is held */
   refusalOf?(partition: number): RefusalByReplica | undefined;
   isSuspect(partition: number): boolean;
+  /** what is held of the key is no answer to a read; absent: all of it is */
+  isHidden?(partition: number, key: Uint8Array): boolean;
   /** from RAM; 0n = nothing */
   digestOf(key: KeyOnWire): bigint;
   /** refused as `expired` when the disk had no time within the budget */
@@ -132,6 +134,7 @@ export class PeerRequests {
     if (slot < 0) return reply(this.#notHeld(request.key.partition));
     if (request.kind === "digest") {
       const { replica } = this.#parts;
+      if (this.#isHidden(request.key)) return reply({ kind: "digest", slot, digest: 0n, isSuspect: true });
       const isSuspect = replica.isSuspect(request.key.partition);
       return reply({ kind: "digest", slot, digest: replica.digestOf(request.key), isSuspect });
     }
@@ -167,6 +170,10 @@ export class PeerRequests {
     else finish(read);
   }
 
+  #isHidden({ partition, key }: KeyOnWire): boolean {
+    return this.#parts.replica.isHidden?.(partition, key) === true;
+  }
+
   #notHeld(partition: number): PeerReply {
     const refused = this.#parts.replica.refusalOf?.(partition);
     return refused === undefined ? refusal("not_owner", "no slot of this partition is held here") : refusalOf(refused);
@@ -182,6 +189,7 @@ export class PeerRequests {
       if (read.kind === "refused") return reply(refusalOf(read));
       // The slot may have gone while the disk was read, and with it the key: such a read says nothing about the slot.
       if (replica.slotOf(request.key.partition) !== slot) return reply(this.#notHeld(request.key.partition));
+      if (this.#isHidden(request.key)) return reply({ kind: "object", slot, object: undefined, isSuspect: true });
       const isSuspect = replica.isSuspect(request.key.partition);
       reply({ kind: "object", slot, object: read.object, isSuspect });
     };
@@ -266,6 +274,7 @@ const WIRE_REASONS: ReadonlySet<string> = new Set<RefusalReason>([
   "corrupt_record",
   "too_many_siblings",
   "moved",
+  "collected",
 ]);
 
 function refusalOf(refused: RefusalByReplica): PeerReply {

@@ -48,6 +48,7 @@ const REASONS: readonly RefusalReason[] = [
   "unknown_topic",
   "bad_request",
   "moved",
+  "collected",
 ];
 /** The frame of this reason carries a node before its words: its length in bytes (0: unknown), then its name. */
 const MOVED = REASONS.indexOf("moved");

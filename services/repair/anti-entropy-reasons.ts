@@ -1,16 +1,17 @@
 /**
  * Why partitions are compared before their time: they may lack acknowledged records, a hint for them was dropped, somebody
  * asked. Each reason stands until the partition was compared to its end with all other holders, from a beginning after
- * the reason came up. Must never call a partition whole while a record of it cannot be read, or while a slot of it is on its way.
+ * the reason came up. Must never call a partition whole while a record of it cannot be read that somebody may have, or
+ * while a slot of it is on its way.
  * Source: reliability notes §3.6 (after PAR, FAST 2018).
  */
 import type { StorageEngine } from "../../storage/engine.ts";
-import { merkleLeafCount } from "../../storage/merkle-tree.ts";
 import type { NodeId } from "../base/ids.ts";
 import { ANTI_ENTROPY_UNREADABLE_MS, MAX_REPAIR_ORDERS, REPAIR_ORDER_MS } from "../base/limits.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import type { PairSchedule } from "./anti-entropy-schedule-core.ts";
+import { LostRecords } from "./lost-records.ts";
 
 /** Partitions of which hints were dropped: they may lack writes somewhere. Durable, and kept by whoever drops hints. */
 export interface RepairFlags {
@@ -27,7 +28,7 @@ export interface ReasonParts {
   readonly self: NodeId;
   readonly store: Pick<
     StorageEngine,
-    "suspectPartitions" | "isSuspect" | "clearSuspect" | "keyCountOf" | "merkleLeaf" | "partitionCount"
+    "suspectPartitions" | "isSuspect" | "clearSuspect" | "unreadableIn" | "partitionCount"
   >;
   readonly clock: Clock;
   readonly log: Log;
@@ -35,6 +36,10 @@ export interface ReasonParts {
   readonly table: () => HolderTable | undefined;
   readonly slotOf: (partition: number) => number;
   readonly flags: () => RepairFlags | undefined;
+  /** records of the partition are lost for good; before it is taken for whole without them. Rejects as the store does. */
+  readonly onLost?: ((partition: number) => Promise<void>) | undefined;
+  /** notes, durably, that the partition was not whole, before it is taken for whole again */
+  readonly beforeWhole?: ((partition: number) => Promise<void>) | undefined;
 }
 
 /** How far a repair that was asked for has come, at one node. */
@@ -58,17 +63,22 @@ export class RepairReasons {
   readonly #clearing = new Set<number>();
   /** of flagged partitions, as it was when their comparison became urgent */
   readonly #flagCounts = new Map<number, number>();
-  readonly #unreadable = new Map<number, number>();
+  readonly #lost: LostRecords;
+  #reviewedMs = 0;
 
   constructor(parts: ReasonParts) {
     this.#parts = parts;
+    this.#lost = new LostRecords(parts.log, (partition) => parts.store.unreadableIn(partition));
   }
 
   /** Records that cannot be read, in partitions that are suspect for nothing else. */
   get unreadableCount(): number {
-    let count = 0;
-    for (const one of this.#unreadable.values()) count += one;
-    return count;
+    return this.#lost.doubtfulCount;
+  }
+
+  /** Records that cannot be read and that nobody else has. */
+  get lostCount(): number {
+    return this.#lost.count;
   }
 
   /** Sees what has come up since, and what is no reason any more. */
@@ -77,6 +87,10 @@ export class RepairReasons {
     const nowMs = clock.monotonicMs();
     this.#lookForSuspects(nowMs);
     this.#lookForFlags(nowMs);
+    if (nowMs - this.#reviewedMs >= ANTI_ENTROPY_UNREADABLE_MS) {
+      this.#reviewedMs = nowMs;
+      this.#lost.review();
+    }
     for (const [name, { sinceMs }] of this.#orders) if (nowMs - sinceMs > REPAIR_ORDER_MS) this.#orders.delete(name);
     for (const urgency of ["suspect", "flagged", "ordered"] as const) {
       for (const partition of schedule.urgent(urgency)) this.review(partition);
@@ -171,18 +185,19 @@ export class RepairReasons {
   #clear(partition: number): void {
     const { store, schedule, clock, log } = this.#parts;
     if (this.#clearing.has(partition)) return;
-    const unreadableCount = this.#unreadableIn(partition);
-    if (unreadableCount > 0) {
+    const verdict = this.#lost.judge(partition);
+    if (verdict === "again") {
       // found while it was compared, or nobody else has it
-      this.#unreadable.set(partition, unreadableCount);
       const nowMs = clock.monotonicMs();
       schedule.urgeAnew(partition, "suspect", nowMs);
       for (const node of schedule.peers()) schedule.postpone(node, partition, nowMs + ANTI_ENTROPY_UNREADABLE_MS);
       return;
     }
     this.#clearing.add(partition);
-    store
-      .clearSuspect(partition)
+    const noting = this.#parts.beforeWhole?.(partition) ?? Promise.resolve();
+    noting
+      .then(() => (verdict === "lost" ? this.#parts.onLost?.(partition) : undefined))
+      .then(() => store.clearSuspect(partition))
       .then(
         () => {
           if (store.isSuspect(partition)) schedule.urgeAnew(partition, "suspect", clock.monotonicMs());
@@ -198,16 +213,8 @@ export class RepairReasons {
   #forgetSuspect(partition: number): void {
     const { schedule, store, log } = this.#parts;
     schedule.settle(partition, "suspect");
-    this.#unreadable.delete(partition);
+    this.#lost.settle(partition);
     if (store.suspectPartitions().length === 0) log.info({ event: "anti-entropy.nothing-suspect" });
-  }
-
-  /** Entries that the tree does not claim: their records cannot be read. O(keys of the partition). */
-  #unreadableIn(partition: number): number {
-    const { store } = this.#parts;
-    let readableCount = 0;
-    for (let leaf = 0; leaf < merkleLeafCount; leaf += 1) readableCount += store.merkleLeaf(partition, leaf).length;
-    return store.keyCountOf(partition) - readableCount;
   }
 
   /** The other holders by their own records; removed members are none. */

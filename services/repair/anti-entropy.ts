@@ -29,6 +29,7 @@ import { EXCHANGE_TOPIC } from "./exchange-messages.ts";
 import type { Adopt, Moved } from "./exchange-objects.ts";
 import { ExchangeRunner } from "./exchange-runner.ts";
 import { PairViews, type SlotRules } from "./exchange-view.ts";
+import { Pauses } from "./pauses.ts";
 import { ROOTS_TOPIC } from "./roots-messages.ts";
 import { TransferPace } from "./transfer-pace.ts";
 
@@ -52,6 +53,10 @@ export interface AntiEntropyParts {
   readonly adopt?: Adopt | undefined;
   /** dropped hints; undefined while nobody keeps any */
   readonly flags?: RepairFlags | undefined;
+  /** see `ReasonParts` */
+  readonly onLost?: ((partition: number) => Promise<void>) | undefined;
+  /** notes, durably, that a partition was not whole, before it is taken for whole again */
+  readonly beforeWhole?: ((partition: number) => Promise<void>) | undefined;
   /** 0 … 1: the share of its full pace that background work has now */
   readonly share: () => number;
   /** over the bulk link; undefined = no answer */
@@ -63,8 +68,9 @@ export interface AntiEntropyParts {
 export interface AntiEntropyStatus {
   readonly suspectPartitions: number;
   readonly flaggedPartitions: number;
-  /** records that cannot be read and that nobody else had either */
+  /** records that cannot be read and that nobody has brought yet; and those that nobody has */
   readonly unreadableKeys: number;
+  readonly lostKeys: number;
   /** pairs of a partition of this node and another holder */
   readonly pairs: number;
   readonly neverVerified: number;
@@ -92,7 +98,7 @@ export class AntiEntropy {
   readonly #busy = new Set<NodeId>();
   /** when this node last turned to each, monotonic ms */
   readonly #served = new Map<NodeId, number>();
-  readonly #pauses = new Map<Timer, () => void>();
+  readonly #pauses: Pauses;
   #timer: Timer | undefined;
   #isStopped = true;
   #table: HolderTable | undefined;
@@ -103,6 +109,7 @@ export class AntiEntropy {
 
   constructor(parts: AntiEntropyParts) {
     this.#parts = parts;
+    this.#pauses = new Pauses(parts.clock);
     const { store, replica, clock, random, self, share } = parts;
     const draw = (): number => random.float();
     const times = {
@@ -156,11 +163,7 @@ export class AntiEntropy {
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
-    for (const [timer, goOn] of this.#pauses) {
-      timer.cancel();
-      goOn();
-    }
-    this.#pauses.clear();
+    this.#pauses.end();
   }
 
   /** Compares a partition (undefined: all that this node holds) with all other holders now. The same name again goes on. */
@@ -181,6 +184,11 @@ export class AntiEntropy {
     return this.#schedule.verifiedMs(node, partition);
   }
 
+  /** Records that cannot be read here and that no other holder has. */
+  get lostKeys(): number {
+    return this.#reasons.lostCount;
+  }
+
   /** O(pairs). */
   status(): AntiEntropyStatus {
     const { store, flags, clock } = this.#parts;
@@ -190,6 +198,7 @@ export class AntiEntropy {
       suspectPartitions: store.suspectPartitions().length,
       flaggedPartitions: flags?.flaggedPartitions().length ?? 0,
       unreadableKeys: this.#reasons.unreadableCount,
+      lostKeys: this.#reasons.lostCount,
       pairs: pairCount,
       neverVerified: neverVerifiedCount,
       oldestVerifiedAgeMs:
@@ -281,13 +290,6 @@ export class AntiEntropy {
   }
 
   #pause(ms: number): Promise<void> {
-    if (this.#isStopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = this.#parts.clock.setTimer(ms, () => {
-        this.#pauses.delete(timer);
-        resolve();
-      });
-      this.#pauses.set(timer, resolve);
-    });
+    return this.#isStopped ? Promise.resolve() : this.#pauses.pause(ms);
   }
 }

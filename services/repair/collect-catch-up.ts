@@ -83,8 +83,11 @@ export class CatchUp {
     const { replica } = this.#parts;
     const ownSlot = replica.slotOf(order.partition);
     const higherSlot = Math.max(ownSlot, order.peerSlot);
+    const rules = this.#parts.rulesOfMarks();
     for (let from: bigint | undefined = 0n; from !== undefined; ) {
       if (ownSlot < 0 || replica.slotOf(order.partition) !== ownSlot) return failed("the slot has moved");
+      // What came of pages before would not be what should be compared now.
+      if (this.#parts.rulesOfMarks() !== rules) return failed("other bucket settings hold");
       const page: Page | undefined = parsePage(await this.#ask(order, { from: hexOf(from) }));
       if (page === undefined) return failed(`node ${order.peer} lists nothing`);
       const own = await this.#listOwn(order.partition, { from, to: page.next, higherSlot });
@@ -94,6 +97,8 @@ export class CatchUp {
       from = page.next;
       if (!(await this.#parts.rest())) return failed("this node stops");
     }
+    if (replica.slotOf(order.partition) !== ownSlot) return failed("the slot has moved");
+    if (this.#parts.rulesOfMarks() !== rules) return failed("other bucket settings hold");
     return COMPLETE;
   }
 

@@ -1,17 +1,18 @@
 /**
- * How far the tombstones of each partition are collected at this holder. Two marks a partition, both counters (hybrid
+ * How far the tombstones of each partition are collected at this holder. Three marks a partition, all counters (hybrid
  * microseconds) that only grow while its slot is held:
  *
- * - `floor`: this holder had, up to here, the same as all other holders, in a look that its leader made. Noted by all of
+ * - `noted`: this holder had, up to here, the same as all other holders, in a look that its leader made. Noted by all of
  *   them before any goes on.
- * - `reaped`: all have noted that floor. Tombstones up to here may leave, and from now on what is older and not held here
- *   was deleted (the *line*, `services/replica/stale-versions.ts`).
+ * - `reaped`: all have noted that floor. Tombstones up to here may leave.
+ * - `heard`: the highest such floor that is known of, here or from a peer. What is at or below and not held here was deleted
+ *   (the *line*, `services/replica/stale-versions.ts`).
  *
- * Who has a floor below a peer's `reaped` did not take part: an older copy of the disk, or a slot that came without it.
- * It is *behind*: what it has beyond that peer, up to the line, is not to be believed. Must never lower a mark, but by
- * forgetting the partition with its slot. Pure; what is durable is `encodeFloors` of it.
+ * Who has noted less than the line took no part: an older copy of the disk, or a slot that came without its marks. It is
+ * *behind*: what it has beyond a peer that did, up to the line, is not to be believed. So is who is *in doubt*: records were
+ * lost here since, or the slot got keys to hold that the looks left out (`collect-rules-core.ts`). Must never lower a mark,
+ * but by forgetting the partition with its slot. Pure; what is durable is `encodeMarks` of it (`collect-marks-codec.ts`).
  */
-import { xxh64 } from "../base/hash.ts";
 
 /** Up to where, and which values with an end may go with the tombstones. */
 export interface CollectMark {
@@ -21,10 +22,11 @@ export interface CollectMark {
   readonly expiryMs: number;
 }
 
-/** Both marks of a partition; zeros: none. */
+/** The marks of a partition; zeros: none. */
 export interface PartitionMarks {
   readonly noted: CollectMark;
   readonly reaped: CollectMark;
+  readonly heard: CollectMark;
 }
 
 /** What a peer's word of its own marks means here. */
@@ -36,22 +38,30 @@ export type HeardMark =
   /** this holder did not take part in that proof */
   | "behind";
 
-const NO_MARK: CollectMark = { floor: 0, expiryMs: 0 };
-const FORMAT_VERSION = 1;
-const HEADER_BYTES = 21;
-const RECORD_BYTES = 34;
+/** Why marks do not say what they used to: of some keys (`rules`), or of all (`records`). */
+export type Doubt = "rules" | "records";
+
+/** No mark at all. */
+export const NO_MARK: CollectMark = { floor: 0, expiryMs: 0 };
+
+const DOUBTS: readonly (Doubt | undefined)[] = [undefined, "rules", "records"];
 
 /** The marks of one node, and the lines that follow from them. */
 export class CollectFloors {
   readonly #noted: CollectMark[];
   readonly #reaped: CollectMark[];
-  /** a counter each: what is at or below and not held here was deleted; 0 = no line */
+  readonly #heard: CollectMark[];
+  /** the counters of `heard`, for every version that comes in */
   readonly #line: Float64Array;
+  /** places in `DOUBTS` */
+  readonly #doubts: Uint8Array;
 
   constructor(partitionCount: number) {
     this.#noted = Array.from({ length: partitionCount }, () => NO_MARK);
     this.#reaped = Array.from({ length: partitionCount }, () => NO_MARK);
+    this.#heard = Array.from({ length: partitionCount }, () => NO_MARK);
     this.#line = new Float64Array(partitionCount);
+    this.#doubts = new Uint8Array(partitionCount);
   }
 
   /** Q. */
@@ -60,7 +70,11 @@ export class CollectFloors {
   }
 
   marksOf(partition: number): PartitionMarks {
-    return { noted: this.#noted[partition] ?? NO_MARK, reaped: this.#reaped[partition] ?? NO_MARK };
+    return {
+      noted: this.#noted[partition] ?? NO_MARK,
+      reaped: this.#reaped[partition] ?? NO_MARK,
+      heard: this.#heard[partition] ?? NO_MARK,
+    };
   }
 
   /** 0 = none. O(1), no allocation. */
@@ -68,9 +82,24 @@ export class CollectFloors {
     return this.#line[partition] ?? 0;
   }
 
-  /** True while a peer has a proof that this holder knows of and took no part in. */
+  /** Why the marks do not say what they used to; undefined: they do. */
+  doubtOf(partition: number): Doubt | undefined {
+    return DOUBTS[this.#doubts[partition] ?? 0];
+  }
+
+  /** True while this holder took no part in a proof that it knows of, or is in doubt. */
   isBehind(partition: number): boolean {
-    return this.lineOf(partition) > this.marksOf(partition).noted.floor;
+    return this.#doubts[partition] !== 0 || this.isOutside(partition);
+  }
+
+  /** True while nothing that is held of the partition can be believed without a look at who took part in the last proof. */
+  isHidden(partition: number): boolean {
+    return this.#doubts[partition] === 2 || this.isOutside(partition);
+  }
+
+  /** This holder took no part in a proof that it knows of. */
+  isOutside(partition: number): boolean {
+    return this.lineOf(partition) > (this.#noted[partition] ?? NO_MARK).floor;
   }
 
   /** Notes a floor; false when a higher one, or the same, was noted before: then this look is not the newest. */
@@ -85,7 +114,7 @@ export class CollectFloors {
     const { noted, reaped } = this.marksOf(partition);
     if (noted.floor < mark.floor) return false;
     if (mark.floor > reaped.floor) this.#reaped[partition] = mark;
-    this.#raise(partition, mark.floor);
+    this.#raise(partition, mark);
     return true;
   }
 
@@ -94,100 +123,87 @@ export class CollectFloors {
     const { noted, reaped } = this.marksOf(partition);
     if (mark.floor <= reaped.floor) return "even";
     if (noted.floor >= mark.floor) return "reap";
-    this.#raise(partition, mark.floor);
+    this.#raise(partition, mark);
     return "behind";
   }
 
-  /** Nobody has that proof any more whom this holder was behind: what its own marks say holds again. */
+  /** Nobody has that proof any more whom this holder was behind: what its own marks say holds again, if they say anything. */
   unhear(partition: number): void {
-    this.#line[partition] = this.marksOf(partition).reaped.floor;
+    if (this.#doubts[partition] !== 0) return this.forget(partition);
+    this.#setHeard(partition, this.marksOf(partition).reaped);
   }
 
-  /** This holder has all that one has that took part in the proof, and nothing of its own below it any more. */
+  /**
+   * From now on what is held is compared with one that took part before it is believed. False when there are no marks that
+   * could be wrong, or when this was known.
+   */
+  doubt(partition: number, why: Doubt): boolean {
+    const place = DOUBTS.indexOf(why);
+    if (!this.isMarked(partition) || (this.#doubts[partition] ?? 0) >= place) return false;
+    this.#doubts[partition] = place;
+    return true;
+  }
+
+  /**
+   * This holder has all that one has that took part in the proof of `mark`, which is at or above the line, and nothing of
+   * its own below it any more.
+   */
   catchUp(partition: number, mark: CollectMark): void {
     const { noted, reaped } = this.marksOf(partition);
-    if (mark.floor > noted.floor) this.#noted[partition] = mark;
+    // What was noted while other keys, or other records, were held says nothing of those of now.
+    if (mark.floor > noted.floor || this.#doubts[partition] !== 0) this.#noted[partition] = mark;
     if (mark.floor > reaped.floor) this.#reaped[partition] = mark;
-    this.#raise(partition, mark.floor);
+    this.#doubts[partition] = 0;
+    this.#raise(partition, mark);
   }
 
-  /** The slot has gone, or what it stood for has changed: whatever comes in its place starts without marks. */
+  /** The slot has gone: whatever comes in its place starts without marks. */
   forget(partition: number): void {
     this.#noted[partition] = NO_MARK;
     this.#reaped[partition] = NO_MARK;
-    this.#line[partition] = 0;
+    this.#doubts[partition] = 0;
+    this.#setHeard(partition, NO_MARK);
+  }
+
+  /** Puts in what was durable; the marks must fit together (`areMarksSound`). */
+  restore(partition: number, marks: PartitionMarks, doubt: Doubt | undefined): void {
+    this.#noted[partition] = marks.noted;
+    this.#reaped[partition] = marks.reaped;
+    this.#doubts[partition] = doubt === undefined ? 0 : DOUBTS.indexOf(doubt);
+    this.#setHeard(partition, marks.heard);
+  }
+
+  isMarked(partition: number): boolean {
+    return this.lineOf(partition) > 0 || (this.#noted[partition] ?? NO_MARK).floor > 0;
   }
 
   /** Partitions with a mark, ascending. O(Q). */
   marked(): readonly number[] {
     const marked: number[] = [];
-    for (const [partition, { floor }] of this.#noted.entries()) if (floor > 0) marked.push(partition);
+    for (let partition = 0; partition < this.#line.length; partition += 1) {
+      if (this.isMarked(partition)) marked.push(partition);
+    }
     return marked;
   }
 
-  /** The highest floor noted of any partition: whatever is minted anywhere from now on is above it. O(Q). */
+  /** The highest floor known of any partition: whatever is minted anywhere from now on is above it. O(Q). */
   highest(): number {
-    return this.#noted.reduce((highest, { floor }) => Math.max(highest, floor), 0);
+    const noted = this.#noted.reduce((highest, { floor }) => Math.max(highest, floor), 0);
+    return this.#line.reduce((highest, line) => Math.max(highest, line), noted);
   }
 
-  #raise(partition: number, line: number): void {
-    if (line > this.lineOf(partition)) this.#line[partition] = line;
+  #raise(partition: number, mark: CollectMark): void {
+    if (mark.floor > this.lineOf(partition)) this.#setHeard(partition, mark);
+  }
+
+  #setHeard(partition: number, mark: CollectMark): void {
+    this.#heard[partition] = mark;
+    this.#line[partition] = mark.floor;
   }
 }
 
-/**
- * The marks as bytes: version u8, xxh64 of the rest, `rules` u64 (which keys the slots leave out, when they were noted),
- * count u32, then for each marked partition its number u16 and four u64: floor and expiry noted, floor and expiry reaped.
- */
-export function encodeFloors(floors: CollectFloors, rules: bigint): Buffer {
-  const marked = floors.marked();
-  const bytes = Buffer.alloc(HEADER_BYTES + marked.length * RECORD_BYTES);
-  bytes[0] = FORMAT_VERSION;
-  bytes.writeBigUInt64BE(rules, 9);
-  bytes.writeUInt32BE(marked.length, 17);
-  let at = HEADER_BYTES;
-  for (const partition of marked) {
-    const { noted, reaped } = floors.marksOf(partition);
-    at = bytes.writeUInt16BE(partition, at);
-    for (const value of [noted.floor, noted.expiryMs, reaped.floor, reaped.expiryMs]) {
-      at = bytes.writeBigUInt64BE(BigInt(value), at);
-    }
-  }
-  bytes.writeBigUInt64BE(xxh64(bytes.subarray(9)), 1);
-  return bytes;
-}
-
-/**
- * Puts the marks in `bytes` into `floors`, which has none; the rules that they were noted under, or undefined when the bytes
- * are none: then nothing was put in. Never throws.
- */
-export function restoreFloors(floors: CollectFloors, bytes: Uint8Array): bigint | undefined {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (buffer.length < HEADER_BYTES || buffer[0] !== FORMAT_VERSION) return undefined;
-  if (xxh64(buffer.subarray(9)) !== buffer.readBigUInt64BE(1)) return undefined;
-  const count = buffer.readUInt32BE(17);
-  if (buffer.length !== HEADER_BYTES + count * RECORD_BYTES) return undefined;
-  const records = Array.from({ length: count }, (_, index) => recordAt(buffer, HEADER_BYTES + index * RECORD_BYTES));
-  const isSound = records.every(
-    ({ partition, noted, reaped }, index) =>
-      partition < floors.partitionCount &&
-      partition > (records[index - 1]?.partition ?? -1) &&
-      Number.isSafeInteger(noted.floor) &&
-      reaped.floor <= noted.floor,
-  );
-  if (!isSound) return undefined;
-  for (const { partition, noted, reaped } of records) {
-    floors.note(partition, noted);
-    if (reaped.floor > 0) floors.reap(partition, reaped);
-  }
-  return buffer.readBigUInt64BE(9);
-}
-
-function recordAt(buffer: Buffer, at: number): PartitionMarks & { readonly partition: number } {
-  const numberAt = (index: number): number => Number(buffer.readBigUInt64BE(at + 2 + index * 8));
-  return {
-    partition: buffer.readUInt16BE(at),
-    noted: { floor: numberAt(0), expiryMs: numberAt(1) },
-    reaped: { floor: numberAt(2), expiryMs: numberAt(3) },
-  };
+/** Whether marks can stand beside each other: what was reaped was noted before, and is known. */
+export function areMarksSound({ noted, reaped, heard }: PartitionMarks): boolean {
+  const all = [noted, reaped, heard].flatMap(({ floor, expiryMs }) => [floor, expiryMs]);
+  return all.every(Number.isSafeInteger) && reaped.floor <= noted.floor && reaped.floor <= heard.floor;
 }

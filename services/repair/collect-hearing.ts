@@ -1,7 +1,7 @@
 /**
- * What holders tell each other of their marks, and what follows: finishing a proof in which this one took part, catching up
+ * What nodes tell each other of their marks, and what follows: finishing a proof in which this one took part, catching up
  * where it did not, minting above what others were promised. Must never let a mark of a peer's former life count for its
- * present one.
+ * present one, nor take silence for a word.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
@@ -9,9 +9,12 @@ import { COLLECT_ASK_MS } from "../base/limits.ts";
 import type { Log } from "../base/ports.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import type { CatchUp } from "./collect-catch-up.ts";
+import type { CollectDoor } from "./collect-door.ts";
 import type { CollectFloors } from "./collect-floors-core.ts";
 import type { CollectHolder } from "./collect-holder.ts";
 import { encodeMarks, FLOORS_TOPIC, fieldsOf, parseMarks, type ToldMark } from "./collect-messages.ts";
+import type { CollectRules } from "./collect-rules-core.ts";
+import { type CatchUpSource, sourceOf } from "./collect-sources-core.ts";
 
 /** What hearing works with. */
 export interface HearingParts {
@@ -20,8 +23,10 @@ export interface HearingParts {
   readonly boot: string;
   readonly store: Pick<StorageEngine, "isSuspect">;
   readonly floors: CollectFloors;
+  readonly door: CollectDoor;
   readonly holder: CollectHolder;
   readonly catchUp: CatchUp;
+  readonly rules: CollectRules;
   readonly slotOf: (partition: number) => number;
   readonly table: () => HolderTable | undefined;
   readonly isAlive: (node: NodeId) => boolean;
@@ -32,6 +37,8 @@ export interface HearingParts {
 
 interface PeerMarks {
   readonly version: string;
+  readonly rules: bigint;
+  readonly isOpen: boolean;
   readonly marks: ReadonlyMap<number, ToldMark>;
 }
 
@@ -40,19 +47,14 @@ const NO_MARKS: ReadonlyMap<number, ToldMark> = new Map();
 /** The marks of the others. */
 export class CollectHearing {
   readonly #parts: HearingParts;
+  /** what each told since a link to it last came up */
   readonly #peers = new Map<NodeId, PeerMarks>();
-  /** partitions that were suspect below a line, in this life */
-  readonly #doubted = new Set<number>();
-  #isHearing = false;
+  readonly #asking = new Map<NodeId, Promise<boolean>>();
+  readonly #askingNext = new Map<NodeId, Promise<boolean>>();
+  #catchingUp: Promise<void> | undefined;
 
   constructor(parts: HearingParts) {
     this.#parts = parts;
-  }
-
-  /** Whether what that node has of the partition may be believed, however old: it took part in the last collection. */
-  isTrusted(node: NodeId, partition: number): boolean {
-    const line = this.#parts.floors.lineOf(partition);
-    return line === 0 || (this.#peers.get(node)?.marks.get(partition)?.floor ?? 0) >= line;
   }
 
   /** A new life of the node has begun, maybe. */
@@ -60,79 +62,190 @@ export class CollectHearing {
     this.#peers.delete(node);
   }
 
+  /** Whether the node has told its marks since a link to it last came up. */
+  hasHeard(node: NodeId): boolean {
+    return this.#peers.has(node);
+  }
+
   /** What this node tells of its marks to one that knows those of `known`. */
   tell(body: unknown): unknown {
-    const version = `${this.#parts.boot}.${this.#parts.holder.version}`;
-    const promised = this.#parts.holder.promised;
-    if (fieldsOf(body)?.["known"] === version) return encodeMarks({ version, promised, marks: undefined });
-    const { floors, slotOf } = this.#parts;
+    const { boot, holder, floors, slotOf, door, store } = this.#parts;
+    this.#noteLosses();
+    const rules = holder.rulesOfMarks();
+    const version = `${boot}.${holder.version}`;
+    const head = { version, promised: holder.promised, isOpen: door.gate.isOpen, rules };
+    if (fieldsOf(body)?.["known"] === version) return encodeMarks({ ...head, marks: undefined });
     const held = floors.marked().filter((partition) => slotOf(partition) >= 0);
     const marks = held.map((partition) => {
       const { noted, reaped } = floors.marksOf(partition);
-      return { partition, floor: noted.floor, reaped };
+      const isBelievable = !floors.isBehind(partition) && !store.isSuspect(partition);
+      return { partition, floor: isBelievable ? noted.floor : 0, reaped };
     });
-    return encodeMarks({ version, promised, marks });
+    return encodeMarks({ ...head, marks });
   }
 
-  /** Asks all peers that are there, one after the other. Rejects as the store does. */
+  /**
+   * Whether what the node has of the partition, and gave before this was asked, may be believed, however old: it took part in
+   * the last collection, by the rules of now, and says so now. Many who ask at a time share a question.
+   */
+  async confirms(node: NodeId, partition: number): Promise<boolean> {
+    const waiting = this.#askingNext.get(node);
+    const told = waiting ?? this.#askAnew(node);
+    return (await told) && this.#isTrusted(node, partition);
+  }
+
+  /** Asks all peers that are there for their marks, and does what follows. Rejects as the store does. */
   async hearAll(): Promise<void> {
-    if (this.#isHearing) return;
-    this.#isHearing = true;
-    try {
-      const { table, self, isAlive } = this.#parts;
-      for (const { nodeId } of table()?.all ?? []) {
-        if (nodeId !== self && isAlive(nodeId) && !this.#parts.isStopped()) await this.hear(nodeId);
-      }
-      this.#unhear();
-    } finally {
-      this.#isHearing = false;
-    }
+    const { table, self, isAlive } = this.#parts;
+    const others = (table()?.all ?? []).map(({ nodeId }) => nodeId).filter((node) => node !== self);
+    for (const node of this.#peers.keys()) if (!others.includes(node)) this.#peers.delete(node);
+    await Promise.all(others.filter(isAlive).map((node) => this.#learn(node)));
+    await this.follow();
   }
 
-  /** Asks a peer for its marks, and does what follows from them. */
+  /** Asks one, and does what follows from its marks. Rejects as the store does. */
   async hear(node: NodeId): Promise<void> {
+    if (await this.#learn(node)) await this.follow();
+  }
+
+  /** Who is in a position to know above what this node must mint has been heard, or everyone has. */
+  isEnoughToMint(): boolean {
+    const others = (this.#parts.table()?.all ?? []).filter(({ nodeId }) => nodeId !== this.#parts.self);
+    if ([...this.#peers.values()].some(({ isOpen }) => isOpen)) return true;
+    return others.every(({ nodeId }) => this.#peers.has(nodeId));
+  }
+
+  /** Every other holder of the partition that seems to be there has told its marks. */
+  hasHeardHolders(partition: number): boolean {
+    const { table, self, isAlive } = this.#parts;
+    const claims = table()?.claimsOf(partition) ?? [];
+    return claims.every(({ node }) => node === self || this.#peers.has(node) || !isAlive(node));
+  }
+
+  /** One that was asked before may have answered before: a new question, behind the one under way. */
+  #askAnew(node: NodeId): Promise<boolean> {
+    const before = this.#asking.get(node);
+    if (before === undefined) return this.#learn(node);
+    const next = before.then(() => {
+      this.#askingNext.delete(node);
+      return this.#learn(node);
+    });
+    this.#askingNext.set(node, next);
+    return next;
+  }
+
+  /** False when there was no answer. Rejects as the store does. */
+  #learn(node: NodeId): Promise<boolean> {
+    const asking = this.#learnNow(node).finally(() => {
+      if (this.#asking.get(node) === asking) this.#asking.delete(node);
+    });
+    this.#asking.set(node, asking);
+    return asking;
+  }
+
+  async #learnNow(node: NodeId): Promise<boolean> {
     const known = this.#peers.get(node);
     const body = known === undefined ? {} : { known: known.version };
     const told = parseMarks(await this.#parts.ask(node, FLOORS_TOPIC, body, COLLECT_ASK_MS));
-    if (told === undefined || this.#parts.isStopped()) return;
+    if (told === undefined || this.#parts.isStopped()) return false;
     await this.#parts.holder.promise(told.promised);
+    const { version, rules, isOpen } = told;
     const marks = told.marks === undefined ? known?.marks : new Map(told.marks.map((mark) => [mark.partition, mark]));
-    this.#peers.set(node, { version: told.version, marks: marks ?? NO_MARKS });
-    for (const mark of marks?.values() ?? []) await this.#compare(node, mark);
+    this.#peers.set(node, { version, rules, isOpen, marks: marks ?? NO_MARKS });
+    return true;
   }
 
-  /** A mark that was heard is over when whoever told of it tells otherwise now: its disk was set back, or its slot is gone. */
-  #unhear(): void {
-    const { floors, table } = this.#parts;
-    const members = new Set(table()?.all.map((member) => member.nodeId));
-    for (const node of this.#peers.keys()) if (!members.has(node)) this.#peers.delete(node);
+  #isTrusted(node: NodeId, partition: number): boolean {
+    const told = this.#peers.get(node);
+    const line = this.#parts.floors.lineOf(partition);
+    if (line === 0) return true;
+    if (told === undefined || told.rules !== this.#parts.holder.rulesOfMarks()) return false;
+    return (told.marks.get(partition)?.floor ?? 0) >= line;
+  }
+
+  /** Does what follows from all that was told. All marks are seen before anything is caught up: what is not to be believed is known at once. Rejects as the store does. */
+  async follow(): Promise<void> {
+    const { floors, holder, slotOf } = this.#parts;
+    this.#noteLosses();
+    let isRaised = false;
+    for (const [node, { marks }] of this.#peers) {
+      for (const { partition, reaped } of marks.values()) {
+        if (slotOf(partition) < 0 || this.#slotAt(node, partition) < 0) continue;
+        const heard = floors.hear(partition, reaped);
+        if (heard === "reap") await holder.reap(reaped, [partition]);
+        isRaised ||= heard === "behind";
+      }
+    }
+    if (isRaised) await holder.persist();
+    await this.#catchUpAll();
+  }
+
+  async #catchUpAll(): Promise<void> {
+    this.#catchingUp ??= this.#runCatchUps().finally(() => {
+      this.#catchingUp = undefined;
+    });
+    await this.#catchingUp;
+  }
+
+  async #runCatchUps(): Promise<void> {
+    const { floors, slotOf, store, isStopped } = this.#parts;
     for (let partition = 0; partition < floors.partitionCount; partition += 1) {
-      if (!floors.isBehind(partition)) continue;
-      const line = floors.lineOf(partition);
-      const isTold = [...this.#peers.values()].some(({ marks }) => (marks.get(partition)?.reaped.floor ?? 0) >= line);
-      if (!isTold) floors.unhear(partition);
+      if (!floors.isBehind(partition) || slotOf(partition) < 0 || store.isSuspect(partition)) continue;
+      if (isStopped()) return;
+      await this.#catchUpOne(partition);
     }
   }
 
-  async #compare(peer: NodeId, { partition, reaped }: ToldMark): Promise<void> {
-    const { slotOf, floors, table, store, log } = this.#parts;
-    const claim = table()
-      ?.claimsOf(partition)
-      .find(({ node }) => node === peer);
-    if (slotOf(partition) < 0 || claim === undefined || this.#parts.isStopped()) return;
-    const heard = floors.hear(partition, reaped);
-    if (heard === "reap") await this.#parts.holder.reap(reaped, [partition]);
-    // Where records were missing, what came meanwhile was believed without a look at the line: once whole, it is looked at.
-    if (store.isSuspect(partition) && reaped.floor > 0) this.#doubted.add(partition);
-    const isWhole = this.#doubted.has(partition) && !store.isSuspect(partition);
-    if (heard !== "behind" && !(isWhole && reaped.floor >= floors.lineOf(partition))) return;
-    const end = await this.#parts.catchUp.run({ partition, peer, peerSlot: claim.slot, line: reaped.floor });
-    if (end.kind === "failed") {
-      log.warn({ event: "collect.catch-up-failed", partition, peer, reason: end.reason });
+  async #catchUpOne(partition: number): Promise<void> {
+    const { floors, holder, catchUp, store, log } = this.#parts;
+    const source = this.#sourceOf(partition);
+    if (source === "nobody") {
+      // Whoever told of that proof tells otherwise now: its disk was set back, or its slot is gone.
+      floors.unhear(partition);
+      holder.persistSoon();
       return;
     }
-    log.info({ event: "collect.caught-up", partition, peer });
-    if (!store.isSuspect(partition)) this.#doubted.delete(partition);
-    await this.#parts.holder.catchUp(partition, reaped);
+    if (source === "wait") return;
+    const { node, slot, mark } = source;
+    const end = await catchUp.run({ partition, peer: node, peerSlot: slot, line: mark.floor });
+    if (end.kind === "failed") {
+      log.warn({ event: "collect.catch-up-failed", partition, peer: node, reason: end.reason });
+      return;
+    }
+    // Records that were lost meanwhile, or rules that changed, would make it worth nothing.
+    if (store.isSuspect(partition) || floors.lineOf(partition) > mark.floor) return;
+    log.info({ event: "collect.caught-up", partition, peer: node });
+    await holder.catchUp(partition, mark);
+  }
+
+  #sourceOf(partition: number): CatchUpSource {
+    const { table, self, floors, rules, slotOf, holder } = this.#parts;
+    const ownRules = holder.rulesOfMarks();
+    const claims = (table()?.claimsOf(partition) ?? []).filter(({ node }) => node !== self);
+    const holders = claims.map(({ node, slot }) => {
+      const told = this.#peers.get(node);
+      const mark = told?.marks.get(partition);
+      return {
+        node,
+        slot,
+        isHeard: told !== undefined,
+        hasSameRules: told?.rules === ownRules,
+        floor: mark?.floor ?? 0,
+        reaped: mark?.reaped,
+      };
+    });
+    const { heard } = floors.marksOf(partition);
+    return sourceOf({ slot: slotOf(partition), heard, rules: rules.known() }, holders);
+  }
+
+  #slotAt(node: NodeId, partition: number): number {
+    const claims = this.#parts.table()?.claimsOf(partition) ?? [];
+    return claims.find((claim) => claim.node === node)?.slot ?? -1;
+  }
+
+  /** Where records were lost below a mark, an old version may have come up from under what replaced it. */
+  #noteLosses(): void {
+    const { floors, store, holder } = this.#parts;
+    for (const partition of floors.marked()) if (store.isSuspect(partition)) holder.lostRecords(partition);
   }
 }

@@ -6,11 +6,14 @@
  */
 import type { LookVerdict } from "./collect-core.ts";
 import type { CollectFloors, CollectMark } from "./collect-floors-core.ts";
+import { fingerprintOf, isRaisedFor, type KnownRules, mergedRaises, raisedBetween } from "./collect-rules-core.ts";
 
 /** What the holder knows of itself when it is asked. */
 export interface HolderFacts {
   /** equal on two nodes that know the same members; undefined: this node is none */
   readonly members: string | undefined;
+  /** equal on two nodes whose buckets leave the same slots empty */
+  readonly rules: bigint;
   readonly wallMicros: number;
 }
 
@@ -48,13 +51,15 @@ export class HolderCore {
   /** Why a question has no answer, in words; undefined when it has. */
   refusalOf(
     kind: "promise" | "hints" | "look" | "note" | "reap",
-    asked: { readonly mark: CollectMark; readonly members: string },
+    asked: { readonly mark: CollectMark; readonly members: string; readonly rules: bigint },
     facts: HolderFacts,
   ): string | undefined {
     // A floor that all have noted binds, whatever has changed since.
     if (kind === "reap") return undefined;
     if (facts.members === undefined) return "is no member";
     if (facts.members !== asked.members) return "knows other members";
+    // What one should have and another leaves out is no difference to either, and nobody has looked at it.
+    if (facts.rules !== asked.rules) return "knows other bucket settings";
     const { floor, expiryMs } = asked.mark;
     if (floor > facts.wallMicros || expiryMs * MICROS_PER_MS > facts.wallMicros) return "has a clock that is behind";
     return kind !== "promise" && this.#promised < floor ? "has started anew" : undefined;
@@ -89,17 +94,40 @@ export class HolderCore {
     return facts.slot >= 0 && this.floors.reap(partition, mark);
   }
 
+  /** What was looked at before is worth nothing any more. */
+  lostRecords(partition: number): boolean {
+    this.#looked.delete(partition);
+    return this.floors.doubt(partition, "records");
+  }
+
   /** The slot has come or gone; true when marks were forgotten, which is to be made durable. */
   slotChanged(partition: number): boolean {
     this.#looked.delete(partition);
-    const hadMarks = this.floors.lineOf(partition) > 0 || this.floors.marksOf(partition).noted.floor > 0;
+    const hadMarks = this.floors.isMarked(partition);
     this.floors.forget(partition);
     return hadMarks;
   }
 
-  /** What slots have in common has changed: only the first has all keys for certain. */
-  rulesChanged(slotOf: (partition: number) => number): void {
+  /**
+   * Buckets leave other slots empty than before. A slot that should have keys that it had not is in doubt until it was
+   * compared with one that had them; the first has all keys for certain. Answers the rules to remember.
+   */
+  rulesChanged(before: KnownRules, now: KnownRules, slotOf: (partition: number) => number): KnownRules {
+    if (fingerprintOf(before) === fingerprintOf(now)) return before;
     this.#looked.clear();
-    for (const partition of this.floors.marked()) if (slotOf(partition) !== 0) this.floors.forget(partition);
+    const raised = raisedBetween(before, now);
+    let isDoubted = false;
+    for (const partition of this.floors.marked()) {
+      if (isRaisedFor(slotOf(partition), raised)) this.floors.doubt(partition, "rules");
+      isDoubted ||= this.floors.doubtOf(partition) !== undefined;
+    }
+    return { ...now, raised: isDoubted ? mergedRaises(before.raised, raised) : [] };
+  }
+
+  /** Nothing is in doubt any more: what was raised is forgotten. */
+  withoutRaises(rules: KnownRules): KnownRules {
+    if (rules.raised.length === 0) return rules;
+    const isDoubted = this.floors.marked().some((partition) => this.floors.doubtOf(partition) !== undefined);
+    return isDoubted ? rules : { ...rules, raised: [] };
   }
 }

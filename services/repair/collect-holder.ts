@@ -1,5 +1,5 @@
 /**
- * The holder's side of collecting tombstones: promises, looks, notes and reaps as a leader asks (`collect-core.ts` says what
+ * The holder's side of collecting tombstones, joined to its store: answers the leader's questions (`collect-holder-core.ts` says what
  * each stands for) and keeps its marks durable. Must never say that a record may go before the mark that lets it go is
  * durable, nor note a floor for what another life, or another tenure of the slot, was looked at.
  */
@@ -7,10 +7,12 @@ import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { LookVerdict } from "./collect-core.ts";
-import { type CollectFloors, type CollectMark, encodeFloors, restoreFloors } from "./collect-floors-core.ts";
+import type { CollectFloors, CollectMark } from "./collect-floors-core.ts";
 import { HolderCore, type PartitionFacts } from "./collect-holder-core.ts";
+import { encodeFloors, restoreFloors } from "./collect-marks-codec.ts";
 import { encodeAnswer, type LookItem, parseQuestion, type RoundFrame } from "./collect-messages.ts";
-import type { PairViews, SlotRules } from "./exchange-view.ts";
+import { ALL_OTHERS, type CollectRules, fingerprintOf, type KnownRules } from "./collect-rules-core.ts";
+import type { PairViews } from "./exchange-view.ts";
 
 /** Name of the document that holds the marks. */
 export const MARKS_DOCUMENT = "collected";
@@ -28,7 +30,7 @@ export interface HolderParts {
   /** equal on two nodes that know the same members; undefined: this node is none */
   readonly membersHash: () => string | undefined;
   readonly views: PairViews;
-  readonly rules: SlotRules;
+  readonly rules: CollectRules;
   readonly clock: Clock;
   readonly log: Log;
   /** what the mark lets go may leave: it is durable */
@@ -40,7 +42,7 @@ export class CollectHolder {
   readonly #parts: HolderParts;
   readonly #core: HolderCore;
   #version = 0;
-  #rules: bigint | undefined;
+  #rules: KnownRules | undefined;
   #persisting: Promise<void> | undefined;
 
   constructor(parts: HolderParts) {
@@ -62,37 +64,56 @@ export class CollectHolder {
   async begin(): Promise<void> {
     const { store, floors, rules, slotOf, log } = this.#parts;
     const bytes = store.readDocument(MARKS_DOCUMENT);
-    const before = bytes === undefined ? undefined : restoreFloors(floors, bytes);
-    this.#rules = rules.fingerprint();
-    if (bytes !== undefined && before === undefined) log.warn({ event: "collect.marks-unreadable" });
-    // Marks say that two slots have the same; what they should have in common may have changed.
-    const isOther = before !== undefined && before !== this.#rules;
+    const head = bytes === undefined ? undefined : restoreFloors(floors, bytes);
+    const now = rules.known();
+    if (bytes !== undefined && head === undefined) log.warn({ event: "collect.marks-unreadable" });
+    let isChanged = false;
     for (const partition of floors.marked()) {
-      const slot = slotOf(partition);
-      if (slot < 0 || (isOther && slot > 0)) floors.forget(partition);
-      else if (floors.marksOf(partition).reaped.floor > 0) this.#parts.onReaped(partition);
+      if (slotOf(partition) < 0) isChanged = this.#core.slotChanged(partition) || isChanged;
+      else if (store.isSuspect(partition)) isChanged = this.#core.lostRecords(partition) || isChanged;
     }
-    await this.promise(floors.highest());
+    // Marks of before rules were kept beside them may have been noted under any.
+    const before = head === undefined ? now : (head.rules ?? noneOf(now));
+    this.#rules = this.#core.rulesChanged(before, now, slotOf);
+    if (isChanged || this.#rules !== before) await this.persist();
+    for (const partition of floors.marked()) {
+      if (floors.marksOf(partition).reaped.floor > 0) this.#parts.onReaped(partition);
+    }
+    await this.promise(Math.max(floors.highest(), head?.promised ?? 0));
   }
 
   /** The slot of a partition has come or gone. */
   slotChanged(partition: number): void {
-    if (this.#core.slotChanged(partition)) this.#persistSoon();
+    if (this.#core.slotChanged(partition)) this.persistSoon();
+  }
+
+  /** Records of the partition were lost: its marks are in doubt until it was compared. */
+  lostRecords(partition: number): void {
+    if (this.#core.lostRecords(partition)) this.persistSoon();
   }
 
   /** Buckets may leave other slots empty than before: then a slot may lack old keys that it should have. */
   reviewRules(): void {
-    const now = this.#parts.rules.fingerprint();
-    if (this.#rules === undefined || now === this.#rules) return;
+    if (this.#rules === undefined) return;
+    const now = this.#core.rulesChanged(this.#rules, this.#parts.rules.known(), this.#parts.slotOf);
+    if (now === this.#rules) return;
     this.#rules = now;
-    this.#core.rulesChanged(this.#parts.slotOf);
-    this.#persistSoon();
+    this.persistSoon();
   }
 
   /** The rules under which the marks were noted, seen through first. */
   rulesOfMarks(): bigint {
     this.reviewRules();
-    return this.#rules ?? 0n;
+    return this.#rules === undefined ? 0n : fingerprintOf(this.#rules);
+  }
+
+  /** Whether the key, or any (undefined), is one that the slot held here should have since its bucket got more replicas. */
+  isRaised(key: Uint8Array | undefined, slot: number): boolean {
+    const raised = this.#rules?.raised ?? [];
+    if (key === undefined) return raised.some(([, from]) => from <= slot);
+    const bucket = Buffer.from(key.buffer, key.byteOffset, Math.max(0, key.indexOf(0))).toString("latin1");
+    const found = raised.find(([name]) => name === bucket) ?? raised.find(([name]) => name === ALL_OTHERS);
+    return found !== undefined && found[1] <= slot;
   }
 
   /** Mints only above `floor` from now on. Rejects as the store does. */
@@ -108,12 +129,13 @@ export class CollectHolder {
     if (asked === undefined) return undefined;
     const { frame, question } = asked;
     const { clock, membersHash } = this.#parts;
-    const facts = { members: membersHash(), wallMicros: clock.wallMicros() };
+    const facts = { members: membersHash(), rules: this.rulesOfMarks(), wallMicros: clock.wallMicros() };
     const refusal = this.#core.refusalOf(question.kind, frame, facts);
     if (refusal !== undefined) return encodeAnswer({ kind: "refused", reason: refusal });
     switch (question.kind) {
       case "promise":
         await this.promise(frame.mark.floor);
+        await this.persist();
         return encodeAnswer({ kind: "promised" });
       case "hints":
         return encodeAnswer({ kind: "hints", partitions: question.partitions.filter(this.#parts.hasHintsOf) });
@@ -139,6 +161,7 @@ export class CollectHolder {
   /** This holder has what one has that took part in the proof. Rejects as the store does. */
   async catchUp(partition: number, mark: CollectMark): Promise<void> {
     this.#parts.floors.catchUp(partition, mark);
+    if (this.#rules !== undefined) this.#rules = this.#core.withoutRaises(this.#rules);
     await this.persist();
     this.#parts.onReaped(partition);
   }
@@ -154,15 +177,22 @@ export class CollectHolder {
     await this.#persisting;
   }
 
+  /** The same, without waiting. */
+  persistSoon(): void {
+    this.persist().catch((error: unknown) => {
+      // Not swallowed: the next mark is durable only together with this change.
+      this.#parts.log.warn({ event: "collect.marks-not-written", error });
+    });
+  }
+
   #factsOf(partition: number): PartitionFacts {
     const { store, slotOf, isMoving } = this.#parts;
     return { slot: slotOf(partition), isSuspect: store.isSuspect(partition), isMoving: isMoving(partition) };
   }
 
-  async #look({ mark, rules }: RoundFrame, items: readonly LookItem[]): Promise<readonly LookVerdict[]> {
-    this.reviewRules();
+  async #look({ mark }: RoundFrame, items: readonly LookItem[]): Promise<readonly LookVerdict[]> {
     const verdicts: LookVerdict[] = [];
-    for (const item of items) verdicts.push(rules === this.#rules ? await this.#verdictOf(item, mark) : "differs");
+    for (const item of items) verdicts.push(await this.#verdictOf(item, mark));
     return verdicts;
   }
 
@@ -170,9 +200,12 @@ export class CollectHolder {
     const { views } = this.#parts;
     const obstacle = this.#core.obstacleTo({ partition, slot: peerSlot, floor }, this.#factsOf(partition));
     if (obstacle !== undefined) return obstacle;
+    const before = this.#rules;
     const making = views.root(views.sightOf(partition, { own: ownSlot, peer: peerSlot }));
     const own = making instanceof Promise ? await making : making;
     if (own !== root || this.#factsOf(partition).slot !== peerSlot) return "differs";
+    this.reviewRules();
+    if (this.#rules !== before) return "differs";
     this.#core.wasEqual(partition, floor);
     return "equal";
   }
@@ -180,18 +213,20 @@ export class CollectHolder {
   async #note(mark: CollectMark, partitions: readonly number[]): Promise<readonly number[]> {
     const noted = partitions.filter((partition) => this.#core.note(partition, mark, this.#factsOf(partition)));
     if (noted.length > 0) await this.persist();
-    // What was forgotten while it was written is not durable.
-    return noted.filter((partition) => this.#parts.floors.marksOf(partition).noted.floor >= mark.floor);
+    const { floors } = this.#parts;
+    // What was forgotten, or came into doubt, while it was written is not durable.
+    return noted.filter(
+      (partition) => !floors.isBehind(partition) && floors.marksOf(partition).noted.floor >= mark.floor,
+    );
   }
 
   async #write(): Promise<void> {
-    await this.#parts.store.writeDocument(MARKS_DOCUMENT, encodeFloors(this.#parts.floors, this.#rules ?? 0n));
+    const head = { promised: this.#core.promised, rules: this.#rules };
+    await this.#parts.store.writeDocument(MARKS_DOCUMENT, encodeFloors(this.#parts.floors, head));
   }
+}
 
-  #persistSoon(): void {
-    this.persist().catch((error: unknown) => {
-      // Not swallowed: the next mark is durable only together with this change.
-      this.#parts.log.warn({ event: "collect.marks-not-written", error });
-    });
-  }
+/** Rules under which a slot had no keys that it could be spared: whatever it should have now is new. */
+function noneOf(now: KnownRules): KnownRules {
+  return { standard: 1, named: now.named.map(([name]) => [name, 1] as const), raised: [] };
 }

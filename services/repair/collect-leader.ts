@@ -27,7 +27,7 @@ export interface CollectTimes {
 /** What leading works with. */
 export interface LeaderParts {
   readonly self: NodeId;
-  readonly store: Pick<StorageEngine, "collectableCountOf" | "isSuspect" | "partitionCount">;
+  readonly store: Pick<StorageEngine, "collectableCountOf" | "isSuspect" | "merkleRoot" | "partitionCount">;
   readonly floors: CollectFloors;
   readonly sweep: CollectSweep;
   readonly views: PairViews;
@@ -48,7 +48,12 @@ export interface LeaderParts {
   readonly isStopped: () => boolean;
 }
 
+/** This holder's roots by partition and slot of the other. */
+type Looks = ReadonlyMap<string, bigint>;
+
 const MICROS_PER_MS = 1_000;
+/** Stands for the root of a partition that does not stand still: nobody has it. */
+const NO_ROOT = 0xa5a5_5a5a_0f0f_f0f1n;
 
 /** Leads the collections of the partitions whose slot 0 is held here. */
 export class CollectLeader {
@@ -60,6 +65,8 @@ export class CollectLeader {
   readonly #waiting = new Map<number, string>();
   readonly #oldest = new Map<number, number>();
   #collectedPartitionCount = 0;
+  /** where the next look for what is due begins: a round has room for some only, and all get their turn */
+  #from = 0;
   #roundCount = 0;
 
   constructor(parts: LeaderParts) {
@@ -124,30 +131,61 @@ export class CollectLeader {
       else if (round.stage === stage && stage === "look") await pause(COLLECT_LOOK_AGAIN_MS);
       if (isStopped()) return;
       stage = round.stage;
+      const looks = await this.#looksOf(round);
       const asking = [...round.questions()].map(async ([node, question]) =>
-        round.answered(node, parseAnswer(await this.#ask(node, frame, question))),
+        round.answered(node, parseAnswer(await this.#ask(node, { frame, question, looks }))),
       );
       await Promise.all(asking);
       round.proceed();
     }
   }
 
-  async #ask(node: NodeId, frame: RoundFrame, question: CollectQuestion): Promise<unknown> {
+  async #ask(
+    node: NodeId,
+    {
+      frame,
+      question,
+      looks,
+    }: { readonly frame: RoundFrame; readonly question: CollectQuestion; readonly looks: Looks },
+  ): Promise<unknown> {
     const body =
       question.kind === "look"
-        ? encodeQuestion(frame, { kind: "look", items: await this.#itemsOf(question.pairs) })
+        ? encodeQuestion(frame, { kind: "look", items: itemsOf(question.pairs, looks) })
         : encodeQuestion(frame, question);
     return this.#parts.ask(node, COLLECT_TOPIC, body, COLLECT_ASK_MS);
   }
 
-  async #itemsOf(pairs: readonly LookPair[]): Promise<readonly LookItem[]> {
-    const { views } = this.#parts;
-    const items: LookItem[] = [];
-    for (const { partition, ownSlot, peerSlot } of pairs) {
-      const root = views.root(views.sightOf(partition, { own: ownSlot, peer: peerSlot }));
-      items.push({ partition, ownSlot, peerSlot, root: root instanceof Promise ? await root : root });
+  /**
+   * This holder's roots for all pairs that are looked at. Those of one partition are of one moment, though slots that leave keys
+   * out have other roots, which take their time: else one holder could be compared with what was here before a version came,
+   * and another with what was here after, and none be equal to the other.
+   */
+  async #looksOf(round: CollectRound): Promise<Looks> {
+    const looks = new Map<string, bigint>();
+    const slots = new Map<number, LookPair[]>();
+    for (const question of round.questions().values()) {
+      if (question.kind !== "look") continue;
+      for (const pair of question.pairs) slots.set(pair.partition, [...(slots.get(pair.partition) ?? []), pair]);
     }
-    return items;
+    for (const [partition, pairs] of slots) {
+      for (const [name, root] of (await this.#rootsAtOnce(partition, pairs)) ?? []) looks.set(name, root);
+    }
+    return looks;
+  }
+
+  /** Undefined when the partition changed each time: it is looked at again later. */
+  async #rootsAtOnce(partition: number, pairs: readonly LookPair[]): Promise<ReadonlyMap<string, bigint> | undefined> {
+    const { views, store } = this.#parts;
+    for (let attempt = 0; attempt < COLLECT_LOOKS; attempt += 1) {
+      const before = store.merkleRoot(partition);
+      const roots = new Map<string, bigint>();
+      for (const pair of pairs) {
+        const root = views.root(views.sightOf(partition, { own: pair.ownSlot, peer: pair.peerSlot }));
+        roots.set(nameOf(pair), root instanceof Promise ? await root : root);
+      }
+      if (store.merkleRoot(partition) === before) return roots;
+    }
+    return undefined;
   }
 
   /** The partitions led here that have something old enough, with their holders. */
@@ -155,7 +193,10 @@ export class CollectLeader {
     const { store, slotOf, table } = this.#parts;
     const due: RoundPartition[] = [];
     const believed = table();
-    for (let partition = 0; partition < store.partitionCount && believed !== undefined; partition += 1) {
+    const first = this.#from;
+    for (let step = 0; step < store.partitionCount && believed !== undefined; step += 1) {
+      const partition = (first + step) % store.partitionCount;
+      this.#from = partition;
       if (due.length >= MAX_COLLECT_PARTITIONS) break;
       if (slotOf(partition) !== 0 || store.collectableCountOf(partition) === 0) {
         this.#forget(partition);
@@ -210,6 +251,15 @@ export class CollectLeader {
     this.#oldest.delete(partition);
     this.#dueFrom.delete(partition);
   }
+}
+
+/** Pairs without a root of this moment are not asked about: who says nothing of them has not seen them equal. */
+function itemsOf(pairs: readonly LookPair[], looks: Looks): readonly LookItem[] {
+  return pairs.map((pair) => ({ ...pair, root: looks.get(nameOf(pair)) ?? NO_ROOT }));
+}
+
+function nameOf({ partition, peerSlot }: LookPair): string {
+  return `${partition}/${peerSlot}`;
 }
 
 /** How many partitions wait for each reason. */

@@ -119,6 +119,10 @@ export interface ToldMarks {
   readonly version: string;
   /** it mints only above this */
   readonly promised: number;
+  /** it knows what it must mint above: it has heard others itself */
+  readonly isOpen: boolean;
+  /** equal on two nodes whose buckets leave the same slots empty */
+  readonly rules: bigint;
   /** undefined: as told before */
   readonly marks: readonly ToldMark[] | undefined;
 }
@@ -126,14 +130,16 @@ export interface ToldMarks {
 /** The marks of a partition of which a node holds a slot. */
 export interface ToldMark {
   readonly partition: number;
+  /** up to where what it holds may be believed; 0: it is in doubt, or took no part */
   readonly floor: number;
   readonly reaped: CollectMark;
 }
 
 /** The body that tells marks. */
 export function encodeMarks(told: ToldMarks): Fields {
-  const { version, promised, marks } = told;
-  if (marks === undefined) return { version, promised };
+  const { version, promised, isOpen, marks } = told;
+  const shared = { version, promised, isOpen, rules: hexOf(told.rules) };
+  if (marks === undefined) return shared;
   const bytes = Buffer.alloc(marks.length * MARK_BYTES);
   for (const [index, { partition, floor, reaped }] of marks.entries()) {
     const at = bytes.writeUInt16BE(partition, index * MARK_BYTES);
@@ -141,7 +147,7 @@ export function encodeMarks(told: ToldMarks): Fields {
     bytes.writeBigUInt64BE(BigInt(reaped.floor), at + 8);
     bytes.writeBigUInt64BE(BigInt(reaped.expiryMs), at + 16);
   }
-  return { version, promised, marks: bytes };
+  return { ...shared, marks: bytes };
 }
 
 /** The marks in a body, or undefined. */
@@ -149,8 +155,11 @@ export function parseMarks(body: unknown): ToldMarks | undefined {
   const fields = fieldsOf(body);
   const version = fields?.["version"];
   const promised = countOf(fields?.["promised"]);
+  const rules = parseHex(fields?.["rules"]);
   if (fields === undefined || typeof version !== "string" || promised === undefined) return undefined;
-  if (fields["marks"] === undefined) return { version, promised, marks: undefined };
+  if (rules === undefined) return undefined;
+  const shared = { version, promised, isOpen: fields["isOpen"] === true, rules };
+  if (fields["marks"] === undefined) return { ...shared, marks: undefined };
   const bytes = bufferOf(fields["marks"]);
   if (bytes === undefined || bytes.length % MARK_BYTES !== 0 || bytes.length > MAX_PARTITIONS * MARK_BYTES) {
     return undefined;
@@ -164,7 +173,7 @@ export function parseMarks(body: unknown): ToldMarks | undefined {
       reaped: { floor: numberAt(10), expiryMs: numberAt(18) },
     };
   });
-  return { version, promised, marks };
+  return { ...shared, marks };
 }
 
 /** The 16 hex digits of an unsigned 64-bit number. */

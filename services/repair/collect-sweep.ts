@@ -1,6 +1,6 @@
 /**
  * Looks through the records of a partition that are tombstones or may expire: counts them, and takes out those that a durable
- * mark lets go. Must never take out of a partition that is suspect or on the move: a copy under way would differ from its
+ * mark lets go. Must never take out of a partition that is suspect, behind or on the move: a copy under way would differ from its
  * source, and where records are missing a tombstone may be all that keeps an old value away.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
@@ -88,9 +88,10 @@ export class CollectSweep {
   }
 
   #mayTakeOut(partition: number): boolean {
-    const { store, slotOf, isMoving } = this.#parts;
+    const { store, slotOf, isMoving, floors } = this.#parts;
     if (slotOf(partition) < 0) this.#due.delete(partition);
-    return slotOf(partition) >= 0 && !store.isSuspect(partition) && !isMoving(partition);
+    const isWhole = !store.isSuspect(partition) && !floors.isBehind(partition);
+    return slotOf(partition) >= 0 && isWhole && !isMoving(partition);
   }
 
   /** False when the node stops. */

@@ -4,20 +4,29 @@
  * of a peer's former life count for its present one.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
-import { StoreClosedError } from "../../storage/errors.ts";
 import type { NodeId } from "../base/ids.ts";
-import { COLLECT_EVERY_MS, COLLECT_HEAR_MS, COLLECT_LEAST_EVERY_MS, COLLECT_SETTLE_MS } from "../base/limits.ts";
-import type { Clock, Log, Random, Timer } from "../base/ports.ts";
+import {
+  COLLECT_AGAIN_MS,
+  COLLECT_EVERY_MS,
+  COLLECT_FIRST_HEARING_MS,
+  COLLECT_HEAR_MS,
+  COLLECT_LEAST_EVERY_MS,
+  COLLECT_SETTLE_MS,
+} from "../base/limits.ts";
+import type { Clock, Log, Random } from "../base/ports.ts";
 import type { TopicHandler } from "../peers/peer-handler.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import { CatchUp, type CatchUpParts } from "./collect-catch-up.ts";
+import type { CollectDoor } from "./collect-door.ts";
 import type { CollectFloors } from "./collect-floors-core.ts";
 import { CollectHearing } from "./collect-hearing.ts";
 import { CollectHolder } from "./collect-holder.ts";
 import { CollectLeader, type CollectTimes, reasonsOf } from "./collect-leader.ts";
 import { CATCH_UP_TOPIC, COLLECT_TOPIC, FLOORS_TOPIC } from "./collect-messages.ts";
+import type { CollectRules } from "./collect-rules-core.ts";
 import { CollectSweep } from "./collect-sweep.ts";
-import { PairViews, type SlotRules } from "./exchange-view.ts";
+import { CollectTimers, STEP_REST_MS } from "./collect-timers.ts";
+import { PairViews } from "./exchange-view.ts";
 
 /** The times of a real cluster in which tombstones wait at least so long, ms: a twelfth of it between two rounds, within bounds. */
 export function collectTimesOf(minAgeMs: number): CollectTimes {
@@ -35,8 +44,8 @@ export interface CollectParts {
   readonly store: StorageEngine;
   readonly replica: CatchUpParts["replica"];
   /** the same that the replica takes its lines from */
-  readonly floors: CollectFloors;
-  readonly rules: SlotRules;
+  readonly door: CollectDoor;
+  readonly rules: CollectRules;
   readonly times: CollectTimes;
   /** who holds what by everyone's records; undefined before this node is a member */
   readonly table: () => HolderTable | undefined;
@@ -70,9 +79,6 @@ export interface CollectStatus {
 }
 
 const MICROS_PER_MS = 1_000;
-/** A step of background work is followed by a rest that leaves the foreground its share. */
-const STEP_REST_MS = 1;
-const LONGEST_REST_MS = 200;
 
 /** Collecting at one node. */
 export class Collecting {
@@ -82,17 +88,21 @@ export class Collecting {
   readonly #sweep: CollectSweep;
   readonly #catchUp: CatchUp;
   readonly #hearing: CollectHearing;
-  readonly #timers = new Set<Timer>();
-  readonly #pauses = new Map<Timer, () => void>();
+  readonly #timers: CollectTimers;
+  #floors: CollectFloors;
   #isStopped = true;
+  #isFollowingSoon = false;
 
   constructor(parts: CollectParts) {
     this.#parts = parts;
+    this.#floors = parts.door.floors;
+    const floors = this.#floors;
     const slotOf = (partition: number): number => parts.replica.slotOf(partition);
-    const rest = (): Promise<boolean> => this.#rest();
+    this.#timers = new CollectTimers(parts);
+    const rest = (): Promise<boolean> => this.#timers.rest();
     const views = new PairViews(parts.store, parts.rules);
-    this.#sweep = new CollectSweep({ ...parts, slotOf, rest });
-    const own = { ...parts, slotOf, rest, views, sweep: this.#sweep };
+    this.#sweep = new CollectSweep({ ...parts, floors, slotOf, rest });
+    const own = { ...parts, floors, slotOf, rest, views, sweep: this.#sweep };
     this.#holder = new CollectHolder({ ...own, onReaped: (partition) => this.#sweep.mark(partition) });
     this.#catchUp = new CatchUp({ ...own, rulesOfMarks: () => this.#holder.rulesOfMarks() });
     this.#hearing = new CollectHearing({
@@ -107,7 +117,7 @@ export class Collecting {
       members: () => parts.table()?.all.map((member) => member.nodeId) ?? [],
       ask: (to, topic, body, timeoutMs) =>
         to === parts.self ? this.#holder.answer(to, body) : parts.ask(to, topic, body, timeoutMs),
-      pause: (ms) => this.#pause(ms),
+      pause: (ms) => this.#timers.pause(ms),
       isStopped: () => this.#isStopped,
     });
   }
@@ -128,41 +138,61 @@ export class Collecting {
   /** Begins. Once, when this node is a member and its slots are known. Rejects as the store does. */
   async begin(): Promise<void> {
     this.#isStopped = false;
+    this.#timers.start();
+    const { random, times, door } = this.#parts;
+    door.hides = (partition, key) => this.#hides(partition, key);
+    // Nobody is waited for for ever: a node that is alone goes on with what it knows.
+    this.#timers.after(COLLECT_FIRST_HEARING_MS, () => this.#hasHeardEnough());
     await this.#holder.begin();
-    const { random, times } = this.#parts;
-    this.#every(times.hearMs, random.float() * times.hearMs, async () => {
-      await this.#hearing.hearAll();
-      await this.#sweep.run();
+    this.#timers.every(0, () => this.#hearAgain());
+    this.#timers.every((0.2 + random.float()) * times.everyMs, async () => {
+      await this.collect();
+      return times.everyMs;
     });
-    this.#every(times.everyMs, (0.2 + random.float()) * times.everyMs, () => this.collect());
   }
 
   /** Begins nothing any more. */
   stop(): void {
     this.#isStopped = true;
-    for (const timer of this.#timers) timer.cancel();
-    for (const [timer, goOn] of this.#pauses) {
-      timer.cancel();
-      goOn();
-    }
-    this.#timers.clear();
-    this.#pauses.clear();
+    this.#timers.stop();
+    // Whoever waits to mint meets a store that closes, and says so.
+    this.#hasHeardEnough();
   }
 
   /** A slot of the partition has come, or has gone. */
   slotChanged(partition: number): void {
     this.#holder.slotChanged(partition);
+    if (this.#isStopped || this.#isFollowingSoon || this.#parts.replica.slotOf(partition) < 0) return;
+    this.#isFollowingSoon = true;
+    this.#timers.after(STEP_REST_MS, () => {
+      this.#isFollowingSoon = false;
+      void this.#timers.guarded(() => this.#hearing.follow());
+    });
+  }
+
+  /** Settings of buckets have changed. */
+  rulesChanged(): void {
+    if (!this.#isStopped) this.#holder.reviewRules();
+  }
+
+  /** Records of the partition are missing, or were: it is compared, before its old versions are believed. Rejects as the store does. */
+  async lostRecords(partition: number): Promise<void> {
+    if (!this.#isStopped && this.#holder.lostRecords(partition)) await this.#holder.persist();
   }
 
   /** A link to the node stands: what it told in a former life counts no more. */
   peerUp(node: NodeId): void {
     this.#hearing.forget(node);
-    if (!this.#isStopped) void this.#guarded(() => this.#hearing.hear(node));
+    if (!this.#isStopped)
+      void this.#timers.guarded(() => this.#hearing.hear(node).finally(() => this.#reviewHearing()));
   }
 
-  /** Whether what that node has of the partition may be believed, however old: it took part in the last collection. */
-  isTrusted(node: NodeId, partition: number): boolean {
-    return this.#hearing.isTrusted(node, partition);
+  /**
+   * Whether what that node gave of the partition may be believed, however old: it took part in the last collection, and says
+   * so when it is asked now. Rejects as the store does.
+   */
+  confirms(node: NodeId, partition: number): Promise<boolean> {
+    return this.#hearing.confirms(node, partition);
   }
 
   /** Leads one round for what is due, and takes out what may go. Rejects as the store does. */
@@ -179,7 +209,8 @@ export class Collecting {
 
   /** From memory. O(partitions that wait). */
   status(): CollectStatus {
-    const { store, clock, floors } = this.#parts;
+    const { store, clock } = this.#parts;
+    const floors = this.#floors;
     const oldest = this.#leader.oldestCounter();
     let behind = 0;
     for (let partition = 0; partition < floors.partitionCount; partition += 1) {
@@ -195,40 +226,34 @@ export class Collecting {
     };
   }
 
-  #every(everyMs: number, firstMs: number, run: () => Promise<void>): void {
-    if (this.#isStopped) return;
-    const timer = this.#parts.clock.setTimer(firstMs, () => {
-      this.#timers.delete(timer);
-      void this.#guarded(run).then(() => this.#every(everyMs, everyMs * (0.9 + this.#parts.random.float() / 5), run));
-    });
-    this.#timers.add(timer);
+  /** Hears all, and answers when to hear them again: soon, while this node waits for somebody. */
+  async #hearAgain(): Promise<number> {
+    await this.#hearing.hearAll();
+    this.#reviewHearing();
+    await this.#sweep.run();
+    const { hearMs } = this.#parts.times;
+    return this.status().behind > 0 || this.#parts.door.isHearing ? Math.min(COLLECT_AGAIN_MS, hearMs) : hearMs;
   }
 
-  async #guarded(run: () => Promise<void>): Promise<void> {
-    try {
-      await run();
-    } catch (error) {
-      // A store that is closed or has failed tells so itself.
-      if (this.#isStopped || error instanceof StoreClosedError) return;
-      this.#parts.log.warn({ event: "collect.failed", error });
-    }
+  #reviewHearing(): void {
+    const { door, self, table } = this.#parts;
+    if (this.#hearing.isEnoughToMint()) door.gate.open();
+    const others = (table()?.all ?? []).filter(({ nodeId }) => nodeId !== self);
+    if (others.every(({ nodeId }) => this.#hearing.hasHeard(nodeId))) this.#hasHeardEnough();
   }
 
-  async #rest(): Promise<boolean> {
-    if (this.#isStopped) return false;
-    const share = Math.max(0.01, this.#parts.share());
-    await this.#pause(Math.min(LONGEST_REST_MS, STEP_REST_MS / share));
-    return !this.#isStopped;
+  #hasHeardEnough(): void {
+    this.#parts.door.gate.open();
+    this.#parts.door.isHearing = false;
   }
 
-  #pause(ms: number): Promise<void> {
-    if (this.#isStopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = this.#parts.clock.setTimer(ms, () => {
-        this.#pauses.delete(timer);
-        resolve();
-      });
-      this.#pauses.set(timer, resolve);
-    });
+  /** What is held of a key, or of any (undefined), may be older than what was collected elsewhere. */
+  #hides(partition: number, key: Uint8Array | undefined): boolean {
+    const { store, door, replica } = this.#parts;
+    if (store.isSuspect(partition)) this.#holder.lostRecords(partition);
+    if (this.#floors.isHidden(partition)) return true;
+    if (this.#floors.doubtOf(partition) === "rules" && this.#holder.isRaised(key, replica.slotOf(partition)))
+      return true;
+    return door.isHearing && !this.#hearing.hasHeardHolders(partition);
   }
 }

@@ -172,7 +172,7 @@ export class ObjectMover {
     const digest = encodedDigestOf(object);
     const adopting = this.#parts.adopt?.(peer, location, object);
     const result = await (adopting ?? this.#parts.replica.store(location, { baseDigest: 0n, digest, object }));
-    if (result.kind !== "stored") {
+    if (result.kind !== "stored" && !isCollected(result)) {
       tally.failed.add(location.hash);
       if (isEnd(result)) tally.endedBy ??= `stored nothing here: ${wordsOf(result)}`;
       return;
@@ -235,7 +235,7 @@ export class ObjectMover {
       );
       return { result, sizeBytes: object.length };
     });
-    if (sent !== "busy" && sent.result.kind === "stored") {
+    if (sent !== "busy" && (sent.result.kind === "stored" || isCollected(sent.result))) {
       tally.pushedCount += 1;
       tally.pushedBytes += object.length;
       return;
@@ -262,6 +262,11 @@ interface Failure {
   readonly kind: string;
   readonly reason?: string;
   readonly detail?: string;
+}
+
+/** It was deleted there, and its tombstone has gone: that is all that can become of it. */
+function isCollected(result: Failure): boolean {
+  return result.kind === "refused" && result.reason === "collected";
 }
 
 /** Nothing more will go well: the slot has gone, the node stops, the disk is full, nobody is there. */

@@ -183,6 +183,13 @@ export class PairViews {
         shown.writeBigUInt64BE(await this.#shownLeafHash(sight, leaf), at);
       }
     }
+    // What changed while it was read is of another moment than its hash.
+    const after = leafHashesOf(this.#store, sight.partition);
+    for (let at = 0; at < plain.length; at += 8) {
+      if (Buffer.compare(plain.subarray(at, at + 8), after.subarray(at, at + 8)) !== 0) {
+        for (let byte = at; byte < at + 8; byte += 1) plain[byte] = ~(plain[byte] ?? 0) & 0xff;
+      }
+    }
     this.#filtered.set(name, { fingerprint, plain, shown });
     return shown;
   }

@@ -170,7 +170,8 @@ export class ReadRepair {
     const { location, version, node, hopsLeft } = order;
     const onResult = (result: CallResult | ReplicaWriteResult): void => {
       const to = hopsLeft > 0 ? movedTo(result) : undefined;
-      if (to === undefined || to === node) onEnd(result.kind === "stored");
+      if (to === undefined || to === node)
+        onEnd(result.kind === "stored" || (result.kind === "refused" && result.reason === "collected"));
       else this.#store({ ...order, node: to, hopsLeft: hopsLeft - 1 }, onEnd);
     };
     if (node === this.#parts.self) {

@@ -65,6 +65,8 @@ export interface ReplicaRefusal {
     | "too_many_siblings"
     | "object_too_large"
     | "corrupt_record"
+    /** it is as old as what was collected here, and unknown: it would be taken for deleted */
+    | "collected"
     | "shutting_down"
     | "overloaded"
     | "expired";
@@ -89,6 +91,11 @@ export interface LocalReplica {
   /** The slot this node holds of the partition by its own durable record, −1 for none. */
   slotOf(partition: number): number;
   isSuspect(partition: number): boolean;
+  /**
+   * What is held of a key (undefined: of any key of the partition) is no answer to a read: it may be older than what was
+   * collected elsewhere. Absent: all of it is.
+   */
+  isHidden?(partition: number, key: Uint8Array | undefined): boolean;
   /** From RAM; 0n = nothing. */
   digestOf(location: KeyLocation): bigint;
   /** The decoded versions; at once when the bytes are cached. Refused as `expired` when the disk had no time within the budget. */

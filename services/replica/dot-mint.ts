@@ -6,6 +6,7 @@ import { greatestCounterOf } from "../versioning/causal-context.ts";
 import { encodedCounterOf, encodedGreatestCounterOf } from "../versioning/object-header.ts";
 import type { CausalContext, Dot } from "../versioning/types.ts";
 import { HybridClock, type HybridClockParts } from "./hybrid-clock.ts";
+import type { MintGate } from "./mint-gate.ts";
 import type { MintStore } from "./needs.ts";
 import { OwnActor } from "./own-actor.ts";
 
@@ -15,6 +16,8 @@ const MAX_ATTEMPTS = 8;
 /** What the mint is made of. */
 export interface DotMintParts extends Pick<HybridClockParts, "clock" | "log"> {
   readonly store: MintStore;
+  /** nothing is minted before it is open; absent: it is */
+  readonly gate?: Pick<MintGate, "isOpen" | "opened"> | undefined;
 }
 
 /** The clock and the actor of this node's dots, together. */
@@ -23,22 +26,26 @@ export class DotMint {
   readonly actor: OwnActor;
   /** suspect partitions whose loss cannot concern the present actor: it was drawn after they were found, or for them */
   readonly #excused: Set<number>;
+  /** undefined once it is open */
+  #gate: DotMintParts["gate"];
 
   constructor(parts: DotMintParts) {
     this.clock = new HybridClock({ clock: parts.clock, leases: parts.store, log: parts.log });
     this.actor = new OwnActor(parts.store, parts.log);
+    this.#gate = parts.gate;
     this.#excused = new Set(parts.store.recovery.isNewActor ? parts.store.suspectPartitions() : []);
   }
 
-  /** A new dot above `floor`, or undefined when lease or actor must be renewed first: then `mintWhenReady`. */
+  /** A new dot above `floor`, or undefined when the gate is closed, or lease or actor must be renewed first: then `mintWhenReady`. */
   mint(floor: number): Dot | undefined {
-    if (!this.actor.isTrusted) return undefined;
+    if (!this.actor.isTrusted || !this.#isOpen()) return undefined;
     const counter = this.clock.mint(floor);
     return counter === 0 ? undefined : { actor: this.actor.id, counter };
   }
 
   /** Renews what must be and mints; undefined when that did not succeed in a few rounds. Rejects as the store does. */
   async mintWhenReady(floor: number): Promise<Dot | undefined> {
+    await this.#gate?.opened;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       await this.actor.renewed();
       await this.clock.renewLease(floor);
@@ -85,6 +92,11 @@ export class DotMint {
   /** A record that could not be read is about to be replaced, and with it what is known of our dots in it. */
   noteReplacement(partition: number): void {
     this.actor.doubt(this.actor.id, { reason: "records_lost", partition });
+  }
+
+  #isOpen(): boolean {
+    if (this.#gate?.isOpen === true) this.#gate = undefined;
+    return this.#gate === undefined;
   }
 
   /** Follows the counters that an encoded version names. */

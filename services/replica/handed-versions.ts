@@ -59,7 +59,7 @@ export class HandedVersions {
     const line = this.#lineOf(handing);
     // Beside nothing held, what is at or below the line was collected: late copies of it bring nothing.
     const object = current === 0n && line > 0 ? leftOfStale(version.object, line) : version.object;
-    if (object === undefined) return this.#known(current);
+    if (object === undefined) return this.#collected();
     mint.observe(object);
     if (current !== 0n && current !== baseDigest) return this.#merge(handing);
     const digest = object === version.object ? version.digest : encodedDigestOf(object);
@@ -73,7 +73,7 @@ export class HandedVersions {
       line: this.#parts.collected?.lineOf(location.partition) ?? 0,
     });
     counters.appendedCount += 1;
-    return this.#put(handing, { base: baseDigest, digest, value: object });
+    return this.#saying(handing, object === version.object, { base: baseDigest, digest, value: object });
   }
 
   async #merge(handing: Handing): Promise<ReplicaWriteResult> {
@@ -91,10 +91,23 @@ export class HandedVersions {
     const merged = mergedOf(held.set, brought, conflicts.isLastWriteWins(location));
     const digest = digestOf(merged);
     // a record that the index has given up is written again even so: it was read after all, but by luck
-    if (digest === held.digest && digest === store.digestOf(location)) return this.#known(digest);
+    const isWhole = brought === incoming.set;
+    if (digest === held.digest && digest === store.digestOf(location)) {
+      return isWhole ? this.#known(digest) : this.#collected();
+    }
     counters.mergedCount += 1;
     const value = digest === version.digest ? version.object : encodeSet(merged);
-    return this.#put(handing, { base: held.digest, digest, value });
+    return this.#saying(handing, isWhole, { base: held.digest, digest, value });
+  }
+
+  /** What is left of a version that was collected in part is kept; who wrote the rest must not believe that it stands here. */
+  async #saying(
+    handing: Handing,
+    isWhole: boolean,
+    made: { readonly base: bigint; readonly digest: bigint; readonly value: Uint8Array },
+  ): Promise<ReplicaWriteResult> {
+    const result = await this.#put(handing, made);
+    return isWhole || result.kind !== "stored" ? result : this.#collected();
   }
 
   /** What was read may have taken its time: a slot is needed now, at the moment of putting. */
@@ -108,16 +121,17 @@ export class HandedVersions {
     const { digest, value } = made;
     const isTombstone = encodedSiblingCountOf(value) === 0;
     const mayExpire = encodedExpiryOf(value) > 0;
-    const request = replacing(made.base, { address: handing.location, value, digest, isTombstone, mayExpire });
+    const byMs = handing.endMs;
+    const request = replacing(made.base, { address: handing.location, value, digest, isTombstone, mayExpire, byMs });
     return keeper.ended(request, keeper.begin(request));
   }
 
-  /** The line that holds for the version: none for one that may be trusted, nor where what is held may be incomplete. */
+  /**
+   * The line that holds for the version: none for one that may be trusted. It holds where records were lost, too: what lived
+   * below it comes back from those who took part.
+   */
   #lineOf({ isTrusted, location }: Handing): number {
-    const { collected, store } = this.#parts;
-    if (isTrusted || collected === undefined) return 0;
-    const line = collected.lineOf(location.partition);
-    return line === 0 || store.isSuspect(location.partition) ? 0 : line;
+    return isTrusted ? 0 : (this.#parts.collected?.lineOf(location.partition) ?? 0);
   }
 
   #refusalOf({ needsSlot, location }: Handing): ReturnType<RecordKeeper["refusalOf"]> {
@@ -135,6 +149,14 @@ export class HandedVersions {
     if (!isRefusal(fetched)) return fetched !== undefined;
     if (fetched.reason === "corrupt_record") mint.noteReplacement(location.partition);
     return false;
+  }
+
+  #collected(): ReplicaWriteResult {
+    this.#parts.counters.knownCount += 1;
+    return refused(
+      "collected",
+      "the version is as old as what was collected here, and unknown: it would count as deleted",
+    );
   }
 
   #known(digest: bigint): ReplicaWriteResult {

@@ -20,12 +20,15 @@ export interface ConflictRules {
   isLastWriteWins(location: KeyLocation): boolean;
 }
 
-/**
- * Up to where tombstones of a partition were collected, by a proof that all holders had the same: a counter, 0 = nothing
- * was. Asked for every version that is handed in: must be cheap.
- */
+/** What was collected of a partition's tombstones, by a proof that all holders had the same. Asked often: must be cheap. */
 export interface CollectedLines {
+  /** up to where: a counter, 0 = nothing was */
   lineOf(partition: number): number;
+  /**
+   * What is held of a key (undefined: of any key of the partition) may be older than what was collected: then it is no answer
+   * to a read, neither what is there nor what is not. `isSuspect`: records of the partition were lost.
+   */
+  isHidden?(partition: number, key: Uint8Array | undefined, isSuspect: boolean): boolean;
 }
 
 /** Watches how long the store takes to make a write durable. Told of every one: must be cheap. */

@@ -146,6 +146,10 @@ export class Replica implements LocalReplica {
     return this.#store.isSuspect(partition);
   }
 
+  isHidden(partition: number, key: Uint8Array | undefined): boolean {
+    return this.#parts.collected?.isHidden?.(partition, key, this.#store.isSuspect(partition)) === true;
+  }
+
   digestOf(location: KeyLocation): bigint {
     return this.#store.digestOf(location);
   }

@@ -6,14 +6,9 @@
 import type { NodeId } from "../../services/base/ids.ts";
 import { parseNodeId } from "../../services/base/ids.ts";
 import { type CollectAnswer, type CollectQuestion, CollectRound } from "../../services/repair/collect-core.ts";
-import {
-  CollectFloors,
-  type CollectMark,
-  encodeFloors,
-  type PartitionMarks,
-  restoreFloors,
-} from "../../services/repair/collect-floors-core.ts";
+import { CollectFloors, type CollectMark, type PartitionMarks } from "../../services/repair/collect-floors-core.ts";
 import { HolderCore } from "../../services/repair/collect-holder-core.ts";
+import { encodeFloors, restoreFloors } from "../../services/repair/collect-marks-codec.ts";
 import { caughtUp, leftOfStale, withoutStale } from "../../services/replica/stale-versions.ts";
 import { covers, EMPTY_CONTEXT, greatestCounter } from "../../services/versioning/causal-context.ts";
 import { decodeSet, digestOf, encodeSet } from "../../services/versioning/object-codec.ts";
@@ -87,7 +82,7 @@ interface Life {
   last: number;
   readonly actor: number;
   readonly hintActor: number;
-  readonly peers: Map<number, PartitionMarks>;
+  readonly peers: Map<number, Pick<PartitionMarks, "noted" | "reaped">>;
   leading: Leading | undefined;
   catchingUp: CatchingUp | undefined;
 }
@@ -133,6 +128,7 @@ const MIN_AGE = 40;
 const ANSWER_WITHIN = 25;
 const LOOKS = 3;
 const MEMBERS = "all";
+const NO_HEAD = { promised: 0, rules: undefined };
 const NODES = [0, 1, 2, 3, 4];
 
 /** One life of the cluster. */
@@ -178,7 +174,7 @@ export class CollectWorld {
       const disk = {
         objects: new Map(),
         hints: new Map(),
-        marks: encodeFloors(new CollectFloors(1), 0n),
+        marks: encodeFloors(new CollectFloors(1), NO_HEAD),
         slot,
         tenure: 0,
         lease: 0,
@@ -601,7 +597,7 @@ export class CollectWorld {
       machine.disk.tenure += 1;
       if (machine.life === undefined) continue;
       machine.life.core.slotChanged(P);
-      machine.disk.marks = encodeFloors(machine.life.floors, 0n);
+      machine.disk.marks = encodeFloors(machine.life.floors, NO_HEAD);
       machine.life = { ...machine.life, actor: this.#newActor(), leading: undefined, catchingUp: undefined };
     }
     this.counts.moves += 1;
@@ -620,7 +616,7 @@ export class CollectWorld {
 
   #persist(at: number): void {
     const { disk, life } = this.#at(at);
-    if (life !== undefined) disk.marks = encodeFloors(life.floors, 0n);
+    if (life !== undefined) disk.marks = encodeFloors(life.floors, NO_HEAD);
   }
 
   #hear(at: number, other: number): void {
@@ -752,8 +748,8 @@ export class CollectWorld {
     const { life, disk } = this.#at(at);
     const { mark } = asked;
     if (life === undefined) return { kind: "refused", reason: "is away" };
-    const facts = { members: MEMBERS, wallMicros: this.#wallMicros(at) };
-    const refusal = life.core.refusalOf(question.kind, { mark, members: MEMBERS }, facts);
+    const facts = { members: MEMBERS, rules: 0n, wallMicros: this.#wallMicros(at) };
+    const refusal = life.core.refusalOf(question.kind, { mark, members: MEMBERS, rules: 0n }, facts);
     if (refusal !== undefined) return { kind: "refused", reason: refusal };
     const here = { slot: disk.slot, isSuspect: false, isMoving: false };
     switch (question.kind) {

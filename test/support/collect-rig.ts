@@ -8,9 +8,10 @@ import type { TopicHandler } from "../../services/peers/peer-handler.ts";
 import type { HolderTable } from "../../services/placement/holder-table.ts";
 import { locate } from "../../services/placement/partitioner.ts";
 import { Collecting } from "../../services/repair/collect.ts";
-import { CollectFloors } from "../../services/repair/collect-floors-core.ts";
+import { CollectDoor } from "../../services/repair/collect-door.ts";
+import type { CollectFloors } from "../../services/repair/collect-floors-core.ts";
 import type { CollectTimes } from "../../services/repair/collect-leader.ts";
-import type { SlotRules } from "../../services/repair/exchange-view.ts";
+import { type CollectRules, fingerprintOf, rulesOf } from "../../services/repair/collect-rules-core.ts";
 import type { KeyLocation, Minted, WriteIntent } from "../../services/replica/contract.ts";
 import { Replica } from "../../services/replica/replica.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
@@ -63,6 +64,8 @@ export class CollectRig {
   async begin(): Promise<void> {
     for (let slot = 0; slot < 3; slot += 1) this.nodes.push(this.#newNode(slot, newMemoryImage()));
     for (const node of this.nodes) await node.collecting.begin();
+    // before they have heard each other nothing is minted
+    await this.pass(100);
   }
 
   node(slot: number): CollectNode {
@@ -149,6 +152,23 @@ export class CollectRig {
     return read.kind === "object" ? read.set?.siblings.length : undefined;
   }
 
+  /** Whether node `at` believes, when it asks now, what `of` has of the key's partition. */
+  async confirmed(at: number, of: number, { partition }: KeyLocation): Promise<boolean | undefined> {
+    let told: boolean | undefined;
+    void this.node(at)
+      .collecting.confirms(this.node(of).id, partition)
+      .then((isTrusted) => {
+        told = isTrusted;
+      });
+    await this.pass(100);
+    return told;
+  }
+
+  /** Of each node, whether reads of the key have to do without it. */
+  hidden({ partition, key }: KeyLocation): readonly boolean[] {
+    return this.nodes.map(({ replica }) => replica.isHidden(partition, key));
+  }
+
   #newNode(slot: number, image: MemoryImage): CollectNode {
     const id = nodeIdOf(`n${slot + 1}`);
     this.#lifeCount += 1;
@@ -160,21 +180,23 @@ export class CollectRig {
       random: seededDraws(100 * this.#lifeCount + slot),
       image,
     });
-    const floors = new CollectFloors(COLLECT_PARTITIONS);
+    const door = new CollectDoor(COLLECT_PARTITIONS);
+    const { floors } = door;
     const replica = new Replica({
       store: engine,
       clock,
       log,
       slots: { slotOf: () => slot },
       conflicts: { isLastWriteWins: () => false },
-      collected: floors,
+      collected: door,
+      gate: door.gate,
       isDurable: true,
     });
     const collecting = new Collecting({
       self: id,
       store: engine,
       replica,
-      floors,
+      door,
       rules: this.#rules(),
       times: TIMES,
       table: () => this.#table,
@@ -193,15 +215,17 @@ export class CollectRig {
     return { id, slot, image, engine, replica, floors, collecting, clock, log };
   }
 
-  #rules(): SlotRules {
+  #rules(): CollectRules {
     const replicasOf = (key: Uint8Array): number => {
       const bucket = Buffer.from(key.subarray(0, key.indexOf(0))).toString("latin1");
       return this.rules.replicas.get(bucket) ?? 3;
     };
+    const known = () => rulesOf({ standard: 3, named: [...this.rules.replicas] }, 3);
     return {
       isAnyExempt: (slot) => [...this.rules.replicas.values()].some((n) => n <= slot),
       isExempt: (key, slot) => replicasOf(key) <= slot,
-      fingerprint: () => BigInt([...this.rules.replicas.values()].filter((n) => n < 3).length),
+      known,
+      fingerprint: () => fingerprintOf(known()),
     };
   }
 

@@ -1,11 +1,15 @@
 /** The marks of collected partitions: what raises them, what they mean, and their bytes. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CollectFloors, encodeFloors, restoreFloors } from "../../../services/repair/collect-floors-core.ts";
+import { CollectFloors } from "../../../services/repair/collect-floors-core.ts";
 import { HolderCore } from "../../../services/repair/collect-holder-core.ts";
+import { encodeFloors, restoreFloors } from "../../../services/repair/collect-marks-codec.ts";
 
 const at = (floor: number) => ({ floor, expiryMs: floor / 10 });
-const RULES = 77n;
+const HEAD = {
+  promised: 77,
+  rules: { standard: 3, named: [["carts", 2]] as const, raised: [["carts", 1]] as const },
+};
 
 describe("marks", () => {
   test("only grow: a floor is noted once, and above the last one", () => {
@@ -13,7 +17,7 @@ describe("marks", () => {
     expect([floors.note(1, at(100)), floors.note(1, at(100)), floors.note(1, at(50)), floors.note(1, at(200))]).toEqual(
       [true, false, false, true],
     );
-    expect(floors.marksOf(1)).toEqual({ noted: at(200), reaped: at(0) });
+    expect(floors.marksOf(1)).toEqual({ noted: at(200), reaped: at(0), heard: at(0) });
   });
 
   test("let nothing be reaped that was not noted here", () => {
@@ -37,7 +41,7 @@ describe("marks", () => {
     floors.catchUp(1, at(150));
     expect([floors.isBehind(1), floors.marksOf(1), floors.hear(1, at(150))]).toEqual([
       false,
-      { noted: at(150), reaped: at(150) },
+      { noted: at(150), reaped: at(150), heard: at(150) },
       "even",
     ]);
   });
@@ -72,7 +76,7 @@ describe("marks", () => {
           if (isReaped) floors.reap(partition, { floor, expiryMs: floor % 1_000 });
         }
         const again = new CollectFloors(64);
-        expect(restoreFloors(again, encodeFloors(floors, RULES))).toBe(RULES);
+        expect(restoreFloors(again, encodeFloors(floors, HEAD))).toEqual(HEAD);
         expect(again).toEqual(floors);
       }),
     );
@@ -81,7 +85,7 @@ describe("marks", () => {
   test("that are damaged are none, and never throw", () => {
     const floors = new CollectFloors(8);
     floors.note(3, at(100));
-    const bytes = encodeFloors(floors, RULES);
+    const bytes = encodeFloors(floors, HEAD);
     for (let byte = 0; byte < bytes.length; byte += 1) {
       const damaged = Buffer.from(bytes);
       damaged[byte] = (damaged[byte] ?? 0) ^ 0x21;
@@ -96,8 +100,8 @@ describe("marks", () => {
 describe("a holder", () => {
   const here = { slot: 2, isSuspect: false, isMoving: false };
   const look = { partition: 1, slot: 2, floor: 100 };
-  const asked = { mark: at(100), members: "abc" };
-  const facts = { members: "abc", wallMicros: 1_000_000 };
+  const asked = { mark: at(100), members: "abc", rules: 7n };
+  const facts = { members: "abc", rules: 7n, wallMicros: 1_000_000 };
 
   test("notes only what this life looked at in this tenure of the slot", () => {
     const core = new HolderCore(new CollectFloors(4));
@@ -138,6 +142,8 @@ describe("a holder", () => {
     expect(core.refusalOf("promise", asked, facts)).toBeUndefined();
     expect(core.refusalOf("promise", ahead, facts)).toBe("has a clock that is behind");
     expect(core.refusalOf("promise", { ...asked, members: "ab" }, facts)).toBe("knows other members");
+    expect(core.refusalOf("promise", { ...asked, rules: 8n }, facts)).toBe("knows other bucket settings");
+    expect(core.refusalOf("note", { ...asked, rules: 8n }, facts)).toBe("knows other bucket settings");
     expect(core.refusalOf("promise", asked, { ...facts, members: undefined })).toBe("is no member");
     expect(core.refusalOf("look", asked, facts)).toBe("has started anew");
     core.hasPromised(100);

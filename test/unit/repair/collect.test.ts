@@ -135,7 +135,7 @@ describe("a holder", () => {
     await on.pass(TWO_HOURS_MS);
     await on.collect();
     await on.restart(2, old);
-    expect(await everywhere(on, gone)).toEqual([undefined, undefined, 0]);
+    expect(await everywhere(on, gone)).toEqual([undefined, undefined, undefined]);
     expect(await everywhere(on, written)).toEqual([1, 1, 1]);
     expect(on.node(2).floors.isBehind(gone.partition)).toBe(false);
     await on.collect();
@@ -159,7 +159,7 @@ describe("a holder", () => {
     expect(await on.valuesAt(2, gone)).toBe(1);
   });
 
-  test("whose records were in doubt looks again, once they are not, at what it believed meanwhile", async () => {
+  test("whose records were lost is asked for none until it was compared: an old value may have come up", async () => {
     const on = await rig();
     const gone = on.locate("gone");
     const value = await on.write(0, gone);
@@ -168,11 +168,16 @@ describe("a holder", () => {
     await on.collect();
     on.node(2).image.suspects.add(gone.partition);
     await on.pass(120_000);
-    await on.node(2).replica.store(gone, value);
+    await on.node(2).replica.adopt(gone, value.object);
     expect(await on.valuesAt(2, gone)).toBe(1);
+    expect(on.hidden(gone)).toEqual([false, false, true]);
+    expect(await on.confirmed(0, 2, gone)).toBe(false);
+    await on.node(2).collecting.lostRecords(gone.partition);
     on.node(2).image.suspects.clear();
+    expect(on.hidden(gone)).toEqual([false, false, true]);
     await on.pass(180_000);
     expect(await on.valuesAt(2, gone)).toBeUndefined();
+    expect(on.hidden(gone)).toEqual([false, false, false]);
   });
 
   test("does not lose keys that the others need not have", async () => {

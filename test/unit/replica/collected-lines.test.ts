@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { MAX_CLOCK_SKEW_MICROS } from "../../../services/base/limits.ts";
 import { Replica } from "../../../services/replica/replica.ts";
 import { digestOf, encodeSet } from "../../../services/versioning/object-codec.ts";
-import { EMPTY, put } from "../../../services/versioning/sibling-set.ts";
+import { EMPTY, merge, put } from "../../../services/versioning/sibling-set.ts";
 import type { Dot, SiblingSet } from "../../../services/versioning/types.ts";
 import { locationOf, putOf, replicaFixture, writeTo } from "../../support/replica-fixture.ts";
 
@@ -36,11 +36,12 @@ function collectedAt(line: number, slot = 0) {
 describe("below the line", () => {
   const old = valueOf({ actor: 9, counter: 500 });
 
-  test("a late copy of what was collected is answered as known, and not kept", async () => {
+  test("a late copy of what was collected is refused, and not kept", async () => {
     const node = collectedAt(1_000);
-    expect(await node.replica.store(alice, handed(old))).toEqual({ kind: "stored", digest: 0n, isDurable: true });
+    expect(await node.replica.store(alice, handed(old))).toMatchObject({ kind: "refused", reason: "collected" });
     expect(node.replica.digestOf(alice)).toBe(0n);
-    expect(await node.replica.ingest(alice, encodeSet(old))).toMatchObject({ digest: 0n });
+    expect(await node.replica.ingest(alice, encodeSet(old))).toMatchObject({ reason: "collected" });
+    expect(node.replica.digestOf(alice)).toBe(0n);
   });
 
   test("what a holder has that took part in the proof is kept, however old", async () => {
@@ -58,11 +59,23 @@ describe("below the line", () => {
     expect(node.replica.digestOf(alice)).toBe(digestOf(old));
   });
 
-  test("where records may have been lost, everything is kept", async () => {
+  test("the same holds where records were lost: what lived there comes back from who took part", async () => {
     const node = collectedAt(1_000);
     node.image.suspects.add(alice.partition);
-    await node.replica.store(alice, handed(old));
+    expect(await node.replica.store(alice, handed(old))).toMatchObject({ reason: "collected" });
+    expect(node.replica.digestOf(alice)).toBe(0n);
+    await node.replica.adopt(alice, encodeSet(old));
     expect(node.replica.digestOf(alice)).toBe(digestOf(old));
+  });
+
+  test("who writes below the line is refused, and what comes with it and is new is kept", async () => {
+    const node = collectedAt(1_000);
+    const young = valueOf({ actor: 8, counter: 2_000 });
+    await node.replica.store(alice, handed(young));
+    const younger = merge(merge(young, old), valueOf({ actor: 7, counter: 3_000 }));
+    expect(await node.replica.store(alice, handed(younger))).toMatchObject({ reason: "collected" });
+    const read = await node.replica.read(alice);
+    expect(read.kind === "object" && read.set?.siblings.map(({ dot }) => dot.counter)).toEqual([3_000, 2_000]);
   });
 
   test("an old value stays away from a new one that stands", async () => {
