@@ -67,9 +67,8 @@ export class OwnCluster implements AsyncDisposable {
   /** Starts the nodes and waits until all are ready. Throws with the log of one that is not within a minute. */
   static async start(shape: Shape): Promise<OwnCluster> {
     mkdirSync(shape.directory, { recursive: true });
-    const relay = shape.isSplittable ? await Relay.start(shape.nodeCount) : undefined;
     const ports = await freePorts(shape.nodeCount * 2);
-    relay?.leadTo(ports.slice(shape.nodeCount));
+    const relay = shape.isSplittable ? await Relay.start(ports.slice(shape.nodeCount)) : undefined;
     const cluster = new OwnCluster(shape, ports, relay);
     try {
       for (let node = 1; node <= shape.nodeCount; node += 1) cluster.spawn(node);

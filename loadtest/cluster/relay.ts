@@ -1,6 +1,6 @@
 /**
  * Relays between the nodes of one machine, so that a node can be cut off without root: each node is advertised by its relay's
- * port, and everything between two nodes, links and datagrams, passes through it. Datagrams leave by the sender's own relay, so that
+ * address, and everything between two nodes, links and datagrams, passes through it. Datagrams leave by the sender's own relay, so that
  * answers come back the same way. Who opens a link is found by the port that it comes from. Linux only.
  */
 import { createSocket, type Socket as DatagramSocket } from "node:dgram";
@@ -8,14 +8,15 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 
 const HOST = "127.0.0.1";
+/** Another address of the same loopback, so that a relay can have the very port of its node: datagrams are bound to it. */
+const RELAY_HOST = "127.0.0.2";
 const LISTEN_STATE = "0A";
 
 interface Port {
   /** where the node itself listens */
-  nodePort: number;
+  readonly nodePort: number;
   readonly links: Server;
   readonly datagrams: DatagramSocket;
-  readonly relayPort: number;
 }
 
 interface Link {
@@ -49,22 +50,17 @@ export class Relay {
   readonly #cut = new Set<number>();
   readonly #links = new Set<Link>();
 
-  /** Opens relays for so many nodes, before the nodes' own ports are drawn: so that these differ. */
-  static async start(nodeCount: number): Promise<Relay> {
+  /** Opens a relay for the node at each of these ports. */
+  static async start(nodePorts: readonly number[]): Promise<Relay> {
     if (process.platform !== "linux") throw new Error("a split needs Linux: relays find senders in /proc");
     const relay = new Relay();
-    for (let node = 1; node <= nodeCount; node += 1) await relay.#open(node);
+    for (const nodePort of nodePorts) await relay.#open(nodePort);
     return relay;
-  }
-
-  /** Where the nodes listen, in order. */
-  leadTo(nodePorts: readonly number[]): void {
-    for (const [i, port] of this.#ports.entries()) port.nodePort = nodePorts[i] ?? 0;
   }
 
   /** What each node is to be advertised as. */
   get addresses(): readonly string[] {
-    return this.#ports.map(({ relayPort }) => `${HOST}:${relayPort}`);
+    return this.#ports.map(({ nodePort }) => `${RELAY_HOST}:${nodePort}`);
   }
 
   /** Cuts a node off: nothing passes, nothing is refused, as on a broken line. Joined again, old links are reset. */
@@ -91,20 +87,22 @@ export class Relay {
     );
   }
 
-  async #open(node: number): Promise<void> {
+  async #open(nodePort: number): Promise<void> {
+    const node = this.#ports.length + 1;
     const links = createServer({ pauseOnConnect: true }, (socket) => this.#link(socket, node));
-    await new Promise<void>((resolve) => links.listen(0, HOST, resolve));
-    const address = links.address();
-    const relayPort = typeof address === "object" && address !== null ? address.port : 0;
+    await new Promise<void>((resolve, reject) => {
+      links.once("error", reject).listen(nodePort, RELAY_HOST, resolve);
+    });
     const datagrams = createSocket("udp4", (bytes, { port }) => {
       const from = this.#ports.findIndex((one) => one.nodePort === port) + 1;
       const sender = this.#ports[from - 1];
       if (sender === undefined || this.#isCut(from, node)) return;
-      sender.datagrams.send(bytes, own.nodePort, HOST);
+      sender.datagrams.send(bytes, nodePort, HOST);
     });
-    const own: Port = { nodePort: 0, links, datagrams, relayPort };
-    await new Promise<void>((resolve) => datagrams.bind(relayPort, HOST, resolve));
-    this.#ports.push(own);
+    await new Promise<void>((resolve, reject) => {
+      datagrams.once("error", reject).bind(nodePort, RELAY_HOST, resolve);
+    });
+    this.#ports.push({ nodePort, links, datagrams });
   }
 
   #isCut(from: number, to: number): boolean {

@@ -53,17 +53,19 @@ export class Recorder {
   /** Adds an operation that is over. */
   add(kind: OperationKind, times: OperationTimes, end: OperationEnd): void {
     const isFailed = end.failure !== undefined;
+    // A timer may fire a millisecond early: then it was felt from there on.
+    const feltMs = times.doneMs - Math.min(times.plannedMs, times.sentMs);
     const at = Math.floor(times.plannedMs / 1_000);
     const second = this.#seconds.get(at) ?? { doneCount: 0, failedCount: 0, latencies: [] };
     this.#seconds.set(at, second);
     second.doneCount += 1;
     second.failedCount += isFailed ? 1 : 0;
-    second.latencies.push(times.doneMs - times.plannedMs);
+    second.latencies.push(feltMs);
     if (times.plannedMs < 0) return;
     this.#count(kind, end);
     const both = this.#operations.get(kind) ?? { planned: new Histogram(), service: new Histogram() };
     this.#operations.set(kind, both);
-    both.planned.recordMs(times.doneMs - times.plannedMs);
+    both.planned.recordMs(feltMs);
     both.service.recordMs(times.doneMs - times.sentMs);
   }
 

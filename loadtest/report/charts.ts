@@ -118,7 +118,9 @@ export function chartSvg(chart: Chart, style = ""): string {
   );
   const marks = (chart.marks ?? []).map(({ x, text }, i) => {
     const at = xAt(Math.min(most, Math.max(least, x))).toFixed(1);
-    return `<line class="mark" x1="${at}" x2="${at}" y1="${TOP - 4}" y2="${floor}"/><text x="${Number(at) + 4}" y="${TOP + 8 + (i % 3) * 14}">${escaped(text)}</text>`;
+    const isNearEnd = Number(at) > WIDTH * 0.75;
+    const place = isNearEnd ? `text-anchor="end" x="${Number(at) - 4}"` : `x="${Number(at) + 4}"`;
+    return `<line class="mark" x1="${at}" x2="${at}" y1="${TOP - 4}" y2="${floor}"/><text ${place} y="${TOP + 8 + (i % 3) * 14}">${escaped(text)}</text>`;
   });
   const paths = chart.lines.map(({ points, tone, isDashed }) => {
     const steps = points.map(([x, y], i) => `${i === 0 ? "M" : "L"}${xAt(x).toFixed(1)} ${yAt(y).toFixed(1)}`);
