@@ -190,7 +190,9 @@ export interface StorageEngine {
   /** True when acknowledged records of the partition may be missing here: an absence proves nothing. */
   isSuspect(partition: number): boolean;
   suspectPartitions(): readonly number[];
-  /** Declares a partition whole again, durably. */
+  /** Hashes of keys of a partition whose newest record the index has given up, because it cannot be read. From RAM, O(keys). */
+  unreadableIn(partition: number): readonly bigint[];
+  /** Declares a partition whole again, durably. A record that was given up before makes it suspect no more. */
   clearSuspect(partition: number): Promise<void>;
 
   /**

@@ -75,7 +75,8 @@ export class KeyLookup {
     log.error({ event: "storage.record-corrupt", ...place, partition });
     // overwritten or dropped while it was read: nobody misses it
     if (keyspace.slotAt(partition, hash, place) < 0) return;
-    keyspace.disown(partition, hash, place);
+    // one that was given up before has been told of: whoever repairs knows of it, and what became of it
+    if (!keyspace.disown(partition, hash, place) && !suspicion.has(partition)) return;
     suspicion.add(partition).catch((error: unknown) => {
       // believed in RAM all the same; without space it is written down the next time someone asks
       log.warn({ event: "storage.suspicion-not-durable", partition, cause: String(error) });

@@ -197,12 +197,12 @@ export class Keyspace {
 
   /**
    * Forgets the digest of a record that cannot be read, and keeps its place: the tree then tells replicas that the
-   * version is missing here, while a read still meets the error.
+   * version is missing here, while a read still meets the error. False when it was forgotten before, or has gone.
    */
-  disown(partition: number, hash: bigint, place: LogPlace): void {
+  disown(partition: number, hash: bigint, place: LogPlace): boolean {
     const table = this.#tables[partition];
     const slot = this.slotAt(partition, hash, place);
-    if (table === undefined || slot < 0 || table.digestAt(slot) === 0n) return;
+    if (table === undefined || slot < 0 || table.digestAt(slot) === 0n) return false;
     this.#toggle(partition, hash, table.digestAt(slot));
     table.replaceAt(slot, {
       hash,
@@ -211,6 +211,18 @@ export class Keyspace {
       length: table.lengthAt(slot),
       kind: table.kindAt(slot),
     });
+    return true;
+  }
+
+  /** The hashes that `disown` was called for and that were not put again. O(keys of the partition). */
+  unreadableIn(partition: number): readonly bigint[] {
+    const hashes: bigint[] = [];
+    const table = this.#tables[partition];
+    table?.forEachFrom(0n, (slot) => {
+      if (table.digestAt(slot) === 0n && table.kindAt(slot) !== KIND_REAPED) hashes.push(table.hashAt(slot));
+      return true;
+    });
+    return hashes;
   }
 
   /** The (hash, digest) pairs that the tree has of these hashes, both ends included, in hash order. */

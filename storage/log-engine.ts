@@ -174,6 +174,10 @@ class OpenLogEngine implements LogEngine {
     return this.#parts.suspicion.all();
   }
 
+  unreadableIn(partition: number): readonly bigint[] {
+    return this.#parts.keyspace.unreadableIn(partition);
+  }
+
   async clearSuspect(partition: number): Promise<void> {
     this.#assertOpen();
     await this.#parts.suspicion.clear(partition);
@@ -184,10 +188,7 @@ class OpenLogEngine implements LogEngine {
   async dropPartition(partition: number): Promise<void> {
     this.#assertOpen();
     const { drops, settings } = this.#parts;
-    assert(
-      Number.isInteger(partition) && partition >= 0 && partition < settings.partitionCount,
-      "partition: 0 … Q − 1",
-    );
+    assert(partition >= 0 && partition < settings.partitionCount, "partition: 0 … Q − 1");
     // a store that closes waits for it, and for the puts that follow it
     await this.#counted(drops.drop(partition));
   }

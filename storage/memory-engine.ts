@@ -169,6 +169,8 @@ class MemoryEngine implements StorageEngine {
     return [...this.#image.suspects].sort((a, b) => a - b);
   }
 
+  readonly unreadableIn = (): readonly bigint[] => [];
+
   async clearSuspect(partition: number): Promise<void> {
     if (this.#isClosed) throw new StoreClosedError();
     this.#image.suspects.delete(partition);

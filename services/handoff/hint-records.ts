@@ -93,22 +93,20 @@ export class HintRecords {
 
   /** Digests of all hints of a partition, unordered, from RAM; not of those that cannot be read. */
   digestsOf(partition: number): readonly bigint[] {
-    return this.#claimedIn(partition).filter((digest) => digest !== REMOVED_DIGEST);
-  }
-
-  /** Records of the partition that the index has given up because they could not be read. From RAM. */
-  unreadableIn(partition: number): number {
-    return this.#engine.keyCountOf(this.#shelfOf(partition)) - this.#claimedIn(partition).length;
-  }
-
-  #claimedIn(partition: number): readonly bigint[] {
     const shelf = this.#shelfOf(partition);
     const digests: bigint[] = [];
     if (this.#engine.keyCountOf(shelf) === 0) return digests;
     for (let leaf = 0; leaf < MERKLE_LEAVES; leaf += 1) {
-      for (const { digest } of this.#engine.merkleLeaf(shelf, leaf)) digests.push(digest);
+      for (const { digest } of this.#engine.merkleLeaf(shelf, leaf)) {
+        if (digest !== REMOVED_DIGEST) digests.push(digest);
+      }
     }
     return digests;
+  }
+
+  /** Records of the partition that the index has given up because they could not be read. From RAM. */
+  unreadableIn(partition: number): number {
+    return this.#engine.unreadableIn(this.#shelfOf(partition)).length;
   }
 
   /** Counts a partition anew, from RAM. */

@@ -39,6 +39,8 @@ export interface FactsParts {
   readonly moving: () => Pick<MovesView, "bytesPerSecond" | "etaSeconds" | "active">;
   readonly monotonicMs: () => number;
   readonly calm: Pick<Calm, "view">;
+  /** records that cannot be read here and that nobody else has */
+  readonly lostKeys: () => number;
   /** what is told of healing: hints, anti-entropy */
   readonly sections: () => Record<string, unknown>;
 }
@@ -76,7 +78,7 @@ export class ClusterFacts {
       moves: this.#moves(table),
       reachableHolders: table === undefined ? [] : this.#reachableHolders(table),
       vacant: table === undefined ? [] : vacantOf(table),
-      concerns: concernsOf({ node: config.nodeId, suspectPartitions, set }),
+      concerns: concernsOf({ node: config.nodeId, suspectPartitions, lostKeys: this.#parts.lostKeys(), set }),
       details: {
         recovery,
         suspectPartitions,

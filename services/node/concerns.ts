@@ -9,15 +9,22 @@ const ROOM_CONCERN = 0.75;
 export interface ConcernFacts {
   readonly node: NodeId;
   readonly suspectPartitions: number;
+  /** records that cannot be read and that no other holder has */
+  readonly lostKeys?: number;
   /** undefined before this node is a member */
   readonly set: Pick<RecordSet, "fill"> | undefined;
 }
 
 /** One sentence each; empty when nothing is wrong. */
-export function concernsOf({ node, suspectPartitions, set }: ConcernFacts): readonly string[] {
+export function concernsOf({ node, suspectPartitions, lostKeys = 0, set }: ConcernFacts): readonly string[] {
   const concerns: string[] = [];
   if (suspectPartitions > 0) {
     concerns.push(`${suspectPartitions} partitions of node ${node} may lack acknowledged writes`);
+  }
+  if (lostKeys > 0) {
+    concerns.push(
+      `${lostKeys} records of node ${node} cannot be read and nobody else has them: its log names their hashes (anti-entropy.records-lost); writing or deleting such a key ends it`,
+    );
   }
   const fill = set?.fill ?? 0;
   if (fill >= ROOM_CONCERN) {

@@ -65,6 +65,7 @@ export class GyreNode {
       config,
       ...rooms,
       moving: () => rooms.moving.progress(),
+      lostKeys: () => rooms.healing.lostKeys,
       sections: () => ({
         hints: hintsDocument(handoff.view()),
         antiEntropy: antiEntropyDocument(rooms.healing.status()),

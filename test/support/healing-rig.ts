@@ -207,6 +207,7 @@ export class HealingRig {
       ...(this.#shape.flags === undefined ? {} : { flags: this.#shape.flags }),
       ...(this.#shape.hashOf === undefined ? {} : { hashOf: this.#shape.hashOf }),
       share: () => 1,
+      onLost: () => replica.renewActor(),
       ask: (to, topic, body) => this.#ask({ from: id, to, topic }, body),
       call: (to, request, _, onResult) => this.#call({ from: id, to }, request, onResult),
     };
@@ -306,8 +307,8 @@ function withRot(
   const changed: Partial<StorageEngine> = {
     get: (address) => {
       if (!rot.unread.has(address.hash)) return engine.get(address);
+      if (!rot.disowned.has(address.hash)) suspect(address.partition);
       rot.disowned.add(address.hash);
-      suspect(address.partition);
       throw new CorruptRecordError({ segment: 1, offset: 0 });
     },
     digestOf: (address) => (isOwned(address) ? engine.digestOf(address) : 0n),
@@ -322,6 +323,7 @@ function withRot(
       return { ...page, entries: page.entries.map((entry) => (isOwned(entry) ? entry : { ...entry, digest: 0n })) };
     },
     merkleLeaf: (...args) => engine.merkleLeaf(...args).filter(isOwned),
+    unreadableIn: (partition) => [...rot.disowned].filter((hash) => Number(hash >> 58n) === partition),
     merkleRoot: (partition) => (rot.disowned.size === 0 ? engine.merkleRoot(partition) : treeOf(partition).root()),
     merkleChildren: (partition, path) =>
       rot.disowned.size === 0 ? engine.merkleChildren(partition, path) : treeOf(partition).children(path),

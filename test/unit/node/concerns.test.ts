@@ -15,3 +15,10 @@ it("says what may be missing, and that the room for records runs out while there
     "records of former members take 80 % of their room: at 100 % nobody can join any more",
   ]);
 });
+
+it("records that nobody has any more are told of, with where to look", () => {
+  expect(concernsOf({ node, suspectPartitions: 0, lostKeys: 0, set: undefined })).toEqual([]);
+  expect(concernsOf({ node, suspectPartitions: 0, lostKeys: 3, set: undefined })).toEqual([
+    expect.stringMatching(/^3 records of node a cannot be read and nobody else has them: .*anti-entropy\.records-lost/),
+  ]);
+});

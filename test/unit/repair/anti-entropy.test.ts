@@ -310,12 +310,64 @@ describe("suspect partitions", () => {
     c.rot.unread.add(key.hash);
     expect(await textOf(c, key)).toEqual(["refused: corrupt_record"]);
     rig.start();
-    await rig.pass(300_000);
+    await rig.pass(70_000);
     expect(c.engine.isSuspect(P)).toBe(true);
-    expect(c.healing.status().unreadableKeys).toBe(1);
+    expect(c.healing.status()).toMatchObject({ unreadableKeys: 1, lostKeys: 0 });
     await rig.write(a, key, "came after all", [b]);
     expect(await rig.until(() => !c.engine.isSuspect(P), 120_000)).toBe(true);
     expect(await textOf(c, key)).toEqual(["came after all"]);
+    expect(c.log.events).not.toContain("anti-entropy.records-lost");
+  });
+
+  it("are whole without a record that cannot be read once nobody has it in several whole rounds, and tell of it once", async () => {
+    const rig = new HealingRig();
+    const [a, b, c] = three(rig);
+    const [key, second, third] = [rig.nth(P, 0), rig.nth(P, 1), rig.nth(P, 2)];
+    for (const one of [key, second, third]) await rig.write(c, one, "only at c");
+    const { actor } = c.engine.identity;
+    b.isAlive = false;
+    for (const one of [key, second]) {
+      c.rot.unread.add(one.hash);
+      expect(await textOf(c, one)).toEqual(["refused: corrupt_record"]);
+    }
+    rig.start();
+    // one holder is away: it may have them
+    await rig.pass(900_000);
+    expect([c.engine.isSuspect(P), c.healing.status().lostKeys]).toEqual([true, 0]);
+    b.isAlive = true;
+    expect(await rig.until(() => !c.engine.isSuspect(P), 600_000)).toBe(true);
+    const told = (): readonly unknown[] => c.log.facts.filter(({ event }) => event === "anti-entropy.records-lost");
+    const hashes = [key.hash, second.hash].sort((x, y) => (x < y ? -1 : 1));
+    expect(told()).toEqual([
+      {
+        event: "anti-entropy.records-lost",
+        partition: P,
+        count: 2,
+        hashes: expect.arrayContaining(hashes.map((hash) => hash.toString(16).padStart(16, "0"))),
+      },
+    ]);
+    expect(c.healing.status()).toMatchObject({ suspectPartitions: 0, unreadableKeys: 0, lostKeys: 2 });
+    // what was lost may have held dots of the actor that minted it
+    expect(c.engine.identity.actor).not.toBe(actor);
+
+    // a read of it stays an error, and makes nothing suspect again
+    expect(await textOf(c, key)).toEqual(["refused: corrupt_record"]);
+    await rig.pass(300_000);
+    expect([c.engine.isSuspect(P), told().length]).toEqual([false, 1]);
+
+    // another one that cannot be read is another matter: it has rounds of its own
+    c.rot.unread.add(third.hash);
+    expect(await textOf(c, third)).toEqual(["refused: corrupt_record"]);
+    await rig.write(a, third, "written again", [b]);
+    expect(await rig.until(() => !c.engine.isSuspect(P), 120_000)).toBe(true);
+    expect([told().length, c.healing.status().lostKeys]).toEqual([1, 2]);
+
+    // written, or brought after all, it is lost no more
+    await expect(rig.write(c, key, "not over what is not known")).rejects.toThrow("refused");
+    await rig.write(a, key, "brought", [b, c]);
+    await rig.write(b, second, "written");
+    expect(await rig.until(() => c.healing.status().lostKeys === 0, 1_500_000)).toBe(true);
+    expect(rig.unequal()).toEqual([]);
   });
 
   it("lose nothing more to a record that the donor cannot read: the others go over, and another holder brings it", async () => {

@@ -21,6 +21,13 @@ function spoil(disk: SimDisk, record: PlacedRecord | undefined, at: number): voi
   disk.flipBit(record.path, { offset: record.offset + at, bit: 0 });
 }
 
+async function meet(engine: LogEngine, n: number): Promise<void> {
+  await expect(Promise.resolve().then(() => engine.get(nthAddress(n)))).rejects.toMatchObject({
+    code: "CORRUPT_RECORD",
+  });
+  await settle();
+}
+
 describe("a key that shares its hash", () => {
   async function stored(): Promise<{ readonly disk: SimDisk; readonly engine: LogEngine }> {
     const disk = simDisk();
@@ -61,6 +68,34 @@ describe("a key that shares its hash", () => {
   });
 });
 
+describe("the records of a partition that cannot be read", () => {
+  test("are named by their hashes until they are put again; one that was given up makes it suspect no more", async () => {
+    const disk = simDisk();
+    const engine = await openTiny(disk, roomy);
+    for (let n = 0; n < 8; n += 1) await engine.put(writeOf(nthAddress(n), n, 50));
+    expect(engine.unreadableIn(0)).toEqual([]);
+    for (const n of [0, 4]) {
+      spoil(disk, recordsOfKey(disk, `key-${n}`)[0], 100);
+      await meet(engine, n);
+    }
+    expect([...engine.unreadableIn(0)].sort()).toEqual([nthAddress(0).hash, nthAddress(4).hash].sort());
+    expect([engine.unreadableIn(1), engine.isSuspect(0)]).toEqual([[], true]);
+
+    await engine.clearSuspect(0);
+    await meet(engine, 0);
+    expect(engine.isSuspect(0)).toBe(false);
+    await engine.put(writeOf(nthAddress(0), 9, 50));
+    expect(engine.unreadableIn(0)).toEqual([nthAddress(4).hash]);
+
+    // a start finds it anew, and so does whoever repairs
+    await settle();
+    await engine.close();
+    const again = await openTiny(disk, roomy);
+    await meet(again, 4);
+    expect([again.isSuspect(0), again.unreadableIn(0)]).toEqual([true, [nthAddress(4).hash]]);
+  });
+});
+
 describe("the suspicion of a partition", () => {
   async function damaged(): Promise<{ readonly disk: SimDisk; readonly engine: LogEngine }> {
     const disk = simDisk();
@@ -69,13 +104,6 @@ describe("the suspicion of a partition", () => {
     // two keys of partition 0
     for (const n of [0, 4]) spoil(disk, recordsOfKey(disk, `key-${n}`)[0], 100);
     return { disk, engine };
-  }
-
-  async function meet(engine: LogEngine, n: number): Promise<void> {
-    await expect(Promise.resolve().then(() => engine.get(nthAddress(n)))).rejects.toMatchObject({
-      code: "CORRUPT_RECORD",
-    });
-    await settle();
   }
 
   /** What a start believes that has nothing but the manifest to go by. */
