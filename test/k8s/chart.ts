@@ -19,6 +19,8 @@ export const SWITCHES: readonly { readonly component: string; readonly when: str
   { component: "smoke-test", when: ".Values.smokeTest.enabled" },
   { component: "secret-rotation", when: ".Values.secretRotation" },
   { component: "monitoring-tls", when: "and .Values.monitoring.enabled .Values.tls.enabled" },
+  { component: "smoke-test-open", when: "and .Values.smokeTest.enabled .Values.open" },
+  { component: "smoke-test-tls", when: "and .Values.smokeTest.enabled .Values.tls.enabled" },
 ];
 
 const CONTAINER = "spec.template.spec.containers.gyre";
@@ -147,7 +149,7 @@ function listOverlaid(
     const place = children.findIndex(({ node }) => keyOf(node, key) === entry[key]);
     const old = children[place];
     if (old === undefined) added.push({ node: lifted(entry, ""), when });
-    else if (isDeletion(entry)) children[place] = { ...old, when: both(old.when, `not ${when}`) };
+    else if (isDeletion(entry)) children[place] = { ...old, when: both(old.when, `not (${when})`) };
     else children[place] = { ...old, node: overlaid(old.node, entry, when) };
   }
   return { ...list, children: [...added, ...children] };

@@ -83,11 +83,12 @@ function jobFaults(objects: readonly Fields[]): readonly string[] {
   const replicas = numberAt(ofKind(objects, "StatefulSet")[0], "spec", "replicas");
   return podsOf(objects)
     .filter(({ owner }) => owner.startsWith("Job "))
-    .flatMap(({ owner, containers, labels }) => {
+    .flatMap(({ owner, containers, labels, spec }) => {
       const urls = containers.flatMap((container) => (environmentOf(container)["GYRE_NODES"] ?? "").split(","));
       const strange = urls.filter((url) => !isNodeUrl(url, replicas));
       return [
         ...fault(strange.length === 0, owner, `GYRE_NODES has ${strange.join(", ")}, which is no node`),
+        ...containers.flatMap((container) => fileFaults(owner, container, spec)),
         ...fault(labels["gyre.dev/client"] === "true", owner, "a network policy would not let it in"),
       ];
     });
@@ -97,4 +98,21 @@ function isNodeUrl(url: string, replicas: number): boolean {
   const [, ordinal, port] = /^https?:\/\/gyre-(\d+)\.gyre-headless:(\d+)$/.exec(url) ?? [];
   if (/^https?:\/\/gyre:(\d+)$/.exec(url)?.[1] === String(DEFAULT_HTTP_PORT)) return true;
   return Number(ordinal) < replicas && Number(port) === DEFAULT_HTTP_PORT;
+}
+
+/** What a Job is told to read lies on a Secret that is mounted. */
+function fileFaults(owner: string, container: Fields, spec: Fields): readonly string[] {
+  const mounts = listAt(container, "volumeMounts").filter((mount) => {
+    const volume = named(listAt(spec, "volumes"), textAt(mount, "name"));
+    return volume?.["secret"] !== undefined;
+  });
+  return Object.entries(environmentOf(container))
+    .filter(([name]) => name === "GYRE_CA" || name.endsWith("_FILE"))
+    .flatMap(([name, path]) =>
+      fault(
+        mounts.some((mount) => path.startsWith(`${textAt(mount, "mountPath")}/`)),
+        owner,
+        `${name}=${path}: no Secret is mounted there`,
+      ),
+    );
 }

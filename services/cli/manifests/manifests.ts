@@ -11,15 +11,17 @@ export const COMPONENTS: Readonly<Record<string, string>> = {
   zones: "the zone of each node from its pod's label (Kubernetes 1.35 and later)",
   "strict-zones": "pods wait rather than crowd one zone",
   tls: "TLS for clients, mutual TLS between nodes; needs gyre-tls and gyre-peer-tls",
-  monitoring: "ServiceMonitor and PrometheusRule for the Prometheus operator",
+  monitoring: "ServiceMonitor and PrometheusRule for the Prometheus operator; needs gyre-metrics-token",
   "network-policy": "who may reach the nodes",
-  "smoke-test": "a Job that runs gyre test",
+  "smoke-test": "a Job that runs gyre test; needs gyre-client-token",
   "secret-rotation": "believes a second cluster secret as well",
 };
 
 /** Components that two others need together. */
-const BRIDGES: readonly { readonly name: string; readonly needs: readonly string[] }[] = [
+export const BRIDGES: readonly { readonly name: string; readonly needs: readonly string[] }[] = [
   { name: "monitoring-tls", needs: ["monitoring", "tls"] },
+  { name: "smoke-test-open", needs: ["smoke-test", "open"] },
+  { name: "smoke-test-tls", needs: ["smoke-test", "tls"] },
 ];
 
 /** What differs from one installation to the next; what is left out is as in `k8s/base`. */
@@ -88,11 +90,11 @@ function tailored(object: Fields, options: ManifestOptions): Fields {
 }
 
 /** The smoke test goes through every node, over whatever they speak. */
-function withAllNodes(object: Fields, { nodes, components }: ManifestOptions): Fields {
-  const scheme = components.includes("tls") ? "https" : "http";
+function withAllNodes(object: Fields, { nodes }: ManifestOptions): Fields {
   const given = listAt(object, ...CONTAINER, "env");
   const position = given.findIndex((one) => textAt(one, "name") === "GYRE_NODES");
   const shown = textAt(given[position], "value").split(",");
+  const scheme = shown[0]?.startsWith("https:") === true ? "https" : "http";
   const count = nodes ?? shown.length;
   const urls = Array.from({ length: count }, (_, ordinal) => `${scheme}://gyre-${ordinal}.gyre-headless:4400`);
   const changed = withValue(object, [...CONTAINER, "env", position, "value"], urls.join(","));
