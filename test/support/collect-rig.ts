@@ -58,6 +58,8 @@ export class CollectRig {
   readonly hints: readonly Set<number>[] = [new Set(), new Set(), new Set()];
   readonly moving: Set<number> = new Set();
   readonly rules: RigRules = { replicas: new Map() };
+  /** nodes that have not heard of `rules` yet go by these */
+  readonly oldRules: Map<number, RigRules> = new Map();
   readonly asked: string[] = [];
   #lifeCount = 0;
 
@@ -197,7 +199,7 @@ export class CollectRig {
       store: engine,
       replica,
       door,
-      rules: this.#rules(),
+      rules: this.#rules(slot),
       times: TIMES,
       table: () => this.#table,
       membersHash: () => "all three",
@@ -215,15 +217,24 @@ export class CollectRig {
     return { id, slot, image, engine, replica, floors, collecting, clock, log };
   }
 
-  #rules(): CollectRules {
+  /** Settings of buckets have changed, and these nodes know. */
+  told(...slots: readonly number[]): void {
+    for (const slot of slots) {
+      this.oldRules.delete(slot);
+      this.node(slot).collecting.rulesChanged();
+    }
+  }
+
+  #rules(slot: number): CollectRules {
+    const current = (): ReadonlyMap<string, number> => (this.oldRules.get(slot) ?? this.rules).replicas;
     const replicasOf = (key: Uint8Array): number => {
       const bucket = Buffer.from(key.subarray(0, key.indexOf(0))).toString("latin1");
-      return this.rules.replicas.get(bucket) ?? 3;
+      return current().get(bucket) ?? 3;
     };
-    const known = () => rulesOf({ standard: 3, named: [...this.rules.replicas] }, 3);
+    const known = () => rulesOf({ standard: 3, named: [...current()] }, 3);
     return {
-      isAnyExempt: (slot) => [...this.rules.replicas.values()].some((n) => n <= slot),
-      isExempt: (key, slot) => replicasOf(key) <= slot,
+      isAnyExempt: (other) => [...current().values()].some((n) => n <= other),
+      isExempt: (key, other) => replicasOf(key) <= other,
       known,
       fingerprint: () => fingerprintOf(known()),
     };
