@@ -12,6 +12,8 @@ RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund --lo
 COPY services ./services
 COPY gossip ./gossip
 COPY storage ./storage
+# What `gyre manifests` prints.
+COPY k8s ./k8s
 COPY LICENSE ./
 # The cache is kept by user: it has to be made by the one that runs later.
 RUN mkdir /app/.compile-cache /tmp/warm-up && chown 1000:1000 /app/.compile-cache /tmp/warm-up
