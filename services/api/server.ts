@@ -58,7 +58,7 @@ export type Inject = FastifyInstance["inject"];
 
 /** Makes the server of connections, in place of the framework's own. */
 export type ServerMaker = (limits: HttpLimits, run: Parameters<ServerFactory>[0]) => FastifyInstance["server"];
-type ServerFactory = FastifyServerFactory<FastifyInstance["server"]>;
+type ServerFactory = FastifyServerFactory;
 
 /** One node's client API. */
 export interface ApiServer {

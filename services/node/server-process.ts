@@ -8,6 +8,7 @@ import { openLogEngine } from "../../storage/index.ts";
 import { DiskError } from "../../storage/ports.ts";
 import { createLoopDelayMeter } from "../adapters/loop-delay.ts";
 import { openNodeDisk } from "../adapters/node-disk.ts";
+import type { PeerTls } from "../adapters/peer-tls.ts";
 import { createPinoLog } from "../adapters/pino-log.ts";
 import { createProcessLoad } from "../adapters/process-load.ts";
 import { createSecretFiles } from "../adapters/secret-files.ts";
@@ -16,7 +17,7 @@ import { createSystemRandom } from "../adapters/system-random.ts";
 import { tlsServerMaker } from "../adapters/tls-server.ts";
 import { createUdpDatagrams } from "../adapters/udp-datagrams.ts";
 import { createUndiciNetwork } from "../adapters/undici-network.ts";
-import { createApiServer } from "../api/server.ts";
+import { type ApiServer, createApiServer } from "../api/server.ts";
 import type { Config } from "../base/config.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import { type CliIo, EXIT } from "../cli/io.ts";
@@ -59,13 +60,11 @@ async function serve(
   { clock, log }: { readonly clock: Clock; readonly log: Log },
   security: NodeSecurity,
 ): Promise<void> {
-  const { tokens, tls, peerTls } = security;
-  const nowMs = (): number => clock.monotonicMs();
   const disk = await openNodeDisk(resolve(config.dataDir));
   const windows: NodeWindows = {
     clock,
     random: createSystemRandom(),
-    network: createUndiciNetwork(peerTls === undefined ? undefined : { source: peerTls, log, nowMs }),
+    network: createUndiciNetwork(peerTlsOf(security, { clock, log })),
     datagrams: createUdpDatagrams(),
     disk,
     log,
@@ -81,12 +80,7 @@ async function serve(
       openLogEngine({ ...windows, ...hintEngineOptions(disk, count), durability, diskReserveBytes }),
     onFatal: (error) => die(log, "node.failed", error),
   });
-  const { isMetricsOpen } = config;
-  const needsCertificate = config.tls?.clientCaFile !== undefined;
-  const api = createApiServer(
-    { ...windows, ...apiPartsOf(node), tokens, isMetricsOpen, needsCertificate },
-    tls === undefined ? undefined : tlsServerMaker(tls, log, nowMs),
-  );
+  const api = apiOf(node, windows, security);
   const address = await api.listen(config.httpAddress).catch(async (error: unknown) => {
     await node.stop();
     throw error;
@@ -122,6 +116,21 @@ async function serve(
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+}
+
+function peerTlsOf(
+  { peerTls: source }: NodeSecurity,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): PeerTls | undefined {
+  return source === undefined ? undefined : { source, log, nowMs: () => clock.monotonicMs() };
+}
+
+function apiOf(node: GyreNode, windows: NodeWindows, { tokens, tls }: NodeSecurity): ApiServer {
+  const { isMetricsOpen, tls: files } = node.config;
+  const guard = { tokens, isMetricsOpen, needsCertificate: files?.clientCaFile !== undefined };
+  const { log, clock } = windows;
+  const maker = tls === undefined ? undefined : tlsServerMaker(tls, log, () => clock.monotonicMs());
+  return createApiServer({ ...windows, ...apiPartsOf(node), ...guard }, maker);
 }
 
 function apiPartsOf(

@@ -43,7 +43,7 @@ export class CertificateWatch {
     for (const [listener, source] of this.#sources) {
       const leftMs = this.#leftMs(source);
       if (leftMs > CERTIFICATE_WARN_MS) continue;
-      const expires = new Date(source.current().expiresAtMs).toISOString();
+      const { expires } = source.current();
       const facts = { event: "security.certificate-ends", listener, expires, daysLeft: Math.floor(leftMs / DAY_MS) };
       if (leftMs > 0) log.warn(facts);
       else log.error(facts);

@@ -11,16 +11,13 @@ export function repeatedName(text: string): string | undefined {
     if (char === "{") seen.push(new Set());
     else if (char === "[") seen.push(undefined);
     else if (char === "}" || char === "]") seen.pop();
-    else if (char === '"') {
-      const end = endOfString(text, at);
-      const names = seen.at(-1);
-      if (names !== undefined && isName(text, end)) {
-        const name = String(JSON.parse(text.slice(at, end)));
-        if (names.has(name)) return name;
-        names.add(name);
-      }
-      at = end - 1;
-    }
+    if (char !== '"') continue;
+    const end = endOfString(text, at);
+    const names = seen.at(-1);
+    const name = names !== undefined && isName(text, end) ? String(JSON.parse(text.slice(at, end))) : undefined;
+    if (name !== undefined && names?.has(name) === true) return name;
+    if (name !== undefined) names?.add(name);
+    at = end - 1;
   }
   return undefined;
 }

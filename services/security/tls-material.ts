@@ -13,6 +13,8 @@ export interface TlsMaterial {
   readonly ca: string | undefined;
   /** of the first of the chain to end, milliseconds since 1970 */
   readonly expiresAtMs: number;
+  /** the same, for people */
+  readonly expires: string;
 }
 
 /** Material that may change while it is used. */
@@ -52,24 +54,31 @@ export function readTls(texts: TlsTexts, nowMs: number): TlsReading {
   const problems: string[] = [];
   const chain = certificatesIn(texts.cert, problems);
   const key = keyIn(texts.key, problems);
-  const cas = texts.ca === undefined ? [] : certificatesIn(texts.ca, problems);
-  const [own] = chain;
-  if (own !== undefined) {
+  if (chain.length > 0) {
     if (key !== undefined) problems.push(...keyProblems(texts, chain, key));
-    problems.push(...timeProblems(texts.cert.name, chain, nowMs), ...usageProblems(texts, own));
-    if (texts.isMutual && texts.ca !== undefined && cas.length > 0 && !leadsTo(chain, cas)) {
-      problems.push(
-        `${texts.cert.name}: is not signed by a certificate in ${texts.ca.name}: no other node would believe it`,
-      );
-    }
+    problems.push(...timeProblems(texts.cert.name, chain, nowMs), ...usageProblems(texts, chain));
   }
-  if (texts.ca !== undefined && cas.length > 0 && cas.every((ca) => ca.validToDate.getTime() <= nowMs)) {
-    problems.push(`${texts.ca.name}: no certificate in it is valid any more`);
-  }
+  if (texts.ca !== undefined) checkCa(texts, texts.ca, { chain, problems, nowMs });
   if (problems.length > 0) return { kind: "problems", problems };
-  const expiresAtMs = Math.min(...chain.map((one) => one.validToDate.getTime()));
-  const ca = texts.ca?.text;
-  return { kind: "material", material: { cert: texts.cert.text, key: texts.key.text, ca, expiresAtMs } };
+  const [first] = chain.map((one) => one.validToDate).toSorted((a, b) => a.getTime() - b.getTime());
+  const ends = { expiresAtMs: first?.getTime() ?? 0, expires: first?.toISOString() ?? "" };
+  return { kind: "material", material: { cert: texts.cert.text, key: texts.key.text, ca: texts.ca?.text, ...ends } };
+}
+
+function checkCa(
+  { cert, isMutual }: TlsTexts,
+  ca: NamedText,
+  found: { readonly chain: readonly X509Certificate[]; readonly problems: string[]; readonly nowMs: number },
+): void {
+  const { chain, problems, nowMs } = found;
+  const cas = certificatesIn(ca, problems);
+  if (cas.length === 0) return;
+  if (isMutual && chain.length > 0 && !leadsTo(chain, cas)) {
+    problems.push(`${cert.name}: is not signed by a certificate in ${ca.name}: no other node would believe it`);
+  }
+  if (cas.every((one) => one.validToDate.getTime() <= nowMs)) {
+    problems.push(`${ca.name}: no certificate in it is valid any more`);
+  }
 }
 
 function certificatesIn({ name, text }: NamedText, problems: string[]): readonly X509Certificate[] {
@@ -119,8 +128,8 @@ function timeProblems(name: string, chain: readonly X509Certificate[], nowMs: nu
   });
 }
 
-function usageProblems(texts: TlsTexts, own: X509Certificate): readonly string[] {
-  const usage: readonly string[] | undefined = own.keyUsage;
+function usageProblems(texts: TlsTexts, [own]: readonly X509Certificate[]): readonly string[] {
+  const usage: readonly string[] | undefined = own?.keyUsage;
   if (usage === undefined) return [];
   const problems: string[] = [];
   if (!usage.includes(SERVER_AUTH))

@@ -11,6 +11,7 @@ import {
   MAX_TOKENS,
   MAX_TOKENS_FILE_BYTES,
 } from "../base/security-limits.ts";
+import { isoDateMs } from "./iso-date.ts";
 import { repeatedName } from "./repeated-names.ts";
 import {
   type BucketGrant,
@@ -43,7 +44,6 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._@/-]{0,62}$/;
 const SHA256 = /^[0-9a-f]{64}$/;
-const DATE = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?Z)?$/;
 
 /** Reads the text of a tokens file; finds every problem before it reports any. */
 export function readTokensFile(text: string): TokensFile {
@@ -182,7 +182,5 @@ class Reading {
 }
 
 function dateMs(parsed: unknown): number | undefined {
-  if (typeof parsed !== "string" || !DATE.test(parsed)) return undefined;
-  const ms = Date.parse(parsed);
-  return Number.isNaN(ms) ? undefined : ms;
+  return typeof parsed === "string" ? isoDateMs(parsed) : undefined;
 }

@@ -123,12 +123,12 @@ export class TestCa {
   issue(wish: CertificateWish): MadeCertificate {
     const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const cert = certificateOf({ wish, isCa: false, issuer: this.name, issuerKey: this.#key, publicKey });
-    return { cert, key: privateKey.export({ type: "pkcs8", format: "pem" }).toString() };
+    return { cert, key: privateKey.export({ type: "pkcs8", format: "pem" }) };
   }
 }
 
 /** The same key, sealed with a passphrase. */
 export function sealedKey(key: string): string {
   const options = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "secret" } as const;
-  return createPrivateKey(key).export(options).toString();
+  return createPrivateKey(key).export(options);
 }

@@ -15,31 +15,31 @@ const HOUR_MS = 3_600_000;
 const LOOPBACK = "127.0.0.1";
 const ca = new TestCa("cluster");
 const other = new TestCa("another");
-const cleanups: (() => Promise<unknown> | unknown)[] = [];
+const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 /** A source that a test replaces. */
 class Source implements TlsSource {
-  #material: TlsMaterial;
-  readonly #listeners: ((material: TlsMaterial) => void)[] = [];
+  #now: TlsMaterial;
+  readonly #listeners: ((next: TlsMaterial) => void)[] = [];
 
-  constructor(material: TlsMaterial) {
-    this.#material = material;
+  constructor(first: TlsMaterial) {
+    this.#now = first;
   }
 
   current(): TlsMaterial {
-    return this.#material;
+    return this.#now;
   }
 
-  onChange(listener: (material: TlsMaterial) => void): void {
+  onChange(listener: (next: TlsMaterial) => void): void {
     this.#listeners.push(listener);
   }
 
-  replace(material: TlsMaterial): void {
-    this.#material = material;
-    for (const listener of this.#listeners) listener(material);
+  replace(next: TlsMaterial): void {
+    this.#now = next;
+    for (const listener of this.#listeners) listener(next);
   }
 }
 
@@ -48,7 +48,7 @@ function material(
   wish: Partial<CertificateWish> = {},
   believed: string | undefined = ca.cert,
 ): TlsMaterial {
-  return { ...from.issue({ name: "n1", hosts: [LOOPBACK], ...wish }), ca: believed, expiresAtMs: 0 };
+  return { ...from.issue({ name: "n1", hosts: [LOOPBACK], ...wish }), ca: believed, expiresAtMs: 0, expires: "" };
 }
 
 function logOf(): { readonly log: Parameters<typeof tlsServerMaker>[1]; readonly warnings: LogFacts[] } {
@@ -193,7 +193,8 @@ describe("links between nodes on mutual TLS", () => {
     accepted[0]?.listen({ onBytes: (bytes) => accepted[0]?.write(bytes), onClose: () => undefined });
     near.listen({ onBytes: (bytes) => got.push(Buffer.from(bytes).toString()), onClose: () => undefined });
     near.write(Buffer.from("there and back"));
-    await until(() => got.join("") === "there and back");
+    await until(() => got.join("").length >= 14);
+    expect(got.join("")).toBe("there and back");
   });
 
   test.each([
@@ -241,7 +242,7 @@ describe("links between nodes on mutual TLS", () => {
       });
     expect(await closed("TLSv1.3")).toBe("");
     expect(await closed("TLSv1.2")).toBe("");
-    await expect(createUndiciNetwork().dial(address, 2_000)).rejects.toThrow();
+    await expect(createUndiciNetwork().dial(address, 2_000)).rejects.toThrow(/other side closed|ECONNRESET|socket/);
     expect(accepted).toEqual([]);
     await until(() => warnings.some(({ reason }) => String(reason).includes("showed no certificate")));
   });

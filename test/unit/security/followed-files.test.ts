@@ -112,7 +112,7 @@ describe("files that are followed", () => {
 describe("the watch over certificates", () => {
   const DAY_MS = 86_400_000;
   const sourceOf = (expiresAtMs: number): ConstructorParameters<typeof CertificateWatch>[0]["client"] => ({
-    current: () => ({ cert: "", key: "", ca: undefined, expiresAtMs }),
+    current: () => ({ cert: "", key: "", ca: undefined, expiresAtMs, expires: "some day" }),
     onChange: () => undefined,
   });
 

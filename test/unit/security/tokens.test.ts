@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MAX_FAILING_SOURCES } from "../../../services/base/security-limits.ts";
 import { FailureLimiter, sourceOf } from "../../../services/security/failure-limiter.ts";
+import { isoDateMs } from "../../../services/security/iso-date.ts";
 import { repeatedName } from "../../../services/security/repeated-names.ts";
 import { ANYONE, GrantedCaller, isBucketPattern, NOBODY } from "../../../services/security/rights.ts";
 import { carriesToken, presentedId, TOKEN_RANDOM_BYTES, tokenOf } from "../../../services/security/token.ts";
@@ -115,6 +116,30 @@ describe("a tokens file", () => {
         expect(read.kind === "problems" ? read.problems.length : read.entries.length).toBeGreaterThan(0);
       }),
     );
+  });
+});
+
+describe("a date in a file", () => {
+  test("is what the calendar says, and nothing that it does not have", () => {
+    const anyDate = fc.date({ min: new Date("0001-01-01"), max: new Date("9999-12-31"), noInvalidDate: true });
+    fc.assert(
+      fc.property(anyDate, (date) => {
+        expect(isoDateMs(date.toISOString())).toBe(date.getTime());
+        expect(isoDateMs(date.toISOString().slice(0, 10))).toBe(Math.floor(date.getTime() / 86_400_000) * 86_400_000);
+      }),
+    );
+    for (const text of [
+      "2027-02-29",
+      "2027-13-01",
+      "2027-00-10",
+      "2027-01-32",
+      "2027-01-01T24:00Z",
+      "2027-01-01T10:00",
+      "27-1-1",
+    ]) {
+      expect(isoDateMs(text), text).toBeUndefined();
+    }
+    expect(isoDateMs("2028-02-29T10:00Z")).toBe(Date.UTC(2028, 1, 29, 10));
   });
 });
 
