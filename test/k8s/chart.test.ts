@@ -1,4 +1,4 @@
-/** The Helm chart says what Kustomize says: for its defaults, and for every combination of its switches. */
+/** The Helm chart says what Kustomize says: for its defaults, and for combinations of its switches. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv } from "ajv";
@@ -59,10 +59,12 @@ describe("the chart", () => {
     expect(charted(DEFAULTS)).toEqual(kustomized([]));
   });
 
-  test("renders to what Kustomize makes of the same components, for every combination", () => {
+  test("renders to what Kustomize makes of the same components, for none, one, two, all but two, all but one, and all", () => {
     const count = 2 ** SINGLE.length;
     for (let chosen = 0; chosen < count; chosen += 1) {
       const on = SINGLE.filter((_, index) => (chosen >> index) % 2 === 1).map(({ component }) => component);
+      // All 256 are compared by `npm run accept:k8s`, with Helm itself.
+      if (Math.min(on.length, SINGLE.length - on.length) > 2) continue;
       const bridges = SWITCHES.filter(({ when }) => isBridged(when, on)).map(({ component }) => component);
       expect(charted(switched(on)), on.join()).toEqual(kustomized([...on, ...bridges]));
     }
