@@ -14,6 +14,7 @@ import type { CollectTimes } from "../../services/repair/collect-leader.ts";
 import { type CollectRules, fingerprintOf, rulesOf } from "../../services/repair/collect-rules-core.ts";
 import type { KeyLocation, Minted, WriteIntent } from "../../services/replica/contract.ts";
 import { Replica } from "../../services/replica/replica.ts";
+import { encodedDigestOf } from "../../services/versioning/object-codec.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
 import { openMemoryEngine } from "../../storage/memory-engine.ts";
 import { type MemoryImage, newMemoryImage } from "../../storage/memory-image.ts";
@@ -61,6 +62,8 @@ export class CollectRig {
   /** nodes that have not heard of `rules` yet go by these */
   readonly oldRules: Map<number, RigRules> = new Map();
   readonly asked: string[] = [];
+  /** topics that nobody answers */
+  readonly mute: Set<string> = new Set();
   #lifeCount = 0;
 
   async begin(): Promise<void> {
@@ -135,17 +138,27 @@ export class CollectRig {
   }
 
   /** The node starts anew, on its disk or on another copy, and links to the others come up. */
-  async restart(slot: number, image: MemoryImage = this.node(slot).image): Promise<void> {
+  async restart(
+    slot: number,
+    image: MemoryImage = this.node(slot).image,
+    { passMs = 5_000, skewMicros = 0 }: { readonly passMs?: number; readonly skewMicros?: number } = {},
+  ): Promise<void> {
     this.node(slot).collecting.stop();
     const node = this.#newNode(slot, image);
     this.nodes[slot] = node;
+    node.clock.jump(skewMicros);
     await node.collecting.begin();
     for (const other of this.nodes) {
       if (other === node) continue;
       other.collecting.peerUp(node.id);
       node.collecting.peerUp(other.id);
     }
-    await this.pass(5_000);
+    await this.pass(passMs);
+  }
+
+  /** A version as another replica hands it in. */
+  handed(object: Uint8Array): { readonly baseDigest: bigint; readonly digest: bigint; readonly object: Uint8Array } {
+    return { baseDigest: 0n, digest: encodedDigestOf(object), object };
   }
 
   /** What a node has of a key: how many values, or undefined for no record at all. */
@@ -263,6 +276,7 @@ export class CollectRig {
     if (node === undefined || !this.#isThere(to) || !this.#isThere(from)) return undefined;
     const handler = new Map<string, TopicHandler>(node.collecting.topics()).get(topic);
     this.asked.push(topic);
+    if (this.mute.has(topic)) return undefined;
     return handler === undefined ? undefined : carried(await handler(from, carried(body), 1_000));
   }
 }
