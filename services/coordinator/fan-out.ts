@@ -27,7 +27,10 @@ export interface FanOutListener {
   onDeadline(): void;
 }
 
-/** Calls to several replicas under one deadline. */
+/**
+ * Calls to several replicas under one deadline. What follows from one event (the start, a result, the time) is one step and
+ * goes by the time at which that event came: reading the clock for each call would cost more than the rest of it.
+ */
 export class FanOut extends WheelEntry {
   readonly startedMs: number;
   readonly deadlineMs: number;
@@ -36,6 +39,8 @@ export class FanOut extends WheelEntry {
   /** by index: when it was asked, then (negative) how long it took */
   readonly #sentMs: number[] = [];
   readonly #tookMs: number[] = [];
+  /** when the step began that is under way */
+  #nowMs: number;
   #hedgeMs = Number.POSITIVE_INFINITY;
   #isClosed = false;
 
@@ -44,6 +49,7 @@ export class FanOut extends WheelEntry {
     this.#windows = windows;
     this.#listener = listener;
     this.startedMs = windows.clock.monotonicMs();
+    this.#nowMs = this.startedMs;
     this.deadlineMs = this.startedMs + timeoutMs;
     windows.wheel.arm(this, this.deadlineMs);
   }
@@ -52,14 +58,20 @@ export class FanOut extends WheelEntry {
     return this.#isClosed;
   }
 
-  /** Milliseconds left, never below 0. */
+  /** A step begins of which this fan-out does not know: something else than a result or its time has come. */
+  beginStep(): void {
+    this.#nowMs = this.#windows.clock.monotonicMs();
+  }
+
+  /** Milliseconds left, never below 0. Begins a step. */
   remainingMs(): number {
-    return Math.max(0, this.deadlineMs - this.#windows.clock.monotonicMs());
+    this.beginStep();
+    return Math.max(0, this.deadlineMs - this.#nowMs);
   }
 
   /** Asks a replica; its result comes with the same index, possibly before this returns. */
   send(index: number, node: NodeId, request: PeerRequest): void {
-    const nowMs = this.#windows.clock.monotonicMs();
+    const nowMs = this.#nowMs;
     this.#sentMs[index] = nowMs;
     // What an `ask` takes depends on others too: its silence says nothing of the peer.
     const circuit = request.kind === "ask" ? undefined : this.#windows.health.circuitOf(node);
@@ -73,14 +85,14 @@ export class FanOut extends WheelEntry {
 
   /** Notes when work of this node itself began, so that it is timed like the others. */
   noteStart(index: number): void {
-    this.#sentMs[index] = this.#windows.clock.monotonicMs();
+    this.#sentMs[index] = this.#nowMs;
   }
 
-  /** Notes its end, and when that is. */
+  /** Notes its end, and when that is. Begins a step. */
   noteEnd(index: number): number {
-    const nowMs = this.#windows.clock.monotonicMs();
-    this.#tookMs[index] = nowMs - (this.#sentMs[index] ?? this.startedMs);
-    return nowMs;
+    this.beginStep();
+    this.#tookMs[index] = this.#nowMs - (this.#sentMs[index] ?? this.startedMs);
+    return this.#nowMs;
   }
 
   /** Milliseconds that the replica took; undefined while it is silent. */
@@ -95,7 +107,7 @@ export class FanOut extends WheelEntry {
 
   /** Asks to be told when `delayMs` have passed without `close`. */
   hedgeAfter(delayMs: number): void {
-    this.hedgeAt(this.#windows.clock.monotonicMs() + delayMs);
+    this.hedgeAt(this.#nowMs + delayMs);
   }
 
   /** The same, for a time of the monotonic clock. */
@@ -112,6 +124,7 @@ export class FanOut extends WheelEntry {
   }
 
   onDue(nowMs: number): void {
+    this.#nowMs = nowMs;
     if (nowMs >= this.deadlineMs) {
       this.#listener.onDeadline();
       return;

@@ -13,7 +13,13 @@ type ReadAnswer = Exclude<GetAnswer, Failure>;
 
 /** What of a version is alive now; the siblings that ended are left out. */
 export function livingNow(room: Pick<CoordinatorRoom, "clock">, set: SiblingSet, isLww: boolean): SiblingSet {
-  return livingAt(isLww ? reduceLww(set) : set, room.clock.wallMicros() / MICROS_PER_MS);
+  const shown = isLww ? reduceLww(set) : set;
+  // mostly nothing ends: then nobody need look at the clock
+  return shown.siblings.some(mayEnd) ? livingAt(shown, room.clock.wallMicros() / MICROS_PER_MS) : shown;
+}
+
+function mayEnd({ expiresAtMs }: SiblingSet["siblings"][number]): boolean {
+  return expiresAtMs !== 0;
 }
 
 /** The answer to a read that met its quorum. */

@@ -20,6 +20,7 @@ import { freeSlotOf, slotCount } from "./quorum-core.ts";
 import type { Calendar, ReadNeed, ReadVerdict } from "./read-verdict.ts";
 import {
   answered,
+  asked,
   awaitedAt,
   isIdle,
   isIdleOrAwaited,
@@ -160,18 +161,14 @@ export class ReadCore {
   /** The node stands in for a slot that nobody else will answer for; undefined: nobody is left who could. */
   onStandIn(node: NodeId | undefined): void {
     this.#standInsLeft = node === undefined ? 0 : this.#standInsLeft - 1;
-    if (node !== undefined) this.#askInPlace(node);
+    if (node !== undefined) {
+      const { firm, awaited } = this.#tally();
+      this.#askHolder({ node, slot: Math.max(0, freeSlotOf(firm | awaited, this.#need.n)), role: "fallback" });
+    }
     this.#advance();
   }
 
-  #askInPlace(node: NodeId): void {
-    const { firm, awaited } = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
-    const voter = newVoter({ node, slot: Math.max(0, freeSlotOf(firm | awaited, this.#need.n)), role: "fallback" });
-    this.#voters.push(voter);
-    this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
-  }
-
-  /** True when somebody is left to ask beside a slow replica. */
+  /** Somebody is left to ask beside a slow replica. */
   get canHedge(): boolean {
     return this.#verdict === PENDING && this.#voters.some(this.#standInsLeft > 0 ? isIdleOrAwaited : isIdle);
   }
@@ -210,12 +207,12 @@ export class ReadCore {
 
   #advance(): void {
     if (this.#verdict !== PENDING) return;
-    const before = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
+    const before = this.#tally();
     const isEnough = isReached(this.#need, before.firm, before.firmOwners);
     if (isEnough && this.#settleIfRecent(before)) return;
+    const askedCount = this.#asks.length;
     this.#askForMissingObjects();
-    this.#askNext();
-    const tally = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
+    const tally = this.#askNext(this.#asks.length > askedCount ? this.#tally() : before);
     const sought = this.#soughtCount();
     this.#wantsStandIn = this.#standInsLeft > 0 && this.#isLacking(tally, { sought, isEnough });
     if (this.#wantsStandIn) return;
@@ -279,22 +276,24 @@ export class ReadCore {
     }
   }
 
-  /** Asks until the awaited answers would suffice; when nothing is awaited and yet not enough, one more. */
-  #askNext(): void {
+  /** Asks until the awaited answers would suffice; when nothing is awaited and yet not enough, one more. The tally then. */
+  #askNext(before: Tally): Tally {
+    let tally = before;
     for (const voter of this.#voters) {
       if (voter.state !== "idle") continue;
-      const tally = tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
-      if (tally.awaitedCount > 0 && slotCount(tally.firm | tally.awaited) >= this.#need.total) return;
+      if (tally.awaitedCount > 0 && slotCount(tally.firm | tally.awaited) >= this.#need.total) return tally;
       this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
+      tally = this.#tally();
     }
+    return tally;
+  }
+
+  #tally(): Tally {
+    return tallyOf(this.#voters, this.#need.n, this.#isTimeUp);
   }
 
   #ask(voter: ReadVoter, question: ReadQuestion): void {
-    voter.state = "asked";
-    voter.question = question;
-    voter.isSlow = false;
-    voter.isDoubted = false;
-    voter.reason = "";
+    asked(voter, question);
     this.#asks.push(this.#voters.indexOf(voter));
   }
 }

@@ -17,6 +17,7 @@ import { livingNow, readAnswer, withPeers } from "./read-answer.ts";
 import { ReadCore } from "./read-core.ts";
 import type { Calendar, ReadNeed, ReadVerdict } from "./read-verdict.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
+import { tellsPace } from "./replica-ranking-core.ts";
 import { explainOf, readReports } from "./reports.ts";
 import { askOrder, type CoordinatorRoom, type RequestScope } from "./request-scope.ts";
 import { StandIns } from "./stand-ins.ts";
@@ -113,11 +114,13 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
   }
 
   askHolders(seats: readonly Seat[]): void {
+    this.#fanOut.beginStep();
     this.#core.askHolders(seats);
     this.#pump();
   }
 
   onSearchOver(): void {
+    this.#fanOut.beginStep();
     this.#core.onSearchOver();
     this.#pump();
   }
@@ -291,10 +294,4 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
       isHedged: this.#isHedged,
     });
   }
-}
-
-/** True when the time until the result says how fast the replica is: a link that breaks at once is no quick answer. */
-function tellsPace(result: CallResult): boolean {
-  if (result.kind === "lost") return result.reason === "timeout";
-  return result.kind === "digest" || result.kind === "object";
 }

@@ -52,6 +52,15 @@ export function newVoter(seat: Seat): ReadVoter {
   };
 }
 
+/** Notes that it is asked, for the first time or again. */
+export function asked(voter: ReadVoter, question: ReadQuestion): void {
+  voter.state = "asked";
+  voter.question = question;
+  voter.isSlow = false;
+  voter.isDoubted = false;
+  voter.reason = "";
+}
+
 /** The voter of this index, while it is asked. */
 export function awaitedAt(voters: readonly ReadVoter[], index: number): ReadVoter | undefined {
   const voter = voters[index];

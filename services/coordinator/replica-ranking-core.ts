@@ -6,6 +6,7 @@
 
 import type { NodeId } from "../base/ids.ts";
 import { HEDGE_BUDGET_RATIO, HEDGE_BURST, HEDGE_DELAY_MAX_MS } from "../base/limits.ts";
+import type { CallResult } from "../peers/messages.ts";
 
 const SMOOTHING = 0.1;
 const QUANTILE = 0.95;
@@ -65,6 +66,12 @@ export class ReplicaRanking {
     this.#readCount += 1;
     return this.#readCount % EXPLORE_EVERY === 0;
   }
+}
+
+/** True when the time until the result says how fast the replica is: a link that breaks at once is no quick answer. */
+export function tellsPace(result: CallResult): boolean {
+  if (result.kind === "lost") return result.reason === "timeout";
+  return result.kind === "digest" || result.kind === "object";
 }
 
 /** Keeps extra requests to a share of all of their kind, with a burst saved up for a stall. */

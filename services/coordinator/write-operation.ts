@@ -81,10 +81,7 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
     }
     if (result.kind !== "stored") this.#tellPassedOver();
     this.core.onWord(index, wordOf(result));
-    if (!this.fanOut.isClosed) {
-      this.#goOn();
-      return;
-    }
+    if (!this.fanOut.isClosed) return this.#goOn();
     this.#room.counters.lateReplyCount += 1;
     this.#noteMisses();
   }
@@ -122,6 +119,7 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
   }
 
   onSearchOver(): void {
+    this.fanOut.beginStep();
     this.core.onSearchOver();
     if (this.fanOut.isClosed) this.#noteMisses();
     else this.#goOn();
@@ -188,6 +186,7 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
 
   #onMinted(minted: Minted): void {
     this.minted = minted;
+    this.fanOut.beginStep();
     const { scope } = this.#order;
     this.#localSlot = ownSlotOf(this.#room, scope);
     this.#request = storeRequestOf(scope, minted);

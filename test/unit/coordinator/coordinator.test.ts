@@ -37,6 +37,18 @@ describe("a write", () => {
     expect(cluster.node(2).replica.budgets).toEqual([299, 200]);
   });
 
+  test("tells the others what is left when its dot came late, not what there was when it began", async () => {
+    const cluster = new FakeCluster();
+    const { replica } = cluster.node(0);
+    replica.isSealed = true;
+    cluster.clock.setTimer(120, () => {
+      replica.isSealed = false;
+    });
+    await cluster.put(0, "a", { knobs: knobs({ timeoutMs: 300 }) });
+    await cluster.clock.advance(10);
+    expect(cluster.node(1).replica.budgets).toEqual([179]);
+  });
+
   test("is refused as overloaded, and applied nowhere, when its replica cannot take it now", async () => {
     const cluster = new FakeCluster({ nodeCount: 4 });
     cluster.node(0).replica.storeFault = "overloaded";

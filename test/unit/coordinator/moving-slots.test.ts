@@ -57,6 +57,25 @@ describe("a read of a slot that has moved", () => {
     expect(toldBy(made, 0)).toEqual(["digest node1", "digest node2"]);
   });
 
+  test("times whoever is found by looking again from when it was asked, not from when the look was planned", async () => {
+    const made = await cluster();
+    made.node(2).isAway = true;
+    made.node(1).replica.slot = -1;
+    const reading = made.get(0, { knobs: knobs({ explain: true, timeoutMs: 1_000 }) });
+    made.node(3).replica.copyFrom(made.node(0).replica);
+    made.clock.setTimer(15, () => {
+      made.node(3).replica.slot = 1;
+      made.believe(0, [
+        { at: 0, slot: 0 },
+        { at: 3, slot: 1 },
+        { at: 2, slot: 2 },
+      ]);
+    });
+    const answer = await reading;
+    const replicas = answer.kind === "found" ? (answer.explain?.replicas ?? []) : [];
+    expect(replicas.find(({ node }) => node === "node3")).toMatchObject({ answer: "ok", latencyMs: 2 });
+  });
+
   test("goes at most three hops and then waits, and never in a circle without waiting", async () => {
     const made = await cluster();
     made.node(2).isAway = true;
