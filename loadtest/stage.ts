@@ -127,7 +127,8 @@ function readLedger(files: RunFiles): readonly WriteRecord[] {
 /** Waits for all nodes to be ready again, for a while. Throws when one of its own has died by itself: that is a finding. */
 async function untilWhole(targets: readonly string[], cluster: OwnCluster | undefined): Promise<void> {
   const giveUpAtMs = performance.now() + WHOLE_AGAIN_MS;
-  while (!(await Promise.all(targets.map(isReady))).every(Boolean) && performance.now() < giveUpAtMs) {
+  const wanted = cluster?.meantToRun ?? targets;
+  while (!(await Promise.all(wanted.map(isReady))).every(Boolean) && performance.now() < giveUpAtMs) {
     const deaths = cluster?.deaths;
     if (deaths !== undefined) throw new Error(deaths);
     await pause(100);

@@ -95,6 +95,11 @@ export class OwnCluster implements AsyncDisposable {
     return this.#httpPorts.map((port) => `http://${HOST}:${port}`);
   }
 
+  /** The client addresses of the nodes that are meant to run now. */
+  get meantToRun(): readonly string[] {
+    return this.targets.filter((_, i) => this.#children.has(i + 1));
+  }
+
   /** Starts the process of a node, with the data that it has. */
   spawn(node: number): void {
     const log = openSync(join(this.#shape.directory, `n${node}.log`), "a");
