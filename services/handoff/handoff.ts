@@ -17,7 +17,7 @@ import { HINTS_FLAG_TOPIC, HINTS_FLUSH_TOPIC, HINTS_OFFER_TOPIC, HINTS_TAKE_TOPI
 import { rebuildTallies, rememberTallies } from "./hint-rebuild.ts";
 import { HintRecords } from "./hint-records.ts";
 import { HintRoom } from "./hint-room.ts";
-import { HintStore } from "./hint-store.ts";
+import { HintStore, type HintStoreParts } from "./hint-store.ts";
 import { type HintsView, hintsViewOf } from "./hints-view.ts";
 import { MarkerStore } from "./marker-store.ts";
 import { MissedWrites } from "./missed-writes.ts";
@@ -34,6 +34,8 @@ export interface HandoffParts {
   /** Q of the node */
   readonly partitionCount: number;
   readonly isDurable: boolean;
+  /** nothing is minted before it is open; absent: it is */
+  readonly gate?: HintStoreParts["gate"];
   readonly maxBytes: number;
   readonly windowMs: number;
   readonly main: MainReplica;

@@ -15,6 +15,7 @@ import type {
   WriteIntent,
 } from "../replica/contract.ts";
 import type { ConflictRules } from "../replica/needs.ts";
+import type { ReplicaParts } from "../replica/parts.ts";
 import { noTraceRefusalOf, refused } from "../replica/refusals.ts";
 import { Replica } from "../replica/replica.ts";
 import type { FallbackReplica } from "./contract.ts";
@@ -32,6 +33,8 @@ export interface HintStoreParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly isDurable: boolean;
+  /** nothing is minted before it is open; absent: it is */
+  readonly gate?: ReplicaParts["gate"];
   readonly room: HintRoom;
   /** something may be kept that was not before */
   readonly onKept: () => void;
@@ -59,6 +62,7 @@ export class HintStore implements FallbackReplica {
       clock,
       log,
       isDurable,
+      gate: parts.gate,
     });
     this.#room = parts.room;
     this.#onKept = parts.onKept;

@@ -12,6 +12,7 @@ import type { Membership } from "../cluster/membership.ts";
 import { Handoff } from "../handoff/handoff.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
+import type { MintGate } from "../replica/mint-gate.ts";
 import type { Replica } from "../replica/replica.ts";
 import { BulkAsks } from "./bulk-asks.ts";
 import type { Liveness } from "./liveness.ts";
@@ -31,6 +32,8 @@ export interface HandingOffParts {
   readonly hints: HintStorage;
   /** Q of the main store */
   readonly partitionCount: number;
+  /** nothing is minted before it is open */
+  readonly gate: MintGate;
   readonly replica: Replica;
   readonly buckets: BucketDirectory;
   readonly ring: RingState;
@@ -63,6 +66,7 @@ export class HandingOff {
       maxBytes: hints.maxBytes,
       windowMs: config.hintsWindowMs,
       main: replica,
+      gate: parts.gate,
       conflicts: conflictRulesOf(buckets),
       replicas: { replicasOf: ({ key }) => buckets.settingsOfKey(key).n },
       holders: { table: () => ring.table },

@@ -131,18 +131,9 @@ function storeRooms(
     isDurable: config.durability === "fsync",
     pulse,
   });
-  const { partitionCount } = engine;
+  const own = { config, windows, hints, replica, gate: door.gate, buckets, ring };
   const { backgroundShare } = calm;
-  const handingOff = new HandingOff({
-    config,
-    windows,
-    hints,
-    partitionCount,
-    replica,
-    buckets,
-    ring,
-    backgroundShare,
-  });
+  const handingOff = new HandingOff({ ...own, partitionCount: engine.partitionCount, backgroundShare });
   const requests = new PeerRequests({
     replica,
     log,
