@@ -102,7 +102,7 @@ export class MemberStore implements LedgerStore {
   }
 
   #write(): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#failure !== undefined) return heard(Promise.reject(this.#failure));
     this.#waiting ??= newBatch();
     const { done } = this.#waiting;
     if (!this.#isWriting) void this.#writeAll();
@@ -162,7 +162,11 @@ function newBatch(): Batch {
   const done = new Promise<void>((resolve, reject) => {
     settle = (error) => (error === undefined ? resolve() : reject(error));
   });
-  // Whoever does not wait for it must not end the process by a rejection that nobody heard.
+  return { done: heard(done), settle };
+}
+
+/** Whoever does not wait for it must not end the process by a rejection that nobody heard. */
+function heard(done: Promise<void>): Promise<void> {
   done.catch(() => {});
-  return { done, settle };
+  return done;
 }
