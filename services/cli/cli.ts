@@ -3,6 +3,7 @@ import { suggestion } from "../base/spelling.ts";
 import { CLUSTER_COMMANDS } from "./cluster-commands.ts";
 import { columns } from "./columns.ts";
 import { type Command, runCommand } from "./command.ts";
+import { EXPORT_COMMAND } from "./export-command.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { KV_COMMANDS } from "./kv-commands.ts";
 import { LOAD_COMMAND } from "./load-command.ts";
@@ -23,6 +24,7 @@ const COMMANDS: readonly Command[] = [
   SCALE_COMMAND,
   MANIFESTS_COMMAND,
   LOAD_COMMAND,
+  EXPORT_COMMAND,
   LOCAL_COMMAND,
   TOKEN_COMMAND,
 ];

@@ -131,7 +131,11 @@ export class FakeCoordinator implements Coordinator {
   async list(request: ListRequest): Promise<ListAnswer> {
     this.lists.push(request);
     if (this.answers.list !== undefined) return this.answers.list(request);
-    return { kind: "page", keys: [], next: undefined };
+    const { bucket: name, prefix, from, limit } = request;
+    const head = `${name}/${Buffer.from(prefix).toString("hex")}`;
+    const names = [...this.#held].filter(([text, held]) => text.startsWith(head) && "bytes" in held);
+    const rest = names.slice(Number(from)).map(([text]) => Buffer.from(text.slice(name.length + 1), "hex"));
+    return { kind: "page", keys: rest.slice(0, limit), next: rest.length > limit ? from + BigInt(limit) : undefined };
   }
 
   #nextDot(): Dot {
