@@ -52,7 +52,7 @@ const minted: Minted = {
   object: encodeSet(set),
   siblingCount: 1,
   context: set.clock,
-} as unknown as Minted;
+};
 const held = { kind: "object", set } as const;
 const stored = { kind: "stored", digest, isDurable: true } as const;
 
@@ -60,8 +60,8 @@ const stored = { kind: "stored", digest, isDurable: true } as const;
 let waiting: (() => void)[] = [];
 
 function answerOf(request: PeerRequest, slot: number): CallResult {
-  if (request.kind === "digest") return { kind: "digest", slot, isSuspect: false, digest } as CallResult;
-  return { kind: "stored", slot, isDurable: true, digest } as CallResult;
+  if (request.kind === "digest") return { kind: "digest", slot, isSuspect: false, digest };
+  return { kind: "stored", slot, isDurable: true, digest };
 }
 
 const coordinator = new QuorumCoordinator({

@@ -10,6 +10,8 @@ export interface Shot {
   readonly bytes: Buffer;
   /** ≥ 0: a write whose acknowledgement is remembered by this number; −1: none */
   readonly writeId: number;
+  /** of the key that everybody asks for: counted apart */
+  readonly isHot: boolean;
 }
 
 /** What to send, to which ports of loopback. */
@@ -32,8 +34,12 @@ export interface TargetResult {
   readonly goodMs: number[];
   /** when each of them came, ms since the beginning */
   readonly goodAtMs: number[];
+  /** the same of the hot key, which is in neither of them */
+  readonly hotMs: number[];
   lateCount: number;
   readonly refusedByStatus: Record<number, number>;
+  /** of these: of the hot key */
+  refusedHotCount: number;
   /** refusals: from due to refused */
   readonly refusedMs: number[];
   lostCount: number;
@@ -49,6 +55,7 @@ const LENGTH = Buffer.from("content-length: ");
 interface Waiting {
   readonly dueMs: number;
   readonly writeId: number;
+  readonly isHot: boolean;
 }
 
 type OnAnswer = (connection: Connection, waiting: Waiting, status: number) => void;
@@ -77,7 +84,7 @@ class Connection {
   }
 
   send(shot: Shot, dueMs: number): void {
-    this.waiting.push({ dueMs, writeId: shot.writeId });
+    this.waiting.push({ dueMs, writeId: shot.writeId, isHot: shot.isHot });
     this.#socket.write(shot.bytes);
   }
 
@@ -115,7 +122,8 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
     const nowMs = performance.now();
     const result = results[connection.target];
     if (result === undefined) return;
-    count(result, { status, tookMs: nowMs - waiting.dueMs, atMs: nowMs - startMs, deadlineMs: plan.deadlineMs });
+    const { dueMs, isHot } = waiting;
+    count(result, { status, isHot, tookMs: nowMs - dueMs, atMs: nowMs - startMs, deadlineMs: plan.deadlineMs });
     if (status === 200 && waiting.writeId >= 0) plan.onAck(waiting.writeId);
     if (connection.waiting.length > 0) return;
     if (plan.rate === undefined && !isOver) fire(connection, nowMs);
@@ -215,23 +223,31 @@ function newResult(): TargetResult {
     sentCount: 0,
     goodMs: [],
     goodAtMs: [],
+    hotMs: [],
     lateCount: 0,
     refusedByStatus: {},
+    refusedHotCount: 0,
     refusedMs: [],
     lostCount: 0,
     unsentCount: 0,
   };
 }
 
-function count(
-  result: TargetResult,
-  answer: { readonly status: number; readonly tookMs: number; readonly atMs: number; readonly deadlineMs: number },
-): void {
-  const { status, tookMs, atMs, deadlineMs } = answer;
+interface Counted {
+  readonly status: number;
+  readonly isHot: boolean;
+  readonly tookMs: number;
+  readonly atMs: number;
+  readonly deadlineMs: number;
+}
+
+function count(result: TargetResult, { status, isHot, tookMs, atMs, deadlineMs }: Counted): void {
   if (status !== 200) {
+    if (isHot) result.refusedHotCount += 1;
     result.refusedByStatus[status] = (result.refusedByStatus[status] ?? 0) + 1;
     result.refusedMs.push(tookMs);
   } else if (tookMs > deadlineMs) result.lateCount += 1;
+  else if (isHot) result.hotMs.push(tookMs);
   else {
     result.goodMs.push(tookMs);
     result.goodAtMs.push(atMs);

@@ -104,12 +104,12 @@ async function keptHints(cluster: RealCluster): Promise<number> {
 async function repairText(cluster: RealCluster): Promise<string> {
   const event = (kind: string): string => `gyre_hints_events_total\\{kind="${kind}"\\}`;
   const names = { "given up": "given_up", "markers given up": "markers_given_up", "failed runs": "failed_runs" };
-  const told = Object.entries({ delivered: "delivered", ...names }).map(
+  const events = Object.entries({ delivered: "delivered", ...names }).map(
     async ([words, kind]) => `${words} ${await sumOf(cluster, ALL, event(kind))}`,
   );
   const moved = ["gyre_anti_entropy_pulled_keys_total", "gyre_anti_entropy_pushed_keys_total"];
   const counts = await Promise.all(moved.map((name) => sumOf(cluster, ALL, name)));
-  return `hints: ${(await Promise.all(told)).join(", ")}; anti-entropy: ${counts[0]} keys pulled, ${counts[1]} pushed`;
+  return `hints: ${(await Promise.all(events)).join(", ")}; anti-entropy: ${counts[0]} keys pulled, ${counts[1]} pushed`;
 }
 
 /** Everything compared with everything: what that repaired, and whether nobody was left out. */

@@ -15,10 +15,12 @@ export type Order =
       readonly rate: number | undefined;
       readonly deadlineMs: number;
       readonly keyCount: number;
-      /** 0 … 1: how many of the requests are writes */
+      /** 0 … 1: how many of the requests for other keys than the hot one are writes */
       readonly writeShare: number;
-      /** 0 … 1: how many of the reads are of one key */
+      /** 0 … 1: how many of all requests are reads of one key */
       readonly hotShare: number;
+      /** true: what would be reads of one key goes to many, and is counted as if it went to one */
+      readonly isSpread?: boolean;
     }
   | { readonly kind: "verify"; readonly ports: readonly number[]; readonly sampleCount: number };
 
@@ -42,20 +44,23 @@ const PAD = "p".repeat(960);
 const acknowledged: number[] = [];
 let lastWriteId = 0;
 
-function shots({ keyCount, writeShare, hotShare }: Extract<Order, { kind: "load" }>): () => Shot {
+function shots({ keyCount, writeShare, hotShare, isSpread = false }: Extract<Order, { kind: "load" }>): () => Shot {
   let owed = 0;
   return () => {
+    const anyKey = 1 + Math.floor(Math.random() * (keyCount - 1));
+    if (Math.random() < hotShare) return readOf(isSpread ? anyKey : 0, true);
     owed += writeShare;
-    if (owed < 1) {
-      const key = Math.random() < hotShare ? 0 : Math.floor(Math.random() * keyCount);
-      return { bytes: Buffer.from(`GET /v1/kv/bulk/key-${key} HTTP/1.1\r\nhost: h\r\n\r\n`, "latin1"), writeId: -1 };
-    }
+    if (owed < 1) return readOf(anyKey, false);
     owed -= 1;
     lastWriteId += 1;
     const body = `{"i":${lastWriteId},"pad":"${PAD}"}`;
     const head = `PUT /v1/kv/over/w${lastWriteId} HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
-    return { bytes: Buffer.from(head + body, "latin1"), writeId: lastWriteId };
+    return { bytes: Buffer.from(head + body, "latin1"), writeId: lastWriteId, isHot: false };
   };
+}
+
+function readOf(key: number, isHot: boolean): Shot {
+  return { bytes: Buffer.from(`GET /v1/kv/bulk/key-${key} HTTP/1.1\r\nhost: h\r\n\r\n`, "latin1"), writeId: -1, isHot };
 }
 
 async function load(order: Extract<Order, { kind: "load" }>): Promise<Loaded> {

@@ -4,7 +4,7 @@
  * latency of what was accepted, memory, acknowledged writes that are gone, and how soon all is as before. Ends with exit code 1
  * when a promise of issue 4 was broken. Generator and servers share the machine's cores: see docs/OVERLOAD.md for what that does.
  * Options: `--seconds N` of overload (default 20; the acceptance: 120), `--factor F` (default 3), `--pause 1`: one node is
- * stopped (SIGSTOP) for the middle third, `--hot 0.9`: so much of the reads are of one key.
+ * stopped (SIGSTOP) for the middle third, `--hot 0.9`: so many of the requests are reads of one key.
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -84,7 +84,7 @@ async function phase(
     ...plan,
   });
   const serverCpuMs = NODES.reduce((sum, node) => sum + cpuMs(cluster.pid(node)) - (cpuBefore[node] ?? 0), 0);
-  const good = loaded.targets.flatMap((target) => target.goodMs);
+  const good = loaded.targets.flatMap(({ goodMs, hotMs }) => [...goodMs, ...hotMs]);
   return {
     goodPerSecond: (good.length * 1_000) / plan.durationMs,
     goodCount: good.length,

@@ -127,6 +127,8 @@ describe("a node whose disk stood still", () => {
       },
     };
     const { told } = await play(shape, async (on) => {
+      // until every node has heard above what it may mint
+      await on.sleep(5_000);
       disk.stalls = "write";
       const begunBefore = puts.begunCount;
       const first = write(on, 0, "the-first");
@@ -144,7 +146,8 @@ describe("a node whose disk stood still", () => {
     expect(told.writes.filter((kind) => kind === "applied")).toHaveLength(KEYS.length + 1);
     // one may have been on its way to the disk when that stood still
     expect(told.keptLateCount).toBeLessThanOrEqual(1);
-    expect(told.givenUpCount).toBeGreaterThanOrEqual(KEYS.length);
+    // after a second of silence the node is passed over: until then it was told of every write
+    expect(told.givenUpCount).toBeGreaterThan(KEYS.length / 4);
   });
 
   test("reads nothing more for those who have given up: not one of the reads that waited for their turn", async () => {
