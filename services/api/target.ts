@@ -65,8 +65,10 @@ export function keyTarget(url: string | undefined, prefix: string): KeyTarget | 
 export function bucketIn(url: string | undefined, prefix: string): BucketName | Failure {
   const rest = restOf(url, prefix);
   if (typeof rest !== "string") return rest;
-  const end = rest.search(/[/?]/);
-  return bucketNamed(end === -1 ? rest : rest.slice(0, end));
+  const slash = rest.indexOf("/");
+  const path = slash === -1 ? rest : rest.slice(0, slash);
+  const mark = path.indexOf("?");
+  return bucketNamed(mark === -1 ? path : path.slice(0, mark));
 }
 
 /** The bucket in `url`, whose path is `prefix`, bucket, `suffix`. */

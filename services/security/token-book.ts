@@ -4,7 +4,7 @@
  */
 import { hash, timingSafeEqual } from "node:crypto";
 import type { Caller } from "./rights.ts";
-import { carriesToken, presentedId, presentedToken } from "./token.ts";
+import { carriesToken, presentedId, presentedToken, tokenBytes } from "./token.ts";
 import type { TokenEntry } from "./tokens-file.ts";
 
 /** What a request shows. `words` say what is wrong, for the one who sent it. */
@@ -24,7 +24,7 @@ interface Page {
   readonly entry: TokenEntry;
   readonly known: Presented;
   /** the token itself, once it was shown and its hash was right: one for each entry of the file */
-  text: string | undefined;
+  bytes: Uint8Array | undefined;
 }
 
 /** Which tokens are valid. */
@@ -55,14 +55,14 @@ export class TokenBook {
 
 function pagesOf(entries: readonly TokenEntry[]): ReadonlyMap<string, Page> {
   return new Map(
-    entries.map((entry) => [entry.id, { entry, known: { kind: "known", caller: entry.caller }, text: undefined }]),
+    entries.map((entry) => [entry.id, { entry, known: { kind: "known", caller: entry.caller }, bytes: undefined }]),
   );
 }
 
 function isOf(page: Page, header: string): boolean {
-  if (page.text !== undefined) return carriesToken(header, page.text);
+  if (page.bytes !== undefined) return carriesToken(header, page.bytes);
   const text = presentedToken(header);
   if (!timingSafeEqual(hash("sha256", text, "buffer"), page.entry.sha256)) return false;
-  page.text = text;
+  page.bytes = tokenBytes(text);
   return true;
 }

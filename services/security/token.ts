@@ -5,7 +5,7 @@
  * Only the SHA-256 of a token is kept in files. A slow hash guards short secrets against guessing; this one cannot be guessed.
  * The id is looked up, so that no time depends on other tokens; the fixed beginning lets scanners find tokens that leaked.
  */
-import { hash } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 
 /** A token for people to hand on, and what a tokens file keeps of it. */
 export interface NewToken {
@@ -18,14 +18,17 @@ export interface NewToken {
 /** Random bytes that a new token takes. */
 export const TOKEN_RANDOM_BYTES: number = 9 + 32;
 
+const SCHEME = "bearer ";
 const START = "gyre_";
 const ID_CHARS = 12;
 const SECRET_CHARS = 43;
 const ID_AT = START.length;
 /** characters of every token */
 const TOKEN_CHARS: number = ID_AT + ID_CHARS + 1 + SECRET_CHARS;
+/** One header at a time, so that comparing takes no memory. */
+const HEADER: Buffer = Buffer.alloc(SCHEME.length + TOKEN_CHARS);
+const SHOWN: Buffer = HEADER.subarray(SCHEME.length);
 const ID = /^[A-Za-z0-9-]{12}$/;
-const SCHEME = "bearer ";
 
 /** Makes a token of `TOKEN_RANDOM_BYTES` unpredictable bytes. */
 export function tokenOf(random: Uint8Array): NewToken {
@@ -48,8 +51,8 @@ export function isTokenId(text: string): boolean {
 /** The id of the token in an `Authorization` header of the scheme Bearer; undefined when there is none of ours. */
 export function presentedId(header: string): string | undefined {
   if (header.length !== SCHEME.length + TOKEN_CHARS) return undefined;
-  if (header.slice(0, SCHEME.length).toLowerCase() !== SCHEME || !header.startsWith(START, SCHEME.length))
-    return undefined;
+  const isBearer = header.startsWith("Bearer ") || header.slice(0, SCHEME.length).toLowerCase() === SCHEME;
+  if (!isBearer || !header.startsWith(START, SCHEME.length)) return undefined;
   const at = SCHEME.length + ID_AT;
   return header[at + ID_CHARS] === "_" ? header.slice(at, at + ID_CHARS) : undefined;
 }
@@ -59,11 +62,13 @@ export function presentedToken(header: string): string {
   return header.slice(SCHEME.length);
 }
 
-/** Whether the header carries this very token, in a time that depends on lengths alone. */
-export function carriesToken(header: string, token: string): boolean {
-  const from = SCHEME.length;
-  if (header.length !== from + token.length) return false;
-  let difference = 0;
-  for (let at = 0; at < token.length; at += 1) difference |= header.charCodeAt(from + at) ^ token.charCodeAt(at);
-  return difference === 0;
+/** A token as `carriesToken` compares it. */
+export function tokenBytes(token: string): Uint8Array {
+  return Buffer.from(token, "latin1");
+}
+
+/** Whether a header of which `presentedId` found the id carries this very token, in a time that depends on lengths alone. */
+export function carriesToken(header: string, token: Uint8Array): boolean {
+  HEADER.write(header, "latin1");
+  return token.length === SHOWN.length && timingSafeEqual(SHOWN, token);
 }
