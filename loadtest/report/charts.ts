@@ -96,7 +96,8 @@ function yScale({ lines, isLogarithmic }: Chart): Scale {
 /** The chart as an `svg` element. */
 export function chartSvg(chart: Chart, style = ""): string {
   const xs = chart.lines.flatMap(({ points }) => points.map(([x]) => x));
-  const [least, most] = [Math.min(...xs), Math.max(...xs)];
+  const isEmpty = xs.length === 0;
+  const [least, most] = isEmpty ? [0, 1] : [Math.min(...xs), Math.max(...xs)];
   const right = WIDTH - RIGHT;
   const xAt = (x: number): number => LEFT + ((x - least) / Math.max(1e-9, most - least)) * (right - LEFT);
   const { at: yAt, ticks } = yScale(chart);
@@ -114,7 +115,7 @@ export function chartSvg(chart: Chart, style = ""): string {
     });
   const below = xTicks.map(
     ({ x, text }) =>
-      `<text class="quiet" text-anchor="middle" x="${xAt(x).toFixed(1)}" y="${floor + 16}">${escaped(text)}</text>`,
+      `<text class="quiet" text-anchor="${xAt(x) > right - 12 ? "end" : "middle"}" x="${xAt(x).toFixed(1)}" y="${floor + 16}">${escaped(text)}</text>`,
   );
   const marks = (chart.marks ?? []).map(({ x, text }, i) => {
     const at = xAt(Math.min(most, Math.max(least, x))).toFixed(1);
@@ -130,6 +131,7 @@ export function chartSvg(chart: Chart, style = ""): string {
     ({ name, tone, isDashed }, i) =>
       `<text class="tone${tone}" x="${LEFT + i * 120}" y="34">${isDashed === true ? "┄" : "━"} ${escaped(name)}</text>`,
   );
+  const nothing = isEmpty ? [`<text x="${LEFT + 8}" y="${TOP + 24}">nothing was measured</text>`] : [];
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(chart.title)}">`,
     style,
@@ -141,6 +143,7 @@ export function chartSvg(chart: Chart, style = ""): string {
     `<text class="quiet" text-anchor="middle" x="${(LEFT + right) / 2}" y="${HEIGHT - 6}">${escaped(chart.xLabel)}</text>`,
     ...marks,
     ...paths,
+    ...nothing,
     "</svg>",
   ].join("\n");
 }

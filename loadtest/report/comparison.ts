@@ -6,6 +6,7 @@ import { percentileChart, percentileLine } from "./run-charts.ts";
 import type { Percentiles, Summary } from "./summary.ts";
 
 const QUANTILES = ["p50", "p90", "p99", "p999", "max"] as const;
+const QUANTILE_NAMES = ["p50", "p90", "p99", "p99.9", "max"];
 /** Smaller changes are noise on any machine that is not alone. */
 const NOISE_SHARE = 0.1;
 
@@ -42,6 +43,11 @@ function latencyRow(kind: string, before: Percentiles, after: Percentiles): read
   ];
 }
 
+/** True when both were given the same workload, rate and data. */
+function isAlike(before: Summary, after: Summary): boolean {
+  return before.workload === after.workload && JSON.stringify(before.plan) === JSON.stringify(after.plan);
+}
+
 /** The page of a comparison. */
 export function comparisonPage(before: Summary, after: Summary): string {
   const pairs = before.operations.flatMap((one) => {
@@ -70,6 +76,9 @@ export function comparisonPage(before: Summary, after: Summary): string {
   ]);
   const body = [
     "<h1>gyre load test: two runs compared</h1>",
+    isAlike(before, after)
+      ? ""
+      : '<p class="bad">The two runs were not given the same load: what differs below may be that.</p>',
     tableOf(["", "before", "after"], conditionRows(before, after)),
     tableOf(["", "before", "after"], outcomes),
     "<h2>Latency from the planned start, milliseconds</h2>",
@@ -77,7 +86,7 @@ export function comparisonPage(before: Summary, after: Summary): string {
     pairs.length === 0
       ? "<p>The two runs have no kind of operation in common.</p>"
       : tableOf(
-          ["operation", ...QUANTILES],
+          ["operation", ...QUANTILE_NAMES],
           pairs.map(({ one, other }) => latencyRow(one.kind, one.planned, other.planned)),
         ),
     ...charts,

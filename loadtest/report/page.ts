@@ -13,7 +13,7 @@ th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left}th{font-weight:600;color:var(--quiet)}
 .good{color:var(--good)}.bad{color:var(--bad);font-weight:600}.quiet{color:var(--quiet)}
 .verdict{font-size:1.1rem;font-weight:600}svg{width:100%;height:auto;margin:.5rem 0}
-.wide{overflow-x:auto}pre{white-space:pre-wrap;overflow-wrap:anywhere}`;
+.wide{overflow-x:auto}td span{white-space:nowrap}pre{white-space:pre-wrap;overflow-wrap:anywhere}`;
 
 /** A whole document. */
 export function documentOf(title: string, body: string): string {

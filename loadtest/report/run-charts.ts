@@ -75,7 +75,7 @@ export function percentileLine(
 
 /** Latency by percentile: one line for each given. */
 export function percentileChart(title: string, lines: readonly Line[]): Chart {
-  const most = Math.max(...lines.flatMap(({ points }) => points.map(([x]) => x)));
+  const most = Math.max(0, ...lines.flatMap(({ points }) => points.map(([x]) => x)));
   return {
     title,
     xLabel: "share of the operations that were as fast",
