@@ -23,6 +23,7 @@ const TOMBSTONE_AGE_S = 20;
 const HINTS_WINDOW_S = 10;
 /** a member that is away is seen, and several rounds would have been due */
 const WATCHED_MS = 15_000;
+const READY_WITHIN_MS = 120_000;
 const HEALED_WITHIN_MS = 120_000;
 const COLLECTED_WITHIN_MS = 180_000;
 const startedAt = performance.now();
@@ -99,14 +100,14 @@ async function whileAway(cluster: RealCluster, keys: DeletedKeys): Promise<void>
   // a clean restart seals a segment: what is dead goes on the way back
   await cluster.stop(0);
   cluster.spawn(0);
-  await cluster.untilReady([0]);
+  await cluster.untilReady([0], READY_WITHIN_MS);
   await pause(TOMBSTONE_AGE_S * 1_000);
   const waits = async (): Promise<boolean> => (await sum(cluster, OTHERS, "gyre_tombstones_waiting_partitions")) > 0;
   await until("collection is tried, and waits", waits, 60_000);
   await pause(WATCHED_MS);
   const answer = await ask(`${cluster.url(1)}/v1/cluster`);
   const { tombstones } = answer.body["details"] as { readonly tombstones: { readonly waiting: unknown } };
-  const collected = await sum(cluster, OTHERS, "gyre_tombstones_collected");
+  const collected = await sum(cluster, OTHERS, "gyre_tombstones_collected_total");
   const after = await sum(cluster, OTHERS, "gyre_storage_disk_bytes");
   const heldStill = await sum(cluster, OTHERS, "gyre_storage_tombstones");
   check(
@@ -134,7 +135,7 @@ async function main(): Promise<void> {
   await pause(3_000);
   await whileAway(cluster, keys);
   cluster.spawn(AWAY);
-  await cluster.untilReady([AWAY]);
+  await cluster.untilReady([AWAY], READY_WITHIN_MS);
   const readyAt = performance.now();
   tell(`n5 is back with ${await metric(cluster, AWAY, "gyre_storage_keys")} keys`);
   const watching = watch(keys);
@@ -146,14 +147,14 @@ async function main(): Promise<void> {
   const isClean = async (): Promise<boolean> => (await sum(cluster, NODES, "gyre_storage_tombstones")) === 0;
   await until("all tombstones are collected", isClean, COLLECTED_WITHIN_MS);
   const seconds = ((performance.now() - readyAt) / 1_000).toFixed(1);
-  const collected = await sum(cluster, NODES, "gyre_tombstones_collected");
+  const collected = await sum(cluster, NODES, "gyre_tombstones_collected_total");
   check(true, `no tombstone is left on any node ${seconds} s after it was ready; ${collected} collected`);
   const watched = await watching.stop();
   check(watched.back === 0, `reads at r=2 ever since: ${watched.back} came back, ${watched.rounds} rounds`);
   await readAll(keys, "collected");
   for (const node of NODES) await cluster.stop(node);
   for (const node of NODES) cluster.spawn(node);
-  await cluster.untilReady(NODES);
+  await cluster.untilReady(NODES, READY_WITHIN_MS);
   await readAll(keys, "after a restart of all");
   const left = await sum(cluster, NODES, "gyre_storage_tombstones");
   const marks = await sum(cluster, NODES, "gyre_storage_reaped");

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { play, type Stage } from "../scenario-stage.ts";
 import type { SimClient } from "../sim-client.ts";
 import { SIM_PARTITIONS } from "../sim-machine.ts";
-import { keyName } from "../sim-values.ts";
+import { keyName, SIM_BUCKET } from "../sim-values.ts";
 
 const LONG = 240_000;
 const POWER = { kind: "power", outcome: { pages: "dropped", names: "dropped" } } as const;
@@ -102,6 +102,48 @@ describe("a disk set back to before the deletes", () => {
     },
   );
 });
+
+describe("a bucket with one replica for a while, and three again", () => {
+  test.each(["a", "b"])(
+    "gets nothing back of what was deleted meanwhile from the slots that were left out (seed %s)",
+    { timeout: LONG },
+    async (seed) => {
+      const { stage, told } = await play({ seed: `rules${seed}`, keyCount: KEYS }, async (on) => {
+        const client = on.client();
+        await each(on, client, { kind: "put", first: 0, step: 1 });
+        await on.sleep(60_000);
+        await on.node(1).buckets.patch(SIM_BUCKET, { n: 1, r: 1, w: 1 });
+        await on.sleep(5_000);
+        const deletedCount = await each(on, client, { kind: "delete", first: 0, step: 2 });
+        const isClean = await on.until(() => tombstonesAt(on, [0, 1, 2]) === 0, 6 * HOUR_MS);
+        const leftCount = (await heldValues(on)).length;
+        await on.node(2).buckets.patch(SIM_BUCKET, { n: 3, r: 2, w: 2 });
+        const seen: unknown[] = [];
+        for (let at = 0; at < KEYS; at += 2) {
+          const door = on.anyDoor();
+          if (door !== undefined) seen.push(await client.read(door, keyName(at)));
+        }
+        await on.sleep(600_000);
+        const values = await heldValues(on);
+        await on.finish();
+        return { deletedCount, isClean, leftCount, values };
+      });
+      expect(stage.violations).toEqual([]);
+      expect(told).toMatchObject({ deletedCount: KEYS / 2, isClean: true, values: [] });
+      // without them there would be nothing that could come back
+      expect(told.leftCount).toBeGreaterThan(KEYS / 2);
+    },
+  );
+});
+
+/** Values of the keys that were deleted, at any node. */
+async function heldValues(on: Stage): Promise<readonly number[]> {
+  const held: number[] = [];
+  for (let at = 0; at < KEYS; at += 2) {
+    for (const node of [0, 1, 2]) held.push(...((await on.heldIds(node, keyName(at))) ?? []));
+  }
+  return held;
+}
 
 describe("the oracle finds", () => {
   test("tombstones that are taken out by age, while a node that has the values is away", {
