@@ -90,6 +90,7 @@ export class Calm {
   start(): void {
     const { clock, load } = this.#parts;
     if (load === undefined) return;
+    this.#governor.begin();
     this.#startedMs = clock.monotonicMs();
     this.#lookedMs = this.#startedMs;
     load.read();

@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import {
+  BACKGROUND_SHARE_AT_START,
   BACKGROUND_SHARE_FLOOR,
   BASELINE_MEMORY_MS,
   FOREGROUND_TARGET_MAX_MS,
@@ -63,6 +64,11 @@ export class GovernorCore {
   readonly #writes = new Baseline();
   #share = 1;
   #pressure = 0;
+
+  /** A start: a part of the full pace, and more as soon as clients are seen to bear it. */
+  begin(): void {
+    this.#share = BACKGROUND_SHARE_AT_START;
+  }
 
   /** 0 < share ≤ 1; 1: full pace. */
   get share(): number {

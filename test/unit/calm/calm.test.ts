@@ -1,7 +1,12 @@
 /** How busy a node is, and what follows: the parts joined, on a clock that only moves when told. */
 import { describe, expect, it } from "vitest";
 import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
-import { BACKGROUND_SHARE_FLOOR, SLOW_START_MS, STRAINED_REQUESTS } from "../../../services/base/load-limits.ts";
+import {
+  BACKGROUND_SHARE_AT_START,
+  BACKGROUND_SHARE_FLOOR,
+  SLOW_START_MS,
+  STRAINED_REQUESTS,
+} from "../../../services/base/load-limits.ts";
 import { Calm } from "../../../services/calm/calm.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
@@ -58,16 +63,17 @@ describe("a node's load", () => {
     expect(clock.plannedCount).toBe(0);
   });
 
-  it("leaves background work its floor while clients wait, and all of it soon after", async () => {
+  it("leaves background work a part at the start, its floor while clients wait, and all of it soon after", async () => {
     const { clock, calm } = rig();
     calm.start();
+    expect(calm.backgroundShare()).toBe(BACKGROUND_SHARE_AT_START);
     const answer = async (latencyMs: number, seconds: number): Promise<void> => {
       for (let n = 0; n < seconds * 10; n += 1) {
         for (let i = 0; i < 10; i += 1) calm.answered("read", latencyMs);
         await clock.advance(100);
       }
     };
-    await answer(3, 5);
+    await answer(3, 8);
     expect(calm.backgroundShare()).toBe(1);
     await answer(30, 5);
     expect(calm.backgroundShare()).toBe(BACKGROUND_SHARE_FLOOR);

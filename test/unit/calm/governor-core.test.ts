@@ -51,6 +51,18 @@ describe("the share of background work", () => {
     expect(core.share).toBe(1);
   });
 
+  it("is a part after a start, which grows while clients bear it and falls at once when they do not", () => {
+    const { look, core } = governed(0);
+    core.begin();
+    expect(core.share).toBe(1 / 8);
+    look({}, 2);
+    expect(core.share).toBe(1 / 4);
+    look({ loopDelayMs: 500 });
+    expect(core.share).toBe(1 / 8);
+    look({}, 14);
+    expect(core.share).toBe(1);
+  });
+
   it("stays as it is while clients feel it a little", () => {
     const { look, core } = governed();
     look({ readP99Ms: 20 });
