@@ -45,7 +45,7 @@ function answerOf(code: string | undefined): {
       return {
         line: "431 Request Header Fields Too Large",
         status: 431,
-        failure: refusal("invalid_request", "the request line and headers are over 32 KiB"),
+        failure: refusal("invalid_request", "the request line and headers are over 32 KiB, or there are too many"),
       };
     case undefined:
     default:
