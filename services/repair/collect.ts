@@ -177,7 +177,10 @@ export class Collecting {
 
   /** Records of the partition are missing, or were: it is compared, before its old versions are believed. Rejects as the store does. */
   async lostRecords(partition: number): Promise<void> {
-    if (!this.#isStopped && this.#holder.lostRecords(partition)) await this.#holder.persist();
+    if (this.#isStopped || !this.#floors.isMarked(partition)) return;
+    this.#holder.lostRecords(partition);
+    // It may have been noted before, and be on its way to the disk.
+    await this.#holder.persist();
   }
 
   /** A link to the node stands: what it told in a former life counts no more. */

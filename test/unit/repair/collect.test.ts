@@ -174,7 +174,10 @@ describe("a holder", () => {
     expect(await on.confirmed(0, 2, gone)).toBe(false);
     await on.node(2).collecting.lostRecords(gone.partition);
     on.node(2).image.suspects.clear();
+    on.mute.add("collect.catch-up");
+    await on.restart(2);
     expect(on.hidden(gone)).toEqual([false, false, true]);
+    on.mute.clear();
     await on.pass(180_000);
     expect(await on.valuesAt(2, gone)).toBeUndefined();
     expect(on.hidden(gone)).toEqual([false, false, false]);
