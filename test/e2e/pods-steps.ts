@@ -10,7 +10,7 @@ import { Pods, type PodsOptions } from "./pods.ts";
 
 const MAIN = join(import.meta.dirname, "../../services/main.ts");
 const KEY_COUNT = 40;
-const CHANGE_MS = 120_000;
+const CHANGE_MS = 240_000;
 
 interface MemberFacts {
   readonly node: string;
@@ -22,6 +22,7 @@ interface MemberFacts {
 
 interface ClusterFacts {
   readonly verdict: string;
+  readonly reasons: readonly string[];
   readonly clusterId: string | null;
   readonly waitingFor: string | null;
   readonly members: readonly MemberFacts[];
@@ -75,7 +76,22 @@ export async function untilWhole(pods: Pods, timeoutMs: number = CHANGE_MS): Pro
     const ids = new Set(views.map((view) => view?.clusterId));
     return ids.size === 1 && views.every((view) => view?.verdict === "healthy" && isSettled(view.members, wanted));
   };
-  return until(`${pods.replicas} members, healthy`, isWhole, timeoutMs);
+  return until(`${pods.replicas} members, healthy`, isWhole, timeoutMs).catch(async (error: unknown) => {
+    throw new Error(`the cluster did not become whole: ${await seenBy(pods)}`, { cause: error });
+  });
+}
+
+/** What each pod says, for whoever has to find out why it is not whole. */
+async function seenBy(pods: Pods): Promise<string> {
+  const views = await Promise.all(
+    Array.from({ length: pods.replicas }, async (_, ordinal) => {
+      const seen = await clusterAt(pods, ordinal).catch(() => undefined);
+      if (seen === undefined) return `gyre-${ordinal} does not answer`;
+      const members = seen.members.map(({ node, status, incoming }) => `${node} ${status} ${incoming}`).join(", ");
+      return `gyre-${ordinal}: ${seen.verdict} ${seen.reasons.join("; ")} (${members})`;
+    }),
+  );
+  return views.join("\n");
 }
 
 function isSettled(members: readonly MemberFacts[], wanted: readonly string[]): boolean {
