@@ -41,6 +41,8 @@ interface Stage {
   readonly files: RunFiles;
   readonly faults: FaultSchedule;
   readonly cluster: OwnCluster | undefined;
+  /** nodes of a cluster elsewhere that were ready at the beginning */
+  readonly there: readonly string[] | undefined;
   readonly tell: Tell;
   readonly stop: AbortSignal;
 }
@@ -50,10 +52,14 @@ function runIdOf(workload: string): string {
   return `${workload}-${stamp}-${process.pid}`;
 }
 
-async function untilReachable(targets: readonly string[]): Promise<void> {
+/** The targets that are ready now. Throws `UnreachableError` when none is. */
+async function reachable(targets: readonly string[], tell: Tell): Promise<readonly string[]> {
   const answers = await Promise.all(targets.map(isReady));
   const away = targets.filter((_, i) => answers[i] !== true);
-  if (away.length < targets.length) return;
+  if (away.length < targets.length) {
+    if (away.length > 0) tell(`not ready, and not waited for at the end: ${away.join(", ")}`);
+    return targets.filter((target) => !away.includes(target));
+  }
   throw new UnreachableError(
     `no node answers ready at ${away.join(", ")}: is the cluster running (npm start), and the address right? ` +
       `Try curl ${away[0]}/readyz?verbose. Without --target the load test starts a cluster of its own.`,
@@ -154,7 +160,7 @@ async function loadAndMeasure(stage: Stage, startedAt: Date): Promise<Summary> {
     if (failure !== undefined || !existsSync(files.result)) {
       throw new Error(`Artillery did not finish the run: ${failure ?? "no result was written"}`);
     }
-    await untilWhole(plan.targets, cluster);
+    await untilWhole(stage.there ?? [], cluster);
     const writes = [...loaded, ...readLedger(files)];
     tell(`checking ${writes.length} writes`);
     const data = await checkData({ client, plan }, writes);
@@ -178,7 +184,7 @@ export async function runStage(
   mkdirSync(directory, { recursive: true });
   const files = runFiles(directory);
   for (const path of [files.started, files.result, files.ledger]) rmSync(path, { force: true });
-  if (options.targets !== undefined) await untilReachable(options.targets);
+  const there = options.targets === undefined ? undefined : await reachable(options.targets, tell);
   const isSplittable = options.faults.some(({ kind }) => kind === "split");
   if (options.targets === undefined) tell(`starting a cluster of ${options.nodeCount} nodes`);
   await using cluster =
@@ -206,7 +212,7 @@ export async function runStage(
     cluster === undefined
       ? FaultSchedule.ofCommand(options.faultCommand)
       : FaultSchedule.of(cluster, options.faults, seconds);
-  const summary = await loadAndMeasure({ options, plan, files, faults, cluster, tell, stop }, new Date());
+  const summary = await loadAndMeasure({ options, plan, files, faults, cluster, there, tell, stop }, new Date());
   writeFileSync(`${directory}/summary.json`, `${JSON.stringify(summary)}\n`);
   return { summary, directory };
 }
