@@ -28,6 +28,8 @@ export interface GateParts {
   readonly tokens: TokenBook | undefined;
   /** of the connection, beside any token */
   readonly needsCertificate: boolean;
+  /** nothing but the loopback address guards this node: a browser's page must not borrow it under a name of its own */
+  readonly refusesForeignHosts: boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: MetricsRegistry;
@@ -55,6 +57,9 @@ export function forbidden(caller: Caller, right: Right, bucket?: string): Failur
 export class Gatekeeper {
   readonly #tokens: TokenBook | undefined;
   readonly #needsCertificate: boolean;
+  readonly #refusesForeignHosts: boolean;
+  /** the last Host that was one of this machine */
+  #ownHost: string | undefined;
   readonly #parts: GateParts;
   readonly #failures = new FailureLimiter();
   readonly #refused: Readonly<Record<RefusalKind, Counter>>;
@@ -63,6 +68,7 @@ export class Gatekeeper {
     this.#parts = parts;
     this.#tokens = parts.tokens;
     this.#needsCertificate = parts.needsCertificate;
+    this.#refusesForeignHosts = parts.refusesForeignHosts;
     const counter = (reason: RefusalKind): Counter =>
       parts.metrics.counter({
         name: "gyre_http_refused_requests_total",
@@ -87,7 +93,7 @@ export class Gatekeeper {
     if (tokens === undefined) {
       // The only routes that ask for the caller again: the others need not pay for it.
       if (access.kind === "parts") request.caller = ANYONE;
-      return undefined;
+      return this.#refusesForeignHosts ? this.#foreignHost(request) : undefined;
     }
     const header = request.headers["authorization"];
     const shown = tokens.present(typeof header === "string" ? header : undefined, this.#wallMs);
@@ -107,6 +113,20 @@ export class Gatekeeper {
         return this.#forbidden(route, request, forbidden(caller, access.right, bucket));
       }
     }
+  }
+
+  /** A name that leads to this machine today may have led a browser's page here (DNS rebinding; etcd CVE-2018-1099). */
+  #foreignHost(request: GuardedRequest): Reply | undefined {
+    const { host } = request.headers;
+    if (host === this.#ownHost || host === undefined) return undefined;
+    if (typeof host === "string" && isOfThisMachine(host)) {
+      this.#ownHost = host;
+      return undefined;
+    }
+    this.#refused.forbidden.add();
+    const words =
+      "without tokens this node answers to localhost and to addresses only, not to names; or start it with GYRE_INSECURE=true";
+    return failureReply(refusal("forbidden", words, { header: "host" }), { headers: closing(request) });
   }
 
   readonly #wallMs = (): number => this.#parts.clock.wallMicros() / 1_000;
@@ -216,6 +236,11 @@ function addressOf(request: Incoming): string {
   const address =
     typeof socket === "object" && socket !== null && "remoteAddress" in socket ? socket.remoteAddress : "";
   return typeof address === "string" && address !== "" ? address : "unknown";
+}
+
+/** An address in digits, or localhost and what lies under it: none of it can be made to lead elsewhere, or here. */
+function isOfThisMachine(host: string): boolean {
+  return /^(?:(?:[a-z0-9-]+\.)*localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i.test(host);
 }
 
 /** A body that nobody will read must not hold the connection. */

@@ -143,6 +143,8 @@ export interface ApiDependencies {
   readonly tokens?: TokenBook | undefined;
   /** clients must show a certificate of the CA that the listener was given */
   readonly needsCertificate?: boolean | undefined;
+  /** only this machine reaches the listener, and nothing else guards it */
+  readonly refusesForeignHosts?: boolean | undefined;
   /** /metrics answers without a token */
   readonly isMetricsOpen?: boolean | undefined;
   /** absent: nobody looks, and only the fixed bounds hold */

@@ -98,6 +98,7 @@ class Server implements ApiServer {
       ...deps,
       tokens: deps.tokens,
       needsCertificate: deps.needsCertificate === true,
+      refusesForeignHosts: deps.refusesForeignHosts === true,
     });
     this.#routes = allRoutes(deps, () => this.#closing !== undefined).map((route) => audited(route, deps.log));
     assert.deepEqual(routeFlaws(this.#routes), [], "every route says who may use it");

@@ -20,6 +20,7 @@ import { createUndiciNetwork } from "../adapters/undici-network.ts";
 import { type ApiServer, createApiServer } from "../api/server.ts";
 import type { Config } from "../base/config.ts";
 import type { Clock, Log } from "../base/ports.ts";
+import { isLoopback } from "../base/setting-parsers.ts";
 import { type CliIo, EXIT } from "../cli/io.ts";
 import { readServerCommand, tellProblems } from "../cli/server-command.ts";
 import { OwnRecordError } from "../cluster/own-record-check.ts";
@@ -127,7 +128,9 @@ function peerTlsOf(
 
 function apiOf(node: GyreNode, windows: NodeWindows, { tokens, tls }: NodeSecurity): ApiServer {
   const { isMetricsOpen, tls: files } = node.config;
-  const guard = { tokens, isMetricsOpen, needsCertificate: files?.clientCaFile !== undefined };
+  const needsCertificate = files?.clientCaFile !== undefined;
+  const refusesForeignHosts = isLoopback(node.config.httpAddress) && !node.config.isInsecure;
+  const guard = { tokens, isMetricsOpen, needsCertificate, refusesForeignHosts };
   const { log, clock } = windows;
   const maker = tls === undefined ? undefined : tlsServerMaker(tls, log, () => clock.monotonicMs());
   return createApiServer({ ...windows, ...apiPartsOf(node), ...guard }, maker);

@@ -410,7 +410,7 @@ export function apiNode(clock: Clock = realClock, isFixed = false, calm?: LoadCo
 
 /** One that asks for tokens or certificates. */
 export function guardedNode(
-  guard: Pick<ApiDependencies, "tokens" | "isMetricsOpen" | "needsCertificate">,
+  guard: Pick<ApiDependencies, "tokens" | "isMetricsOpen" | "needsCertificate" | "refusesForeignHosts">,
   clock: Clock = realClock,
 ): ApiNode {
   return nodeOf(clock, false, guard);

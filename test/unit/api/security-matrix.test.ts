@@ -330,6 +330,24 @@ describe("a refusal", () => {
     expect(here.metrics.render()).toMatch(/gyre_http_refused_requests_total\{reason="throttled"\} [1-9]/);
   });
 
+  test.each([
+    ["localhost:4400", 404],
+    ["127.0.0.1", 404],
+    ["[::1]:4400", 404],
+    ["n1.localhost", 404],
+    ["evil.example:4400", 403],
+    ["127.0.0.1.evil.example", 403],
+    ["localhost.evil.example", 403],
+  ])("without tokens on loopback, a request for the host %s is answered %d", async (host, status) => {
+    const here = guardedNode({ refusesForeignHosts: true });
+    for (let time = 0; time < 2; time += 1) {
+      const reply = await here.api.inject({ url: key(MINE), headers: { host } });
+      expect([reply.statusCode, here.coordinator.gets.length]).toEqual([status, status === 403 ? 0 : time + 1]);
+    }
+    const open = await apiNode().api.inject({ url: key(MINE), headers: { host } });
+    expect(open.statusCode, "where somebody else guards it").toBe(404);
+  });
+
   test("for want of a client certificate says so, and probes need none", async () => {
     const here = guardedNode({ tokens: undefined, needsCertificate: true });
     const reply = await here.api.inject({ url: key(MINE) });
