@@ -25,7 +25,16 @@ const CODE = FILES.filter((file) => !file.path.startsWith("test/tidy/"))
 const TOP = readdirSync(ROOT);
 const VARIABLES = ALL_KNOBS.map(variableOf);
 /** Named in prose though nothing in the source is called so: words of other systems and of the runtime. */
-const FOREIGN: readonly string[] = ["GYRE_", "GYRE_NODES", "PATH", "O_DSYNC", "erasableSyntaxOnly"];
+const FOREIGN: readonly string[] = [
+  "GYRE_",
+  "GYRE_NODES",
+  "GYRE_TOKEN",
+  "GYRE_TOKEN_FILE",
+  "GYRE_CA",
+  "PATH",
+  "O_DSYNC",
+  "erasableSyntaxOnly",
+];
 
 /** A path of this project: it begins with something that lies at the root, or is a file by name. */
 function isPath(span: string): boolean {
