@@ -1,6 +1,6 @@
 /** Nodes that die: with one down the cluster goes on; with two it says 503 with facts, and what it refused never appears. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { pause, RealCluster } from "./cluster.ts";
+import { pause, RealCluster, until } from "./cluster.ts";
 import { type Answer, ask, putJson, tryAsk, valuesOf } from "./http.ts";
 
 let cluster: RealCluster;
@@ -15,28 +15,32 @@ const at = (node: number, key: string, query = ""): string => `${cluster.url(nod
 
 describe("one node of three killed under load", () => {
   test("after the requests in flight, reads and writes at 2/2/3 go on without an error", async () => {
-    const answers: { readonly at: number; readonly answer: Answer | undefined }[] = [];
-    const load = async (node: number, until: number): Promise<void> => {
-      for (let i = 0; performance.now() < until; i += 1) {
-        const key = `load-${node}-${i % 50}`;
-        const answer =
-          i % 2 === 0
-            ? await tryAsk(at(node, key), { method: "PUT", body: `{"i":${i}}` })
-            : await tryAsk(at(node, key));
-        answers.push({ at: performance.now(), answer });
+    const answers: { readonly sentAt: number; readonly answer: Answer | undefined }[] = [];
+    let isOver = false;
+    const load = async (node: number): Promise<void> => {
+      for (let i = 0; !isOver; i += 1) {
+        const sentAt = performance.now();
+        // a machine that is busy with other things may keep an fsync waiting for longer than the usual deadline
+        const url = at(node, `load-${node}-${i % 50}`, "?timeout=10000");
+        const answer = i % 2 === 0 ? await tryAsk(url, { method: "PUT", body: `{"i":${i}}` }) : await tryAsk(url);
+        answers.push({ sentAt, answer });
       }
     };
-    const startedAt = performance.now();
-    const running = Promise.all([load(0, startedAt + 3_000), load(1, startedAt + 3_000)]);
+    const running = Promise.all([load(0), load(1)]);
     await pause(800);
     await cluster.kill(2);
     const killedAt = performance.now();
+    // by when they were sent: one that hung on the node's death is answered when its time is up
+    const late = (): readonly (Answer | undefined)[] =>
+      answers.filter(({ sentAt }) => sentAt > killedAt + 1_000).map(({ answer }) => answer);
+    const isEnough = (): boolean => performance.now() > killedAt + 2_200 && late().length > 100;
+    await until("there are answers after the kill", isEnough, 40_000).finally(() => {
+      isOver = true;
+    });
     await running;
-    const late = answers.filter((one) => one.at > killedAt + 1_000);
-    expect(late.length).toBeGreaterThan(100);
-    const bad = late.filter(({ answer }) => answer === undefined || answer.status >= 500);
-    expect(bad.map(({ answer }) => answer?.text)).toEqual([]);
-  });
+    const bad = late().filter((answer) => answer === undefined || answer.status >= 500);
+    expect(bad.map((answer) => answer?.text)).toEqual([]);
+  }, 60_000);
 });
 
 describe("two nodes of three killed", () => {
@@ -60,12 +64,19 @@ describe("two nodes of three killed", () => {
     cluster.spawn(1);
     cluster.spawn(2);
     await cluster.untilReady();
-    await pause(1_000);
     for (const key of refused) {
-      for (const node of [0, 1, 2]) expect((await ask(at(node, key, "?r=all"))).status).toBe(404);
+      for (const node of [0, 1, 2]) {
+        // until all links stand again a read from all is 503, and never anything else
+        let status = 503;
+        const isAnswered = async (): Promise<boolean> => {
+          ({ status } = await ask(at(node, key, "?r=all&timeout=10000")));
+          return status !== 503;
+        };
+        await until(`all answer for ${key}`, isAnswered, 20_000);
+        expect([key, node, status]).toEqual([key, node, 404]);
+      }
     }
-    expect(valuesOf(await putJson(at(0, "alive"), { ok: true }).then(() => ask(at(2, "alive"))))).toEqual([
-      '{"ok":true}',
-    ]);
-  });
+    expect((await putJson(at(0, "alive", "?timeout=10000"), { ok: true })).status).toBe(200);
+    expect(valuesOf(await ask(at(2, "alive", "?timeout=10000")))).toEqual(['{"ok":true}']);
+  }, 60_000);
 });
