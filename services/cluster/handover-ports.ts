@@ -151,8 +151,10 @@ export interface HandoverView {
   others(): readonly MemberKey[];
   /** equal on two nodes iff they know the same members and the same removals, whatever the versions */
   membersHash(): string;
-  /** this node has exchanged records, both ways, with a majority of the members that it knows since it became one */
+  /** records were exchanged, both ways, with more than half of the members for a while (`introduction-core.ts`) */
   isIntroduced(): boolean;
+  /** another member was asked what it knows of this one, or there is none: this disk is no old copy of the node's, as far as can be told */
+  isConfirmed(): boolean;
   wanted(): readonly WantedPartition[];
   mints(): readonly EntitledMint[];
   /** this node's record and all removals, as bytes for `learn` of another */

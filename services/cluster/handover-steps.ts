@@ -1,5 +1,5 @@
 /**
- * What the three cores of the hand-over are fed and what they answer with. No code but the bounds that they share.
+ * What the four cores of the hand-over are fed and what they answer with. No code but the bounds that they share.
  *
  * A core is one partition in one role. `take(event, facts)` changes it at once and returns effects, which the shell carries
  * out in order; what an effect comes to is fed back as an event. The ledger in the facts is as issued; whatever must be
@@ -15,7 +15,7 @@ import type { LedgerChange, SlotLedger } from "./slot-ledger.ts";
 export interface HandoverFacts {
   /** as issued */
   readonly ledger: SlotLedger;
-  readonly view: Omit<HandoverView, "learn" | "wanted" | "mints">;
+  readonly view: Omit<HandoverView, "learn" | "wanted" | "mints" | "isConfirmed">;
   readonly nowMs: number;
   /** milliseconds since 1970 */
   readonly wallMs: number;

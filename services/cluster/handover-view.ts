@@ -2,13 +2,13 @@
  * What the hand-over of slots may know of records and liveness: `HandoverView` over membership. Computed anew for each
  * table, asked for often. Must never let liveness decide who should hold what: it only says when sealing would cost.
  */
-import { xxh64 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
 import { donorsFor, lostSlots, type VacantSlot, vacantSlots } from "../placement/hand-over-pairs.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import type { MemberKey } from "../placement/member-record.ts";
 import type { RecordSet } from "../placement/record-set.ts";
 import type { EntitledMint, HandoverView, WantedPartition } from "./handover-ports.ts";
+import { membersHashOf } from "./introduction-core.ts";
 import type { Membership } from "./membership.ts";
 
 /** What the view looks at. */
@@ -84,15 +84,18 @@ export class MembershipView implements HandoverView {
     const { set } = this.#now();
     // Asked with every question of every minting, and each time it names all lives there are.
     if (this.#members?.of === set && this.#members.changeCount === set.changeCount) return this.#members.hash;
-    const living = set.records().filter((record) => record.status !== "left" && !set.isRemoved(record.key));
-    const names = [living.map((record) => record.key), set.removals().map((removal) => removal.key)];
-    const hash = xxh64(Buffer.from(JSON.stringify(names), "utf8")).toString(16);
+    const removed = set.removals().map((removal) => removal.key);
+    const hash = membersHashOf(set.records(), removed);
     this.#members = { of: set, changeCount: set.changeCount, hash };
     return hash;
   }
 
   isIntroduced(): boolean {
     return this.#sight.membership.isIntroduced();
+  }
+
+  isConfirmed(): boolean {
+    return this.#sight.membership.isConfirmed;
   }
 
   wanted(): readonly WantedPartition[] {

@@ -53,7 +53,7 @@ export class SlotHandover {
   #timer: Timer | undefined;
   #isRunning = false;
   #isReviewing = false;
-
+  #isResumed = false;
   constructor(parts: HandoverParts, settings: HandoverSettings) {
     this.#parts = parts;
     this.#settings = settings;
@@ -72,10 +72,6 @@ export class SlotHandover {
   /** Goes on with what the ledger says, and looks for more from now on. */
   start(): void {
     this.#isRunning = true;
-    const { staged, minting, retained } = this.#parts.store.ledger;
-    const open = new Set([...staged.keys(), ...minting.keys(), ...retained]);
-    for (const partition of open) this.#at(partition).review();
-    void forgetRemoved(this.#parts);
     this.review();
   }
 
@@ -108,7 +104,7 @@ export class SlotHandover {
     if (request === undefined || request.partition >= this.#settings.partitionCount) {
       return new TopicRefusal("bad_request", "not a hand-over request");
     }
-    if (!this.#isRunning) return new TopicRefusal("not_ready", "this node hands nothing over now");
+    if (!this.#isGoing()) return new TopicRefusal("not_ready", "this node hands nothing over now");
     if (request.kind === "req" || request.kind === "mint-query") await this.#parts.view.learn(request.news);
     const { view } = this.#parts;
     if (view.isRemoved(view.ownKey) || view.isRemoved(request.from)) return { kind: "refused", reason: "removed" };
@@ -166,7 +162,21 @@ export class SlotHandover {
     return running.length >= MAX_OUTGOING_HANDOVERS;
   }
 
+  /** True once this node's disk may be believed; then it goes on with what the ledger says. */
+  #isGoing(): boolean {
+    if (!this.#isRunning || this.#isResumed) return this.#isRunning;
+    const { view, store } = this.#parts;
+    if (!view.isConfirmed()) return false;
+    this.#isResumed = true;
+    const { staged, minting, retained } = store.ledger;
+    const open = new Set([...staged.keys(), ...minting.keys(), ...retained]);
+    for (const partition of open) this.#at(partition).review();
+    void forgetRemoved(this.#parts);
+    return true;
+  }
+
   #look(): void {
+    if (!this.#isGoing()) return;
     for (const [partition, cores] of this.#partitions) {
       cores.review();
       if (!cores.isIdle) continue;

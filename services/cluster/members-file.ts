@@ -7,6 +7,7 @@
  */
 import assert from "node:assert/strict";
 import type { Clock, Log, Timer } from "../base/ports.ts";
+import type { Removal } from "../placement/member-record.ts";
 import { allOf, decodeNews, encodeNews, type RecordNews } from "../placement/record-codec.ts";
 import type { RecordSet } from "../placement/record-set.ts";
 import type { Documents } from "./own-record.ts";
@@ -58,8 +59,9 @@ export class MembersFile {
   readonly #parts: MembersFileParts;
   readonly #set: RecordSet;
   #timer: Timer | undefined;
-  #waiting: (() => void)[] = [];
-  #newest: Promise<void> = Promise.resolve();
+  #waiting: Waiting[] = [];
+  /** to be written although the set does not have them yet */
+  #ahead: readonly Removal[] = [];
   #isWriting = false;
   #isStopped = false;
 
@@ -98,28 +100,42 @@ export class MembersFile {
     });
   }
 
-  /** Resolves when the set, as it is now, is durable. One write at a time; whoever asks during one is served by the next. */
+  /**
+   * Resolves when the set, as it is now, is durable; rejects when it never will be. One write at a time; whoever asks during one is
+   * served by the next.
+   */
   writeNow(): Promise<void> {
-    const done = new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#newest = done;
+    return this.writeWith([]);
+  }
+
+  /** As `writeNow`, with removals that the set does not have yet: nobody acts on them before they are durable. */
+  writeWith(removals: readonly Removal[]): Promise<void> {
+    if (this.#isStopped) return unheard(Promise.reject(new Error(NOT_WRITTEN)));
+    this.#ahead = [...this.#ahead, ...removals];
+    const done = new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }));
     if (!this.#isWriting) void this.#write();
-    return done;
+    return unheard(done);
   }
 
-  /** Resolves when all that `writeNow` was called for is durable. */
-  settled(): Promise<void> {
-    return this.#newest;
-  }
-
-  /** Writes nothing more; a write under way ends by itself. */
+  /** Writes nothing more; a write under way ends by itself, and what waits for the next one is told. */
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
+    this.#failAll(new Error(NOT_WRITTEN));
   }
 
   #writeDocument(): Promise<void> {
     const { documents, clusterId } = this.#parts;
-    return documents.write(MEMBERS_DOCUMENT, encodeMembersDocument(clusterId, allOf(this.#set)));
+    const { records, removals } = allOf(this.#set);
+    this.#ahead = this.#ahead.filter((removal) => this.#set.isNews(removal));
+    const news = { records, removals: [...removals, ...this.#ahead] };
+    return documents.write(MEMBERS_DOCUMENT, encodeMembersDocument(clusterId, news));
+  }
+
+  #failAll(error: Error): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { reject } of waiting) reject(error);
   }
 
   async #write(): Promise<void> {
@@ -129,12 +145,29 @@ export class MembersFile {
       this.#waiting = [];
       try {
         await this.#writeDocument();
-      } catch (error) {
-        this.#parts.onFailure(new Error("the records of the members could not be written", { cause: error }));
+      } catch (cause) {
+        const error = new Error("the records of the members could not be written", { cause });
+        for (const { reject } of waiting) reject(error);
+        // what is durable is unknown: nothing is written after it
+        this.stop();
+        this.#parts.onFailure(error);
         return;
       }
-      for (const resolve of waiting) resolve();
+      for (const { resolve } of waiting) resolve();
     }
     this.#isWriting = false;
   }
+}
+
+interface Waiting {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+const NOT_WRITTEN = "this node is stopping: the records of the members are not written any more";
+
+/** Whoever does not wait for it must not end the process by a rejection that nobody heard. */
+function unheard(done: Promise<void>): Promise<void> {
+  done.catch(() => undefined);
+  return done;
 }

@@ -13,9 +13,11 @@ import { allOf, decodeNews, encodeNews, plainNews, type RecordNews } from "../pl
 import { RecordSet } from "../placement/record-set.ts";
 import type { ClusterConfig, ClusterMember } from "./cluster-config.ts";
 import { firstRecordOf, openMember } from "./first-records.ts";
+import { isIntroduced } from "./introduction-core.ts";
 import { MEMBER_DOCUMENT } from "./member-document.ts";
 import { MemberStore, type RecordChange } from "./member-store.ts";
 import { MembersFile, OTHER_CLUSTER } from "./members-file.ts";
+import { NewsIntake } from "./news-intake.ts";
 import { overruledLabels } from "./own-labels.ts";
 import type { Documents, Proposal } from "./own-record.ts";
 import { recordBookOf } from "./record-book.ts";
@@ -49,26 +51,33 @@ interface Begun {
   readonly set: RecordSet;
   readonly file: MembersFile;
   readonly tables: TableKeeper;
+  readonly intake: NewsIntake;
 }
 
 /** One node's membership. `begin` it when the bootstrap says so; its exchange wants the links' and gossip's events. */
 export class Membership {
   readonly exchange: RecordExchange;
   readonly #parts: MembershipParts;
-  readonly #introduced = new Set<NodeId>();
+  /** by key: whoever has another life must be met again */
+  readonly #met = new Set<MemberKey>();
   #begun: Begun | undefined;
+  #isConfirmed = false;
   #isRemoved = false;
   #isStopped = false;
 
   constructor(parts: MembershipParts) {
     this.#parts = parts;
     this.exchange = new RecordExchange({
-      book: recordBookOf({ now: () => this.#begun, merge: (news) => this.merge(news) }),
+      book: recordBookOf({
+        now: () => this.#begun,
+        merge: (news) => this.merge(news),
+        settled: () => this.#begun?.intake.settled() ?? Promise.resolve(),
+      }),
       peers: parts.peers,
       clock: parts.clock,
       random: parts.random,
       log: parts.log,
-      onExchanged: (node) => this.#introduced.add(node),
+      onExchanged: (node) => this.#onExchanged(node),
     });
   }
 
@@ -93,18 +102,21 @@ export class Membership {
     set.mergeRecord(store.record);
     const onTable = (table: HolderTable): void => {
       this.#parts.onTable(table);
+      this.#reviewConfirmation();
       this.reviewStatus();
     };
     const tables = new TableKeeper({ set, replicaCount: config.replicaCount, clock: this.#parts.clock, onTable });
-    this.#begun = { config, store, set, file, tables };
+    const onRemoval = (): void => this.#reviewRemoval();
+    const removeEarlier = (key: MemberKey): Promise<void> => this.remove(key, store.record.key);
+    const intake = new NewsIntake({ set, store, file, tables, log, onRemoval, onFailure, removeEarlier });
+    this.#begun = { config, store, set, file, tables, intake };
     this.exchange.start();
     this.#reviewRemoval();
     this.#parts.onTable(tables.table);
     if (start.isStale)
       log.warn({ event: "membership.document-ignored", document: MEMBER_DOCUMENT, why: OTHER_CLUSTER });
     for (const facts of overruledLabels(store.record, self)) log.warn(facts);
-    // Where it is reached is what the process says now; where it stands in the ring is what its record says.
-    void this.change({ address: self.address });
+    this.#reviewConfirmation();
   }
 
   /** Does nothing more; a write under way ends by itself. */
@@ -143,12 +155,23 @@ export class Membership {
     return this.#begun?.set.hash ?? 0n;
   }
 
-  /** Records were exchanged with a majority of the other members since this process began. */
+  /** More than half of those who are members for a while know this one, durably. See `introduction-core.ts`. */
   isIntroduced(): boolean {
     if (this.#begun === undefined) return false;
-    const others = this.#begun.tables.table.all.filter((record) => record.key !== this.store.record.key);
-    const met = others.filter((record) => this.#introduced.has(record.nodeId)).length;
-    return met * 2 >= others.length;
+    const { set, store } = this.#begun;
+    return isIntroduced({
+      ownKey: store.record.key,
+      members: set.members(),
+      hasMet: (key) => this.#met.has(key),
+    });
+  }
+
+  /**
+   * Another member was asked what it knows of this node since this process began, or there is none. Until then its disk may be an old
+   * copy: it says nothing new of itself, and no slot comes or goes.
+   */
+  get isConfirmed(): boolean {
+    return this.#isConfirmed;
   }
 
   /** Everything that is known, for a node that joins. */
@@ -170,7 +193,7 @@ export class Membership {
     await this.#must().file.writeNow();
     await this.store.restart(record);
     // Nobody knows this life yet.
-    this.#introduced.clear();
+    this.#met.clear();
     this.exchange.beginAnew();
   }
 
@@ -182,41 +205,7 @@ export class Membership {
 
   /** Takes news of others; resolves when removals and new members are durable. Never takes another's word on this node. */
   async merge(news: RecordNews): Promise<void> {
-    if (this.#begun === undefined) return;
-    const { set, store } = this.#begun;
-    let isUrgent = false;
-    let isChanged = false;
-    for (const record of news.records) {
-      if (record.key === store.record.key) {
-        this.#reviewEcho(record);
-        continue;
-      }
-      const known = set.recordOf(record.key);
-      const merged = set.mergeRecord(record);
-      if (merged.kind === "refused")
-        this.#parts.log.warn({
-          event: "membership.record-refused",
-          key: record.key,
-          node: record.nodeId,
-          reason: merged.reason,
-        });
-      if (merged.kind !== "taken") continue;
-      isChanged = true;
-      isUrgent ||= known?.status !== record.status;
-    }
-    for (const removal of news.removals) {
-      if (set.mergeRemoval(removal).kind !== "taken") continue;
-      isChanged = true;
-      isUrgent = true;
-    }
-    const { file, tables } = this.#begun;
-    // Whoever asks relies on it, also when another has only just told the same.
-    if (!isChanged) return file.settled();
-    tables.changed(isUrgent);
-    this.#reviewRemoval();
-    if (isUrgent) await file.writeNow();
-    else file.writeSoon();
-    await this.#reviewNamesakes();
+    await this.#begun?.intake.merge(news);
   }
 
   /** News in bytes, as `handover` sends them; malformed ones change nothing. */
@@ -233,12 +222,12 @@ export class Membership {
 
   /** Joining ends when nothing more is to come, leaving when nothing is left to give. Called when either may be. */
   reviewStatus(): void {
-    if (this.#begun === undefined || this.#isStopped || this.#isRemoved) return;
+    if (this.#begun === undefined || this.#isStopped || this.#isRemoved || !this.#isConfirmed) return;
     const { set, store, tables } = this.#begun;
     // A decision that is on its way to the disk is not made again.
     const { status, key } = store.newest;
     const isPending = tables.table.moves.some((move) => move.pending.includes(key));
-    if (status === "joining" && !isPending) {
+    if (status === "joining" && !isPending && this.isIntroduced()) {
       void this.change({ status: "normal" });
       this.#parts.log.info({ event: "membership.joined", node: store.record.nodeId });
     }
@@ -254,29 +243,21 @@ export class Membership {
     return this.#begun;
   }
 
-  /** A newer record of this node than its own can only come from another life of its disk: its word is not safe any more. */
-  #reviewEcho(record: MemberRecord): void {
-    const own = this.store.record;
-    if (record.version <= own.version) return;
-    const detail = `others know version ${record.version} of this node's record, its disk version ${own.version}: the data directory is an old copy`;
-    this.#parts.onFailure(new Error(detail));
+  #onExchanged(node: NodeId): void {
+    const met = this.#begun?.set.memberNamed(node)?.key;
+    if (met === undefined) return;
+    this.#met.add(met);
+    this.#reviewConfirmation();
+    this.reviewStatus();
   }
 
-  /**
-   * Another life under this node's name still counts: this one joined through a member that had not heard of it. Its disk
-   * is gone, or gossip would have ended one of the two processes: it is removed, and this life takes its slots.
-   */
-  async #reviewNamesakes(): Promise<void> {
+  #reviewConfirmation(): void {
     const { set, store } = this.#must();
-    const { key, nodeId } = store.record;
-    const others = set.conflicts().flatMap((conflict) => {
-      if (conflict.nodeId !== nodeId || this.#isRemoved) return [];
-      return [conflict.kept, conflict.ignored].filter((one) => one !== key);
-    });
-    for (const other of new Set(others)) {
-      this.#parts.log.warn({ event: "membership.earlier-life-removed", node: nodeId, key: other });
-      await this.remove(other, key);
-    }
+    const isAlone = set.members().every(({ key }) => key === store.record.key);
+    if (this.#isConfirmed || this.#isStopped || !(isAlone || this.#met.size > 0)) return;
+    this.#isConfirmed = true;
+    // Where it is reached is what the process says now; where it stands in the ring is what its record says.
+    void this.change({ address: this.#parts.self.address });
   }
 
   #onOwn(record: MemberRecord): void {

@@ -9,6 +9,8 @@ export interface BookSource {
   now(): { readonly set: RecordSet; readonly store: Pick<MemberStore, "record"> } | undefined;
   /** Takes news; resolves when what matters is durable. */
   merge(news: RecordNews): Promise<void>;
+  /** Resolves when what was taken until now is durable. */
+  settled(): Promise<void>;
 }
 
 /** The book of one node. */
@@ -28,6 +30,7 @@ export function recordBookOf(source: BookSource): RecordBook {
       const removals = now.set.removals().filter((removal) => removal.by === own.key);
       return plainNews({ records: [own], removals });
     },
+    settled: () => source.settled(),
     merge: async (records) => {
       const set = source.now()?.set;
       const news = set && parseNews(records, set.partitionCount);

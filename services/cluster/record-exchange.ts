@@ -23,6 +23,8 @@ export interface RecordBook {
   hash(): bigint;
   /** which versions are held */
   digests(): unknown;
+  /** resolves when what the book has now is durable */
+  settled(): Promise<void>;
   /** what a holder of these digests lacks; undefined: nothing, or `digests` is malformed */
   newerThan(digests: unknown): unknown;
   /** what this node alone writes, and what it was told to write: for pushing */
@@ -145,7 +147,7 @@ export class RecordExchange {
     try {
       await this.#exchangeWith(node);
     } catch (error) {
-      this.#parts.log.error({ event: "records.exchange-failed", peer: node, error });
+      if (!this.#isStopped) this.#parts.log.error({ event: "records.exchange-failed", peer: node, error });
     } finally {
       this.#comparing.delete(node);
     }

@@ -157,6 +157,12 @@ export class RecordSet {
     return TAKEN;
   }
 
+  /** Whether `mergeRemoval` would take it. */
+  isNews(removal: Removal): boolean {
+    const known = this.#removals.get(removal.key);
+    return known === undefined ? this.#removals.size < MAX_RECORDS : compareRemovals(removal, known) < 0;
+  }
+
   /** Takes a removal; of two of one key the smaller `by` is kept. */
   mergeRemoval(removal: Removal): RecordMerge {
     const known = this.#removals.get(removal.key);

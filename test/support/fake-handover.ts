@@ -53,6 +53,8 @@ export class FakeHandoverCluster {
   mostIncoming = 0;
   /** topics that get no answer: `from>to` */
   readonly cut: Set<string> = new Set();
+  /** nodes that nobody has told anything since they began */
+  readonly unconfirmed: Set<MemberKey> = new Set();
   readonly #draws = seededDraws(7);
 
   constructor(nodeCount: number, partitionCount: number) {
@@ -186,6 +188,7 @@ export class FakeHandoverCluster {
           .map((one) => one.nodeId)
           .join(),
       isIntroduced: () => true,
+      isConfirmed: () => !this.unconfirmed.has(node.key),
       wanted: () =>
         mine().flatMap((partition) => {
           const donors = holdersOf(partition).filter(({ key }) => !isTarget(partition, key));

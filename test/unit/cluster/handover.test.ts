@@ -155,6 +155,22 @@ describe("a copy that could not be removed", () => {
   });
 });
 
+describe("a node whose disk may be an old copy", () => {
+  it("neither gives nor takes a slot until another member was asked what it knows", async () => {
+    leave();
+    for (const index of [2, 3]) cluster.unconfirmed.add(cluster.node(index).key);
+    cluster.start();
+    await cluster.clock.advance(20_000);
+    expect(cluster.node(3).asked).toEqual([]);
+    cluster.unconfirmed.delete(cluster.node(3).key);
+    await cluster.clock.advance(20_000);
+    expect(holders()).toEqual(Array.from({ length: PARTITIONS }, () => [0, 1, 2]));
+    cluster.unconfirmed.clear();
+    await cluster.clock.advance(40_000);
+    expect(holders()).toEqual(Array.from({ length: PARTITIONS }, () => [0, 1, 3]));
+  });
+});
+
 describe("the handler refuses", () => {
   it("what is no request, or of no partition", async () => {
     cluster.start();

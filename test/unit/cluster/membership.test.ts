@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { MEMBER_DOCUMENT } from "../../../services/cluster/member-document.ts";
 import { decodeMembersDocument, MEMBERS_DOCUMENT } from "../../../services/cluster/members-file.ts";
+import type { MemberRecord } from "../../../services/placement/member-record.ts";
 import type { RecordNews } from "../../../services/placement/record-codec.ts";
 import { MemoryDocuments } from "./cluster-fixtures.ts";
 import { MembershipRig, PARTITION_COUNT, type RigNode } from "./membership-rig.ts";
@@ -28,9 +29,10 @@ describe("where a member stands", () => {
 
   it("follows the configuration in its address alone", async () => {
     const rig = new MembershipRig(["a", "b", "c"]);
-    rig.begin("a");
+    for (const name of ["a", "b", "c"]) rig.begin(name);
     const self = { address: "elsewhere:1", zone: "other", host: "other", weight: 7 };
     const again = rig.begin("a", { documents: rig.stop("a"), self });
+    rig.link("a", "b", "c");
     await rig.clock.advance(1_000);
     const { address, zone, host, weight } = again.membership.store.record;
     expect({ address, zone, host, weight }).toEqual({ address: "elsewhere:1", zone: "z", host: "a", weight: 1 });
@@ -162,6 +164,8 @@ describe("what is durable", () => {
       isFirst = true;
     });
     await rig.clock.advance(10);
+    // nothing follows from it yet: it might be forgotten
+    expect([membership.set?.isRemoved(removal.key), membership.table?.all.length]).toEqual([false, 3]);
     void membership.merge({ records: [], removals: [removal] }).then(() => {
       isSecond = true;
     });
@@ -170,12 +174,15 @@ describe("what is durable", () => {
     open();
     await rig.clock.advance(10);
     expect([isFirst, isSecond]).toEqual([true, true]);
+    expect([membership.set?.isRemoved(removal.key), membership.table?.all.length]).toEqual([true, 2]);
   });
 
   it("a life that is over is durably left before the next one begins: a restart finds one life", async () => {
     const rig = new MembershipRig(["a", "b", "c"]);
     const { membership, operator } = rig.begin("a");
-    rig.start("b");
+    rig.begin("b");
+    rig.link("a", "b");
+    await rig.clock.advance(100);
     for (let partition = 0; partition < PARTITION_COUNT; partition += 1) {
       const slot = membership.store.ledger.slots[partition] ?? -1;
       if (slot < 0) continue;
@@ -201,6 +208,7 @@ describe("lives that end", () => {
     const { membership } = rig.begin("a");
     const { store } = membership;
     const to = { to: rig.firstKey("b"), toNode: rig.begin("b").id };
+    rig.link("a", "b");
     const held = [...store.ledger.slots].flatMap((slot, partition) => (slot < 0 ? [] : [{ slot, partition }]));
     for (const { slot, partition } of held) {
       const released = { ...to, tx: partition + 1, slot, atMs: 0, isSettled: false };
@@ -221,6 +229,7 @@ describe("lives that end", () => {
     const { membership } = rig.begin("a");
     const { store } = membership;
     const to = { to: rig.firstKey("b"), toNode: rig.begin("b").id };
+    rig.link("a", "b");
     for (const [partition, slot] of [...store.ledger.slots].entries()) {
       if (slot < 0) continue;
       const released = { ...to, tx: partition + 1, slot, atMs: 0, isSettled: true };
@@ -236,28 +245,127 @@ describe("lives that end", () => {
     expect(store.record.status).toBe("left");
   });
 
-  it("a life that joined through a member that did not know of an earlier one removes it when it hears of it", async () => {
+  /** d joined through a, and again, on an empty disk, through b, which had never heard of it; now all meet. */
+  async function twoLives(isEarlierBusy: boolean): Promise<{ rig: MembershipRig; earlier: string; key: string }> {
     const rig = new MembershipRig(["a", "b", "c"]);
     for (const name of ["a", "b", "c"]) rig.begin(name);
     rig.start("d");
     rig.link("a", "d");
     await rig.node("d").operator.obey({ kind: "join", replaces: undefined });
+    if (isEarlierBusy) await rig.node("d").membership.change({ weight: 9 });
     await rig.clock.advance(2_000);
     const earlier = rig.node("d").membership.store.record.key;
     rig.stop("d");
-    // Its disk is lost; b has never heard of it.
     rig.start("d");
     rig.link("b", "d");
     await rig.node("d").operator.obey({ kind: "join", replaces: undefined });
+    if (!isEarlierBusy) await rig.node("d").membership.change({ weight: 9 });
     const { key } = rig.node("d").membership.store.record;
     expect(rig.node("b").membership.set?.recordOf(earlier)).toBeUndefined();
     rig.link("a", "b", "c", "d");
     await rig.clock.advance(5_000);
+    return { rig, earlier, key };
+  }
+
+  it("a life that joined through a member that did not know of an earlier one removes it when it is the one that counts", async () => {
+    const { rig, earlier, key } = await twoLives(false);
     for (const name of ["a", "b", "c", "d"]) {
       const { set } = rig.node(name).membership;
       expect(set?.removalOf(earlier)).toEqual({ key: earlier, by: key, replacedBy: key });
       expect(set?.memberNamed(rig.node("d").id)?.key).toBe(key);
     }
+  });
+
+  it("and calls for its operator, once, when the other one counts: both may live, and must not remove each other", async () => {
+    const { rig, earlier } = await twoLives(true);
+    for (const name of ["a", "b", "c", "d"]) expect(rig.node(name).membership.set?.removals()).toEqual([]);
+    const told = rig.node("d").log.lines.filter(({ event }) => event === "membership.name-taken");
+    expect(told).toMatchObject([{ level: "error", key: earlier }]);
+  });
+});
+
+describe("a disk that is an old copy", () => {
+  /** The words of the failure of a member whose record others know otherwise than its disk. */
+  async function failuresOf(alter: (record: MemberRecord) => MemberRecord): Promise<readonly string[]> {
+    const rig = new MembershipRig(["a", "b", "c"]);
+    const { membership, failures } = rig.begin("a");
+    await membership.change({ weight: 2 });
+    await membership.merge({ records: [alter(membership.store.record)], removals: [] });
+    return failures.map(({ message }) => message);
+  }
+
+  it("ends its node when others know a newer record of it", async () => {
+    const [why] = await failuresOf((record) => ({ ...record, version: record.version + 1 }));
+    expect(why).toContain("the data directory is an old copy");
+  });
+
+  it("and when they know another one of the same version: the copy has caught up", async () => {
+    const [why] = await failuresOf((record) => ({ ...record, slots: record.slots.slice().fill(-1, 0, 8) }));
+    expect(why).toContain("the data directory is an old copy");
+  });
+
+  it("but not when they know what it says itself, or less", async () => {
+    expect(await failuresOf((record) => ({ ...record }))).toEqual([]);
+    expect(await failuresOf((record) => ({ ...record, version: 1, weight: 7 }))).toEqual([]);
+  });
+
+  it("says nothing new of itself before another member was asked what it knows", async () => {
+    const rig = new MembershipRig(["a", "b", "c"]);
+    for (const name of ["a", "b", "c"]) rig.begin(name);
+    rig.link("a", "b", "c");
+    await rig.clock.advance(1_000);
+    const old = new MemoryDocuments();
+    await rig.node("a").membership.change({ weight: 2 });
+    for (const [name, bytes] of rig.node("a").documents.files) old.files.set(name, bytes);
+    // what the copy lacks
+    await rig.node("a").membership.change({ weight: 3 });
+    await rig.clock.advance(1_000);
+    rig.stop("a");
+    const again = rig.begin("a", { documents: old, self: { address: "elsewhere:1" } });
+    await rig.clock.advance(5_000);
+    const { store } = again.membership;
+    expect([again.membership.isConfirmed, store.record.address, store.record.weight]).toEqual([false, "a:4500", 2]);
+    rig.link("a", "b");
+    await rig.clock.advance(100);
+    expect(again.failures.map(({ message }) => message)[0]).toContain("the data directory is an old copy");
+  });
+
+  it("cannot be told of the only member", () => {
+    const rig = new MembershipRig(["a"], 1);
+    expect(rig.begin("a").membership.isConfirmed).toBe(true);
+  });
+});
+
+describe("what can never be durable", () => {
+  it("ends the node, and is heard by whoever waits for it: of the others, and of itself", async () => {
+    for (const name of [MEMBER_DOCUMENT, MEMBERS_DOCUMENT]) {
+      const rig = new MembershipRig(["a", "b", "c"]);
+      const { membership, documents, failures } = rig.begin("a");
+      const write = documents.write.bind(documents);
+      documents.write = async (at, bytes) => {
+        if (at === name) throw new Error("the disk is gone");
+        await write(at, bytes);
+      };
+      const removal = { key: rig.firstKey("b"), by: rig.firstKey("c"), replacedBy: undefined };
+      const waiting =
+        name === MEMBER_DOCUMENT
+          ? () => membership.change({ weight: 5 + failures.length })
+          : () => membership.merge({ records: [], removals: [removal] });
+      await expect(waiting()).rejects.toThrow("could not be written");
+      // nobody waits for these
+      for (let each = 0; each < 3; each += 1) void membership.change({ weight: 20 + each });
+      await expect(waiting()).rejects.toThrow("written");
+      expect(failures).toHaveLength(1);
+      expect(membership.set?.isRemoved(removal.key)).toBe(false);
+    }
+  });
+
+  it("is told to whoever waits when the node stops", async () => {
+    const rig = new MembershipRig(["a", "b", "c"]);
+    const { membership } = rig.begin("a");
+    rig.stop("a");
+    const removal = { key: rig.firstKey("b"), by: rig.firstKey("c"), replacedBy: undefined };
+    await expect(membership.merge({ records: [], removals: [removal] })).rejects.toThrow("stopping");
   });
 });
 

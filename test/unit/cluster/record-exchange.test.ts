@@ -23,6 +23,7 @@ class WordBook implements RecordBook {
   hash(): bigint {
     return BigInt([...this.words].toSorted().join("").length) + (this.words.has("odd") ? 1_000n : 0n);
   }
+  async settled(): Promise<void> {}
   digests(): unknown {
     return [...this.words];
   }
