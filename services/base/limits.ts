@@ -211,8 +211,9 @@ export const ANTI_ENTROPY_UNREADABLE_MS: number = 60_000;
 /** After so many whole rounds without anyone who has them they count as lost; the log names so many of their hashes. */
 export const ANTI_ENTROPY_UNREADABLE_ROUNDS: number = 3;
 export const MAX_LOST_HASHES_TOLD: number = 16;
-/** Other holders that a node compares with at a time; with each of them one partition at a time. */
+/** Other holders that a node compares with at a time; partitions that it exchanges with each of them beside each other at most. */
 export const MAX_EXCHANGE_LANES: number = 4;
+export const MAX_EXCHANGES_PER_LANE: number = 4;
 /** Roots in one message; few of them where keys must be read to leave out those that a slot does not hold. */
 export const MAX_EXCHANGE_ROOTS: number = 256;
 export const MAX_FILTERED_ROOTS: number = 16;

@@ -1,6 +1,6 @@
 /**
- * Comparing with one other holder: the roots of many partitions in one message; what differs twice is exchanged, one
- * partition after the other. Must never let what is merely being written cost more than a second root.
+ * Comparing with one other holder: the roots of many partitions in one message; what differs twice is exchanged, a few
+ * partitions beside each other: most of an exchange is waiting, for answers, for the disk, for writes to settle. Must never let what is merely being written cost more than a second root.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
@@ -9,6 +9,7 @@ import {
   ANTI_ENTROPY_RETRY_MS,
   EXCHANGE_ASK_MS,
   MAX_EXCHANGE_ROOTS,
+  MAX_EXCHANGES_PER_LANE,
   MAX_FILTERED_ROOTS,
 } from "../base/limits.ts";
 import type { Clock, Log } from "../base/ports.ts";
@@ -89,14 +90,30 @@ export class ExchangeLane {
     const differing = await this.#compareRoots(peer, due);
     const urgent = differing.filter(({ partition }) => store.isSuspect(partition));
     const patient = differing.filter(({ partition }) => !store.isSuspect(partition));
-    for (const pair of urgent) await this.#exchange(pair);
+    await this.#exchangeAll(urgent);
     if (patient.length === 0 || this.#parts.isStopped()) return;
     await pause(ANTI_ENTROPY_CONFIRM_MS);
     const standing = await this.#compareRoots(
       peer,
       patient.map(({ partition }) => partition),
     );
-    for (const pair of standing) await this.#exchange(pair);
+    await this.#exchangeAll(standing);
+  }
+
+  /** Fewer beside each other while the foreground needs the time; at least one. */
+  async #exchangeAll(pairs: readonly Pair[]): Promise<void> {
+    let next = 0;
+    const work = async (worker: number): Promise<void> => {
+      for (let pair = pairs[next]; pair !== undefined; pair = pairs[next]) {
+        if (worker > 0 && worker >= Math.round(MAX_EXCHANGES_PER_LANE * this.#parts.share())) return;
+        next += 1;
+        await this.#exchange(pair);
+      }
+    };
+    const workers = Array.from({ length: MAX_EXCHANGES_PER_LANE }, (_, worker) => work(worker));
+    // all have ended before the lane is over, whatever became of one
+    const ends = await Promise.allSettled(workers);
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 
   /** The pairs whose roots differ and are this node's to exchange. */

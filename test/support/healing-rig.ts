@@ -69,6 +69,8 @@ export interface RigShape {
   readonly flags?: RepairFlags;
   /** a message is on its way for so long; default 1 ms */
   readonly delayMs?: () => number;
+  /** of its full pace that background work has; default 1 */
+  readonly share?: number;
   /** called with each message as it leaves; false: it is lost */
   readonly onMessage?: (message: SentMessage) => boolean;
 }
@@ -206,7 +208,7 @@ export class HealingRig {
       rules: this.#shape.rules ?? NOTHING_EXEMPT,
       ...(this.#shape.flags === undefined ? {} : { flags: this.#shape.flags }),
       ...(this.#shape.hashOf === undefined ? {} : { hashOf: this.#shape.hashOf }),
-      share: () => 1,
+      share: () => this.#shape.share ?? 1,
       onLost: () => replica.renewActor(),
       ask: (to, topic, body) => this.#ask({ from: id, to, topic }, body),
       call: (to, request, _, onResult) => this.#call({ from: id, to }, request, onResult),

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { xxh64 } from "../../../services/base/hash.ts";
-import { EXCHANGE_STEP_HASHES } from "../../../services/base/limits.ts";
+import { EXCHANGE_STEP_HASHES, MAX_EXCHANGES_PER_LANE } from "../../../services/base/limits.ts";
 import { EXCHANGE_TOPIC, encodeQuestion, parseAnswer } from "../../../services/repair/exchange-messages.ts";
 import { encodeRoots, parseVerdicts, ROOTS_TOPIC } from "../../../services/repair/roots-messages.ts";
 import { HealingRig, RIG_PARTITIONS, type RigNode, type SentMessage } from "../../support/healing-rig.ts";
@@ -256,6 +256,38 @@ describe("anti-entropy between three holders", () => {
     expect(rig.unequal()).toEqual([]);
     expect(await textOf(c, rig.nth(P, 0))).toEqual(["x".repeat(900_000)]);
     expect(await textOf(b, rig.nth(P, 39))).toEqual(["y".repeat(30_000)]);
+  });
+});
+
+describe("partitions that differ", () => {
+  /** Virtual ms until all that one node alone has is at the other, and how many exchanges there were at a time. */
+  async function healed(share: number): Promise<{ readonly tookMs: number; readonly mostAtATime: number }> {
+    const rig = new HealingRig({ nodeCount: 2, share });
+    const [a, b] = rig.nodes;
+    if (a === undefined || b === undefined) throw new Error("two nodes");
+    for (let partition = 0; partition < RIG_PARTITIONS; partition += 1) await rig.write(a, rig.nth(partition, 0), "v");
+    rig.start();
+    await rig.pass(1);
+    b.healing.order("now", undefined);
+    const beganMs = rig.scheduler.nowMs;
+    let mostAtATime = 0;
+    const isHealed = await rig.until(() => {
+      mostAtATime = Math.max(mostAtATime, b.healing.status().running);
+      return rig.unequal().length === 0;
+    }, 600_000);
+    expect(isHealed).toBe(true);
+    return { tookMs: rig.scheduler.nowMs - beganMs, mostAtATime };
+  }
+
+  it("are exchanged a few beside each other, one at a time while the foreground needs the time", async () => {
+    const quiet = await healed(1);
+    const busy = await healed(0.1);
+    // each waits for writes to settle: that takes a second when they wait together, and six one after the other
+    expect(quiet.tookMs).toBeLessThan(3_500);
+    expect(quiet.mostAtATime).toBeGreaterThan(2);
+    expect(quiet.mostAtATime).toBeLessThanOrEqual(MAX_EXCHANGES_PER_LANE);
+    expect(busy.mostAtATime).toBe(1);
+    expect(busy.tookMs).toBeGreaterThan(2 * quiet.tookMs);
   });
 });
 
