@@ -61,3 +61,8 @@ export interface Route {
 
 /** For routes that take no body: fastify wants a number above 0. */
 export const NO_BODY_BYTES = 1;
+
+/** A request of this route changes nothing, whatever becomes of it. */
+export function isReading({ method }: Pick<Route, "method">): boolean {
+  return method === "GET" || method === "HEAD";
+}

@@ -9,7 +9,7 @@ import { audit } from "../security/audit.ts";
 import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
 import { ANYONE, type Caller, NOBODY, type Right } from "../security/rights.ts";
 import type { TokenBook } from "../security/token-book.ts";
-import type { Incoming, Reply, Route } from "./exchange.ts";
+import { type Incoming, isReading, type Reply, type Route } from "./exchange.ts";
 import { refusal, refusalForNow } from "./problem.ts";
 import { failureReply } from "./reply.ts";
 import { bucketIn } from "./target.ts";
@@ -190,9 +190,8 @@ export class Gatekeeper {
 /** Routes of which every use is told in the audit trail: what changes settings, membership or data beside the keys. */
 export function audited(route: Route, log: Log): Route {
   const { access } = route;
-  const isReading = route.method === "GET" || route.method === "HEAD";
   const isAudited = access.kind === "cluster" || (access.kind === "bucket" && access.right === "admin");
-  if (isReading || !isAudited) return route;
+  if (isReading(route) || !isAudited) return route;
   const tell = (request: Incoming, reply: Reply): Reply => {
     const { status } = reply;
     const bucket = access.kind === "bucket" ? bucketIn(request.raw.url, access.prefix) : undefined;

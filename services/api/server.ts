@@ -20,7 +20,7 @@ import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
 import { drain } from "./drain.ts";
-import type { Incoming, Reply, Route } from "./exchange.ts";
+import { type Incoming, isReading, type Reply, type Route } from "./exchange.ts";
 import { frameworkFailure } from "./framework-failure.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { audited, Gatekeeper, routeFlaws } from "./gatekeeper.ts";
@@ -30,6 +30,7 @@ import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
 import { overloadWords, QuickRefusal, retryAfterText } from "./quick-refusal.ts";
 import { failureReply } from "./reply.ts";
+import { isWorthALine, RequestLog } from "./request-log.ts";
 import {
   type ListenerCounters,
   listenerCounters,
@@ -84,6 +85,7 @@ class Server implements ApiServer {
   readonly #gate: FrontGate;
   readonly #gatekeeper: Gatekeeper;
   readonly #counters: ListenerCounters;
+  readonly #requestLog: RequestLog;
   readonly #idPrefix: string;
   readonly #routes: readonly Route[];
   #lastId = 0;
@@ -92,6 +94,7 @@ class Server implements ApiServer {
   constructor(deps: ApiDependencies, makeServer: ServerMaker | undefined) {
     this.#deps = deps;
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
+    this.#requestLog = new RequestLog(deps);
     this.#counters = listenerCounters(deps.metrics, this.#admission);
     this.#gate = new FrontGate(this.#admission, deps.calm);
     this.#gatekeeper = new Gatekeeper({
@@ -214,7 +217,9 @@ class Server implements ApiServer {
       this.#admission.leave(route.work, reply.heldBytes);
       // A reply that comes after its client has gone must not be counted in again.
       reply.heldBytes = NOT_ADMITTED;
-      recordDuration(durations, raw.headersSent ? raw.statusCode : 0, (clock.monotonicMs() - startedMs) * 1_000);
+      const end = { status: raw.headersSent ? raw.statusCode : 0, durationMs: clock.monotonicMs() - startedMs };
+      recordDuration(durations, end.status, end.durationMs * 1_000);
+      if (isWorthALine(end)) this.#requestLog.tell(route, request, end);
     });
     return true;
   }
@@ -284,11 +289,6 @@ class Server implements ApiServer {
     this.#lastId += 1;
     return this.#idPrefix + this.#lastId.toString(36);
   }
-}
-
-/** A request of this route changes nothing, whatever becomes of it. */
-function isReading({ method }: Route): boolean {
-  return method === "GET" || method === "HEAD";
 }
 
 function asItIs(text: string): string {

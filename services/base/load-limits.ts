@@ -70,3 +70,7 @@ export const DISK_GOOD_LOOKS: number = 5;
 /** After a start a node admits this share of its limits, and all of them after this time, while there are other members. */
 export const SLOW_START_FIRST_SHARE: number = 0.1;
 export const SLOW_START_MS: number = 30_000;
+/** A request that takes so long gets a line in the log, and so does one that fails here: so many lines in so long at most. */
+export const SLOW_REQUEST_MS: number = 1_000;
+export const MAX_REQUEST_LINES: number = 20;
+export const REQUEST_LINES_EVERY_MS: number = 5_000;

@@ -297,7 +297,10 @@ describe("a stop that waits for an answer that never comes", () => {
     timers.shift()?.();
     await closing;
     expect(await stuck.closed).toBe("");
-    expect(node.warnings).toMatchObject([{ event: "api.drain-timed-out", requestCount: 1 }]);
+    expect(node.warnings).toMatchObject([
+      { event: "api.drain-timed-out", requestCount: 1 },
+      { event: "http.slow", status: 0 },
+    ]);
   });
 });
 
