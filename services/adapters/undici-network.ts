@@ -33,7 +33,7 @@ const HTTP_LIMITS = {
 export function createUndiciNetwork(tls?: PeerTls): Network {
   return {
     listen: (address, accept) => listen(address, accept, tls),
-    dial: (address, timeoutMs) => dial(address, timeoutMs, tls),
+    dial: (address, timeoutMs, name) => dial(address, timeoutMs, tls && { tls, name }),
     resolve,
   };
 }
@@ -91,11 +91,19 @@ function acceptUpgrade(
   accept(createSocketLink(socket, remoteOf(socket), head));
 }
 
-async function dial(address: string, timeoutMs: number, tls: PeerTls | undefined): Promise<ByteLink> {
-  const client = new Client(`${tls === undefined ? "http" : "https"}://${address}`, {
+async function dial(
+  address: string,
+  timeoutMs: number,
+  secured: { readonly tls: PeerTls; readonly name: string | undefined } | undefined,
+): Promise<ByteLink> {
+  const client = new Client(`${secured === undefined ? "http" : "https"}://${address}`, {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: timeoutMs,
-    connect: { timeout: timeoutMs, noDelay: true, ...(tls === undefined ? {} : dialContextOf(tls)) },
+    connect: {
+      timeout: timeoutMs,
+      noDelay: true,
+      ...(secured === undefined ? {} : { ...dialContextOf(secured.tls), ...servernameOf(secured.name) }),
+    },
   });
   try {
     const { socket } = await client.upgrade({
@@ -110,11 +118,18 @@ async function dial(address: string, timeoutMs: number, tls: PeerTls | undefined
     }
     return createSocketLink(socket, address, new Uint8Array(0));
   } catch (error) {
-    throw dialErrorOf(error, address, tls !== undefined);
+    throw dialErrorOf(error, address, secured !== undefined);
   } finally {
     // The socket has left the client; what remains is its bookkeeping.
     await client.destroy();
   }
+}
+
+/** The name that a certificate must have; without one it is the host that is dialled. */
+function servernameOf(name: string | undefined): { readonly servername?: string } {
+  if (name === undefined) return {};
+  const { host } = splitAddress(name);
+  return isIP(host) === 0 ? { servername: host } : {};
 }
 
 async function resolve(address: string): Promise<readonly string[]> {

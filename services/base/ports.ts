@@ -62,8 +62,8 @@ export interface Listener {
 export interface Network {
   /** Accepts links on `host:port`. */
   listen(address: string, accept: (link: ByteLink) => void): Promise<Listener>;
-  /** Opens a link; rejects when none stands after `timeoutMs`. */
-  dial(address: string, timeoutMs: number): Promise<ByteLink>;
+  /** Opens a link; rejects when none stands after `timeoutMs`. `name`: whose certificate it must be, where that is not the host that is dialled. */
+  dial(address: string, timeoutMs: number, name?: string): Promise<ByteLink>;
   /** All addresses behind a `host:port` whose host may be a DNS name, sorted; an address answers itself. */
   resolve(address: string): Promise<readonly string[]>;
 }

@@ -70,10 +70,10 @@ export class Greeter {
   }
 
   /** Opens a link to whoever is at `address`; never rejects. */
-  async dial(address: string, purpose: LinkPurpose): Promise<DialResult> {
+  async dial(address: string, purpose: LinkPurpose, name?: string): Promise<DialResult> {
     let byteLink: ByteLink;
     try {
-      byteLink = await this.#parts.network.dial(address, DIAL_TIMEOUT_MS);
+      byteLink = await this.#parts.network.dial(address, DIAL_TIMEOUT_MS, name);
     } catch (error) {
       this.#parts.context.stats.dialsFailed += 1;
       if (!(error instanceof Error)) return { kind: "unreachable", reason: "unknown" };

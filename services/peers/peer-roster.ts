@@ -157,7 +157,7 @@ export class PeerRoster {
       return "failed";
     }
     const results = await Promise.all(
-      addresses.map(async (address) => this.#isSettled(address) || (await this.#dial(address, "data"))),
+      addresses.map(async (address) => this.#isSettled(address) || (await this.#dial(address, "data", seed))),
     );
     return results.every((isUp) => isUp) ? { againAfterMs: SEED_RECHECK_MS } : "failed";
   }
@@ -177,12 +177,12 @@ export class PeerRoster {
   }
 
   /** True when the address now has, or needs, no further dialling. */
-  async #dial(address: string, purpose: LinkPurpose): Promise<boolean> {
+  async #dial(address: string, purpose: LinkPurpose, name?: string): Promise<boolean> {
     const attempt = `${purpose} ${address}`;
     if (this.#dialling.has(attempt) || this.#isStopping) return false;
     this.#dialling.add(attempt);
     const { clusterId } = this.#parts.self();
-    const result = await this.greeter.dial(address, purpose);
+    const result = await this.greeter.dial(address, purpose, name);
     this.#dialling.delete(attempt);
     if (this.#answeredAt.size >= MAX_ANSWERS) this.#answeredAt.clear();
     if (result.kind === "unreachable") {
@@ -194,7 +194,7 @@ export class PeerRoster {
       return false;
     }
     // What we said may be out of date by now.
-    if (result.kind === "up" && this.#parts.self().clusterId !== clusterId) void this.#dial(address, purpose);
+    if (result.kind === "up" && this.#parts.self().clusterId !== clusterId) void this.#dial(address, purpose, name);
     if (result.kind === "refused" && result.reason === "other_cluster_id") this.#endLinksTo(address);
     const isSelf = result.kind === "refused" && result.reason === "self";
     const answeredBy = result.kind === "up" ? result.peer.nodeId : isSelf ? this.#parts.self().nodeId : undefined;

@@ -107,9 +107,15 @@ describe("a planted mistake is caught:", () => {
     },
     {
       mistake: "seeds that new pods share among themselves",
-      from: "gyre-2.gyre-headless:4500",
+      from: "gyre-2.gyre-headless.$(POD_NAMESPACE).svc:4500",
       to: "gyre-headless:4500",
       words: /GYRE_SEEDS is not the first 3 pods/,
+    },
+    {
+      mistake: "an address where a certificate needs a name",
+      from: "value: $(GYRE_NODE_ID).gyre-headless.$(POD_NAMESPACE).svc:4500",
+      to: "value: $(POD_IP):4500",
+      words: /GYRE_ADVERTISE=10.1.2.3:4500: not what the others dial/,
     },
     {
       mistake: "a value that the server refuses",
@@ -224,8 +230,8 @@ describe("a planted mistake is caught:", () => {
     },
     {
       mistake: "a smoke test of a node that is not there",
-      from: "https://gyre-2.gyre-headless:4400",
-      to: "https://gyre-7.gyre-headless:4400",
+      from: "https://gyre-2.gyre-headless.",
+      to: "https://gyre-7.gyre-headless.",
       words: /GYRE_NODES has https:\/\/gyre-7/,
     },
   ])("$mistake", async ({ from, to, words }) => {

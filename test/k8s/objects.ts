@@ -73,6 +73,7 @@ function fieldValue(path: string): string {
   const values: Readonly<Record<string, string>> = {
     "status.podIP": POD_IP,
     "metadata.name": "gyre-0",
+    "metadata.namespace": "kv",
     "metadata.labels['topology.kubernetes.io/zone']": "zone-a",
   };
   return values[path] ?? "";

@@ -95,7 +95,7 @@ function jobFaults(objects: readonly Fields[]): readonly string[] {
 }
 
 function isNodeUrl(url: string, replicas: number): boolean {
-  const [, ordinal, port] = /^https?:\/\/gyre-(\d+)\.gyre-headless:(\d+)$/.exec(url) ?? [];
+  const [, ordinal, port] = /^https?:\/\/gyre-(\d+)\.gyre-headless(?:\.kv\.svc)?:(\d+)$/.exec(url) ?? [];
   if (/^https?:\/\/gyre:(\d+)$/.exec(url)?.[1] === String(DEFAULT_HTTP_PORT)) return true;
   return Number(ordinal) < replicas && Number(port) === DEFAULT_HTTP_PORT;
 }

@@ -29,6 +29,8 @@ const SPARE_MS = 15_000;
 const LEAST_START_SECONDS = 300;
 /** What overload or a slow disk does to a node must not have it killed. */
 const LEAST_LIVENESS_SECONDS = 30;
+/** A certificate is for a name: the address of a pod is another one after each start. */
+const POD_NAME = "gyre-0.gyre-headless.kv.svc";
 const PROBES: Readonly<Record<string, string>> = {
   startupProbe: "/startupz",
   readinessProbe: "/readyz",
@@ -74,7 +76,7 @@ function environmentFaults(pod: PodLook): readonly string[] {
         : { kind: "unreadable", reason: "nothing is mounted there" },
   });
   if (result.kind === "problems") return result.problems.map((problem) => `${pod.owner}: ${problem}`);
-  const { httpAddress, peerAddress, advertiseAddress, dataDir, join } = result.config;
+  const { httpAddress, peerAddress, advertiseAddress, dataDir, join, peerTls } = result.config;
   const files = Object.entries(env).filter(([name]) => /_(?:FILE|CERT|KEY|CA)$/.test(name));
   return [
     ...files.flatMap(([name, path]) => fault(isSecret(path), pod.owner, `${name}=${path}: no Secret is mounted there`)),
@@ -89,9 +91,9 @@ function environmentFaults(pod: PodLook): readonly string[] {
       `GYRE_PEER=${peerAddress}: not the port of the server`,
     ),
     ...fault(
-      advertiseAddress === `${POD_IP}:${DEFAULT_PEER_PORT}`,
+      advertiseAddress === `${peerTls === undefined ? POD_IP : POD_NAME}:${DEFAULT_PEER_PORT}`,
       pod.owner,
-      `GYRE_ADVERTISE=${advertiseAddress}: not the address of the pod`,
+      `GYRE_ADVERTISE=${advertiseAddress}: not what the others dial`,
     ),
     ...fault(
       mounts.some((mount) => `${dataDir}/`.startsWith(`${mount.path}/`) && mount.volume === undefined),
@@ -111,7 +113,8 @@ function seedFaults(objects: readonly Fields[], set: Fields): readonly string[] 
   const env = environmentOf(container ?? {});
   const [name, service] = [textAt(set, "metadata", "name"), textAt(set, "spec", "serviceName")];
   const expect = Number(env["GYRE_BOOTSTRAP_EXPECT"]);
-  const wanted = Array.from({ length: expect }, (_, ordinal) => `${name}-${ordinal}.${service}:${DEFAULT_PEER_PORT}`);
+  const domain = env["GYRE_PEER_TLS_CERT"] === undefined ? service : `${service}.kv.svc`;
+  const wanted = Array.from({ length: expect }, (_, ordinal) => `${name}-${ordinal}.${domain}:${DEFAULT_PEER_PORT}`);
   const headless = ofKind(objects, "Service").find((one) => textAt(one, "metadata", "name") === service);
   const owner = `StatefulSet ${name}`;
   return [

@@ -94,9 +94,8 @@ function withAllNodes(object: Fields, { nodes }: ManifestOptions): Fields {
   const given = listAt(object, ...CONTAINER, "env");
   const position = given.findIndex((one) => textAt(one, "name") === "GYRE_NODES");
   const shown = textAt(given[position], "value").split(",");
-  const scheme = shown[0]?.startsWith("https:") === true ? "https" : "http";
   const count = nodes ?? shown.length;
-  const urls = Array.from({ length: count }, (_, ordinal) => `${scheme}://gyre-${ordinal}.gyre-headless:4400`);
+  const urls = Array.from({ length: count }, (_, ordinal) => shown[0]?.replace("gyre-0.", `gyre-${ordinal}.`) ?? "");
   const changed = withValue(object, [...CONTAINER, "env", position, "value"], urls.join(","));
   return isFields(changed) ? changed : object;
 }

@@ -4,13 +4,14 @@
  */
 import { parseObject } from "../../client/client.ts";
 import { askNode } from "../../client/http-node.ts";
-import { type ClusterSummary, parseCluster } from "../cluster-summary.ts";
+import { memberNamed, parseCluster } from "../cluster-summary.ts";
 import { type Command, type CommandLine, UsageError } from "../command.ts";
 import { fetchOf } from "../credentials.ts";
 import { type CliIo, EXIT } from "../io.ts";
 import { CHANGE_FLAGS, runChange } from "../membership-commands.ts";
 import { watchChanges } from "../membership-watch.ts";
 import { nodesOf } from "../nodes.ts";
+import type { Change } from "../plan-table.ts";
 import { kubectl, placeWords, scaleWords, type Target, workloadOf } from "./kubectl.ts";
 import { podNames, type ScaleFacts, type ScalePlan, scalePlanOf, stillHolding } from "./scale-core.ts";
 
@@ -20,6 +21,8 @@ const POLL_MS = 1_000;
 const MAX_RETURN_LOOKS = 900;
 /** Gossip tells all of a change within seconds. */
 const AGREEMENT_LOOKS = 20;
+/** A plan that does not hold any more is made anew. */
+const MAX_JOIN_TRIES = 5;
 
 type Looked = Pick<ScaleFacts, "seen" | "verdict" | "reasons">;
 type Done<K extends ScalePlan["kind"]> = Extract<ScalePlan, { kind: K }>;
@@ -56,7 +59,7 @@ class Scaling {
       case "down":
         return this.#shrink(plan);
       case "up":
-        return this.#grow(plan, looked.seen);
+        return this.#grow(plan);
     }
   }
 
@@ -84,7 +87,7 @@ class Scaling {
     return this.#watch(underWay.map(asLeave));
   }
 
-  async #grow({ current, arriving, returning }: Done<"up">, before: ClusterSummary): Promise<number> {
+  async #grow({ current, arriving, returning }: Done<"up">): Promise<number> {
     if (this.#line.isSet("dry-run")) {
       this.#say(`${arriving.join(", ")}: would be started, and join by themselves`);
       return EXIT.ok;
@@ -96,7 +99,8 @@ class Scaling {
       return scaled;
     }
     if (this.#line.isSet("no-wait")) return EXIT.ok;
-    this.#say(`${arriving.join(", ")}: are started, and join by themselves; ${before.members.length} members before`);
+    const fresh = arriving.filter((pod) => !returning.includes(pod));
+    if (fresh.length > 0) this.#say(`${fresh.join(", ")}: join by themselves`);
     const returned = await this.#takeBack(returning);
     return returned === EXIT.ok ? this.#watch(arriving.map((node) => ({ kind: "join", node }))) : returned;
   }
@@ -105,16 +109,18 @@ class Scaling {
   async #takeBack(returning: readonly string[]): Promise<number> {
     if (returning.length === 0) return EXIT.ok;
     this.#say(`${returning.join(", ")}: left once, and join again with their old disks`);
+    let tries = 0;
     for (let looks = 0; looks < MAX_RETURN_LOOKS; looks += 1) {
-      const members = (await this.#look())?.seen.members ?? [];
-      const isHere = (node: string): boolean =>
-        members.some((member) => member.node === node && member.liveness === "alive");
-      if (returning.every(isHere)) {
-        return runChange(
-          this.#line,
-          this.#io,
-          returning.map((node) => ({ kind: "join", node })),
-        );
+      const seen = (await this.#look())?.seen;
+      const joining = returning.filter((node) => seen !== undefined && memberNamed(seen, node)?.status === "left");
+      if (seen !== undefined && joining.length === 0) return EXIT.ok;
+      // A node that comes up has a new address, and a plan that was made before all know it does not hold.
+      const isKnown = seen !== undefined && seen.differing.length === 0;
+      if (isKnown && joining.every((node) => memberNamed(seen, node)?.liveness === "alive")) {
+        const list = joining.map((node): Change => ({ kind: "join", node }));
+        if ((await runChange(this.#line, this.#io, list)) === EXIT.ok) return EXIT.ok;
+        tries += 1;
+        if (tries === MAX_JOIN_TRIES) return EXIT.failed;
       }
       await this.#io.pause(POLL_MS);
     }

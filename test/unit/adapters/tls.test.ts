@@ -197,6 +197,16 @@ describe("links between nodes on mutual TLS", () => {
     expect(got.join("")).toBe("there and back");
   });
 
+  test("are made to an address behind a name when the certificate is for the name, and not when it is for another", async () => {
+    const { address, accepted } = await accepting(new Source(material(ca, { hosts: ["n1.peers"] })));
+    const { network } = nodeOf(new Source(material(ca)));
+    const link = await network.dial(address, 2_000, "n1.peers:4500");
+    cleanups.push(() => link.close("over"));
+    await until(() => accepted.length === 1);
+    await expect(network.dial(address, 2_000, "n2.peers:4500")).rejects.toThrow("is for another host name");
+    await expect(network.dial(address, 2_000)).rejects.toThrow("is for another host name");
+  });
+
   test.each([
     ["is of another CA", () => material(other), "is not of the CA that is trusted here"],
     ["has expired", () => material(ca, { validMs: [-2 * HOUR_MS, -HOUR_MS] }), "has expired (CERT_HAS_EXPIRED)"],

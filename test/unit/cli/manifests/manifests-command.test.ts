@@ -25,7 +25,7 @@ describe("gyre manifests", () => {
     const { out } = await gyre("manifests --namespace kv --smoke-test --tls --nodes 4".split(" "));
     const objects = parseDocuments(out, "stdout");
     expect(objects.every((object) => JSON.stringify(object).includes('"namespace":"kv"'))).toBe(true);
-    expect(out).toContain("https://gyre-3.gyre-headless:4400");
+    expect(out).toContain("https://gyre-3.gyre-headless.$(POD_NAMESPACE).svc:4400");
   });
 
   test("prints one list as JSON", async () => {
