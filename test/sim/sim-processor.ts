@@ -12,10 +12,10 @@ import type { Knobs } from "../../services/coordinator/contract.ts";
 import type { GyreNode } from "../../services/node/node.ts";
 import { keyBytesOf, SIM_BUCKET } from "./sim-values.ts";
 
-/** What a thing costs, virtual milliseconds: as real ones stand to each other, forty times slower. */
-const REQUEST_MS = 4;
-const REFUSAL_MS = 0.4;
-const FRAMES_MS = 0.8;
+/** What a thing costs a real node, milliseconds: a request at its door, a refusal, what a link brings at a time. */
+const REQUEST_MS = 0.1;
+const REFUSAL_MS = 0.01;
+const FRAMES_MS = 0.02;
 
 /** The world's time, as a processor needs it. */
 export interface ProcessorClock {
@@ -25,6 +25,8 @@ export interface ProcessorClock {
 
 /** One core. */
 export class SimProcessor {
+  /** virtual milliseconds in which it does what a real one does in one: what is simulated must be few */
+  readonly slowness: number;
   readonly #clock: ProcessorClock;
   #queue: { readonly run: () => number; readonly sinceMs: number }[] = [];
   #at = 0;
@@ -34,8 +36,9 @@ export class SimProcessor {
   #longestWaitMs = 0;
   #life = 0;
 
-  constructor(clock: ProcessorClock) {
+  constructor(clock: ProcessorClock, slowness: number) {
     this.#clock = clock;
+    this.slowness = slowness;
   }
 
   /** Runs `run` in its turn; it answers how long it took. */
@@ -88,7 +91,7 @@ export class SimProcessor {
       close: (reason) => link.close(reason),
       listen: ({ onBytes, onClose }) =>
         link.listen({
-          onBytes: (bytes) => this.add(() => took(FRAMES_MS, () => onBytes(bytes))),
+          onBytes: (bytes) => this.add(() => took(FRAMES_MS * this.slowness, () => onBytes(bytes))),
           onClose: (reason) => this.add(() => took(0, () => onClose(reason))),
         }),
     };
@@ -163,7 +166,7 @@ export class SimFront {
       if (this.#isGated && !this.#letIn(request, bytes)) {
         this.#refused[work] += 1;
         onAnswer("refused");
-        return REFUSAL_MS;
+        return REFUSAL_MS * this.#processor.slowness;
       }
       const startedMs = this.#nowMs();
       void this.#coordinate(request).then((isGood) => {
@@ -171,7 +174,7 @@ export class SimFront {
         this.#node.calm.answered(work, this.#nowMs() - startedMs);
         onAnswer(isGood ? "good" : "failed");
       });
-      return REQUEST_MS;
+      return REQUEST_MS * this.#processor.slowness;
     });
   }
 

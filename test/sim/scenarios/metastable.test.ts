@@ -1,31 +1,25 @@
-/** Named scenario of load that feeds on itself. Number and name: research notes on reliability, §6.4. */
+/** Named scenarios of load that nodes cannot bear. Numbers and names: research notes on reliability, §6.4. */
 import { describe, expect, test } from "vitest";
-import type { Network } from "../../../services/base/ports.ts";
-import { play, type Stage } from "../scenario-stage.ts";
-import { type FrontAnswer, SimFront, SimProcessor } from "../sim-processor.ts";
+import type { Stage } from "../scenario-stage.ts";
 import { keyName } from "../sim-values.ts";
+import { BUSY_NODES, type Doors, playOnProcessors } from "./processors.ts";
 
-const NODES = [0, 1, 2];
 const VICTIM = 1;
 /** of one attempt; a naive client tries at once again, elsewhere, so many times */
 const TIMEOUT_MS = 1_000;
 const MAX_ATTEMPTS = 4;
 const KEY_COUNT = 200;
-const LOAD_SHARE = 0.85;
 
-/** The clients and the nodes' doors of one story. */
-class Crowd {
+/** Clients that try again at once. */
+class NaiveCrowd {
   readonly #on: Stage;
-  readonly #processors: readonly SimProcessor[];
-  readonly #isGated: boolean;
-  readonly #fronts = new Map<object, SimFront>();
-  goodCount = 0;
+  readonly #doors: Doors;
+  #goodCount = 0;
   #isOver = false;
 
-  constructor(on: Stage, processors: readonly SimProcessor[], isGated: boolean) {
+  constructor(on: Stage, doors: Doors) {
     this.#on = on;
-    this.#processors = processors;
-    this.#isGated = isGated;
+    this.#doors = doors;
   }
 
   /** Requests come at their rate, whatever becomes of those before, until `stop`. */
@@ -52,100 +46,62 @@ class Crowd {
 
   /** Good answers a second, over so long. */
   async goodput(forMs: number): Promise<number> {
-    const before = this.goodCount;
+    const before = this.#goodCount;
     await this.#on.sleep(forMs);
-    return ((this.goodCount - before) * 1_000) / forMs;
+    return ((this.#goodCount - before) * 1_000) / forMs;
   }
 
   async #request(): Promise<void> {
     const { random } = this.#on;
     const work = random.chance(0.5) ? "read" : "write";
     const key = keyName(random.below(KEY_COUNT));
-    let node = random.below(NODES.length);
+    let node = random.below(BUSY_NODES.length);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      if ((await this.#attempt(node, { work, key, timeoutMs: TIMEOUT_MS })) === "good") {
-        this.goodCount += 1;
+      if ((await this.#doors.ask(node, { work, key, timeoutMs: TIMEOUT_MS })) === "good") {
+        this.#goodCount += 1;
         return;
       }
-      node = (node + 1) % NODES.length;
+      node = (node + 1) % BUSY_NODES.length;
     }
   }
-
-  #attempt(node: number, request: Parameters<SimFront["ask"]>[0]): Promise<FrontAnswer | "gone"> {
-    const front = this.#frontOf(node);
-    const given = front === undefined ? undefined : new Promise<FrontAnswer>((resolve) => front.ask(request, resolve));
-    // who is not there refuses the connection at once
-    const pause = this.#on.sleep(given === undefined ? 0.1 : TIMEOUT_MS).then(() => "gone" as const);
-    return given === undefined ? pause : Promise.race([given, pause]);
-  }
-
-  #frontOf(node: number): SimFront | undefined {
-    const inside = this.#on.cluster.inside(node);
-    const processor = this.#processors[node];
-    if (inside === undefined || processor === undefined || !inside.status.readyz().every(({ isOk }) => isOk))
-      return undefined;
-    const known = this.#fronts.get(inside);
-    if (known !== undefined) return known;
-    const made = new SimFront(inside, processor, { nowMs: () => this.#on.nowMs, isGated: this.#isGated });
-    this.#fronts.set(inside, made);
-    return made;
-  }
 }
 
-interface Told {
-  /** good answers a second, in the half minute before */
-  readonly before: number;
-  /** while the node was away */
-  readonly meanwhile: number;
-  /** from 20 to 30 s after its process was started again */
-  readonly after: number;
-}
-
-/** The whole story, with or without what refuses. */
-async function tell(seed: string, { isGated, awayMs }: { isGated: boolean; awayMs: number }): Promise<Told> {
-  let stageOf: Stage | undefined;
-  const clock = {
-    nowMs: () => stageOf?.nowMs ?? 0,
-    after: (delayMs: number, run: () => void) => void stageOf?.sleep(delayMs).then(run),
-  };
-  const processors = NODES.map(() => new SimProcessor(clock));
-  const processorOf = (node: number): SimProcessor => processors[node] ?? new SimProcessor(clock);
-  const shape = {
-    seed,
-    keyCount: 0,
-    load: (node: number) => processorOf(node).meter,
-    sabotage: { network: (network: Network, node: number) => processorOf(node).slowed(network) },
-    onStage: (on: Stage) => {
-      stageOf = on;
-    },
-  };
-  const { told } = await play(shape, async (on) => {
-    const crowd = new Crowd(on, processors, isGated);
-    void crowd.insist(30);
-    await on.sleep(2_000);
-    const capacity = await crowd.goodput(5_000);
-    crowd.stop();
-    await on.sleep(TIMEOUT_MS);
-    void crowd.arrive(capacity * LOAD_SHARE);
-    await on.sleep(2_000);
-    const before = await crowd.goodput(10_000);
-    on.cluster.end(VICTIM, { kind: "kill" });
-    processorOf(VICTIM).clear();
-    const meanwhile = await crowd.goodput(awayMs);
-    on.cluster.start(VICTIM);
-    await on.sleep(20_000);
-    const after = await crowd.goodput(10_000);
-    crowd.stop();
-    return { before, meanwhile, after };
-  });
-  return told;
+/** What the nodes can do, as clients measure it that wait for their answers. */
+async function capacityOf(on: Stage, crowd: NaiveCrowd, clientCount: number): Promise<number> {
+  void crowd.insist(clientCount);
+  await on.sleep(2_000);
+  const capacity = await crowd.goodput(5_000);
+  crowd.stop();
+  await on.sleep(TIMEOUT_MS);
+  return capacity;
 }
 
 describe("scenario 26: metastable-retry", () => {
+  const LOAD_SHARE = 0.85;
+
+  /** Good answers a second: before, while the node is away, and from 20 to 30 s after its process was started again. */
+  const tell = (
+    isGated: boolean,
+    awayMs: number,
+  ): Promise<{ readonly before: number; readonly meanwhile: number; readonly after: number }> =>
+    playOnProcessors({ seed: "26a", isGated, slowness: 40 }, async (on, doors) => {
+      const crowd = new NaiveCrowd(on, doors);
+      void crowd.arrive((await capacityOf(on, crowd, 30)) * LOAD_SHARE);
+      await on.sleep(2_000);
+      const before = await crowd.goodput(10_000);
+      doors.kill(VICTIM);
+      const meanwhile = await crowd.goodput(awayMs);
+      on.cluster.start(VICTIM);
+      await on.sleep(20_000);
+      const after = await crowd.goodput(10_000);
+      crowd.stop();
+      return { before, meanwhile, after };
+    });
+
   test("at 85 % load, with clients that try again at once, a node away for a minute is made up for within half a minute", {
     timeout: 300_000,
   }, async () => {
-    const told = await tell("26a", { isGated: true, awayMs: 60_000 });
+    const told = await tell(true, 60_000);
     expect(told.after).toBeGreaterThanOrEqual(0.95 * told.before);
     // two nodes of three, asked for more than they can do
     expect(told.meanwhile).toBeGreaterThan(0.8 * (2 / 3 / LOAD_SHARE) * told.before);
@@ -154,7 +110,66 @@ describe("scenario 26: metastable-retry", () => {
   test("without what refuses, the same clients keep the cluster down when its cause is long over: the story can tell", {
     timeout: 300_000,
   }, async () => {
-    const told = await tell("26a", { isGated: false, awayMs: 10_000 });
+    const told = await tell(false, 10_000);
     expect(told.after).toBeLessThan(0.5 * told.before);
+  });
+});
+
+describe("scenario 37: hot-key-flood", () => {
+  const HOT_SHARE = 3;
+  const QUIET_SHARE = 0.2;
+  const TURN_MS = 4_000;
+
+  interface Felt {
+    readonly goodShare: number;
+    readonly p99Ms: number;
+  }
+
+  test("reads of one key at three times what the nodes can do leave the others their answers in time, which as many reads of many keys do not", {
+    timeout: 300_000,
+  }, async () => {
+    const told = await playOnProcessors({ seed: "37a", isGated: true, slowness: 10 }, async (on, doors) => {
+      const { random } = on;
+      const capacity = await capacityOf(on, new NaiveCrowd(on, doors), 200);
+      const turn = async (floodKey: (() => string) | undefined): Promise<Felt> => {
+        const tookMs: number[] = [];
+        let [askedCount, isOver] = [0, false];
+        const arrive = async (perSecond: number, ask: () => Promise<void>): Promise<void> => {
+          while (!isOver) {
+            await on.sleep(random.exponential(1_000 / perSecond));
+            void ask();
+          }
+        };
+        void arrive(capacity * QUIET_SHARE, async () => {
+          askedCount += 1;
+          const sinceMs = on.nowMs;
+          const request = {
+            work: random.chance(0.5) ? "read" : "write",
+            key: keyName(1 + random.below(KEY_COUNT)),
+          } as const;
+          const answer = await doors.ask(random.below(BUSY_NODES.length), { ...request, timeoutMs: TIMEOUT_MS });
+          if (answer === "good") tookMs.push(on.nowMs - sinceMs);
+        });
+        if (floodKey !== undefined) {
+          void arrive(capacity * HOT_SHARE, async () => {
+            await doors.ask(random.below(BUSY_NODES.length), { work: "read", key: floodKey(), timeoutMs: TIMEOUT_MS });
+          });
+        }
+        await on.sleep(TURN_MS);
+        isOver = true;
+        await on.sleep(2 * TIMEOUT_MS);
+        const p99Ms = tookMs.toSorted((a, b) => a - b)[Math.floor(tookMs.length * 0.99)] ?? Number.NaN;
+        return { goodShare: tookMs.length / askedCount, p99Ms };
+      };
+      const quiet = await turn(undefined);
+      const besideOne = await turn(() => keyName(0));
+      const besideMany = await turn(() => keyName(1 + random.below(KEY_COUNT)));
+      return { quiet, besideOne, besideMany };
+    });
+    expect(told.quiet.goodShare).toBe(1);
+    expect(told.besideOne.goodShare).toBeGreaterThan(0.97);
+    expect(told.besideOne.p99Ms).toBeLessThan(TIMEOUT_MS / 2);
+    expect(told.besideMany.goodShare).toBeLessThan(0.9);
+    expect(told.besideOne.p99Ms).toBeLessThan(told.besideMany.p99Ms);
   });
 });
