@@ -5,6 +5,7 @@
  */
 import type { ErrorCode } from "../base/errors.ts";
 import { MAX_HEADER_BYTES, REQUEST_READ_TIMEOUT_MS } from "../base/limits.ts";
+import { VERSION } from "../base/version.ts";
 import type { Route } from "./exchange.ts";
 import { CLUSTER_OPERATIONS } from "./openapi-cluster-operations.ts";
 import { CLUSTER_SCHEMAS } from "./openapi-cluster-schemas.ts";
@@ -14,9 +15,6 @@ import type { Answer, Content, HeaderName, Operation, Tag } from "./openapi-oper
 import { ALL_CODES, PROBLEM_SCHEMAS, problemName, statusesOf } from "./openapi-problems.ts";
 import { count, refTo, type Schema, schemaOfRule, text } from "./openapi-schema.ts";
 import { CODES } from "./problem.ts";
-
-/** The version of gyre that the document is of; that of package.json. */
-export const GYRE_VERSION: string = "0.1.0";
 
 /** Every operation of the API. */
 export const OPERATIONS: readonly Operation[] = [...KV_OPERATIONS, ...CLUSTER_OPERATIONS];
@@ -68,6 +66,11 @@ const HEADERS: Readonly<Record<HeaderName | "RequestId", { readonly name: string
   Allow: { name: "Allow", header: header("The methods that the path takes.", { type: "string" }) },
 };
 
+/** What a header of the document is called on the wire. */
+export function headerNameOf(name: HeaderName): string {
+  return HEADERS[name].name;
+}
+
 function header(description: string, { description: _none, ...schema }: Schema): Schema {
   return { description, schema };
 }
@@ -92,8 +95,7 @@ export function codesOf(route: Route, operation: Operation): readonly ErrorCode[
   const { access, work, method } = route;
   const codes = new Set<ErrorCode>([...operation.codes, "invalid_request", "internal_error"]);
   // Too many requests without a valid token are answered 429.
-  if (access.kind !== "open") codes.add("unauthenticated").add("overloaded");
-  if (access.kind === "cluster" || access.kind === "bucket" || access.kind === "parts") codes.add("forbidden");
+  if (access.kind !== "open") codes.add("unauthenticated").add("forbidden").add("overloaded");
   if (work !== "control") codes.add("overloaded").add("shutting_down");
   if (method !== "GET" && method !== "HEAD") codes.add("value_too_large").add("unsupported_media_type");
   // The fixed parts of a path with a name in it, written with escapes.
@@ -128,7 +130,7 @@ export function openApiDocument(routes: readonly Route[]): Schema {
     openapi: "3.1.0",
     info: {
       title: "gyre",
-      version: GYRE_VERSION,
+      version: VERSION,
       description: ABOUT,
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },

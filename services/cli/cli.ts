@@ -1,5 +1,6 @@
 /** `gyre COMMAND …`: finds the command and runs it. `server` is not here: the process entry starts nodes itself. */
 import { suggestion } from "../base/spelling.ts";
+import { VERSION } from "../base/version.ts";
 import { CLUSTER_COMMANDS } from "./cluster-commands.ts";
 import { columns } from "./columns.ts";
 import { type Command, runCommand } from "./command.ts";
@@ -32,7 +33,7 @@ const COMMANDS: readonly Command[] = [
 function help(): string {
   const rows = COMMANDS.map((command) => [`${command.name} ${command.usage}`.trim(), command.summary]);
   const all = [["server", "Runs one node; what a container runs."], ...rows];
-  return `gyre: a leaderless key-value store\n\nUsage: gyre COMMAND …\n\n${columns(all, "  ")}\n\nEach has --help.\n`;
+  return `gyre: a leaderless key-value store\n\nUsage: gyre COMMAND …\n\n${columns(all, "  ")}\n\nEach has --help; gyre --version names this build.\n`;
 }
 
 /** Runs a client command; resolves with the exit code. Never throws for what users, nodes or networks can do. */
@@ -42,6 +43,10 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     const out = name === undefined ? io.err : io.out;
     out(help());
     return name === undefined ? EXIT.usage : EXIT.ok;
+  }
+  if (name === "--version" || name === "version") {
+    io.out(`gyre ${VERSION} (Node.js ${process.version})\n`);
+    return EXIT.ok;
   }
   const command = COMMANDS.find((one) => one.name === name);
   if (command !== undefined) return runCommand(command, rest, io);

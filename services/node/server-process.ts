@@ -11,6 +11,7 @@ import { openNodeDisk } from "../adapters/node-disk.ts";
 import type { PeerTls } from "../adapters/peer-tls.ts";
 import { createPinoLog } from "../adapters/pino-log.ts";
 import { createProcessLoad } from "../adapters/process-load.ts";
+import { registerProcessMetrics } from "../adapters/process-metrics.ts";
 import { createSecretFiles } from "../adapters/secret-files.ts";
 import { createSystemClock } from "../adapters/system-clock.ts";
 import { createSystemRandom } from "../adapters/system-random.ts";
@@ -21,6 +22,7 @@ import { type ApiServer, createApiServer } from "../api/server.ts";
 import type { Config } from "../base/config.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import { isLoopback } from "../base/setting-parsers.ts";
+import { VERSION } from "../base/version.ts";
 import { type CliIo, EXIT } from "../cli/io.ts";
 import { readServerCommand, tellProblems } from "../cli/server-command.ts";
 import { OwnRecordError } from "../cluster/own-record-check.ts";
@@ -65,7 +67,7 @@ async function serve(
   const windows: NodeWindows = {
     clock,
     random: createSystemRandom(),
-    network: createUndiciNetwork(peerTlsOf(security, { clock, log })),
+    network: createUndiciNetwork(peerTlsOf(security, { clock, log, name: config.peerTls?.name })),
     datagrams: createUdpDatagrams(),
     disk,
     log,
@@ -96,6 +98,7 @@ async function serve(
     durationMs,
   });
 
+  registerProcessMetrics(node.metrics, { node: config.nodeId, version: VERSION });
   security.start(node.metrics);
   process.on("SIGHUP", () => void security.reload());
 
@@ -121,9 +124,9 @@ async function serve(
 
 function peerTlsOf(
   { peerTls: source }: NodeSecurity,
-  { clock, log }: { readonly clock: Clock; readonly log: Log },
+  { clock, log, name }: { readonly clock: Clock; readonly log: Log; readonly name: string | undefined },
 ): PeerTls | undefined {
-  return source === undefined ? undefined : { source, log, nowMs: () => clock.monotonicMs() };
+  return source === undefined ? undefined : { source, name, log, nowMs: () => clock.monotonicMs() };
 }
 
 function apiOf(node: GyreNode, windows: NodeWindows, { tokens, tls }: NodeSecurity): ApiServer {

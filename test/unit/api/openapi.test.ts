@@ -5,11 +5,11 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { BATCH_OP_FIELDS } from "../../../services/api/batch-op.ts";
 import { SETTING_RULES } from "../../../services/api/bucket-settings.ts";
-import { GYRE_VERSION } from "../../../services/api/openapi.ts";
 import { ALL_CODES, problemName } from "../../../services/api/openapi-problems.ts";
 import { CODES, problemOf } from "../../../services/api/problem.ts";
 import { allRoutes } from "../../../services/api/routes.ts";
 import type { ErrorCode } from "../../../services/base/errors.ts";
+import { VERSION } from "../../../services/base/version.ts";
 import { WRITE_CODES } from "../../../services/coordinator/forward-answer.ts";
 import { type ApiNode, apiNode } from "../../support/api-node.ts";
 import {
@@ -91,7 +91,7 @@ describe("the document", () => {
 
   it("is of the version that the package has", () => {
     const url = new URL("../../../package.json", import.meta.url);
-    expect(GYRE_VERSION).toBe(members(JSON.parse(readFileSync(url, "utf8")))["version"]);
+    expect(VERSION).toBe(members(JSON.parse(readFileSync(url, "utf8")))["version"]);
   });
 
   it("names every operation once, and no schema that there is not or that nobody uses", () => {
