@@ -1,9 +1,9 @@
 /** The documentation for browsers: every operation, every schema, every error on pages without a script. Pure. */
 import type { ErrorCode } from "../base/errors.ts";
-import { accessText, descriptionOf, membersOf, nestedIn, retryText, typeWords } from "./docs-words.ts";
+import { accessText, curlLine, descriptionOf, membersOf, nestedIn, retryText, typeWords } from "./docs-words.ts";
 import type { Route } from "./exchange.ts";
 import { type Html, html, inline, pageOf, prose } from "./html-page.ts";
-import { ABOUT, codesOf, OPERATIONS, SCHEMAS, shownPathOf, statusesAt, TAGS } from "./openapi.ts";
+import { ABOUT, codesOf, headerNameOf, OPERATIONS, SCHEMAS, shownPathOf, statusesAt, TAGS } from "./openapi.ts";
 import type { Operation } from "./openapi-operation.ts";
 import { ALL_CODES, PROBLEM_RULES, problemName, statusesOf } from "./openapi-problems.ts";
 import { type Schema, schemaOfRule } from "./openapi-schema.ts";
@@ -32,7 +32,7 @@ export function docsPage(routes: readonly Route[]): string {
   });
   const contents = tags.map(
     ({ tag, ours }) =>
-      html`<h2>${tag}</h2><ul>${ours.map(({ operation }) => html`<li><a href="#${operation.id}"><code>${nameOf(operation)}</code></a></li>`)}</ul>`,
+      html`<p><strong>${tag}</strong></p><ul>${ours.map(({ operation }) => html`<li><a href="#${operation.id}"><code>${nameOf(operation)}</code></a></li>`)}</ul>`,
   );
   const sections = tags.map(
     ({ tag, words, ours }) => html`<section><h2>${tag}</h2><p>${words}</p>${ours.map(operationSection)}</section>`,
@@ -67,6 +67,7 @@ function operationSection({ operation, route }: Documented): Html {
   const bodies = (body?.content ?? []).map(({ mediaType, schema, example }) => contentItem(mediaType, schema, example));
   return html`<section id="${id}" aria-labelledby="${id}-name"><h3 id="${id}-name"><code>${nameOf(operation)}</code></h3>
 <p>${inline(route.summary)}</p>${prose(description)}<p class="dim">${accessText(route.access)}</p>
+<pre tabindex="0">${curlLine(operation, shownPathOf(operation))}</pre>
 ${parametersTable(operation)}
 ${refused.length === 0 ? "" : html`<h4>Refused with 400</h4><ul>${refused}</ul>`}
 ${bodies.length === 0 ? "" : html`<h4>Body</h4><dl>${bodies}</dl>`}
@@ -74,7 +75,8 @@ ${bodies.length === 0 ? "" : html`<h4>Body</h4><dl>${bodies}</dl>`}
 }
 
 function answerItem({ status, meaning, headers = [], content = [] }: Operation["answers"][number]): Html {
-  const shown = headers.length === 0 ? "" : html`<p class="dim">With headers: ${headers.join(", ")}.</p>`;
+  const shown =
+    headers.length === 0 ? "" : html`<p class="dim">With headers: ${headers.map(headerNameOf).join(", ")}.</p>`;
   return html`<dt>${status}</dt><dd>${inline(meaning)}${shown}<dl>${content.map(({ mediaType, schema, example }) => contentItem(mediaType, schema, example))}</dl></dd>`;
 }
 

@@ -1,7 +1,7 @@
 /** The documentation as Markdown, for terminals. Pure. */
 import type { ErrorCode } from "../base/errors.ts";
 import { type Documented, documentedIn } from "./docs-html.ts";
-import { accessText, retryText, typeText } from "./docs-words.ts";
+import { accessText, curlLine, retryText, typeText } from "./docs-words.ts";
 import type { Route } from "./exchange.ts";
 import { ABOUT, codesOf, shownPathOf, statusesAt, TAGS } from "./openapi.ts";
 import type { Operation } from "./openapi-operation.ts";
@@ -32,6 +32,7 @@ function operationText({ operation, route }: Documented): string {
     `### ${operation.method} ${shownPathOf(operation)}`,
     [route.summary, description].filter((words) => words !== undefined).join(" "),
     accessText(route.access),
+    `    ${curlLine(operation, shownPathOf(operation))}`,
     parametersText(operation),
     refusedHeaders.length === 0 ? "" : `Refused with 400: ${refusedHeaders.map(([name]) => `\`${name}\``).join(", ")}.`,
     body === undefined ? "" : `Body: ${body.content.map(contentText).join("; ")}.`,

@@ -1,5 +1,6 @@
 /** What the pages of documentation say of rules, schemas and rights, in words; shared by their two forms. Pure. */
 import type { RouteAccess } from "./exchange.ts";
+import type { Operation } from "./openapi-operation.ts";
 import type { Schema } from "./openapi-schema.ts";
 
 /** A word that names a schema of the document, or a text. */
@@ -35,6 +36,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
 
 function simpleType(schema: Schema): string {
   const { type, format, contentEncoding } = schema;
+  if (format === "binary") return "bytes";
   const types = Array.isArray(type) ? type.map(String) : typeof type === "string" ? [type] : ["any JSON"];
   const names = types.map((name) => TYPE_NAMES[name] ?? name).join(" or ");
   const form = format === "date-time" ? ", a time" : contentEncoding === "base64" ? " in base64" : "";
@@ -85,6 +87,15 @@ export function descriptionOf({ description }: Schema): string {
 export function retryText(isRetryable: boolean | undefined): string {
   if (isRetryable === undefined) return "Its `retryable` says whether another try may help.";
   return isRetryable ? "Another try, or another node, may be answered otherwise." : "Another try is answered the same.";
+}
+
+/** A request to try at the first node of `npm start`, for a shell. */
+export function curlLine({ method, body }: Operation, shownPath: string): string {
+  const path = shownPath.replace("{bucket}", "carts").replace("{key}", "alice");
+  const how = method === "GET" ? "" : method === "HEAD" ? " -I" : ` -X ${method}`;
+  const example = body?.content[0]?.example;
+  const data = example === undefined ? "" : ` -H 'content-type: application/json' -d '${JSON.stringify(example)}'`;
+  return `curl${how} http://127.0.0.1:4401${path}${data}`;
 }
 
 /** Who may use a route, in words. */

@@ -16,14 +16,14 @@ export const STYLE: string = [
   "code,pre{font-family:ui-monospace,monospace;font-size:.92em}code{overflow-wrap:anywhere}",
   "pre{background:var(--soft);padding:.8rem 1rem;overflow:auto;border-radius:6px}",
   "table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.35rem .8rem .35rem 0;border-bottom:1px solid var(--line)}",
-  "th{font-weight:600}td code{white-space:normal}.wide{overflow-x:auto}.dim{color:var(--dim)}",
+  "caption{text-align:left;font-weight:600;padding:.5rem 0}th{font-weight:600}td code{white-space:normal}.wide{overflow-x:auto}.dim{color:var(--dim)}",
   "nav ul{list-style:none;padding:0;columns:18rem}nav li{break-inside:avoid}",
   "section:target>h2,section:target>h3,dt:target{background:var(--mark)}details{margin:.5rem 0}summary{cursor:pointer}",
   "dt{margin-top:1rem;font-weight:600}dd{margin:.2rem 0 0 1.5rem}",
 ].join("\n");
 
 /** SHA-256 of the style, as the content security policy names it. */
-export const STYLE_DIGEST: string = "sha256-MQeytWzhsSszL5iPrE4EN2UUdrVWmvrnrxWFKVTFypg=";
+export const STYLE_DIGEST: string = "sha256-2iFJ5dCrx+qCiYrSyFpL2Ffxhbd3cxylbnknSw+zKTo=";
 
 const POLICY = `default-src 'none'; style-src '${STYLE_DIGEST}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 

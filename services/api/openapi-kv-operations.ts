@@ -15,7 +15,7 @@ const BUCKETS = "/v1/buckets";
 const BUCKET = "/v1/buckets/:bucket";
 
 /** Any bytes. */
-const BYTES: Content = { mediaType: "*/*", schema: {} };
+const BYTES: Content = { mediaType: "*/*", schema: { type: "string", format: "binary" } };
 
 const CONTEXT_IN_READ: HeaderParameter = {
   name: "Gyre-Context",

@@ -54,7 +54,12 @@ export const PROBLEM_RULES: Readonly<Record<ErrorCode, ProblemRule>> = {
   unauthenticated: REFUSED,
   forbidden: {
     ...REFUSED,
-    sometimes: { principal: text("Whose token it is."), right: text("The right that it lacks."), ...BUCKET },
+    sometimes: {
+      header: HEADER,
+      principal: text("Whose token it is."),
+      right: text("The right that it lacks."),
+      ...BUCKET,
+    },
   },
   not_found: { ...REFUSED, sometimes: EXPLAIN },
   deleted: {

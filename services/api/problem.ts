@@ -30,7 +30,11 @@ export const CODES: Readonly<Record<ErrorCode, CodeEntry>> = {
     meaning: "r, w, pr or pw asks for more replicas than the bucket has.",
   },
   unauthenticated: { status: 401, title: "Unauthenticated", meaning: "The request carries no valid token." },
-  forbidden: { status: 403, title: "Forbidden", meaning: "The token does not have this right." },
+  forbidden: {
+    status: 403,
+    title: "Forbidden",
+    meaning: "The token does not have this right, or the request comes by a page or a host name that may not do this.",
+  },
   not_found: {
     status: 404,
     title: "Not found",
