@@ -25,6 +25,8 @@ export interface Workload {
   readonly nodeCount: number;
   /** what goes wrong, in shares of the measured time; only with a cluster of its own */
   readonly faults: readonly PlannedFault[];
+  /** some visitors go through the API step by step before (scenarios/journey.yml) */
+  readonly hasJourney: boolean;
 }
 
 /** A fault of a workload, or of the command line. */

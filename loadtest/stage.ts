@@ -2,25 +2,18 @@
  * One run from its first record to its report: a cluster, the records, Artillery beside the faults, the check of the data, the
  * summary. Must never leave a process behind, also when it is interrupted.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import os from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
+import { runJourney, startOpenLoop } from "./artillery.ts";
 import { FaultSchedule } from "./cluster/fault-schedule.ts";
 import { isReady, OwnCluster } from "./cluster/own-cluster.ts";
 import { checkData, loadRecords } from "./data-check.ts";
 import type { WriteRecord } from "./driver/ledger.ts";
 import { NodeClient } from "./driver/node-client.ts";
-import { ARTILLERY } from "./install.ts";
 import { OUT_DIRECTORY, type RunOptions, UnreachableError } from "./options.ts";
-import { type RunFiles, type RunPlan, type RunResult, runFiles, sliceCount } from "./plan.ts";
+import { type RunFiles, type RunPlan, type RunResult, runFiles } from "./plan.ts";
 import { type Summary, summarize } from "./report/summary.ts";
 
-const SCENARIO = "scenarios/open-loop.yml";
-const POLL_MS = 20;
-const GENERATOR_PRIORITY = -10;
-/** From the start of Artillery to the first request, on a machine that does much else. */
-const ARTILLERY_START_MS = 90_000;
 const WHOLE_AGAIN_MS = 60_000;
 const CHECK_TIMEOUT_MS = 10_000;
 /** Data that a run leaves in a cluster elsewhere ends by itself. */
@@ -66,65 +59,6 @@ async function reachable(targets: readonly string[], tell: Tell): Promise<readon
   );
 }
 
-/** Lets the generator go before the servers where they share a machine; only root may, others run without. */
-function preferGenerator(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) os.setPriority(pid, GENERATOR_PRIORITY);
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error)) throw error;
-  }
-}
-
-/** Runs Artillery on the plan; resolves with the end of its output when it failed, else undefined. */
-async function runArtillery(
-  { plan, files, stop }: Stage,
-  onStarted: (measuredAtMs: number) => void,
-): Promise<string | undefined> {
-  const seconds = plan.warmUpSeconds + plan.seconds;
-  let output = "";
-  const child: ChildProcess = spawn(
-    process.execPath,
-    [ARTILLERY, "run", "--quiet", "--output", files.artillery, SCENARIO],
-    {
-      cwd: import.meta.dirname,
-      signal: stop,
-      stdio: ["ignore", "pipe", "pipe"],
-      env: {
-        ...process.env,
-        ARTILLERY_DISABLE_TELEMETRY: "true",
-        GYRE_LOADTEST_DIR: files.directory,
-        GYRE_LOADTEST_TARGET: plan.targets[0] ?? "",
-        GYRE_LOADTEST_SECONDS: String(seconds),
-        GYRE_LOADTEST_SLICES: String(sliceCount(plan)),
-      },
-    },
-  );
-  preferGenerator(child.pid);
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on("data", (bytes) => {
-      output = `${output}${bytes}`.slice(-4_000);
-    });
-  }
-  let isOver = false;
-  const ended = new Promise<string | undefined>((resolve) => {
-    child.once("error", (error) => resolve(error.message));
-    child.once("exit", (code) => resolve(code === 0 ? undefined : `exit code ${code}\n${output}`));
-  }).finally(() => {
-    isOver = true;
-  });
-  const giveUpAtMs = performance.now() + ARTILLERY_START_MS;
-  while (!isOver && !existsSync(files.started)) {
-    if (performance.now() > giveUpAtMs) child.kill("SIGKILL");
-    await pause(POLL_MS);
-  }
-  if (existsSync(files.started)) {
-    await pause(POLL_MS);
-    const { measuredAtMs } = JSON.parse(readFileSync(files.started, "utf8")) as { readonly measuredAtMs: number };
-    onStarted(measuredAtMs);
-  }
-  return ended;
-}
-
 function readLedger(files: RunFiles): readonly WriteRecord[] {
   const lines = readFileSync(files.ledger, "utf8").split("\n");
   return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as WriteRecord);
@@ -141,7 +75,14 @@ async function untilWhole(targets: readonly string[], cluster: OwnCluster | unde
   }
 }
 
+/** Steps of the journey that were not answered as documented. */
+async function takeJourney({ plan, files, tell, stop }: Stage): Promise<number> {
+  tell("a journey through the API, by Artillery's own client");
+  return runJourney({ plan, files, stop });
+}
+
 async function loadAndMeasure(stage: Stage, startedAt: Date): Promise<Summary> {
+  const { workload } = stage.options;
   const { options, plan, files, faults, cluster, tell, stop } = stage;
   const token = process.env["GYRE_TOKEN"];
   const client = new NodeClient(plan.targets, CHECK_TIMEOUT_MS, token);
@@ -150,10 +91,14 @@ async function loadAndMeasure(stage: Stage, startedAt: Date): Promise<Summary> {
       const body = JSON.stringify({ ttlSeconds: REMOTE_TTL_SECONDS });
       await client.ask({ method: "PUT", path: `/v1/buckets/${plan.bucket}`, body });
     }
+    const journeyFaultCount = workload.hasJourney ? await takeJourney(stage) : undefined;
     tell(`loading ${plan.recordCount} records of ${plan.valueBytes} bytes`);
     const loaded = await loadRecords({ client, plan });
     tell(`${plan.rate} operations a second for ${plan.seconds} s, after ${plan.warmUpSeconds} s to warm up`);
-    const failure = await runArtillery(stage, (measuredAtMs) => faults.start(measuredAtMs, tell));
+    const load = startOpenLoop({ plan, files, stop });
+    const measuredAtMs = await load.begun;
+    if (measuredAtMs !== undefined) faults.start(measuredAtMs, tell);
+    const failure = await load.ended;
     faults.cancel();
     stop.throwIfAborted();
     await faults.end();
@@ -167,7 +112,7 @@ async function loadAndMeasure(stage: Stage, startedAt: Date): Promise<Summary> {
     const result = JSON.parse(readFileSync(files.result, "utf8")) as RunResult;
     const nodes =
       options.targets === undefined ? `${plan.targets.length} nodes on this machine` : plan.targets.join(", ");
-    return summarize({ workload: options.workload, plan, startedAt, result, data, faults: faults.marks, nodes });
+    return summarize({ workload, journeyFaultCount, plan, startedAt, result, data, faults: faults.marks, nodes });
   } finally {
     await client.close();
   }

@@ -76,6 +76,8 @@ export interface Judged {
   readonly damagedCount: number;
   readonly unreadKeyCount: number;
   readonly staleReadCount: number;
+  /** undefined: nobody went on it */
+  readonly journeyFaultCount: number | undefined;
 }
 
 function atMost(about: Verdict["about"], text: string, actual: number, limit: number, unit = ""): Verdict {
@@ -106,6 +108,9 @@ export function judge(run: Judged): readonly Verdict[] {
     atMost("data", "keys that could not be read at the end", run.unreadKeyCount, 0),
     // With a node away stand-ins may answer, and a read may then miss the newest write for a while: told, not judged.
     ...(run.hasFaults ? [] : [atMost("data", "stale reads", run.staleReadCount, 0)]),
+    ...(run.journeyFaultCount === undefined
+      ? []
+      : [atMost("service", "steps of the journey answered otherwise", run.journeyFaultCount, 0)]),
     atMost("service", "operations that failed", run.failedShare, failedShare),
     atMost("service", "slowest kind of operation (p99)", run.slowestP99Ms, p99Ms, "ms"),
   ];

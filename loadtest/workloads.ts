@@ -14,6 +14,7 @@ const BASE = {
   seconds: 60,
   nodeCount: 3,
   faults: [],
+  hasJourney: false,
 } as const;
 
 /** All workloads, in the order in which they are listed. */
@@ -21,11 +22,12 @@ export const WORKLOADS: readonly Workload[] = [
   {
     ...BASE,
     name: "smoke",
-    meaning: "a little of everything, against a cluster of its own, within a minute",
+    meaning: "a journey through the API, then a little of everything, against a cluster of its own, within a minute",
     mix: { read: 0.5, update: 0.2, insert: 0.1, modify: 0.15, append: 0.05 },
     recordCount: 200,
     rate: 60,
     seconds: 12,
+    hasJourney: true,
   },
   {
     ...BASE,

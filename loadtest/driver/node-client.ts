@@ -64,8 +64,9 @@ export class NodeClient {
   readonly #timeoutMs: number;
   #turn = 0;
 
+  /** `token`: none when it is empty. */
   constructor(targets: readonly string[], timeoutMs: number, token: string | undefined) {
-    this.#token = token;
+    this.#token = token === "" ? undefined : token;
     this.#timeoutMs = timeoutMs;
     this.#nodes = targets.map((target) => ({
       shyUntilMs: 0,

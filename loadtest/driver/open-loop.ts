@@ -3,7 +3,7 @@
  * there: a server that stands still for a second is seen by all that should have been asked in it (no coordinated omission; Tene,
  * wrk2). Artillery starts a virtual user for every slice of 100 ms; the slice sends its operations when they are due.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { type OperationKind, operationCount, type RunFiles, type RunPlan, SLICE_MS, sliceCount } from "../plan.ts";
 import { seeded } from "./chance.ts";
@@ -112,7 +112,9 @@ export class OpenLoop {
   #start(): void {
     this.#originMs = performance.now() + LEAD_MS;
     const measuredAtMs = ledgerNow() + LEAD_MS + this.#plan.warmUpSeconds * 1_000;
-    writeFileSync(this.#files.started, JSON.stringify({ measuredAtMs }));
+    // Under another name first: whoever waits for it must find it whole.
+    writeFileSync(`${this.#files.started}.new`, JSON.stringify({ measuredAtMs }));
+    renameSync(`${this.#files.started}.new`, this.#files.started);
     setTimeout(() => this.#health.start(), LEAD_MS + this.#plan.warmUpSeconds * 1_000);
   }
 

@@ -50,6 +50,7 @@ export interface Summary {
 /** What a summary is made of. */
 export interface SummaryParts {
   readonly workload: { readonly name: string; readonly meaning: string };
+  readonly journeyFaultCount: number | undefined;
   readonly plan: RunPlan;
   readonly startedAt: Date;
   readonly result: RunResult;
@@ -79,7 +80,16 @@ function machineText(): string {
 }
 
 /** Puts a run together, and judges it. */
-export function summarize({ workload, plan, startedAt, result, data, faults, nodes }: SummaryParts): Summary {
+export function summarize({
+  workload,
+  journeyFaultCount,
+  plan,
+  startedAt,
+  result,
+  data,
+  faults,
+  nodes,
+}: SummaryParts): Summary {
   const operations = Object.entries(result.operations)
     .map(([kind, { planned, service }]) => ({
       kind,
@@ -100,6 +110,7 @@ export function summarize({ workload, plan, startedAt, result, data, faults, nod
     ...data,
     damagedCount: data.damagedCount + counts.damagedValueCount,
     staleReadCount: counts.staleReadCount,
+    journeyFaultCount,
   });
   const { rate, warmUpSeconds, seconds, recordCount, valueBytes, mix, draw, seed } = plan;
   return {

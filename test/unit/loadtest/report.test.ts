@@ -77,7 +77,16 @@ function summaryOf(lostCount: number, result: RunResult = RESULT): Summary {
   };
   const faults = [{ text: "node 2 killed", atSeconds: 1 }];
   const workload = { name: "smoke", meaning: "a & b" };
-  return summarize({ workload, plan: PLAN, startedAt: new Date(0), result, data, faults, nodes: "3 nodes" });
+  return summarize({
+    workload,
+    journeyFaultCount: undefined,
+    plan: PLAN,
+    startedAt: new Date(0),
+    result,
+    data,
+    faults,
+    nodes: "3 nodes",
+  });
 }
 
 describe("a summary", () => {

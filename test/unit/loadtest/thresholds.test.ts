@@ -16,6 +16,7 @@ const GOOD: Judged = {
   damagedCount: 0,
   unreadKeyCount: 0,
   staleReadCount: 0,
+  journeyFaultCount: 0,
 };
 
 function broken(run: Partial<Judged>): readonly string[] {
@@ -39,6 +40,7 @@ describe("a run", () => {
     [{ damagedCount: 1 }, "data: damaged values"],
     [{ unreadKeyCount: 1 }, "data: keys that could not be read at the end"],
     [{ staleReadCount: 1 }, "data: stale reads"],
+    [{ journeyFaultCount: 1 }, "service: steps of the journey answered otherwise"],
     [{ failedShare: 0.002 }, "service: operations that failed"],
     [{ slowestP99Ms: 251 }, "service: slowest kind of operation (p99)"],
   ])("fails for %j alone", (run, expected) => {
