@@ -15,6 +15,8 @@ import { rootCodeOf, TlsError, tlsWords } from "./tls-words.ts";
 /** What links need for TLS. */
 export interface PeerTls {
   readonly source: TlsSource;
+  /** what certificates are looked at for in place of the host that is dialled */
+  readonly name?: string | undefined;
   readonly log: Log;
   /** of a clock that never goes back */
   readonly nowMs: () => number;

@@ -102,7 +102,9 @@ async function dial(
     connect: {
       timeout: timeoutMs,
       noDelay: true,
-      ...(secured === undefined ? {} : { ...dialContextOf(secured.tls), ...servernameOf(secured.name) }),
+      ...(secured === undefined
+        ? {}
+        : { ...dialContextOf(secured.tls), ...servernameOf(secured.tls.name ?? secured.name) }),
     },
   });
   try {
@@ -128,7 +130,7 @@ async function dial(
 /** The name that a certificate must have; without one it is the host that is dialled. */
 function servernameOf(name: string | undefined): { readonly servername?: string } {
   if (name === undefined) return {};
-  const { host } = splitAddress(name);
+  const host = name.includes(":") ? splitAddress(name).host : name;
   return isIP(host) === 0 ? { servername: host } : {};
 }
 

@@ -19,6 +19,8 @@ export interface PeerTlsFiles {
   readonly certFile: string;
   readonly keyFile: string;
   readonly caFile: string;
+  /** what their certificates are looked at for; undefined: the host that is dialled */
+  readonly name: string | undefined;
 }
 
 /** What is looked at here. */
@@ -60,9 +62,15 @@ export function takeClientTls(reader: SettingReader): ClientTlsFiles | undefined
 /** The files of the links' TLS; notes what is missing of them. */
 export function takePeerTls(reader: SettingReader): PeerTlsFiles | undefined {
   const files = together(reader, [KNOBS.peerTlsCert, KNOBS.peerTlsKey, KNOBS.peerTlsCa]);
-  if (files === undefined) return undefined;
+  const name = reader.take<string | undefined>(KNOBS.peerTlsName, undefined);
+  if (files === undefined) {
+    const isAlone =
+      name !== undefined && ![KNOBS.peerTlsCert, KNOBS.peerTlsKey, KNOBS.peerTlsCa].some((knob) => reader.has(knob));
+    if (isAlone) reader.problems.push("GYRE_PEER_TLS_NAME: is of use only with GYRE_PEER_TLS_CERT, _KEY and _CA");
+    return undefined;
+  }
   const [certFile = "", keyFile = "", caFile = ""] = files;
-  return { certFile, keyFile, caFile };
+  return { certFile, keyFile, caFile, name };
 }
 
 /** What a node does not start with. */

@@ -2,7 +2,7 @@
  * The knobs of security: secrets, tokens, certificates. Rows of the one table in `knobs.ts`. Secrets and keys come as files, so that
  * they show in no process list; what a file holds is read and checked where it is used.
  */
-import { type Parsed, parseBoolean, parseText } from "./setting-parsers.ts";
+import { type Parsed, parseBoolean, parseLabel, parseText } from "./setting-parsers.ts";
 
 /** A knob here: the shape of `Knob` in `knobs.ts`. */
 interface Row<T> {
@@ -29,6 +29,7 @@ export interface SecurityKnobs {
   readonly peerTlsCert: Row<string>;
   readonly peerTlsKey: Row<string>;
   readonly peerTlsCa: Row<string>;
+  readonly peerTlsName: Row<string>;
 }
 
 /** The shortest cluster secret taken, in characters. */
@@ -83,4 +84,11 @@ export const SECURITY_KNOBS: SecurityKnobs = {
   ),
   peerTlsKey: file("peer-tls-key", "its private key (PEM)"),
   peerTlsCa: file("peer-tls-ca", "the CA (PEM) of all nodes' certificates, and of nothing else"),
+  peerTlsName: {
+    name: "peer-tls-name",
+    defaultText: "–",
+    meaning:
+      "a name that the certificates of all nodes have; looked for in place of the host that is dialled, where addresses change",
+    parse: parseLabel,
+  },
 };

@@ -107,15 +107,15 @@ describe("a planted mistake is caught:", () => {
     },
     {
       mistake: "seeds that new pods share among themselves",
-      from: "gyre-2.gyre-headless.$(POD_NAMESPACE).svc:4500",
+      from: "gyre-2.gyre-headless:4500",
       to: "gyre-headless:4500",
       words: /GYRE_SEEDS is not the first 3 pods/,
     },
     {
-      mistake: "an address where a certificate needs a name",
-      from: "value: $(GYRE_NODE_ID).gyre-headless.$(POD_NAMESPACE).svc:4500",
-      to: "value: $(POD_IP):4500",
-      words: /GYRE_ADVERTISE=10.1.2.3:4500: not what the others dial/,
+      mistake: "certificates for addresses that change",
+      from: "name: GYRE_PEER_TLS_NAME\n              value: gyre-peer",
+      to: "name: GYRE_ZONE_2\n              value: x",
+      words: /GYRE_PEER_TLS_NAME is missing|GYRE_ZONE_2: there is no such variable/,
     },
     {
       mistake: "a value that the server refuses",

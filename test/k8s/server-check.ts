@@ -29,8 +29,6 @@ const SPARE_MS = 15_000;
 const LEAST_START_SECONDS = 300;
 /** What overload or a slow disk does to a node must not have it killed. */
 const LEAST_LIVENESS_SECONDS = 30;
-/** A certificate is for a name: the address of a pod is another one after each start. */
-const POD_NAME = "gyre-0.gyre-headless.kv.svc";
 const PROBES: Readonly<Record<string, string>> = {
   startupProbe: "/startupz",
   readinessProbe: "/readyz",
@@ -91,7 +89,7 @@ function environmentFaults(pod: PodLook): readonly string[] {
       `GYRE_PEER=${peerAddress}: not the port of the server`,
     ),
     ...fault(
-      advertiseAddress === `${peerTls === undefined ? POD_IP : POD_NAME}:${DEFAULT_PEER_PORT}`,
+      advertiseAddress === `${POD_IP}:${DEFAULT_PEER_PORT}`,
       pod.owner,
       `GYRE_ADVERTISE=${advertiseAddress}: not what the others dial`,
     ),
@@ -99,6 +97,11 @@ function environmentFaults(pod: PodLook): readonly string[] {
       mounts.some((mount) => `${dataDir}/`.startsWith(`${mount.path}/`) && mount.volume === undefined),
       pod.owner,
       `GYRE_DATA_DIR=${dataDir}: not on the claimed disk`,
+    ),
+    ...fault(
+      peerTls === undefined || peerTls.name !== undefined,
+      pod.owner,
+      "GYRE_PEER_TLS_NAME is missing: no certificate could be for the addresses of pods",
     ),
     ...fault(join === "auto", pod.owner, "GYRE_JOIN is not auto: pods that are added would wait for an operator"),
     ...Object.keys(env)
@@ -113,8 +116,7 @@ function seedFaults(objects: readonly Fields[], set: Fields): readonly string[] 
   const env = environmentOf(container ?? {});
   const [name, service] = [textAt(set, "metadata", "name"), textAt(set, "spec", "serviceName")];
   const expect = Number(env["GYRE_BOOTSTRAP_EXPECT"]);
-  const domain = env["GYRE_PEER_TLS_CERT"] === undefined ? service : `${service}.kv.svc`;
-  const wanted = Array.from({ length: expect }, (_, ordinal) => `${name}-${ordinal}.${domain}:${DEFAULT_PEER_PORT}`);
+  const wanted = Array.from({ length: expect }, (_, ordinal) => `${name}-${ordinal}.${service}:${DEFAULT_PEER_PORT}`);
   const headless = ofKind(objects, "Service").find((one) => textAt(one, "metadata", "name") === service);
   const owner = `StatefulSet ${name}`;
   return [

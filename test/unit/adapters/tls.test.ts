@@ -207,6 +207,19 @@ describe("links between nodes on mutual TLS", () => {
     await expect(network.dial(address, 2_000)).rejects.toThrow("is for another host name");
   });
 
+  test("are made to any address when the certificate is for the name that all nodes have", async () => {
+    const { address, accepted } = await accepting(new Source(material(ca, { hosts: ["gyre-peer"] })));
+    const source = new Source(material(ca));
+    const network = createUndiciNetwork({ source, name: "gyre-peer", log: logOf().log, nowMs });
+    for (const seed of [undefined, "n1.peers:4500"]) {
+      const link = await network.dial(address, 2_000, seed);
+      cleanups.push(() => link.close("over"));
+    }
+    await until(() => accepted.length === 2);
+    const elsewhere = createUndiciNetwork({ source, name: "etcd-peer", log: logOf().log, nowMs });
+    await expect(elsewhere.dial(address, 2_000)).rejects.toThrow("is for another host name");
+  });
+
   test.each([
     ["is of another CA", () => material(other), "is not of the CA that is trusted here"],
     ["has expired", () => material(ca, { validMs: [-2 * HOUR_MS, -HOUR_MS] }), "has expired (CERT_HAS_EXPIRED)"],
