@@ -7,7 +7,7 @@ const WORKERS = 24;
 /** Writes `count` keys through the first three nodes. Throws when one is not taken. */
 export async function fillBulk(cluster: RealCluster, count: number): Promise<void> {
   await each(count, async (i, worker) => {
-    const url = `${cluster.url(worker % 3)}/v1/kv/bulk/key-${i}`;
+    const url = `${cluster.url(worker % 3)}/v1/kv/bulk/key-${i}?timeout=20000`;
     const { status, text } = await ask(url, { method: "PUT", body: JSON.stringify({ i, pad: "p".repeat(900) }) });
     if (status !== 200) throw new Error(text);
   });
