@@ -139,15 +139,17 @@ function hintsReply({ isDone, left, unreachable, durationMs }: HintsWaited, time
   if (isDone) return jsonReply(200, JSON.stringify({ waitedFor: "hints", durationMs, unreachable }));
   const count = left.reduce((sum, one) => sum + one.count, 0);
   const nodes = [...new Set(left.flatMap(({ target }) => target ?? []))].sort();
-  const targets = nodes.length === 0 ? [] : [`for ${nodes.join(", ")}: are these nodes up?`];
+  const words: string[] = [];
+  if (nodes.length > 0) words.push(`for ${nodes.join(", ")}: are these nodes up?`);
   if (left.some(({ target }) => target === null))
-    targets.push("for slots that nobody holds now: is a node to be removed, or a change under way?");
+    words.push("for slots that nobody holds now: is a node to be removed, or a change under way?");
+  if (unreachable.length > 0) words.push(`and ${unreachable.join(", ")} cannot be asked.`);
   return failureReply({
     kind: "failed",
     code: "not_finished",
     outcome: "unknown",
     retryable: true,
-    detail: `after ${timeoutMs} ms ${count} hints are not delivered, ${targets.join(" Also ")}`,
+    detail: `after ${timeoutMs} ms ${count} hints are known not to be delivered, ${words.join(" ")}`,
     facts: { waitedFor: "hints", left, unreachable, durationMs },
   });
 }

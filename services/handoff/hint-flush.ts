@@ -26,8 +26,9 @@ export interface FlushParts {
   readonly isAlive: (node: NodeId) => boolean;
 }
 
-/** By member, the moment of the first question by its own clock; undefined: it was not asked yet. */
-type Marks = Map<NodeId, number | undefined>;
+/** What a member has answered: the moment of the first question by its own clock, and what was left. Absent: nothing yet. */
+type Heard = ReturnType<typeof parseFlushReply>;
+type Members = Map<NodeId, Heard>;
 
 /** Answers for one node's hints, and waits for everyone's. */
 export class HintFlush {
@@ -54,52 +55,63 @@ export class HintFlush {
 
   /** Waits until all that the reachable members keep for others now is delivered, at most so long. Never rejects. */
   async wait(timeoutMs: number): Promise<HintsWaited> {
-    const { clock, members, isAlive, self } = this.#parts;
+    const { clock, members } = this.#parts;
     const startedMs = clock.monotonicMs();
-    const isReachable = (node: NodeId): boolean => node === self || isAlive(node);
-    const unreachable = new Set(members().filter((node) => !isReachable(node)));
-    const marks: Marks = new Map(
+    const unreachable = new Set(members().filter((node) => !this.#isReachable(node)));
+    const heard: Members = new Map(
       members()
-        .filter(isReachable)
+        .filter((node) => !unreachable.has(node))
         .map((node) => [node, undefined]),
     );
     for (;;) {
-      const left = await this.#look(marks, unreachable);
+      const { left, isWhole } = await this.#look(heard, unreachable);
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
-      const isDone = left.length === 0;
+      const isDone = left.length === 0 && isWhole;
       if (isDone || durationMs >= timeoutMs) return { isDone, left, unreachable: [...unreachable], durationMs };
       const pauseMs = Math.max(1, Math.min(HINT_FLUSH_POLL_MS, timeoutMs - durationMs));
       await new Promise<void>((resolve) => clock.setTimer(pauseMs, resolve));
     }
   }
 
-  /** Asks those with a mark once more, and those without for the first time; who does not answer is asked no more. */
-  async #look(marks: Marks, unreachable: Set<NodeId>): Promise<readonly HintsLeft[]> {
+  /**
+   * Asks everyone once more. Who does not answer is asked again while it is alive; who has gone is waited for no more,
+   * unless it had something left when it was heard last. `isWhole`: nobody is still to be heard.
+   */
+  async #look(
+    heard: Members,
+    unreachable: Set<NodeId>,
+  ): Promise<{ readonly left: readonly HintsLeft[]; readonly isWhole: boolean }> {
     const left: HintsLeft[] = [];
-    for (const { node, answer } of await this.#askAll(marks)) {
-      if (answer === undefined) {
-        marks.delete(node);
-        unreachable.add(node);
+    let isWhole = true;
+    for (const { node, answer } of await this.#askAll(heard)) {
+      const known = answer ?? heard.get(node);
+      heard.set(node, known);
+      for (const [target, count] of known?.left ?? []) left.push({ at: node, target, count });
+      if (answer !== undefined) {
+        unreachable.delete(node);
         continue;
       }
-      marks.set(node, answer.mark);
-      for (const [target, count] of answer.left) left.push({ at: node, target, count });
+      unreachable.add(node);
+      if (this.#isReachable(node)) isWhole = false;
+      else if ((known?.left.size ?? 0) === 0) heard.delete(node);
     }
-    return left;
+    return { left, isWhole };
   }
 
-  async #askAll(
-    marks: Marks,
-  ): Promise<readonly { readonly node: NodeId; readonly answer: ReturnType<typeof parseFlushReply> }[]> {
+  async #askAll(heard: Members): Promise<readonly { readonly node: NodeId; readonly answer: Heard }[]> {
     const { peers, self } = this.#parts;
     return Promise.all(
-      [...marks].map(async ([node, mark]) => {
-        const body = mark === undefined ? {} : { mark };
+      [...heard].map(async ([node, known]) => {
+        const body = known === undefined ? {} : { mark: known.mark };
         const answer =
           node === self ? await this.handler(self, body) : await peers.ask(node, HINTS_FLUSH_TOPIC, body, HINT_ASK_MS);
         return { node, answer: parseFlushReply(answer) };
       }),
     );
+  }
+
+  #isReachable(node: NodeId): boolean {
+    return node === this.#parts.self || this.#parts.isAlive(node);
   }
 
   /** By target; null: what is for slots that nobody is believed to hold, which waits until somebody does. */

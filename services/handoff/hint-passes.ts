@@ -97,11 +97,12 @@ export class ObjectPass extends ShelfPass implements HintPass {
   }
 
   /** One that cannot be read is tried again in later passes; the index has given its digest up, but it may be read after all. */
-  async objectOf({ location }: HintOnOffer): Promise<HintObject> {
+  async objectOf({ location, digest }: HintOnOffer): Promise<HintObject> {
     const { store, unreadable } = this.parts;
     const read = hintObjectOf(await store.readEncoded(location));
     if (read.kind === "lost") return unreadable.noteFailure(location.hash) === "again" ? { kind: "later" } : read;
     unreadable.forget(location.hash);
+    if (digest === 0n && read.kind === "object") await store.keepAgain(location, this.slot, read.object);
     return read;
   }
 

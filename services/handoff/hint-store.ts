@@ -18,6 +18,7 @@ import type { ConflictRules } from "../replica/needs.ts";
 import type { ReplicaParts } from "../replica/parts.ts";
 import { noTraceRefusalOf, refused } from "../replica/refusals.ts";
 import { Replica } from "../replica/replica.ts";
+import { encodedDigestOf } from "../versioning/object-codec.ts";
 import type { FallbackReplica } from "./contract.ts";
 import { type FoundHint, HintRecords, removalOf, replicaStoreOf } from "./hint-records.ts";
 import type { HintRoom } from "./hint-room.ts";
@@ -97,6 +98,15 @@ export class HintStore implements FallbackReplica {
     const sizeBytes = intent.kind === "put" ? intent.bytes.length : 0;
     if (!this.#room.takes(sizeBytes + location.key.length)) return full();
     return this.#kept(location, slot, () => this.#replica.write(location, intent, onMinted));
+  }
+
+  /**
+   * The index has given this version up for an error that has passed: keeps it anew, so that it is a hint like any other.
+   * Resolves whether or not there was room.
+   */
+  async keepAgain(location: KeyLocation, slot: number, object: Uint8Array): Promise<void> {
+    const version = { baseDigest: 0n, digest: encodedDigestOf(object), object };
+    await this.#kept(location, slot, () => this.#replica.store(location, version));
   }
 
   /** Up to about `limit` hints of a partition from a place on; `next` undefined: there are no more. Rejects as the store. */

@@ -40,7 +40,8 @@ describe("POST /v1/repair?wait=hints", () => {
         code: "not_finished",
         outcome: "unknown",
         retryable: true,
-        detail: "after 1000 ms 7 hints are not delivered, for n4: are these nodes up?",
+        detail:
+          "after 1000 ms 7 hints are known not to be delivered, for n4: are these nodes up? and n4 cannot be asked.",
         left,
         unreachable: ["n4"],
       },

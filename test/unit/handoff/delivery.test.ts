@@ -416,4 +416,26 @@ describe("deliveries", () => {
     expect(await rig.during(rig.life(keeper).handoff.flush.wait(60_000))).toMatchObject({ isDone: true, left: [] });
     expect(rig.keptCount()).toBe(0);
   });
+
+  test("whoever waits is not told that all is done because a member that keeps some does not answer for a while", async () => {
+    const shape: { isDeaf: boolean; keeper?: NodeId } = { isDeaf: false };
+    const rig = await HandoffRig.started({
+      onAsk: ({ topic, to }) => (shape.isDeaf && topic === "hints.flush" && to === shape.keeper ? "lost" : undefined),
+    });
+    const { away, keeper } = await hinted(rig, 4);
+    shape.keeper = keeper.id;
+    const other = rig.nodes.find((node) => node !== away && node !== keeper) ?? keeper;
+    const waiting = rig.life(other).handoff.flush.wait(20_000);
+    await rig.pass(500);
+    shape.isDeaf = true;
+    await rig.pass(2_000);
+    shape.isDeaf = false;
+    await rig.start(away);
+    expect(await rig.during(waiting)).toMatchObject({ isDone: true, left: [] });
+    expect(rig.keptCount()).toBe(0);
+
+    shape.isDeaf = true;
+    const waited = await rig.during(rig.life(other).handoff.flush.wait(2_000));
+    expect(waited).toMatchObject({ isDone: false, left: [], unreachable: [keeper.id] });
+  });
 });

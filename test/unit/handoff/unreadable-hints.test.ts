@@ -55,6 +55,24 @@ describe("a hint that cannot be read", () => {
     heal();
   });
 
+  test("is kept anew once it can be read: for two slots it goes when both have it, and nothing is called lost", async () => {
+    const here = await scene();
+    const { rig, away, keeper, minted } = here;
+    const second = rig.holderOf(rig.nth(7, 0), 2);
+    rig.crash(second);
+    for (const [n, one] of minted.entries())
+      await rig.during(rig.life(keeper).handoff.fallback.store(rig.nth(7, n), 2, one));
+    const heal = keeper.disks.sim.inject({ on: ["read", "readSync"], code: "EIO", path: "hints", times: 3 });
+    await rig.start(away);
+    expect(await rig.until(() => rig.life(away).engine.keyCountOf(7) === COUNT, WHOLE_WAY_MS)).toBe(true);
+    await rig.pass(30_000);
+    await rig.start(second);
+    expect(await rig.until(() => rig.life(second).engine.keyCountOf(7) === COUNT, WHOLE_WAY_MS)).toBe(true);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    expect(lostEvents(here)).toBe(0);
+    heal();
+  });
+
   test("keeps whoever waits waiting until that is decided", async () => {
     const here = await scene();
     const { rig, away, keeper } = here;
