@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { checkHandover, type Plan } from "./handover-model.ts";
 import {
-  DROP_BEFORE_PROOF,
+  DROP_AT_SEAL,
   FETCHING_AFTER_LEAVING,
   FLIP_BY_GOSSIP,
   MINT_WITHOUT_ASKING_EVERYONE,
@@ -37,7 +37,7 @@ describe("the model check finds", () => {
     ["a member that fetches slots after it has left", { seams: FETCHING_AFTER_LEAVING }, 100],
     ["a donor that waits for the word of who has left", { seams: WAITING_FOR_WHO_HAS_LEFT, changeRate: 1 }, 300],
     ["ownership that flips by gossip when the copy is done", { seams: FLIP_BY_GOSSIP }, 20],
-    ["a source that drops its copy before the receiver has proved to have it", { seams: DROP_BEFORE_PROOF }, 50],
+    ["a source that drops its copy before the receiver has compared roots", { seams: DROP_AT_SEAL }, 50],
     ["a copy that a late double stages again", { seams: REARMED_BY_A_DUPLICATE }, 300],
     ["a minter that asks one member only", { seams: MINT_WITHOUT_ASKING_EVERYONE }, 600],
     ["a minter that copies from one other slot only", { sourceCount: 1 }, 400],

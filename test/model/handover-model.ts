@@ -7,7 +7,9 @@
  * every slot comes to whom it belongs and no old copy is left.
  */
 import { parseArgs } from "node:util";
-import { type Counts, type Life, N, OP_STEPS, QUORUM, rowOf, type Seams, World } from "./handover-world.ts";
+import { type Counts, type Life, N, noCounts, QUORUM, rowOf, type Seams } from "./handover-life.ts";
+import { OP_STEPS } from "./handover-timeline.ts";
+import { World } from "./handover-world.ts";
 
 const STEPS = 2_500;
 const CALM_STEPS = 6_000;
@@ -25,6 +27,10 @@ export interface RunReport {
 
 /** A seal of 22 steps is often lifted before the release. */
 const SEALS_MS = [22, 40, 60];
+/** Of the steps, so many are exchanges of records: in some lives they are rare. */
+const GOSSIP_RATES = [0.15, 0.02, 0.15, 0.05, 0.15, 0.01, 0.15, 0.15, 0.02];
+/** In one life of so many, more is removed than it can bear. */
+const BEYOND_EVERY = 7;
 const OTHER_PLACES = 1_000;
 /** In some lives nodes come and go all the time. */
 const CHANGE_RATES = [0.2, 0.2, 0.8, 0.2];
@@ -64,6 +70,8 @@ export function runHandover(seed: number, plan: Plan = {}): RunReport {
     sourceCount,
     isDiscounting,
     lossRate: 0.05,
+    gossipRate: GOSSIP_RATES[seed % GOSSIP_RATES.length] ?? 0.15,
+    isBeyondBearing: seed % BEYOND_EVERY === 0 && !isBackAndForth,
     changeRate: changeRate ?? CHANGE_RATES[seed % CHANGE_RATES.length] ?? 0.2,
     isBackAndForth,
   });
@@ -82,11 +90,12 @@ function live(world: World): number {
     turn(world);
   }
   world.isCalm = true;
+  world.cuts.clear();
   // Who was removed and has not heard of it is switched off by its operator.
-  for (const index of world.removedByAnyone) if (world.life(index).isUp) world.crash(world.life(index));
+  for (const index of world.removedByAnyone.keys()) if (world.life(index).isUp) world.crash(world.life(index));
   // And says it again: the node that was told may itself have been removed before it told anyone.
   const told = world.lives.find((life) => isMember(life) && !world.removedByAnyone.has(life.index));
-  for (const index of world.removedByAnyone) told?.removed.add(index);
+  for (const index of world.removedByAnyone.keys()) told?.removed.add(index);
   let steps = 0;
   while (steps < CALM_STEPS && world.violations.length === 0 && (steps % 50 !== 0 || disorder(world) !== undefined)) {
     world.tick();
@@ -100,14 +109,17 @@ function turn(world: World): void {
   const chance = world.float();
   if (chance < 0.2) world.operate("write");
   else if (chance < 0.4) world.operate("read");
-  else if (chance < 0.55) gossip(world);
+  else if (chance < 0.4 + world.settings.gossipRate) gossip(world);
+  else if (chance < 0.55) return;
   else if (chance < 0.85) reviewOne(world);
   else if (chance < 0.88) changeMembership(world);
   else if (chance < 0.886) crashOrRestart(world);
   else if (chance < 0.9) restartOne(world);
   else if (chance < 0.901) retireOne(world);
   else if (chance < 0.9012) suspectOne(world);
-  else if (chance < 0.903 || (chance < 0.93 && isGiving(world))) remove(world);
+  else if (chance < 0.9018) world.split();
+  else if (chance < 0.902) pauseOne(world);
+  else if (chance < 0.903 || (chance < 0.93 && (world.settings.isBeyondBearing || isGiving(world)))) remove(world);
 }
 
 function calmTurn(world: World): void {
@@ -120,11 +132,12 @@ function calmTurn(world: World): void {
 }
 
 const isRunning = (life: Life): boolean => life.isUp && life.status !== "none";
+const isAwake = (world: World, life: Life): boolean => isRunning(life) && life.pausedUntil <= world.now;
 const isMember = (life: Life): boolean => life.status !== "none" && life.status !== "left";
 
 /** One that runs, those that have left included, now and then. */
 function runningLife(world: World): Life | undefined {
-  const running = world.lives.filter((life) => isRunning(life) && (life.status !== "left" || world.float() < 0.2));
+  const running = world.lives.filter((life) => isAwake(world, life) && (life.status !== "left" || world.float() < 0.2));
   return running[world.below(running.length)];
 }
 
@@ -209,6 +222,11 @@ function suspectOne(world: World): void {
   if (life !== undefined) for (const partition of life.ledger.slots.keys()) life.suspect.add(partition);
 }
 
+function pauseOne(world: World): void {
+  const life = runningLife(world);
+  if (life !== undefined) world.pause(life);
+}
+
 function crashOrRestart(world: World): void {
   const started = world.lives.filter((one) => one.status !== "none" && !world.retired.has(one.index));
   const life = started[world.below(started.length)];
@@ -234,13 +252,26 @@ function isGiving(world: World): boolean {
   return world.lives.some((one) => one.cores.some(({ donor }) => donor.attempt?.stage === "sealed"));
 }
 
+/** Those whose slots' former holders keep their old copies still. */
+function receivers(world: World): Life[] {
+  const keys = world.lives.flatMap(({ durable: { ledger } }) =>
+    [...ledger.retained].flatMap((partition) => ledger.released.get(partition)?.to ?? []),
+  );
+  return keys.map((key) => world.life(Number(key)));
+}
+
 /** An operator gives up a member: mostly one that is down, sometimes one that runs on and has not heard of it. */
 function remove(world: World): void {
-  if (world.counts.removals >= 3 || world.hasLoss() || world.settings.isBackAndForth) return;
+  const { isBeyondBearing, isBackAndForth } = world.settings;
+  if (isBackAndForth || (!isBeyondBearing && (world.counts.removals >= 3 || world.hasLoss()))) return;
   const operator = runningLife(world);
   // Rather one that is giving a slot away: that is when it hurts.
   const giving = world.lives.filter((one) => one.cores.some(({ donor }) => donor.attempt?.stage === "sealed"));
-  const victim = giving[world.below(giving.length)] ?? world.life(world.below(world.lives.length));
+  // Or on the other side of a split, or one whose copy another still keeps.
+  const away = world.lives.filter((one) => isRunning(one) && operator !== undefined && world.isCut(operator, one));
+  const given = isBeyondBearing ? receivers(world) : [];
+  const preferred = world.float() < 0.5 ? [...given, ...away] : giving;
+  const victim = preferred[world.below(preferred.length)] ?? world.life(world.below(world.lives.length));
   if (operator === undefined || operator.removed.has(operator.index) || victim === operator || !isMember(victim))
     return;
   if (world.removedByAnyone.has(victim.index) || operator.rows[victim.index] === undefined) return;
@@ -251,7 +282,7 @@ function remove(world: World): void {
   if (active.length < N && !isReplaced) return;
   world.counts.removals += 1;
   operator.removed.add(victim.index);
-  world.removedByAnyone.add(victim.index);
+  world.removedByAnyone.set(victim.index, world.now);
   world.noteLosses();
   if (isReplaced && spare !== undefined) {
     spare.isUp = true;
@@ -268,7 +299,7 @@ function disorder(world: World): string | undefined {
   const judge = present[0];
   if (judge === undefined) return "nobody is left";
   const rows = world.lives.map((life) => (life.status === "none" ? undefined : rowOf(life)));
-  const truth = { table: { rows, removed: world.removedByAnyone } };
+  const truth = { table: { rows, removed: new Set(world.removedByAnyone.keys()) } };
   for (const partition of judge.ledger.slots.keys()) {
     const target = world.target(truth, partition);
     const holders = world.lives.filter(
@@ -300,8 +331,7 @@ export interface ModelSummary {
 
 /** Runs seeds `from` … `from + runs − 1`. */
 export function checkHandover(from: number, runs: number, plan: Plan = {}): ModelSummary {
-  const { counts } = runHandover(from, plan);
-  for (const name of Object.keys(counts) as (keyof Counts)[]) counts[name] = 0;
+  const counts = noCounts();
   const violations: { seed: number; what: string }[] = [];
   const unsettled: { seed: number; what: string }[] = [];
   for (let seed = from; seed < from + runs; seed += 1) {

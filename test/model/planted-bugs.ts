@@ -2,7 +2,8 @@
  * Bugs planted beside the cores, never in them: what the model check must find to be worth anything. Each tampers with
  * messages, effects or facts in the way in which a simpler protocol would behave.
  */
-import type { Seams } from "./handover-world.ts";
+import type { HandoverFacts } from "../../services/cluster/handover-steps.ts";
+import type { Seams } from "./handover-life.ts";
 
 /** READY without a transfer id: a late double of it releases whatever attempt is sealed then. */
 export const READY_WITHOUT_ID: Seams = {
@@ -79,8 +80,8 @@ export const FLIP_BY_GOSSIP: Seams = {
   },
 };
 
-/** The source drops its copy as soon as all of it was sent, before the receiver has proved that it has it. */
-export const DROP_BEFORE_PROOF: Seams = {
+/** The source drops its copy as soon as all of it was sent, before the receiver has compared roots. */
+export const DROP_AT_SEAL: Seams = {
   onEffect: (world, at, partition, effect) => {
     if (effect.kind === "reply" && effect.reply.kind === "sealed") world.registers(at, partition).fill(0);
     return true;
@@ -105,6 +106,90 @@ export const REARMED_BY_A_DUPLICATE: Seams = {
 
 /** The minter asks one member and believes that it spoke for all. */
 export const MINT_WITHOUT_ASKING_EVERYONE: Seams = {
-  facts: (facts, role) =>
+  facts: (facts, { role }) =>
     role === "mint" ? { ...facts, view: { ...facts.view, others: () => facts.view.others().slice(0, 1) } } : facts,
 };
+
+/** Facts in which the view says something else. */
+function viewing(facts: HandoverFacts, view: Partial<HandoverFacts["view"]>): HandoverFacts {
+  return { ...facts, view: { ...facts.view, ...view } };
+}
+
+/** Facts in which the ledger says something else. */
+function noting(facts: HandoverFacts, ledger: Partial<HandoverFacts["ledger"]>): HandoverFacts {
+  return { ...facts, ledger: { ...facts.ledger, ...ledger } };
+}
+
+/** A newcomer takes slots before anybody else has heard of it. */
+export const TAKING_BEFORE_INTRODUCTION: Seams = {
+  facts: (facts) => viewing(facts, { isIntroduced: () => true }),
+};
+
+/** The rule that was: half of all others will do, newcomers too. */
+export const INTRODUCED_BY_NEWCOMERS: Seams = {
+  facts: (facts, { at }) =>
+    viewing(facts, {
+      isIntroduced: () => {
+        const others = facts.view.others();
+        return others.filter((key) => at.met.has(Number(key))).length * 2 >= others.length;
+      },
+    }),
+};
+
+/** Who is asked for a lost slot does not look whether the asker knows the same members. */
+export const ANY_MEMBERS: Seams = {
+  onRequest: (world, at, request) =>
+    request.kind === "mint-query"
+      ? { ...request, members: world.facts(at, request.partition, "answer").view.membersHash() }
+      : request,
+};
+
+/** Who has released a slot that has not arrived says that it is vacant. */
+export const VACANT_WHILE_RELEASED: Seams = {
+  facts: (facts, { role }) => (role === "answer" ? noting(facts, { released: new Map() }) : facts),
+};
+
+/** Who has staged a slot of a living donor says that it is vacant. */
+export const VACANT_WHILE_STAGED: Seams = {
+  facts: (facts, { role }) => (role === "answer" ? noting(facts, { staged: new Map() }) : facts),
+};
+
+/** What is staged of a removed donor stays staged, though the slot is left to another. */
+export const STAGED_WITHOUT_FENCE: Seams = {
+  facts: (facts, { role }) => {
+    if (role !== "answer") return facts;
+    const fromLiving = [...facts.ledger.staged].filter(([, { from }]) => !facts.view.isRemoved(from));
+    return noting(facts, { staged: new Map(fromLiving) });
+  },
+};
+
+/** Who has mints on although somebody new is known that was not asked. */
+export const MINTING_PAST_NEWCOMERS: Seams = {
+  facts: (facts, { role, world, at, partition }) => {
+    const { stage } = world.coresOf(at, partition).mint;
+    const isAsked = stage === "quiet" || stage === "clearing" || stage === "merging" || stage === "short";
+    return role === "mint" && isAsked ? viewing(facts, { others: () => [] }) : facts;
+  },
+};
+
+/** A slot that is promised to another is fetched and staged. */
+export const FETCHING_WHAT_IS_PROMISED: Seams = {
+  facts: (facts, { role }) => (role === "receiver" ? noting(facts, { promises: new Map() }) : facts),
+};
+
+/** A slot is fetched or minted over an old copy that somebody may still need. */
+export const OVER_AN_OLD_COPY: Seams = {
+  facts: (facts, { role }) => (role === "receiver" || role === "mint" ? noting(facts, { retained: new Set() }) : facts),
+};
+
+/** An old copy is dropped as soon as its receiver has it, or is removed: nobody is asked. */
+export const DROP_WITHOUT_PROOF: Seams = {
+  onEffect: (world, at, partition, effect) => {
+    if (effect.kind !== "prove") return true;
+    world.feed(at, partition, "oldCopy", { kind: "proved", isCovered: true });
+    return false;
+  },
+};
+
+/** A removal of a copy that failed is tried again, whatever has come of the partition meanwhile. */
+export const EMPTIED_AFTERWARDS: Seams = { isEmptiedRegardless: true };
