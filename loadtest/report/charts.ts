@@ -37,6 +37,7 @@ export const CHART_STYLE: string = `
 .chart .grid{stroke:var(--line);stroke-width:1}
 .chart .mark{stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3;opacity:.6}
 .chart .quiet{fill:var(--quiet)}
+.chart .label{paint-order:stroke;stroke:var(--ground);stroke-width:4px;stroke-linejoin:round}
 .chart .title{font-weight:600;font-size:13px}
 .chart path{fill:none;stroke-width:2;stroke-linejoin:round}
 .chart .dashed{stroke-dasharray:6 4}
@@ -121,7 +122,7 @@ export function chartSvg(chart: Chart, style = ""): string {
     const at = xAt(Math.min(most, Math.max(least, x))).toFixed(1);
     const isNearEnd = Number(at) > WIDTH * 0.75;
     const place = isNearEnd ? `text-anchor="end" x="${Number(at) - 4}"` : `x="${Number(at) + 4}"`;
-    return `<line class="mark" x1="${at}" x2="${at}" y1="${TOP - 4}" y2="${floor}"/><text ${place} y="${TOP + 8 + (i % 3) * 14}">${escaped(text)}</text>`;
+    return `<line class="mark" x1="${at}" x2="${at}" y1="${TOP - 4}" y2="${floor}"/><text class="label" ${place} y="${TOP + 8 + (i % 3) * 14}">${escaped(text)}</text>`;
   });
   const paths = chart.lines.map(({ points, tone, isDashed }) => {
     const steps = points.map(([x, y], i) => `${i === 0 ? "M" : "L"}${xAt(x).toFixed(1)} ${yAt(y).toFixed(1)}`);
@@ -141,8 +142,8 @@ export function chartSvg(chart: Chart, style = ""): string {
     ...grid,
     ...below,
     `<text class="quiet" text-anchor="middle" x="${(LEFT + right) / 2}" y="${HEIGHT - 6}">${escaped(chart.xLabel)}</text>`,
-    ...marks,
     ...paths,
+    ...marks,
     ...nothing,
     "</svg>",
   ].join("\n");
