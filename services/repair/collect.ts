@@ -141,6 +141,7 @@ export class Collecting {
     this.#timers.start();
     const { random, times, door } = this.#parts;
     door.hides = (partition, key) => this.#hides(partition, key);
+    door.leavesOut = ({ partition, key }) => this.#parts.rules.isExempt(key, this.#parts.replica.slotOf(partition));
     // Nobody is waited for for ever: a node that is alone goes on with what it knows.
     this.#timers.after(COLLECT_FIRST_HEARING_MS, () => this.#hasHeardEnough());
     await this.#holder.begin();

@@ -59,12 +59,12 @@ export class HandedVersions {
     const line = this.#lineOf(handing);
     // Beside nothing held, what is at or below the line was collected: late copies of it bring nothing.
     const object = current === 0n && line > 0 ? leftOfStale(version.object, line) : version.object;
-    if (object === undefined) return this.#collected();
+    if (object === undefined || (object !== version.object && !this.#isCertain(location))) return this.#collected();
     mint.observe(object);
     if (current !== 0n && current !== baseDigest) return this.#merge(handing);
     const digest = object === version.object ? version.digest : encodedDigestOf(object);
     if (current === 0n && store.isSuspect(location.partition)) {
-      const isReadable = await this.#noteLost(location);
+      const isReadable = await this.#noteLost(location, endMs);
       if (this.#parts.isOver(endMs)) return expired();
       if (isReadable) return this.#merge(handing);
     }
@@ -92,6 +92,7 @@ export class HandedVersions {
     const digest = digestOf(merged);
     // a record that the index has given up is written again even so: it was read after all, but by luck
     const isWhole = brought === incoming.set;
+    if (!isWhole && !this.#isCertain(location)) return this.#collected();
     if (digest === held.digest && digest === store.digestOf(location)) {
       return isWhole ? this.#known(digest) : this.#collected();
     }
@@ -142,13 +143,22 @@ export class HandedVersions {
    * Nothing is held where records were lost. One that cannot be read any more counts as nothing only here, for repair;
    * true when one can be read after all, which the index had given up after an error that passed.
    */
-  async #noteLost(location: KeyLocation): Promise<boolean> {
+  async #noteLost(location: KeyLocation, endMs: number): Promise<boolean> {
     const { mint, keeper } = this.#parts;
     mint.noteLoss(location.partition);
-    const fetched = await keeper.fetchUnowned(location);
+    const fetched = await keeper.fetchUnowned(location, endMs);
     if (!isRefusal(fetched)) return fetched !== undefined;
     if (fetched.reason === "corrupt_record") mint.noteReplacement(location.partition);
     return false;
+  }
+
+  /**
+   * Whether a version may be kept without what of it is below the line: its clock then says that the rest was deleted, and
+   * removes it wherever it is. Where that is not certain, all of it is refused, and comes from those who took part.
+   */
+  #isCertain(location: KeyLocation): boolean {
+    const { collected, store } = this.#parts;
+    return collected?.isCertain?.(location, store.isSuspect(location.partition)) !== false;
   }
 
   #collected(): ReplicaWriteResult {

@@ -25,6 +25,11 @@ export interface CollectedLines {
   /** up to where: a counter, 0 = nothing was */
   lineOf(partition: number): number;
   /**
+   * What is at or below the line and not held of the key was deleted, for certain; else (a copy that is older, or lacks
+   * records, or a slot that the key is left out of) nothing follows from its not being here. Absent: always.
+   */
+  isCertain?(location: KeyLocation, isSuspect: boolean): boolean;
+  /**
    * What is held of a key (undefined: of any key of the partition) may be older than what was collected: then it is no answer
    * to a read, neither what is there nor what is not. `isSuspect`: records of the partition were lost.
    */

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { checkCollect, runCollect } from "./collect-model.ts";
 import type { CollectPlan } from "./collect-world.ts";
 
-describe("tombstones collected under crashes, late and doubled messages, wrong clocks, disks set back and slots that move", () => {
+describe("tombstones collected under crashes, late and doubled messages, wrong clocks, disks set back, slots that move and buckets with fewer replicas and more", () => {
   it("bring nothing back, cost no write, and go in the end", { timeout: 120_000 }, () => {
     const summary = checkCollect(1, 500);
 
@@ -13,6 +13,7 @@ describe("tombstones collected under crashes, late and doubled messages, wrong c
     expect(summary.counts["collected"]).toBeGreaterThan(1_000);
     expect(summary.counts["catchUps"]).toBeGreaterThan(200);
     expect(summary.counts["restores"]).toBeGreaterThan(500);
+    expect(summary.counts["rules"]).toBeGreaterThan(1_000);
   });
 });
 
@@ -23,6 +24,9 @@ describe("the model check finds", () => {
     ["an older disk that is believed like the others", { believingAll: true }, 400],
     ["a round that asks nobody for what is kept for others", { withoutHints: true }, 400],
     ["a round that leaves one holder out", { withOneOther: true }, 400],
+    ["a slot whose bucket got more replicas and that goes on as before", { withoutDoubt: true }, 400],
+    ["a holder that is believed by other settings", { trustingAnyRules: true }, 900],
+    ["a read that takes the word of one that is behind", { readingAll: true }, 400],
     ["a round that compares no roots", { withoutLook: true }, 1_500],
     ["members that promise nothing", { withoutPromise: true }, 2_500],
   ];

@@ -6,9 +6,11 @@
 import type { NodeId } from "../../services/base/ids.ts";
 import { parseNodeId } from "../../services/base/ids.ts";
 import { type CollectAnswer, type CollectQuestion, CollectRound } from "../../services/repair/collect-core.ts";
-import { CollectFloors, type CollectMark, type PartitionMarks } from "../../services/repair/collect-floors-core.ts";
+import { CollectFloors, type CollectMark, NO_MARK } from "../../services/repair/collect-floors-core.ts";
 import { HolderCore } from "../../services/repair/collect-holder-core.ts";
 import { encodeFloors, restoreFloors } from "../../services/repair/collect-marks-codec.ts";
+import { fingerprintOf, type KnownRules, rulesOf } from "../../services/repair/collect-rules-core.ts";
+import { sourceOf } from "../../services/repair/collect-sources-core.ts";
 import { caughtUp, leftOfStale, withoutStale } from "../../services/replica/stale-versions.ts";
 import { covers, EMPTY_CONTEXT, greatestCounter } from "../../services/versioning/causal-context.ts";
 import { decodeSet, digestOf, encodeSet } from "../../services/versioning/object-codec.ts";
@@ -30,6 +32,14 @@ export interface CollectPlan {
   readonly withoutLine?: boolean;
   /** who took no part is believed like the others */
   readonly believingAll?: boolean;
+  /** whoever noted a floor is believed, whatever it noted it under */
+  readonly trustingAnyRules?: boolean;
+  /** a slot that should have keys that it had not goes on as before */
+  readonly withoutDoubt?: boolean;
+  /** what comes late is kept without what is below the line, whether or not that was deleted for certain */
+  readonly droppingAnywhere?: boolean;
+  /** a read takes the word of one that is behind */
+  readonly readingAll?: boolean;
   /** clocks are right, and no disk is set back: nothing but deletes and delays */
   readonly isCalm?: boolean;
 }
@@ -58,11 +68,19 @@ interface Disk {
   slot: number;
   tenure: number;
   lease: number;
+  /** replicas of the key `k2`, and how new that is */
+  setting: Setting;
+}
+
+interface Setting {
+  readonly n: number;
+  readonly version: number;
 }
 
 interface Leading {
   readonly round: CollectRound;
   readonly mark: CollectMark;
+  readonly rules: bigint;
   asked: number;
   pending: number;
   settledAt: number;
@@ -72,8 +90,16 @@ interface Leading {
 interface CatchingUp {
   readonly peer: number;
   readonly line: number;
+  readonly rules: bigint;
   readonly mark: CollectMark;
   readonly keys: string[];
+}
+
+/** What a holder told of its marks: a floor of 0 stands for one that is not to be believed. */
+interface ToldMarks {
+  readonly floor: number;
+  readonly reaped: CollectMark | undefined;
+  readonly rules: bigint;
 }
 
 interface Life {
@@ -82,7 +108,8 @@ interface Life {
   last: number;
   readonly actor: number;
   readonly hintActor: number;
-  readonly peers: Map<number, Pick<PartitionMarks, "noted" | "reaped">>;
+  readonly peers: Map<number, ToldMarks>;
+  rules: KnownRules;
   leading: Leading | undefined;
   catchingUp: CatchingUp | undefined;
 }
@@ -117,6 +144,7 @@ export interface CollectCounts {
   catchUps: number;
   staleDropped: number;
   reads: number;
+  rules: number;
 }
 
 const P = 0;
@@ -128,7 +156,9 @@ const MIN_AGE = 40;
 const ANSWER_WITHIN = 25;
 const LOOKS = 3;
 const MEMBERS = "all";
-const NO_HEAD = { promised: 0, rules: undefined };
+const RULED = "k2";
+const FIRST_SETTING: Setting = { n: 3, version: 0 };
+const FIRST_HEAD = { promised: 0, rules: rulesFor(FIRST_SETTING) };
 const NODES = [0, 1, 2, 3, 4];
 
 /** One life of the cluster. */
@@ -147,6 +177,7 @@ export class CollectWorld {
     catchUps: 0,
     staleDropped: 0,
     reads: 0,
+    rules: 0,
   };
   readonly machines: Machine[];
   readonly #plan: CollectPlan;
@@ -160,6 +191,9 @@ export class CollectWorld {
   readonly #gone = new Set<string>();
   /** clocks are hours off in some lives: in those few rounds come to their end */
   readonly #isWild: boolean;
+  /** the key `k2` gets fewer replicas and more in some lives; drawn apart, so that the others stay as they are */
+  readonly #isRuled: boolean;
+  readonly #ruleDraws: SeededDraws;
   #actorCount = 0;
   isCalm = false;
 
@@ -167,6 +201,8 @@ export class CollectWorld {
     this.#plan = plan;
     this.#draws = seededDraws(seed);
     this.#isWild = this.chance(0.4);
+    this.#ruleDraws = seededDraws(seed + 1_000_000);
+    this.#isRuled = plan.isCalm !== true && this.#ruleDraws.below(3) === 0;
     this.machines = NODES.map((at) => {
       const id = parseNodeId(`n${at}`);
       if (id === undefined) throw new Error("a node id");
@@ -174,10 +210,11 @@ export class CollectWorld {
       const disk = {
         objects: new Map(),
         hints: new Map(),
-        marks: encodeFloors(new CollectFloors(1), NO_HEAD),
+        marks: encodeFloors(new CollectFloors(1), FIRST_HEAD),
         slot,
         tenure: 0,
         lease: 0,
+        setting: FIRST_SETTING,
       };
       const isSkewed = plan.isCalm !== true && this.#isWild && this.chance(0.12);
       const skewMs = isSkewed ? (this.chance(0.5) ? 5_000 : -5_000) : 0;
@@ -197,6 +234,7 @@ export class CollectWorld {
   /** One step of chaos. */
   step(): void {
     const isQuiet = this.#isQuiet();
+    if (this.#isRuled && this.#ruleDraws.below(150) === 0) this.#changeRules(1 + this.#ruleDraws.below(3));
     this.now += 1 + this.below(isQuiet ? 6 : 3);
     this.#deliverDue();
     // Storms of writes and crashes, and quiet hours in which a round can come to its end.
@@ -242,6 +280,7 @@ export class CollectWorld {
     this.isCalm = true;
     for (const machine of this.machines) machine.skewMs = 0;
     for (const at of NODES) this.start(at);
+    if (this.#isRuled) this.#changeRules(3);
     this.now += 10_000;
     for (let pass = 0; pass < 12; pass += 1) {
       this.now += 100;
@@ -283,7 +322,7 @@ export class CollectWorld {
 
   /** What a holder has, as text. */
   contentOf(at: number): string {
-    return this.#rootOf(this.#at(at).disk);
+    return this.#rootOf(at, 0);
   }
 
   /** What is wrong with what the holders have now. */
@@ -292,27 +331,35 @@ export class CollectWorld {
       if (op.kind === "delete") continue;
       const replacers = this.ops.filter((other) => other !== op && other.key === op.key && covers(other.given, op.dot));
       // What was in one place, and that place was set back, is as if it had never been.
-      const isStanding = op.isApplied && op.places.size > 0;
+      const isStanding = this.#stands(op);
       const held = this.holders().filter((at) => holds(this.#at(at).disk.objects.get(op.key) ?? EMPTY, op.dot));
       const name = `${op.key} ${op.dot.actor}.${op.dot.counter}`;
       if (isStanding && replacers.length === 0 && held.length < this.holders().length) {
         this.violations.push(`${when}: ${name} was applied, nobody replaced it, and only [${held.join()}] have it`);
       }
-      if (replacers.some((other) => other.isApplied && other.places.size > 0) && held.length > 0) {
+      if (replacers.some((other) => this.#stands(other)) && held.length > 0) {
         this.violations.push(`${when}: ${name} was replaced, and [${held.join()}] have it again`);
       }
     }
+  }
+
+  /** Applied, and somewhere still; where slots come and go for the key, at the one that always has it. */
+  #stands({ key, isApplied, places }: Op): boolean {
+    if (!this.#isRuled || key !== RULED) return isApplied && places.size > 0;
+    return isApplied && [...places].some((place) => this.#at(place).disk.slot === 0);
   }
 
   start(at: number): void {
     const machine = this.#at(at);
     if (machine.life !== undefined) return;
     const floors = new CollectFloors(1);
-    restoreFloors(floors, machine.disk.marks);
+    const head = restoreFloors(floors, machine.disk.marks);
     if (machine.disk.slot < 0) floors.forget(P);
     const core = new HolderCore(floors);
+    const before = head?.rules ?? rulesFor(machine.disk.setting);
     const life: Life = {
       core,
+      rules: this.#rulesAfter(core, before, machine.disk),
       floors,
       last: machine.disk.lease,
       actor: this.#newActor(),
@@ -323,9 +370,52 @@ export class CollectWorld {
     };
     machine.life = life;
     this.#promise(at, floors.highest());
+    this.#persist(at);
     // A link comes up: marks are told before anything else is.
     for (const other of NODES) this.#hear(at, other);
     for (const other of NODES) this.#hear(other, at);
+  }
+
+  // ── settings ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #changeRules(n: number): void {
+    const version = 1 + Math.max(...this.machines.map(({ disk }) => disk.setting.version));
+    const at = NODES[this.#ruleDraws.below(NODES.length)] ?? 0;
+    if (this.#at(at).life === undefined) return;
+    this.counts.rules += 1;
+    for (const other of NODES) {
+      // Some hear of it late, or when a link comes up.
+      const learn = (): void => this.#learnRules(other, { n, version });
+      if (other === at || this.isCalm || this.#ruleDraws.below(3) > 0) learn();
+      else this.#messages.push({ to: other, dueAt: this.now + this.#ruleDraws.below(300), run: learn });
+    }
+  }
+
+  #learnRules(at: number, setting: Setting): void {
+    const { disk, life } = this.#at(at);
+    if (life === undefined || setting.version <= disk.setting.version) return;
+    disk.setting = setting;
+    life.rules = this.#rulesAfter(life.core, life.rules, disk);
+    this.#persist(at);
+  }
+
+  #rulesAfter(core: HolderCore, before: KnownRules, { setting, slot }: Disk): KnownRules {
+    if (this.#plan.withoutDoubt === true) return rulesFor(setting);
+    return core.rulesChanged(before, rulesFor(setting), () => slot);
+  }
+
+  /** Whether the slot should have the key, as the node believes. */
+  #has(at: number, key: string, slot: number): boolean {
+    return slot >= 0 && (key !== RULED || slot < this.#at(at).disk.setting.n);
+  }
+
+  /** What is held of the key is no answer to a read. */
+  #isHidden(at: number, key: string): boolean {
+    const { life, disk } = this.#at(at);
+    if (life === undefined || this.#plan.readingAll === true) return false;
+    if (life.floors.isHidden(P)) return true;
+    const raised = life.rules.raised.find(([name]) => name === key);
+    return life.floors.doubtOf(P) === "rules" && raised !== undefined && raised[1] <= disk.slot;
   }
 
   #isQuiet(): boolean {
@@ -389,7 +479,9 @@ export class CollectWorld {
     const at = this.below(5);
     const { life, disk } = this.#at(at);
     if (life === undefined || this.isCalm) return;
-    const isHolder = disk.slot >= 0;
+    const isHolder = this.#has(at, key, disk.slot);
+    // who holds a slot that the key is left out of stands in for nobody
+    if (!isHolder && disk.slot >= 0) return;
     const shelf = isHolder ? disk.objects : disk.hints;
     // Owners are asked first, if they can be reached.
     if (!isHolder && this.holders().some((one) => this.#at(one).life !== undefined) && this.chance(0.7)) return;
@@ -418,7 +510,7 @@ export class CollectWorld {
     shelf.set(key, after);
     this.#acknowledge(op, { place: at, era: this.#at(at).era }, { by: at, life });
     this.#sent.push({ key, object: after });
-    const others = this.holders().filter((one) => one !== at);
+    const others = this.holders().filter((one) => one !== at && this.#has(at, key, this.#at(one).disk.slot));
     for (const other of others) this.#storeAt(op, other, after, { by: at, life });
   }
 
@@ -457,12 +549,16 @@ export class CollectWorld {
     if (disk.slot < 0 || life === undefined) return;
     const line = isTrusted || this.#plan.withoutLine === true ? 0 : life.floors.lineOf(P);
     const held = disk.objects.get(key);
+    const isCertain =
+      (!life.floors.isBehind(P) && this.#has(at, key, disk.slot)) || this.#plan.droppingAnywhere === true;
     if (held === undefined) {
       const left = line === 0 ? object : decoded(leftOfStale(encodeSet(object), line));
-      if (left === undefined || left.siblings.length < object.siblings.length) this.counts.staleDropped += 1;
-      if (left !== undefined) disk.objects.set(key, left);
+      const isLess = left === undefined || left.siblings.length < object.siblings.length;
+      if (isLess) this.counts.staleDropped += 1;
+      if (left !== undefined && (!isLess || isCertain)) disk.objects.set(key, left);
     } else {
-      disk.objects.set(key, merge(held, line === 0 ? object : withoutStale(object, held, line)));
+      const brought = line === 0 ? object : withoutStale(object, held, line);
+      if (brought === object || isCertain) disk.objects.set(key, merge(held, brought));
     }
     const counter = greatestCounter(object.clock);
     if (counter <= this.#wallMicros(at) + 60_000_000) life.last = Math.max(life.last, counter);
@@ -470,14 +566,18 @@ export class CollectWorld {
 
   #read(): void {
     const key = KEYS[this.below(KEYS.length)] ?? "k1";
-    const up = this.holders().filter((at) => this.#at(at).life !== undefined);
+    const up = this.holders().filter(
+      (at) => this.#at(at).life !== undefined && this.#has(at, key, this.#at(at).disk.slot),
+    );
     if (up.length < 2) return;
     const first = up[this.below(up.length)] ?? 0;
     const second = up.filter((at) => at !== first)[this.below(up.length - 1)] ?? 0;
     const set = merge(this.#at(first).disk.objects.get(key) ?? EMPTY, this.#at(second).disk.objects.get(key) ?? EMPTY);
+    if ([first, second].some((at) => this.#isHidden(at, key))) return;
     this.#seen.set(key, set.clock);
     this.counts.reads += 1;
-    if ([first, second].some((at) => this.#at(at).isOld)) return;
+    // It has heard nobody since its disk was set back.
+    if ([first, second].some((at) => this.#at(at).isOld && !this.#hasHeardAll(at))) return;
     for (const { dot } of set.siblings) {
       if (this.#gone.has(nameOf(key, dot))) {
         this.violations.push(
@@ -495,10 +595,14 @@ export class CollectWorld {
     const there = this.#at(other);
     if (at === other || here.disk.slot < 0 || there.disk.slot < 0) return;
     if (here.life === undefined || there.life === undefined) return;
-    const mark = here.life.peers.get(other);
-    const isTrusted = here.life.floors.lineOf(P) === 0 || (mark?.noted.floor ?? 0) >= here.life.floors.lineOf(P);
-    for (const [key, set] of there.disk.objects) this.#take(at, key, set, isTrusted);
+    const line = here.life.floors.lineOf(P);
+    const isSameRules = fingerprintOf(here.life.rules) === fingerprintOf(there.life.rules);
+    const isTrusted = this.#told(other).floor >= line && (isSameRules || this.#plan.trustingAnyRules === true);
+    const higher = Math.max(here.disk.slot, there.disk.slot);
+    const isShown = (key: string): boolean => this.#has(at, key, higher) && this.#has(other, key, higher);
+    for (const [key, set] of there.disk.objects) if (isShown(key)) this.#take(at, key, set, line === 0 || isTrusted);
     for (const [key, set] of here.disk.objects) {
+      if (!isShown(key)) continue;
       this.#sent.push({ key, object: set });
       this.#later(other, () => this.#take(other, key, set, false));
     }
@@ -509,9 +613,10 @@ export class CollectWorld {
     const { disk, life } = this.#at(at);
     if (life === undefined) return;
     for (const [key, set] of disk.hints) {
-      const up = this.holders().filter((one) => this.#at(one).life !== undefined);
+      const owners = this.holders().filter((one) => this.#has(at, key, this.#at(one).disk.slot));
+      const up = owners.filter((one) => this.#at(one).life !== undefined);
       for (const owner of up) this.#take(owner, key, set, false);
-      if (up.length < 3) continue;
+      if (up.length < owners.length) continue;
       disk.hints.delete(key);
       for (const op of this.ops) {
         if (op.key === key && op.places.has(at) && covers(set.clock, op.dot))
@@ -525,6 +630,7 @@ export class CollectWorld {
   #sweep(at: number): void {
     const { disk, life } = this.#at(at);
     if (disk.slot < 0 || life === undefined) return;
+    if (life.floors.isBehind(P) && this.#plan.byTimer !== true) return;
     const byTimer = (this.#wallMicros(at) / 1_000 - MIN_AGE) * 1_000;
     const floor = this.#plan.byTimer === true ? byTimer : life.floors.marksOf(P).reaped.floor;
     for (const [key, set] of disk.objects) {
@@ -588,6 +694,8 @@ export class CollectWorld {
     const taker = this.#at(to);
     if (giver.disk.slot < 0 || taker.disk.slot >= 0) return;
     if (giver.life === undefined || taker.life === undefined || giver.isOld) return;
+    // Of two such changes at once nothing is promised (docs/DELETES.md).
+    if (this.#isRuled && giver.disk.slot === 0 && !this.#areRulesSettled()) return;
     taker.disk.objects = new Map(giver.disk.objects);
     taker.disk.slot = giver.disk.slot;
     giver.disk.slot = -1;
@@ -597,7 +705,7 @@ export class CollectWorld {
       machine.disk.tenure += 1;
       if (machine.life === undefined) continue;
       machine.life.core.slotChanged(P);
-      machine.disk.marks = encodeFloors(machine.life.floors, NO_HEAD);
+      this.#encode(machine.disk, machine.life);
       machine.life = { ...machine.life, actor: this.#newActor(), leading: undefined, catchingUp: undefined };
     }
     this.counts.moves += 1;
@@ -616,7 +724,33 @@ export class CollectWorld {
 
   #persist(at: number): void {
     const { disk, life } = this.#at(at);
-    if (life !== undefined) disk.marks = encodeFloors(life.floors, NO_HEAD);
+    if (life !== undefined) this.#encode(disk, life);
+  }
+
+  #encode(disk: Disk, { core, floors, rules }: Life): void {
+    disk.marks = encodeFloors(floors, { promised: core.promised, rules });
+  }
+
+  #areRulesSettled(): boolean {
+    const isOne = new Set(this.machines.map(({ disk }) => disk.setting.version)).size === 1;
+    return isOne && this.holders().every((at) => this.#at(at).life?.floors.doubtOf(P) === undefined);
+  }
+
+  #hasHeardAll(at: number): boolean {
+    const { life } = this.#at(at);
+    return this.holders().every((one) => one === at || life?.peers.has(one) === true);
+  }
+
+  /** What a running holder tells of its marks now. */
+  #told(at: number): ToldMarks {
+    const { life } = this.#at(at);
+    if (life === undefined) return { floor: 0, reaped: undefined, rules: 0n };
+    const { noted, reaped } = life.floors.marksOf(P);
+    return {
+      floor: life.floors.isBehind(P) ? 0 : noted.floor,
+      reaped: life.floors.isMarked(P) ? reaped : undefined,
+      rules: fingerprintOf(life.rules),
+    };
   }
 
   #hear(at: number, other: number): void {
@@ -626,27 +760,49 @@ export class CollectWorld {
     this.#promise(at, there.life.core.promised);
     if (there.disk.slot < 0) here.life.peers.delete(other);
     if (here.disk.slot < 0 || there.disk.slot < 0) return;
-    const { noted, reaped } = there.life.floors.marksOf(P);
-    here.life.peers.set(other, { noted, reaped });
-    const line = here.life.floors.lineOf(P);
-    const isTold = [...here.life.peers.values()].some((told) => told.reaped.floor >= line);
-    if (here.life.floors.isBehind(P) && !isTold) here.life.floors.unhear(P);
-    const heard = here.life.floors.hear(P, reaped);
-    if (heard === "reap") {
-      here.life.floors.reap(P, reaped);
+    if (there.disk.setting.version > here.disk.setting.version) this.#learnRules(at, there.disk.setting);
+    const told = this.#told(other);
+    here.life.peers.set(other, told);
+    const heard = here.life.floors.hear(P, told.reaped ?? NO_MARK);
+    if (heard === "reap") here.life.floors.reap(P, told.reaped ?? NO_MARK);
+    if (heard === "behind" && this.#plan.believingAll === true) {
+      here.life.floors.catchUp(P, told.reaped ?? NO_MARK);
+      here.isOld = false;
+    }
+    if (!here.life.floors.isBehind(P) && (told.reaped?.floor ?? 0) > 0 && !there.isOld) here.isOld = false;
+    this.#persist(at);
+    if (here.life.floors.isBehind(P)) this.#beginCatchUp(at, here.life);
+    this.#catchUpStep(at);
+  }
+
+  #beginCatchUp(at: number, life: Life): void {
+    if (life.catchingUp !== undefined) return;
+    const { slot } = this.#at(at).disk;
+    const rules = fingerprintOf(life.rules);
+    const holders = this.holders().filter((one) => one !== at);
+    const source = sourceOf(
+      { slot, heard: life.floors.marksOf(P).heard, rules: life.rules },
+      holders.map((one) => {
+        const told = life.peers.get(one);
+        const { id, disk } = this.#at(one);
+        const marks = { floor: told?.floor ?? 0, reaped: told?.reaped };
+        return {
+          node: id,
+          slot: disk.slot,
+          isHeard: told !== undefined,
+          hasSameRules: told?.rules === rules,
+          ...marks,
+        };
+      }),
+    );
+    if (source === "nobody") {
+      life.floors.unhear(P);
       this.#persist(at);
     }
-    if (heard === "behind") {
-      if (this.#plan.believingAll === true) {
-        here.life.floors.catchUp(P, reaped);
-        this.#persist(at);
-        here.isOld = false;
-        return;
-      }
-      const keys = [...new Set([...here.disk.objects.keys(), ...there.disk.objects.keys()])];
-      here.life.catchingUp ??= { peer: other, line: reaped.floor, mark: reaped, keys };
-    } else if (reaped.floor > 0 && !there.isOld) here.isOld = false;
-    this.#catchUpStep(at);
+    if (typeof source === "string") return;
+    const peer = this.machines.findIndex(({ id }) => id === source.node);
+    const keys = [...new Set([...this.#at(at).disk.objects.keys(), ...this.#at(peer).disk.objects.keys()])];
+    life.catchingUp = { peer, line: source.mark.floor, mark: source.mark, rules, keys };
   }
 
   /** One key further. */
@@ -655,12 +811,15 @@ export class CollectWorld {
     const order = here.life?.catchingUp;
     if (here.life === undefined || order === undefined || here.disk.slot < 0) return;
     const there = this.#at(order.peer);
-    const isAble = there.life !== undefined && there.disk.slot >= 0 && !there.life.floors.isBehind(P);
-    if (!isAble || (there.life?.floors.marksOf(P).noted.floor ?? 0) < order.line) {
+    const told = this.#told(order.peer);
+    const isAble = there.disk.slot >= 0 && told.floor > 0 && told.floor >= order.line;
+    const isSame = fingerprintOf(here.life.rules) === order.rules && told.rules === order.rules;
+    if (!isAble || !isSame || here.life.floors.lineOf(P) > order.line) {
       here.life.catchingUp = undefined;
       return;
     }
     const key = order.keys.pop();
+    if (key !== undefined && !this.#has(at, key, Math.max(here.disk.slot, there.disk.slot))) return;
     if (key !== undefined) {
       const their = there.disk.objects.get(key) ?? EMPTY;
       const settled = caughtUp(here.disk.objects.get(key) ?? EMPTY, their, order.line);
@@ -668,6 +827,7 @@ export class CollectWorld {
       return;
     }
     here.life.floors.catchUp(P, order.mark);
+    here.life.rules = here.life.core.withoutRaises(here.life.rules);
     this.#persist(at);
     here.life.catchingUp = undefined;
     here.isOld = false;
@@ -708,13 +868,21 @@ export class CollectWorld {
     const plan = { mark, self: this.#at(at).id, members, partitions: [{ partition: P, holders }] };
     this.counts.rounds += 1;
     const round = new CollectRound(plan, LOOKS);
-    const leading: Leading = { round, mark, asked: this.now, pending: 0, settledAt: 0, attempt: 0 };
+    const leading: Leading = {
+      round,
+      mark,
+      rules: fingerprintOf(life.rules),
+      asked: this.now,
+      pending: 0,
+      settledAt: 0,
+      attempt: 0,
+    };
     this.#ask(at, life, leading);
     return leading;
   }
 
   #ask(at: number, life: Life, leading: Leading): void {
-    const { round, mark } = leading;
+    const { round, mark, rules } = leading;
     leading.asked = this.now;
     leading.attempt += 1;
     const { attempt } = leading;
@@ -722,7 +890,7 @@ export class CollectWorld {
     leading.pending = questions.size;
     for (const [node, question] of questions) {
       const to = this.machines.findIndex(({ id }) => id === node);
-      const root = this.#rootOf(this.#at(at).disk);
+      const root = this.#rootOf(at, question.kind === "look" ? (question.pairs[0]?.peerSlot ?? 0) : 0);
       const answered = (answer: CollectAnswer): void => {
         const isThisLife = this.#at(at).life?.leading === leading && leading.attempt === attempt;
         if (!isThisLife) return;
@@ -730,7 +898,7 @@ export class CollectWorld {
         round.answered(node, answer);
       };
       const ask = (): void => {
-        const answer = this.#answer(to, question, { mark, root });
+        const answer = this.#answer(to, question, { mark, root, rules });
         if (to === at) answered(answer);
         else this.#later(at, () => answered(answer));
       };
@@ -743,13 +911,13 @@ export class CollectWorld {
   #answer(
     at: number,
     question: CollectQuestion,
-    asked: { readonly mark: CollectMark; readonly root: string },
+    asked: { readonly mark: CollectMark; readonly root: string; readonly rules: bigint },
   ): CollectAnswer {
     const { life, disk } = this.#at(at);
     const { mark } = asked;
     if (life === undefined) return { kind: "refused", reason: "is away" };
-    const facts = { members: MEMBERS, rules: 0n, wallMicros: this.#wallMicros(at) };
-    const refusal = life.core.refusalOf(question.kind, { mark, members: MEMBERS, rules: 0n }, facts);
+    const facts = { members: MEMBERS, rules: fingerprintOf(life.rules), wallMicros: this.#wallMicros(at) };
+    const refusal = life.core.refusalOf(question.kind, { mark, members: MEMBERS, rules: asked.rules }, facts);
     if (refusal !== undefined) return { kind: "refused", reason: refusal };
     const here = { slot: disk.slot, isSuspect: false, isMoving: false };
     switch (question.kind) {
@@ -762,7 +930,7 @@ export class CollectWorld {
         const slot = question.pairs[0]?.peerSlot ?? -1;
         const obstacle = life.core.obstacleTo({ partition: P, slot, floor: mark.floor }, here);
         if (obstacle !== undefined) return { kind: "looked", verdicts: [obstacle] };
-        if (this.#rootOf(disk) !== asked.root && this.#plan.withoutLook !== true)
+        if (this.#rootOf(at, disk.slot) !== asked.root && this.#plan.withoutLook !== true)
           return { kind: "looked", verdicts: ["differs"] };
         life.core.wasEqual(P, mark.floor);
         return { kind: "looked", verdicts: ["equal"] };
@@ -780,10 +948,16 @@ export class CollectWorld {
     }
   }
 
-  #rootOf(disk: Disk): string {
-    const entries = [...disk.objects].map(([key, set]) => `${key}:${digestOf(set).toString(16)}`);
+  /** Of what the holders of slot 0 and this one should both have. */
+  #rootOf(at: number, slot: number): string {
+    const shown = [...this.#at(at).disk.objects].filter(([key]) => this.#has(at, key, slot));
+    const entries = shown.map(([key, set]) => `${key}:${digestOf(set).toString(16)}`);
     return entries.toSorted().join();
   }
+}
+
+function rulesFor({ n }: Setting): KnownRules {
+  return rulesOf({ standard: 3, named: [[RULED, n]] }, 3);
 }
 
 function nameOf(key: string, dot: Dot): string {
