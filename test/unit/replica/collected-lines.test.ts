@@ -19,7 +19,7 @@ function valueOf(dot: Dot): SiblingSet {
 const handed = (set: SiblingSet) => ({ baseDigest: 0n, digest: digestOf(set), object: encodeSet(set) });
 
 /** A replica with a line, over the fixture's store. */
-function collectedAt(line: number, slot = 0) {
+function collectedAt(line: number, slot = 0, isCertain = true) {
   const fixture = replicaFixture();
   const replica = new Replica({
     store: fixture.store,
@@ -27,7 +27,7 @@ function collectedAt(line: number, slot = 0) {
     log: fixture.log,
     slots: { slotOf: () => slot },
     conflicts: { isLastWriteWins: () => false },
-    collected: { lineOf: () => line },
+    collected: { lineOf: () => line, isCertain: () => isCertain },
     isDurable: true,
   });
   return { ...fixture, replica };
@@ -76,6 +76,20 @@ describe("below the line", () => {
     expect(await node.replica.store(alice, handed(younger))).toMatchObject({ reason: "collected" });
     const read = await node.replica.read(alice);
     expect(read.kind === "object" && read.set?.siblings.map(({ dot }) => dot.counter)).toEqual([3_000, 2_000]);
+  });
+
+  test("where what is not held may live elsewhere, nothing of a version is kept: its clock would remove the rest there", async () => {
+    const young = valueOf({ actor: 8, counter: 2_000 });
+    const both = merge(young, old);
+    for (const isHeld of [false, true]) {
+      const node = collectedAt(1_000, 0, false);
+      const other = valueOf({ actor: 7, counter: 3_000 });
+      if (isHeld) await node.replica.store(alice, handed(other));
+      const before = node.replica.digestOf(alice);
+      expect(await node.replica.store(alice, handed(both))).toMatchObject({ reason: "collected" });
+      expect(node.replica.digestOf(alice)).toBe(before);
+      expect(await node.replica.store(alice, handed(young))).toMatchObject({ kind: "stored" });
+    }
   });
 
   test("an old value stays away from a new one that stands", async () => {
