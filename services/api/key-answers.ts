@@ -113,11 +113,22 @@ function withExplain(failure: Failure, answer: GetAnswer): Failure {
   return answer.explain === undefined ? failure : { ...failure, explain: answer.explain };
 }
 
-/** JSON values are never raw by `Accept`: `application/json` means the envelope. Wildcards name nothing. */
+/**
+ * Whether `Accept` asks for the stored bytes: it names their type, and prefers it to `application/json`, which means the envelope.
+ * Libraries name both by themselves (axios: `application/json, text/plain`), and must not lose siblings for it.
+ */
 function names(accept: string, contentType: string): boolean {
   if (isJsonType(contentType)) return false;
-  const wanted = essenceOf(contentType);
-  return accept.split(",").some((range) => essenceOf(range) === wanted && !/;\s*q=0(\.0*)?\s*(;|$)/i.test(range));
+  const quality = qualityIn(accept, essenceOf(contentType));
+  return quality > 0 && quality > qualityIn(accept, "application/json");
+}
+
+/** How much `Accept` wants a media type, 0 … 1; 0 when it does not name it: wildcards name nothing. */
+function qualityIn(accept: string, essence: string): number {
+  const range = accept.split(",").find((one) => essenceOf(one) === essence);
+  if (range === undefined) return 0;
+  const said = /;\s*q=([0-9.]+)\s*(?:;|$)/i.exec(range)?.[1];
+  return said === undefined ? 1 : Number(said);
 }
 
 function namesTag(header: string, tag: string): boolean {

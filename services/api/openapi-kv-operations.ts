@@ -69,7 +69,7 @@ const EXAMPLE_VALUE = { ...EXAMPLE_KEY, value: { apples: 3 }, ...EXAMPLE_VERSION
 
 const READ_WORDS =
   "The answer is an envelope with the value, or with all concurrent versions as `siblings`, and the causal context of what it shows. " +
-  "`raw=true`, or an `Accept` that names the stored type (other than JSON), answers the bytes as they were stored.";
+  "`raw=true`, or an `Accept` that names the stored type (other than JSON) and prefers it to `application/json`, answers the bytes as they were stored.";
 
 const KEY_OPERATIONS: readonly Operation[] = [
   {

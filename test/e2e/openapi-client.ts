@@ -63,7 +63,7 @@ export class DocumentClient {
     const isPlain = body !== undefined && headers["content-type"] === undefined;
     const config: AxiosRequestConfig = {
       baseURL: url,
-      headers: { accept: "application/json", ...(isPlain ? { "content-type": "application/json" } : {}), ...headers },
+      headers: { ...(isPlain ? { "content-type": "application/json" } : {}), ...headers },
       params: query,
       responseType: "text",
       transformResponse: (text: unknown) => text,

@@ -278,6 +278,11 @@ describe("raw reads", () => {
     ["", "application/json", "image/png", "envelope"],
     ["", "application/json", "application/json", "envelope"],
     ["", "application/json, text/plain, */*", "application/json", "envelope"],
+    ["", "application/json, image/png, */*", "image/png", "envelope"],
+    ["", "application/json;q=0.9, image/png", "image/png", "raw"],
+    ["", "application/json, image/png;q=0.9", "image/png", "envelope"],
+    ["", "application/json;q=0, image/png;q=0.001", "image/png", "raw"],
+    ["", "image/png;q=..", "image/png", "envelope"],
     ["?explain=true", "image/png", "image/png", "envelope"],
   ])("query %j, Accept %j, stored %j: %s", async (query, accept, stored, shape) => {
     here.coordinator.answers.get = () => found(sibling(stored, "123"));
