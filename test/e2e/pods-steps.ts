@@ -1,7 +1,9 @@
 /** What is done with a StatefulSet in its life, step by step, each with what must hold afterwards. Throws in words when it does not. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { manifestsFor } from "../../services/cli/manifests/manifests.ts";
 import { readManifest } from "../k8s/rendered.ts";
 import { pause, until } from "./cluster.ts";
@@ -28,9 +30,11 @@ interface ClusterFacts {
   readonly members: readonly MemberFacts[];
 }
 
-/** Installs what `gyre manifests --open` prints, and waits until all pods are ready. */
-export async function install(options: PodsOptions = {}): Promise<Pods> {
-  const pods = new Pods(manifestsFor({ components: ["open"] }, readManifest), options);
+/** Installs what `gyre manifests --open` prints, with what else is asked for, and waits until all pods are ready. */
+export async function install(options: PodsOptions = {}, components: readonly string[] = []): Promise<Pods> {
+  const pods = new Pods(manifestsFor({ components: ["open", ...components] }, readManifest), options);
+  // The built-in fetch has no other way to believe one more CA.
+  setDefaultCACertificates([...getCACertificates("default"), readFileSync(pods.caPath, "utf8")]);
   try {
     await pods.apply();
     await pods.untilReady();
@@ -133,7 +137,7 @@ export async function growWhileCutOff(pods: Pods, to: number, cutMs: number): Pr
 export async function scale(pods: Pods, words: readonly string[]): Promise<Told> {
   const child = spawn(process.execPath, [MAIN, "scale", ...words, "--nodes", pods.urls.join(",")], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: pods.path },
+    env: { PATH: pods.path, GYRE_CA: pods.caPath },
     timeout: CHANGE_MS,
     killSignal: "SIGKILL",
   });

@@ -1,5 +1,5 @@
 /**
- * `npm run accept:pods`: the life of an installation, as docs/KUBERNETES.md walks through it, with the manifests' own pods as processes:
+ * `npm run accept:pods`: the life of an installation, as docs/KUBERNETES.md walks through it, with the manifests' own pods as processes, TLS everywhere:
  * install, upgrade, scale up, scale down, up again with an old disk, a lost disk. Every acknowledged write is read after each step.
  */
 import assert from "node:assert/strict";
@@ -55,7 +55,7 @@ async function loseDisk(pods: Pods, ordinal: number): Promise<void> {
 }
 
 // Fewer partitions than usual: what moves is the same, and there are fewer hand-overs to wait for.
-await using pods = await install({ settings: { GYRE_PARTITIONS: "128" } });
+await using pods = await install({ settings: { GYRE_PARTITIONS: "128" } }, ["tls"]);
 await told("installed: three pods, one cluster", () => untilWhole(pods));
 await fill(pods, "first");
 await told("upgraded, one pod after the other, each at a new address", () => upgrade(pods));

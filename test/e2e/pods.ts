@@ -9,12 +9,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Fields, listAt, textAt } from "../../services/cli/manifests/yaml-text.ts";
 import { fieldsAt, named, numberAt, ofKind } from "../k8s/objects.ts";
+import { type CertificateWish, TestCa } from "../support/certificates.ts";
 import { pause, until } from "./cluster.ts";
 
 const MAIN = join(import.meta.dirname, "../../services/main.ts");
 const NAMES_HOOK = join(import.meta.dirname, "pod-names.mjs");
 const SECRET = "a secret of a test cluster";
 const START_MS = 60_000;
+/** Pods that a run may start: the certificate for clients is for the addresses of all of them. */
+const MAX_STARTS = 100;
 
 interface Pod {
   readonly child: ChildProcess;
@@ -46,7 +49,7 @@ export class Pods implements AsyncDisposable {
     this.#container = named(listAt(this.#set, "spec", "template", "spec", "containers"), "gyre") ?? {};
     this.#settings = options.settings ?? {};
     this.#replicas = numberAt(this.#set, "spec", "replicas");
-    writeFileSync(join(this.#folder, "secret"), SECRET);
+    this.#writeSecrets();
     this.#tellNames();
     this.#writeKubectl();
   }
@@ -60,9 +63,15 @@ export class Pods implements AsyncDisposable {
     return this.#replicas;
   }
 
+  /** The CA of all certificates, for clients. */
+  get caPath(): string {
+    return join(this.#folder, "tls/ca.crt");
+  }
+
   /** The client address of a pod that runs. */
   url(ordinal: number): string {
-    return `http://${this.#pods.get(ordinal)?.ip ?? "none"}:4400`;
+    const scheme = textAt(this.#container, "readinessProbe", "httpGet", "scheme") === "HTTPS" ? "https" : "http";
+    return `${scheme}://${this.#pods.get(ordinal)?.ip ?? "none"}:4400`;
   }
 
   /** Of all that run. */
@@ -216,10 +225,25 @@ export class Pods implements AsyncDisposable {
         .replace("$(POD_IP)", podIp)
         .replace(/^0\.0\.0\.0:/, `${ip}:`)
         .replace("/var/lib/gyre", this.#disk(ordinal))
-        .replace("/etc/gyre/secret/secret", join(this.#folder, "secret"));
+        .replace("/etc/gyre/", `${this.#folder}/`);
     }
     mkdirSync(this.#disk(ordinal), { recursive: true });
     return { ...env, ...this.#settings };
+  }
+
+  /** What the manifest's Secrets would hold, in folders as it mounts them. */
+  #writeSecrets(): void {
+    const ca = new TestCa("pods");
+    const addresses = Array.from({ length: MAX_STARTS }, (_, index) => `${this.#network}.${index + 1}`);
+    const files = {
+      "secret/secret": SECRET,
+      ...tlsFiles("tls", ca, { name: "gyre", hosts: addresses }),
+      ...tlsFiles("peer-tls", ca, { name: "gyre-peer", hosts: ["gyre-peer"] }),
+    };
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(join(this.#folder, path, ".."), { recursive: true });
+      writeFileSync(join(this.#folder, path), text, { mode: 0o600 });
+    }
   }
 
   #tellNames(): void {
@@ -263,4 +287,10 @@ export class Pods implements AsyncDisposable {
     chmodSync(join(folder, "kubectl"), 0o755);
     this.#tellWorkload();
   }
+}
+
+/** A Secret of type kubernetes.io/tls with its CA, as files. */
+function tlsFiles(folder: string, ca: TestCa, wish: CertificateWish): Readonly<Record<string, string>> {
+  const { cert, key } = ca.issue(wish);
+  return { [`${folder}/tls.crt`]: cert, [`${folder}/tls.key`]: key, [`${folder}/ca.crt`]: ca.cert };
 }
