@@ -2,7 +2,7 @@
  * Artillery as a process: started on a scenario of ours, its output kept for the day that it fails. Must never send its telemetry.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import { ARTILLERY } from "./install.ts";
@@ -50,6 +50,7 @@ function start(
   env: Readonly<Record<string, string>>,
 ): Started {
   let output = "";
+  rmSync(files.artillery, { force: true });
   const args = ["run", "--quiet", "--output", files.artillery, `scenarios/${scenario}`];
   const child = spawn(process.execPath, [ARTILLERY, ...args], {
     cwd: import.meta.dirname,
@@ -116,11 +117,18 @@ export async function runJourney(tools: ArtilleryTools): Promise<number> {
   });
   const failure = await ended;
   tools.stop.throwIfAborted();
-  if (failure !== undefined) throw new Error(`Artillery did not finish the journey: ${failure}`);
-  const report = JSON.parse(readFileSync(tools.files.artillery, "utf8")) as {
-    readonly aggregate: { readonly counters: Readonly<Record<string, number>> };
-  };
-  const { counters } = report.aggregate;
+  const counters = countersOf(tools.files.artillery);
+  if (counters === undefined) throw new Error(`Artillery did not finish the journey: ${failure ?? "no report"}`);
+  if (failure !== undefined) writeFileSync(`${tools.files.directory}/journey.log`, failure);
   const missing = JOURNEY.visitorCount - (counters["vusers.completed"] ?? 0);
   return missing + (counters["plugins.expect.failed"] ?? 0);
+}
+
+/** What Artillery counted; undefined when it came to no end. It ends with an exit code when an expectation failed, and counts all the same. */
+function countersOf(path: string): Readonly<Record<string, number>> | undefined {
+  if (!existsSync(path)) return undefined;
+  const report = JSON.parse(readFileSync(path, "utf8")) as {
+    readonly aggregate?: { readonly counters?: Readonly<Record<string, number>> };
+  };
+  return report.aggregate?.counters;
 }

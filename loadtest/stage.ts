@@ -78,7 +78,9 @@ async function untilWhole(targets: readonly string[], cluster: OwnCluster | unde
 /** Steps of the journey that were not answered as documented. */
 async function takeJourney({ plan, files, tell, stop }: Stage): Promise<number> {
   tell("a journey through the API, by Artillery's own client");
-  return runJourney({ plan, files, stop });
+  const faultCount = await runJourney({ plan, files, stop });
+  if (faultCount > 0) tell(`${faultCount} steps went otherwise than documented: ${files.directory}/journey.log`);
+  return faultCount;
 }
 
 async function loadAndMeasure(stage: Stage, startedAt: Date): Promise<Summary> {
