@@ -5,9 +5,11 @@
 import { open, stat } from "node:fs/promises";
 import type { SecretFiles, SecretText } from "../base/ports.ts";
 
+const READABLE_BY_ALL = 0o004;
+
 /** Files of this machine. */
 export function createSecretFiles(): SecretFiles {
-  return { stampOf, read };
+  return { stampOf, isOpenToAll, read };
 }
 
 async function stampOf(path: string): Promise<string> {
@@ -16,6 +18,16 @@ async function stampOf(path: string): Promise<string> {
     return `${mtimeMs} ${ctimeMs} ${ino} ${size}`;
   } catch (error) {
     return codeOf(error);
+  }
+}
+
+async function isOpenToAll(path: string): Promise<boolean> {
+  try {
+    const { mode } = await stat(path);
+    return (mode & READABLE_BY_ALL) !== 0;
+  } catch (error) {
+    codeOf(error);
+    return false;
   }
 }
 

@@ -98,21 +98,10 @@ export class Gatekeeper {
     const header = request.headers["authorization"];
     const shown = tokens.present(typeof header === "string" ? header : undefined, this.#wallMs);
     if (shown.kind !== "known") return this.#unauthenticated(route, request, shown.words);
-    const { caller } = shown;
-    request.caller = caller;
-    switch (access.kind) {
-      case "known":
-      case "parts":
-        return undefined;
-      case "cluster":
-        return caller.may(access.right) ? undefined : this.#forbidden(route, request, forbidden(caller, access.right));
-      case "bucket": {
-        const bucket = bucketIn(request.raw.url, access.prefix);
-        if (typeof bucket !== "string") return failureReply(bucket);
-        if (caller.mayOn(access.right, bucket)) return undefined;
-        return this.#forbidden(route, request, forbidden(caller, access.right, bucket));
-      }
-    }
+    request.caller = shown.caller;
+    const failure = failureOf(access, shown.caller, request.raw.url);
+    if (failure === undefined) return undefined;
+    return failure.code === "forbidden" ? this.#forbidden(route, request, failure) : failureReply(failure);
   }
 
   /** A name that leads to this machine today may have led a browser's page here (DNS rebinding; etcd CVE-2018-1099). */
@@ -184,6 +173,23 @@ export class Gatekeeper {
       requestId: request.id,
       heldBackCount,
     });
+  }
+}
+
+/** What a known caller lacks for a route, or what is wrong with the bucket that the path names. */
+function failureOf(access: Route["access"], caller: Caller, url: string | undefined): Failure | undefined {
+  switch (access.kind) {
+    case "open":
+    case "known":
+    case "parts":
+      return undefined;
+    case "cluster":
+      return caller.may(access.right) ? undefined : forbidden(caller, access.right);
+    case "bucket": {
+      const bucket = bucketIn(url, access.prefix);
+      if (typeof bucket !== "string") return bucket;
+      return caller.mayOn(access.right, bucket) ? undefined : forbidden(caller, access.right, bucket);
+    }
   }
 }
 

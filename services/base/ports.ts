@@ -89,6 +89,8 @@ export type SecretText =
 export interface SecretFiles {
   /** Another text whenever the file behind the path has changed, as far as can be seen without reading it. */
   stampOf(path: string): Promise<string>;
+  /** Every user of this machine may read it, as far as its permissions say. */
+  isOpenToAll(path: string): Promise<boolean>;
   /** What it holds now; never more than `maxBytes`. */
   read(path: string, maxBytes: number): Promise<SecretText>;
 }

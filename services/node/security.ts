@@ -105,10 +105,22 @@ export async function openSecurity(config: Config, windows: SecurityWindows): Pr
     else followed.set(what, opened.followed);
   }
   if (problems.length > 0) return { kind: "problems", problems };
+  await warnOfOpenKeys([tls?.keyFile, peerTls?.keyFile], windows);
   const valueOf = <T>(opened: Opened<T> | undefined): T | undefined =>
     opened?.kind === "opened" ? opened.value : undefined;
   const parts = { tokens: valueOf(tokens), tls: valueOf(client), peerTls: valueOf(peer) };
   return { kind: "security", security: new NodeSecurity({ ...parts, followed, windows }) };
+}
+
+/** Only a warning: volumes of secrets are open to all users of a container, of which there is one. */
+async function warnOfOpenKeys(
+  paths: readonly (string | undefined)[],
+  { log, secretFiles }: SecurityWindows,
+): Promise<void> {
+  for (const path of paths) {
+    if (path === undefined || !(await secretFiles.isOpenToAll(path))) continue;
+    log.warn({ event: "security.key-open-to-all", path, advice: "let only the user of the node read it: chmod 600" });
+  }
 }
 
 type Opened<T> =

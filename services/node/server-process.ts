@@ -51,7 +51,10 @@ export async function runServer(argv: readonly string[], io: CliIo): Promise<voi
       tellProblems(opened.problems, io);
       process.exit(EXIT.badConfig);
     }
-    await serve(config, { clock, log }, opened.security);
+    const { security } = opened;
+    // From here on: while a store recovers, as ever after, it must not end the process.
+    process.on("SIGHUP", () => void security.reload());
+    await serve(config, { clock, log }, security);
   } catch (error) {
     log.error({ event: "node.start-failed", reason: reasonOf(error), error: isExpected(error) ? undefined : error });
     process.exit(error instanceof OwnRecordError ? EXIT.badConfig : EXIT.failed);
@@ -100,7 +103,6 @@ async function serve(
 
   registerProcessMetrics(node.metrics, { node: config.nodeId, version: VERSION });
   security.start(node.metrics);
-  process.on("SIGHUP", () => void security.reload());
 
   let isStopping = false;
   const stop = (signal: NodeJS.Signals): void => {

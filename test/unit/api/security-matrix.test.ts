@@ -2,9 +2,11 @@
  * Who may do what: every route for every principal on two buckets, against a table that says it once. A route without a line here
  * fails, as it fails at the start of a server when it does not say who may use it.
  */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Route } from "../../../services/api/exchange.ts";
 import { routeFlaws } from "../../../services/api/gatekeeper.ts";
+import { bucketIn, bucketTarget, keyTarget } from "../../../services/api/target.ts";
 import { GrantedCaller, type Right } from "../../../services/security/rights.ts";
 import { TOKEN_RANDOM_BYTES, tokenOf } from "../../../services/security/token.ts";
 import { TokenBook } from "../../../services/security/token-book.ts";
@@ -244,6 +246,44 @@ describe("with tokens", () => {
     const reply = await here.api.inject({ method: "GET", url, headers: bearer("reader") });
     expect([400, 403, 404]).toContain(reply.statusCode);
     expect(here.coordinator.gets.map(({ name }) => name.bucket)).not.toContain(OTHERS);
+  });
+
+  test("the bucket that is judged is the one that is used, however the path is written", () => {
+    const piece = fc.oneof(
+      fc.constantFrom(
+        "a",
+        "orders",
+        "carts-eu",
+        "%6f",
+        "%2f",
+        "%3F",
+        "?",
+        "/",
+        ":batch",
+        "..",
+        "%00",
+        "#",
+        "%",
+        "é",
+        "%c3%a9",
+      ),
+      fc.string({ maxLength: 3 }),
+    );
+    const path = fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join(""));
+    const prefix = fc.constantFrom("/v1/kv/", "http://h/v1/kv/", "/v1/buckets/");
+    let judgedCount = 0;
+    fc.assert(
+      fc.property(prefix, path, (start, rest) => {
+        const [url, base] = [start + rest, start.replace("http://h", "")];
+        const used = [keyTarget(url, base), bucketTarget(url, base)].flatMap((target) =>
+          target.kind === "failed" ? [] : [target.kind === "key" ? target.name.bucket : target.bucket],
+        );
+        judgedCount += used.length;
+        for (const bucket of used) expect(bucketIn(url, base), url).toBe(bucket);
+      }),
+      { numRuns: 3_000 },
+    );
+    expect(judgedCount).toBeGreaterThan(100);
   });
 
   test("every operation of a batch is judged by itself", async () => {

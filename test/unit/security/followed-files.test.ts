@@ -20,6 +20,7 @@ class World {
   };
   readonly secretFiles = {
     stampOf: async (path: string): Promise<string> => String(this.files.get(path)?.stamp ?? "gone"),
+    isOpenToAll: async (): Promise<boolean> => false,
     read: async (path: string): Promise<SecretText> => {
       const file = this.files.get(path);
       return file === undefined
