@@ -20,7 +20,12 @@ interface ComposeService {
   readonly profiles?: readonly string[];
 }
 
+interface ComposeConfig {
+  readonly content: string;
+}
+
 interface Compose {
+  readonly configs: Readonly<Record<string, ComposeConfig>>;
   readonly services: Readonly<Record<string, ComposeService>>;
   readonly volumes: Readonly<Record<string, unknown>>;
 }
@@ -68,7 +73,7 @@ describe("the Dockerfile", () => {
 
 describe("compose.yaml", () => {
   const text = textOf("compose.yaml");
-  const { services, volumes } = parse(text, { merge: true }) as Compose;
+  const { services, volumes, configs } = parse(text, { merge: true }) as Compose;
   const nodes = Object.entries(services).filter(([, service]) => service.profiles === undefined);
 
   test("has three nodes that differ in name, zone, port and volume", () => {
@@ -97,6 +102,17 @@ describe("compose.yaml", () => {
       expect(ports[0], name).toMatch(new RegExp(`^127\\.0\\.0\\.1:\\d+:${DEFAULT_HTTP_PORT}$`));
       expect([isReadOnly, dropped]).toEqual([true, ["ALL"]]);
     }
+  });
+
+  test("scrapes every node, and shows the dashboard that is there", () => {
+    const scraped = nodes.map(([name]) => `${name}:${DEFAULT_HTTP_PORT}`);
+    expect(parse(configs["prometheus"]?.content ?? "")).toMatchObject({
+      scrape_configs: [{ static_configs: [{ targets: scraped }] }],
+    });
+    const [dashboard = ""] = services["grafana"]?.volumes ?? [];
+    expect(existsSync(join(ROOT, dashboard.split(":")[0] ?? "?"))).toBe(true);
+    const outside = Object.values(services).flatMap(({ ports }) => ports);
+    expect(outside.filter((port) => !port.startsWith("127.0.0.1:"))).toEqual([]);
   });
 
   test("gives a node more time to stop than it takes", () => {
