@@ -54,13 +54,17 @@ function shots({ keyCount, writeShare, hotShare, isSpread = false }: Extract<Ord
     owed -= 1;
     lastWriteId += 1;
     const body = `{"i":${lastWriteId},"pad":"${PAD}"}`;
-    const head = `PUT /v1/kv/over/w${lastWriteId} HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
+    const head = `PUT /v1/kv/over/w${lastWriteId} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
     return { bytes: Buffer.from(head + body, "latin1"), writeId: lastWriteId, isHot: false };
   };
 }
 
 function readOf(key: number, isHot: boolean): Shot {
-  return { bytes: Buffer.from(`GET /v1/kv/bulk/key-${key} HTTP/1.1\r\nhost: h\r\n\r\n`, "latin1"), writeId: -1, isHot };
+  return {
+    bytes: Buffer.from(`GET /v1/kv/bulk/key-${key} HTTP/1.1\r\nhost: localhost\r\n\r\n`, "latin1"),
+    writeId: -1,
+    isHot,
+  };
 }
 
 async function load(order: Extract<Order, { kind: "load" }>): Promise<Loaded> {
