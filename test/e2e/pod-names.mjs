@@ -16,7 +16,6 @@ function notFound(host) {
   return Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: "ENOTFOUND", syscall: "getaddrinfo" });
 }
 
-// @ts-expect-error the many forms of the original are not needed by a node
 dns.promises.lookup = async (/** @type {string} */ host, /** @type {{ all?: boolean }} */ options) => {
   const address = addressOf(host);
   if (address === undefined) throw notFound(host);
@@ -24,7 +23,6 @@ dns.promises.lookup = async (/** @type {string} */ host, /** @type {{ all?: bool
   return options?.all === true ? [found] : found;
 };
 
-// @ts-expect-error likewise
 dns.lookup = (/** @type {string} */ host, /** @type {{ all?: boolean }} */ options, /** @type {Function} */ done) => {
   const address = addressOf(host);
   if (address === undefined) setImmediate(() => done(notFound(host)));
