@@ -109,6 +109,11 @@ export class OpenLoop {
     writeFileSync(this.#files.result, JSON.stringify({ ...this.#recorder.result(), generator }));
   }
 
+  /** Ends its connections. */
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
   #start(): void {
     this.#originMs = performance.now() + LEAD_MS;
     const measuredAtMs = ledgerNow() + LEAD_MS + this.#plan.warmUpSeconds * 1_000;
