@@ -67,18 +67,16 @@ export class CollectHolder {
     const head = bytes === undefined ? undefined : restoreFloors(floors, bytes);
     const now = rules.known();
     if (bytes !== undefined && head === undefined) log.warn({ event: "collect.marks-unreadable" });
-    let isChanged = false;
-    for (const partition of floors.marked()) {
-      if (slotOf(partition) < 0) isChanged = this.#core.slotChanged(partition) || isChanged;
-      else if (store.isSuspect(partition)) isChanged = this.#core.lostRecords(partition) || isChanged;
-    }
+    const changed = floors.marked().filter((partition) => {
+      if (slotOf(partition) < 0) return this.#core.slotChanged(partition);
+      return store.isSuspect(partition) && this.#core.lostRecords(partition);
+    });
     // Marks of before rules were kept beside them may have been noted under any.
     const before = head === undefined ? now : (head.rules ?? noneOf(now));
     this.#rules = this.#core.rulesChanged(before, now, slotOf);
-    if (isChanged || this.#rules !== before) await this.persist();
-    for (const partition of floors.marked()) {
-      if (floors.marksOf(partition).reaped.floor > 0) this.#parts.onReaped(partition);
-    }
+    if (changed.length > 0 || this.#rules !== before) await this.persist();
+    const reaped = floors.marked().filter((partition) => floors.marksOf(partition).reaped.floor > 0);
+    for (const partition of reaped) this.#parts.onReaped(partition);
     await this.promise(Math.max(floors.highest(), head?.promised ?? 0));
   }
 

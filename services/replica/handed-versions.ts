@@ -56,10 +56,8 @@ export class HandedVersions {
     const { baseDigest } = version;
     const current = store.digestOf(location);
     if (current === version.digest) return this.#known(version.digest);
-    const line = this.#lineOf(handing);
-    // Beside nothing held, what is at or below the line was collected: late copies of it bring nothing.
-    const object = current === 0n && line > 0 ? leftOfStale(version.object, line) : version.object;
-    if (object === undefined || (object !== version.object && !this.#isCertain(location))) return this.#collected();
+    const object = current === 0n ? this.#leftOf(handing) : version.object;
+    if (object === undefined) return this.#collected();
     mint.observe(object);
     if (current !== 0n && current !== baseDigest) return this.#merge(handing);
     const digest = object === version.object ? version.digest : encodedDigestOf(object);
@@ -150,6 +148,14 @@ export class HandedVersions {
     if (!isRefusal(fetched)) return fetched !== undefined;
     if (fetched.reason === "corrupt_record") mint.noteReplacement(location.partition);
     return false;
+  }
+
+  /** Beside nothing held, what is at or below the line was collected: late copies of it bring nothing. Undefined: none is left. */
+  #leftOf(handing: Handing): Uint8Array | undefined {
+    const { object } = handing.version;
+    const line = this.#lineOf(handing);
+    const left = line === 0 ? object : leftOfStale(object, line);
+    return left === object || this.#isCertain(handing.location) ? left : undefined;
   }
 
   /**

@@ -40,7 +40,7 @@ export class DeletedKeys {
   }
 
   /** Writes all of them on all their owners, first those that will go. Throws when one is not taken. */
-  async fill(doors: readonly number[], padBytes: number): Promise<void> {
+  async write(doors: readonly number[], padBytes: number): Promise<void> {
     const pad = "p".repeat(padBytes);
     const put = (key: string): Op => ({ op: "put", key, value: { key, pad } });
     await this.#all(this.#gone, async (keys, lane) => this.#untilDone(doorOf(doors, lane), "w=all", keys.map(put)));

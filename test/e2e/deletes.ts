@@ -127,7 +127,7 @@ async function main(): Promise<void> {
     GYRE_TOMBSTONE_AGE: `${TOMBSTONE_AGE_S}s`,
   });
   const keys = new DeletedKeys(cluster, { goneCount: Number(flags.keys), keptCount: Number(flags.kept) });
-  await keys.fill(NODES, PAD_BYTES);
+  await keys.write(NODES, PAD_BYTES);
   const full = await sum(cluster, NODES, "gyre_storage_disk_bytes");
   tell(`five nodes, ${flags.keys} keys of 12 KB written, and ${flags.kept} that stay: ${megabytes(full)}`);
   await cluster.kill(AWAY);
