@@ -172,18 +172,18 @@ describe("five nodes, N = 3, W = R = 2", () => {
       const node = Number(keeper?.node.slice(1)) - 1;
       await kill(node);
       cluster.spawn(node);
-      await cluster.untilReady([node]);
+      await cluster.untilReady([node], 60_000);
       killed += 1;
     }
     expect(killed).toBe(4);
-  }, 120_000);
+  }, 300_000);
 
   test("deliver everything when all are back: every owner of every key holds the last write", async () => {
     const backAt = performance.now();
     for (const node of DEAD) cluster.spawn(node);
-    await cluster.untilReady(DEAD);
+    await cluster.untilReady(DEAD, 60_000);
     notes = { ...notes, readyMs: Math.round(performance.now() - backAt) };
-    await until("links lead from everyone to everyone", everyoneReachesAll, 20_000);
+    await until("links lead from everyone to everyone", everyoneReachesAll, 60_000);
     const waited = await ask(`${cluster.url(0)}/v1/repair?wait=hints&timeout=30000`, { method: "POST", body: "{}" });
     expect([waited.status, waited.body["unreachable"]], waited.text).toEqual([200, []]);
     notes = { ...notes, deliveredMs: Math.round(performance.now() - backAt) };
@@ -199,7 +199,7 @@ describe("five nodes, N = 3, W = R = 2", () => {
     }
     notes = { ...notes, unknown: writes.unknownCount, unequal: unequal.length };
     for (const key of unequal) await untilEqual(key);
-  }, 90_000);
+  }, 240_000);
 });
 
 /** Writes until it is taken: a node that has just come back may not have all its links yet. */
