@@ -14,8 +14,10 @@ const MAIN = join(import.meta.dirname, "../../services/main.ts");
 const KEY_COUNT = 40;
 const CHANGE_MS = 240_000;
 
-interface MemberFacts {
+/** A member as GET /v1/cluster shows it. */
+export interface MemberFacts {
   readonly node: string;
+  readonly memberKey: string;
   readonly status: string;
   readonly liveness: string;
   readonly slotsHeld: number;
