@@ -123,7 +123,6 @@ export class OwnCluster implements AsyncDisposable {
           GYRE_SEEDS: reached.join(","),
           GYRE_BOOTSTRAP_EXPECT: String(this.#shape.nodeCount),
           GYRE_HOST: `loadtest-${node}`,
-          GYRE_PARTITIONS: "256",
           GYRE_DISK_RESERVE: "off",
           GYRE_LOG_LEVEL: "warn",
         },
