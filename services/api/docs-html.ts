@@ -3,25 +3,21 @@ import type { ErrorCode } from "../base/errors.ts";
 import { accessText, curlLine, descriptionOf, membersOf, nestedIn, retryText, typeWords } from "./docs-words.ts";
 import type { Route } from "./exchange.ts";
 import { type Html, html, inline, pageOf, prose } from "./html-page.ts";
-import { ABOUT, codesOf, headerNameOf, OPERATIONS, SCHEMAS, shownPathOf, statusesAt, TAGS } from "./openapi.ts";
+import {
+  ABOUT,
+  codesOf,
+  type Documented,
+  documentedIn,
+  headerNameOf,
+  SCHEMAS,
+  shownPathOf,
+  statusesAt,
+  TAGS,
+} from "./openapi.ts";
 import type { Operation } from "./openapi-operation.ts";
 import { ALL_CODES, PROBLEM_RULES, problemName, statusesOf } from "./openapi-problems.ts";
 import { type Schema, schemaOfRule } from "./openapi-schema.ts";
 import { CODES } from "./problem.ts";
-
-/** An operation with its route. */
-export interface Documented {
-  readonly operation: Operation;
-  readonly route: Route;
-}
-
-/** Every operation that one of these routes has. */
-export function documentedIn(routes: readonly Route[]): readonly Documented[] {
-  return OPERATIONS.flatMap((operation) => {
-    const route = routes.find(({ method, path }) => method === operation.method && path === operation.path);
-    return route === undefined ? [] : [{ operation, route }];
-  });
-}
 
 /** The page of /docs. */
 export function docsPage(routes: readonly Route[]): string {

@@ -1,9 +1,8 @@
 /** The documentation as Markdown, for terminals. Pure. */
 import type { ErrorCode } from "../base/errors.ts";
-import { type Documented, documentedIn } from "./docs-html.ts";
 import { accessText, curlLine, retryText, typeText } from "./docs-words.ts";
 import type { Route } from "./exchange.ts";
-import { ABOUT, codesOf, shownPathOf, statusesAt, TAGS } from "./openapi.ts";
+import { ABOUT, codesOf, type Documented, documentedIn, shownPathOf, statusesAt, TAGS } from "./openapi.ts";
 import type { Operation } from "./openapi-operation.ts";
 import { ALL_CODES, PROBLEM_RULES, statusesOf } from "./openapi-problems.ts";
 import { type Schema, schemaOfRule } from "./openapi-schema.ts";

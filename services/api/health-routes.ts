@@ -3,7 +3,7 @@
  * never depend on other nodes: a split must not empty the Service.
  */
 import type { MetricsRegistry } from "../base/metrics.ts";
-import { type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
+import { type Incoming, NO_BODY_BYTES, type Reply, type Route, type RouteAccess } from "./exchange.ts";
 import type { HealthCheck, NodeStatus } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
 import { parseQuery } from "./query.ts";
@@ -12,6 +12,9 @@ import { failureReply } from "./reply.ts";
 import { queryOf } from "./target.ts";
 
 const PROBE_NAMES = namesOf(PROBE_QUERY);
+
+/** Who may read the metrics, unless the node is told to show them to everybody. */
+export const METRICS_ACCESS: RouteAccess = { kind: "cluster", right: "metrics" };
 
 /** What these routes need. */
 export interface HealthDependencies {
@@ -37,7 +40,7 @@ export function healthRoutes(deps: HealthDependencies): readonly Route[] {
       method: "GET",
       path: "/metrics",
       summary: "Metrics for Prometheus.",
-      access: deps.isMetricsOpen === true ? { kind: "open" } : { kind: "cluster", right: "metrics" },
+      access: deps.isMetricsOpen === true ? { kind: "open" } : METRICS_ACCESS,
       work: "control",
       bodyLimitBytes: NO_BODY_BYTES,
       handle: () => metricsReply(metrics),

@@ -1,5 +1,6 @@
 /** The operations on cluster, ring and node, one line for each route (API §4). Pure. Must never repeat what a rule or limit says. */
 import type { ErrorCode } from "../base/errors.ts";
+import { METRICS_ACCESS } from "./health-routes.ts";
 import { type Answer, json, type Operation, ok } from "./openapi-operation.ts";
 import { refTo, type Schema } from "./openapi-schema.ts";
 import { HEALTH_QUERY, PROBE_QUERY, REPAIR_QUERY, RING_QUERY } from "./query-rules.ts";
@@ -162,7 +163,9 @@ const NODE: readonly Operation[] = [
     method: "GET",
     path: "/metrics",
     tag: "Node",
-    description: "Prometheus' text format, base units. Query parameters are ignored.",
+    description:
+      "Prometheus' text format, base units. A node may be told to ask for no token here. Query parameters are ignored.",
+    access: METRICS_ACCESS,
     query: [],
     answers: [
       {

@@ -3,7 +3,7 @@
  * the lines in the tables of operations. Types only, and the parts that several lines share.
  */
 import type { ErrorCode } from "../base/errors.ts";
-import type { Route } from "./exchange.ts";
+import type { Route, RouteAccess } from "./exchange.ts";
 import type { Schema } from "./openapi-schema.ts";
 import type { QueryParameter } from "./query-rules.ts";
 
@@ -61,6 +61,8 @@ export interface Operation {
   /** headers that are refused, each with the words of the refusal */
   readonly refusedHeaders?: readonly (readonly [name: string, words: string])[];
   readonly body?: { readonly isRequired: boolean; readonly content: readonly Content[] };
+  /** who may use it by default, where that is a setting: the document is the same on every node */
+  readonly access?: RouteAccess;
   readonly answers: readonly Answer[];
   /** its own errors; those of every route follow from the route */
   readonly codes: readonly ErrorCode[];

@@ -36,7 +36,7 @@ export const ABOUT: string =
   "`not_applied` means: no trace of it anywhere, ever. A query parameter that a path under /v1 does not know is refused with 400, as is one that comes twice. " +
   "Further members may be added to answers; clients ignore those that they do not know.\n\n" +
   "A path that exists answers other methods with 405 `method_not_allowed` and `Allow`; one that does not, with 404 `no_such_route`. Every GET has a HEAD. " +
-  "Every answer carries `Gyre-Request-Id`.";
+  "Every answer carries `Gyre-Request-Id`, which names it in the node's log beside the trace of a `traceparent` (W3C Trace Context).";
 
 const BEARER_WORDS =
   "A token of the node's tokens file. Where a right is named, the token must have it, over the bucket in question if it is one over buckets. " +
@@ -116,12 +116,24 @@ export function shownPathOf({ path, shownPath }: Pick<Operation, "path" | "shown
   return shownPath ?? path.replace("*", "{key}").replaceAll(/:(\w+)/g, "{$1}");
 }
 
+/** An operation with its route. */
+export interface Documented {
+  readonly operation: Operation;
+  readonly route: Route;
+}
+
+/** Every operation that one of these routes has. O(operations × routes). */
+export function documentedIn(routes: readonly Route[]): readonly Documented[] {
+  return OPERATIONS.flatMap((operation) => {
+    const route = routes.find(({ method, path }) => method === operation.method && path === operation.path);
+    return route === undefined ? [] : [{ operation, route: { ...route, access: operation.access ?? route.access } }];
+  });
+}
+
 /** The document over these routes; one without an operation is left out, and a test sees to it that there is none. O(routes). */
 export function openApiDocument(routes: readonly Route[]): Schema {
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const operation of OPERATIONS) {
-    const route = routes.find(({ method, path }) => method === operation.method && path === operation.path);
-    if (route === undefined) continue;
+  for (const { operation, route } of documentedIn(routes)) {
     const path = shownPathOf(operation);
     paths[path] ??= pathItem(path);
     paths[path][operation.method.toLowerCase()] = operationObject(route, operation);

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { BATCH_OP_FIELDS } from "../../../services/api/batch-op.ts";
 import { SETTING_RULES } from "../../../services/api/bucket-settings.ts";
+import { openApiDocument } from "../../../services/api/openapi.ts";
 import { ALL_CODES, problemName } from "../../../services/api/openapi-problems.ts";
 import { CODES, problemOf } from "../../../services/api/problem.ts";
 import { allRoutes } from "../../../services/api/routes.ts";
@@ -87,6 +88,12 @@ describe("the document", () => {
 
   it("lies in docs/openapi.json as the server answers it; `npm run openapi` writes it anew", () => {
     expect(TEXT).toBe(readFileSync(COPY, "utf8"));
+  });
+
+  it("is the same where metrics are shown to everybody: it tells nothing of a node's settings", () => {
+    const open = allRoutes({ ...here.deps, isMetricsOpen: true }, () => false);
+    expect(open.find(({ path }) => path === "/metrics")?.access).toEqual({ kind: "open" });
+    expect(openApiDocument(open)).toEqual(DOCUMENT);
   });
 
   it("is of the version that the package has", () => {
