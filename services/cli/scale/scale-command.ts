@@ -102,7 +102,8 @@ class Scaling {
     const fresh = arriving.filter((pod) => !returning.includes(pod));
     if (fresh.length > 0) this.#say(`${fresh.join(", ")}: join by themselves`);
     const returned = await this.#takeBack(returning);
-    return returned === EXIT.ok ? this.#watch(arriving.map((node) => ({ kind: "join", node }))) : returned;
+    if (returned !== EXIT.ok || fresh.length === 0) return returned;
+    return this.#watch(fresh.map((node) => ({ kind: "join", node })));
   }
 
   /** Who has left comes back with its disk only when it is told to. */
