@@ -17,10 +17,12 @@ export const SWITCHES: readonly { readonly component: string; readonly when: str
   { component: "monitoring", when: ".Values.monitoring.enabled" },
   { component: "network-policy", when: ".Values.networkPolicy.enabled" },
   { component: "smoke-test", when: ".Values.smokeTest.enabled" },
+  { component: "load-test", when: ".Values.loadTest.enabled" },
   { component: "secret-rotation", when: ".Values.secretRotation" },
   { component: "monitoring-tls", when: "and .Values.monitoring.enabled .Values.tls.enabled" },
   { component: "smoke-test-open", when: "and .Values.smokeTest.enabled .Values.open" },
   { component: "smoke-test-tls", when: "and .Values.smokeTest.enabled .Values.tls.enabled" },
+  { component: "load-test-tls", when: "and .Values.loadTest.enabled .Values.tls.enabled" },
 ];
 
 const CONTAINER = "spec.template.spec.containers.gyre";
@@ -42,6 +44,10 @@ const EXPRESSIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = 
   "Job gyre-smoke-test": {
     "spec.template.spec.containers.smoke-test.image": IMAGE,
     "spec.template.spec.containers.smoke-test.imagePullPolicy": "{{ .Values.image.pullPolicy }}",
+  },
+  "Job gyre-load-test": {
+    "spec.template.spec.containers.load-test.image": "{{ .Values.loadTest.image }}",
+    "spec.template.spec.containers.load-test.imagePullPolicy": "{{ .Values.image.pullPolicy }}",
   },
 };
 

@@ -14,6 +14,7 @@ export const COMPONENTS: Readonly<Record<string, string>> = {
   monitoring: "ServiceMonitor and PrometheusRule for the Prometheus operator; needs gyre-metrics-token",
   "network-policy": "who may reach the nodes",
   "smoke-test": "a Job that runs gyre test; needs gyre-client-token",
+  "load-test": "a Job that runs the load test; needs the image gyre-loadtest",
   "secret-rotation": "believes a second cluster secret as well",
 };
 
@@ -22,6 +23,7 @@ export const BRIDGES: readonly { readonly name: string; readonly needs: readonly
   { name: "monitoring-tls", needs: ["monitoring", "tls"] },
   { name: "smoke-test-open", needs: ["smoke-test", "open"] },
   { name: "smoke-test-tls", needs: ["smoke-test", "tls"] },
+  { name: "load-test-tls", needs: ["load-test", "tls"] },
 ];
 
 /** What differs from one installation to the next; what is left out is as in `k8s/base`. */
@@ -73,7 +75,7 @@ const CONTAINER = ["spec", "template", "spec", "containers", 0] as const;
 const CLAIM = ["spec", "volumeClaimTemplates", 0, "spec"] as const;
 
 function tailored(object: Fields, options: ManifestOptions): Fields {
-  if (identityOf(object) === "Job gyre-smoke-test") return withAllNodes(object, options);
+  if (identityOf(object).startsWith("Job ")) return withAllNodes(object, options);
   if (identityOf(object) !== "StatefulSet gyre") return object;
   const { storage, storageClass, memory, cpu } = options;
   const changes: readonly (readonly [readonly (string | number)[], string | undefined])[] = [
@@ -89,7 +91,7 @@ function tailored(object: Fields, options: ManifestOptions): Fields {
   }, object);
 }
 
-/** The smoke test goes through every node, over whatever they speak. */
+/** Tests go through every node. */
 function withAllNodes(object: Fields, { nodes }: ManifestOptions): Fields {
   const given = listAt(object, ...CONTAINER, "env");
   const position = given.findIndex((one) => textAt(one, "name") === "GYRE_NODES");
