@@ -2,7 +2,7 @@
 import type { ErrorCode } from "../base/errors.ts";
 import { accessText, curlLine, retryText, typeText } from "./docs-words.ts";
 import type { Route } from "./exchange.ts";
-import { ABOUT, codesOf, type Documented, documentedIn, shownPathOf, statusesAt, TAGS } from "./openapi.ts";
+import { ABOUT, codesByStatus, type Documented, documentedIn, shownPathOf, TAGS } from "./openapi.ts";
 import type { Operation } from "./openapi-operation.ts";
 import { ALL_CODES, PROBLEM_RULES, statusesOf } from "./openapi-problems.ts";
 import { type Schema, schemaOfRule } from "./openapi-schema.ts";
@@ -49,12 +49,9 @@ function answerText({ status, meaning, content = [] }: Operation["answers"][numb
 }
 
 function codeLines({ operation, route }: Documented): readonly string[] {
-  const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of codesOf(route, operation)) {
-    for (const status of statusesAt(route, code)) byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
-  }
-  const sorted = [...byStatus].toSorted(([a], [b]) => a - b);
-  return sorted.map(([status, codes]) => `- ${status} ${codes.map((code) => `\`${code}\``).join(", ")}`);
+  return codesByStatus(route, operation).map(
+    ([status, codes]) => `- ${status} ${codes.map((code) => `\`${code}\``).join(", ")}`,
+  );
 }
 
 function parametersText({ query, headers = [] }: Operation): string {

@@ -111,6 +111,20 @@ export function statusesAt(route: Route, code: ErrorCode): readonly number[] {
   );
 }
 
+/** The statuses of an operation's errors, ascending, each with the codes that it can carry. */
+export function codesByStatus(
+  route: Route,
+  operation: Operation,
+): readonly (readonly [status: number, codes: readonly ErrorCode[]])[] {
+  const pairs = codesOf(route, operation).flatMap((code) =>
+    statusesAt(route, code).map((status) => ({ status, code })),
+  );
+  const groups = Map.groupBy(pairs, ({ status }) => status);
+  return [...groups]
+    .toSorted(([a], [b]) => a - b)
+    .map(([status, group]) => [status, group.map(({ code }) => code)] as const);
+}
+
 /** A path as people write it: `/v1/kv/{bucket}/{key}`. */
 export function shownPathOf({ path, shownPath }: Pick<Operation, "path" | "shownPath">): string {
   return shownPath ?? path.replace("*", "{key}").replaceAll(/:(\w+)/g, "{$1}");
@@ -217,17 +231,11 @@ function securityOf({ access }: Route): readonly Schema[] {
 function responsesOf(route: Route, operation: Operation): Schema {
   const hasBody = operation.method !== "HEAD";
   const answers = operation.answers.map((answer) => [String(answer.status), answerObject(answer)] as const);
-  const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of codesOf(route, operation)) {
-    for (const status of statusesAt(route, code)) byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
-  }
-  const problems = [...byStatus]
-    .toSorted(([a], [b]) => a - b)
-    .map(([status, codes]) => {
-      const shared = SHARED_ANSWERS[status];
-      const answer = shared === undefined ? problemAnswer(status, codes, hasBody) : responseRef(shared);
-      return [String(status), answer] as const;
-    });
+  const problems = codesByStatus(route, operation).map(([status, codes]) => {
+    const shared = SHARED_ANSWERS[status];
+    const answer = shared === undefined ? problemAnswer(status, codes, hasBody) : responseRef(shared);
+    return [String(status), answer] as const;
+  });
   return Object.fromEntries([...answers, ...problems]);
 }
 
