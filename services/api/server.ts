@@ -14,13 +14,13 @@ import {
   type FastifyServerFactory,
   fastify,
 } from "fastify";
-import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES, MAX_VALUE_BYTES } from "../base/limits.ts";
+import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
 import type { Caller } from "../security/rights.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
 import { drain } from "./drain.ts";
-import { type Incoming, isReading, type Reply, type Route } from "./exchange.ts";
+import { type Incoming, isReading, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
 import { frameworkFailure } from "./framework-failure.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { audited, Gatekeeper, routeFlaws } from "./gatekeeper.ts";
@@ -138,7 +138,8 @@ class Server implements ApiServer {
     const app = fastify({
       http: HTTP_LIMITS,
       ...(serverFactory && { serverFactory }),
-      bodyLimit: MAX_VALUE_BYTES,
+      // of requests that no route takes: nobody has let these in
+      bodyLimit: NO_BODY_BYTES,
       requestTimeout: HTTP_LIMITS.requestTimeout,
       keepAliveTimeout: HTTP_LIMITS.keepAliveTimeout,
       return503OnClosing: false,
@@ -153,12 +154,14 @@ class Server implements ApiServer {
     app.decorateReply("startedMs", 0);
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
-    app.setErrorHandler((error: FastifyError, request, reply) =>
-      this.#write(request, reply, this.#errorReply(error, request)),
-    );
-    app.setNotFoundHandler((request, reply) => {
+    const unmatched = (request: FastifyRequest, reply: FastifyReply): void => {
       this.#counters.unmatched.add();
       this.#write(request, reply, unmatchedReply(this.#routes, request));
+    };
+    app.setNotFoundHandler(unmatched);
+    app.setErrorHandler((error: FastifyError, request, reply) => {
+      if (request.is404) unmatched(request, reply);
+      else this.#write(request, reply, this.#errorReply(error, request));
     });
     for (const route of this.#routes) this.#register(app, route);
     this.#refuseFirst(app);

@@ -40,7 +40,8 @@ export class FollowedFiles<T> {
   #isLooking = false;
   #isAskedAgain = false;
   #rejectedCount = 0;
-  #isRejected = false;
+  /** what was wrong the last time; undefined: nothing */
+  #rejected: string | undefined;
 
   constructor(parts: FollowedParts<T>) {
     this.#parts = parts;
@@ -75,7 +76,7 @@ export class FollowedFiles<T> {
 
   /** The files hold now what could not be taken. */
   get isRejected(): boolean {
-    return this.#isRejected;
+    return this.#rejected !== undefined;
   }
 
   /** How often something was not taken, since the start. */
@@ -91,7 +92,8 @@ export class FollowedFiles<T> {
     this.#isLooking = true;
     try {
       const stamps = await this.#look();
-      if (isAsked || stamps !== this.#stamps) await this.#take(stamps);
+      // What is wrong may become right by itself: a certificate of tomorrow, a clock that is set.
+      if (isAsked || stamps !== this.#stamps || this.isRejected) await this.#take(stamps, isAsked);
     } finally {
       this.#isLooking = false;
     }
@@ -100,18 +102,21 @@ export class FollowedFiles<T> {
     await this.#check(true);
   }
 
-  async #take(stamps: string): Promise<void> {
+  async #take(stamps: string, isAsked: boolean): Promise<void> {
     const { what, files, windows, onChange } = this.#parts;
     this.#stamps = stamps;
     const understood = await this.#read();
     const paths = files.map(({ path }) => path);
-    this.#isRejected = understood.kind === "problems";
     if (understood.kind === "problems") {
-      this.#rejectedCount += 1;
       const { problems } = understood;
+      const isToldAlready = this.#rejected === problems.join("\n") && !isAsked;
+      this.#rejected = problems.join("\n");
+      if (isToldAlready) return;
+      this.#rejectedCount += 1;
       windows.log.error({ event: "security.reload-rejected", what, paths, problems, goesOnWith: "what held before" });
       return;
     }
+    this.#rejected = undefined;
     onChange(understood.value);
     windows.log.info({ event: "security.reloaded", what, paths });
   }

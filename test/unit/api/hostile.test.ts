@@ -197,6 +197,23 @@ describe("bodies", () => {
     expect(results.map((one: { status: number }) => one.status)).toEqual([404, 400, 400, 400]);
   });
 
+  test.each([
+    ["PUT /v1/nowhere", 404],
+    ["POST /livez", 405],
+    ["PATCH /v1/kv/b/k", 405],
+  ])("are not waited for where no route would take them: %s", async (line, status) => {
+    const told = new Promise<string>((resolve) => {
+      let text = "";
+      // the length of a whole value, and nothing of it
+      const head = `${line} HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\n`;
+      const socket = connect(port, "127.0.0.1", () => socket.write(head));
+      socket.setEncoding("latin1").on("data", (part: string) => (text += part));
+      socket.on("error", () => undefined);
+      socket.on("close", () => resolve(text));
+    });
+    expect(statusesIn(await told)).toEqual([status]);
+  });
+
   test("of a browser's page of another site do not reach a batch", async () => {
     const body = '{"ops":[{"op":"delete","key":"k"}]}';
     const bytes = `POST /v1/kv/b:batch HTTP/1.1\r\nhost: h\r\norigin: http://evil.example\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n${body}`;

@@ -91,6 +91,19 @@ describe("files that are followed", () => {
     expect([world.taken, world.followed.isRejected]).toEqual([["3+1"], false]);
   });
 
+  test("that are wrong for now are tried again, and told of once", async () => {
+    const world = new World();
+    await world.followed.open();
+    world.followed.follow();
+    world.write("a", "bad");
+    for (let time = 0; time < 5; time += 1) await world.look();
+    expect(world.told).toHaveLength(1);
+    const { stamp } = world.files.get("a") ?? { stamp: 0 };
+    world.files.set("a", { text: "now right", stamp });
+    await world.look();
+    expect(world.taken).toEqual(["now right+1"]);
+  });
+
   test("are read at once when somebody says so, also while they are being read", async () => {
     const world = new World();
     await world.followed.open();
