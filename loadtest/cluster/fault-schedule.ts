@@ -14,6 +14,8 @@ interface Step {
   readonly atSeconds: number;
   readonly text: string;
   readonly act: () => Promise<void> | void;
+  /** waited for first, however late it becomes */
+  readonly ready?: () => Promise<void>;
 }
 
 function stepsOf(cluster: OwnCluster, fault: PlannedFault, seconds: number): readonly Step[] {
@@ -25,7 +27,8 @@ function stepsOf(cluster: OwnCluster, fault: PlannedFault, seconds: number): rea
   switch (kind) {
     case "kill":
       return [
-        step(from, `node ${node} killed`, () => cluster.kill(node)),
+        // One at a time: on a slow machine the node that was killed before may still be coming up.
+        { ...step(from, `node ${node} killed`, () => cluster.kill(node)), ready: () => cluster.untilReady() },
         ...(isBack ? [step(to, `node ${node} started again`, () => cluster.spawn(node))] : []),
       ];
     case "freeze":
@@ -92,10 +95,12 @@ export class FaultSchedule {
   }
 
   async #run(measuredAtMs: number, tell: (text: string) => void): Promise<void> {
-    for (const { atSeconds, text, act } of this.#steps) {
+    for (const { atSeconds, text, act, ready } of this.#steps) {
       const waitMs = measuredAtMs + atSeconds * 1_000 - Date.now();
       const isCancelled = await pause(Math.max(0, waitMs), false, { signal: this.#stop.signal }).catch(() => true);
       if (isCancelled) return;
+      await ready?.();
+      if (this.#stop.signal.aborted) return;
       this.marks.push({ text, atSeconds: (Date.now() - measuredAtMs) / 1_000 });
       tell(text);
       await act();
