@@ -80,10 +80,10 @@ describe("scenario 16: hint-durable-before-ack", () => {
         return { answer, tookMs };
       });
       expect(stage.violations).toEqual([]);
-      expect(told.answer).toMatchObject({
-        kind: "applied",
-        acks: { received: 2, owners: 1, fallbacks: 1, durable: 2 },
-      });
+      // the owner that is left, or both stand-ins before it: whoever was first to have it durably
+      const acks = told.answer !== "gone" && told.answer.kind === "applied" ? told.answer.acks : undefined;
+      expect(acks).toMatchObject({ received: 2, durable: 2 });
+      expect(acks?.fallbacks).toBeGreaterThanOrEqual(1);
       expect(told.tookMs).toBeLessThan(60_000);
     },
   );
