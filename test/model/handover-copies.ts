@@ -10,7 +10,7 @@ const SMALL_DELTA = 2;
 /** Instead of a page: what is held here may lack what it had. */
 const SUSPECT = "suspect";
 const FAIL_RATE = 0.1;
-const AGAIN_STEPS = 80;
+const AGAIN_STEPS = 300;
 const GIVE_STEPS = 100;
 
 /** A page of what was written since. */

@@ -2,9 +2,12 @@ import { describe, expect, it } from "vitest";
 import { checkHandover, type Plan } from "./handover-model.ts";
 import {
   DROP_AT_SEAL,
+  DROP_WITHOUT_PROOF,
   FETCHING_AFTER_LEAVING,
+  FETCHING_WHAT_IS_PROMISED,
   FLIP_BY_GOSSIP,
   MINT_WITHOUT_ASKING_EVERYONE,
+  OVER_AN_OLD_COPY,
   READY_WITHOUT_ID,
   REARMED_BY_A_DUPLICATE,
   RELEASED_WITHOUT_ID,
@@ -39,6 +42,13 @@ describe("the model check finds", () => {
     ["ownership that flips by gossip when the copy is done", { seams: FLIP_BY_GOSSIP }, 20],
     ["a source that drops its copy before the receiver has compared roots", { seams: DROP_AT_SEAL }, 50],
     ["a copy that a late double stages again", { seams: REARMED_BY_A_DUPLICATE }, 300],
+    [
+      "an old copy that is dropped though no holder has all of it",
+      { seams: DROP_WITHOUT_PROOF, isBeyondBearing: true },
+      150,
+    ],
+    ["a slot that is fetched or minted over an old copy", { seams: OVER_AN_OLD_COPY, isBeyondBearing: true }, 150],
+    ["a slot that is fetched though it is promised to another", { seams: FETCHING_WHAT_IS_PROMISED }, 100],
     ["a minter that asks one member only", { seams: MINT_WITHOUT_ASKING_EVERYONE }, 600],
     ["a minter that copies from one other slot only", { sourceCount: 1 }, 400],
   ];

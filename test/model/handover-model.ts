@@ -29,6 +29,9 @@ export interface RunReport {
 const SEALS_MS = [22, 40, 60];
 /** Of the steps, so many are exchanges of records: in some lives they are rare. */
 const GOSSIP_RATES = [0.15, 0.02, 0.15, 0.05, 0.15, 0.01, 0.15, 0.15, 0.02];
+/** Some newcomers are seldom heard of for a while: of their exchanges so many come about. */
+const SHY_RATE = 0.03;
+const SHY_STEPS = 900;
 /** In one life of so many, more is removed than it can bear. */
 const BEYOND_EVERY = 7;
 const OTHER_PLACES = 1_000;
@@ -49,6 +52,10 @@ export interface Plan {
   readonly isBackAndForth?: boolean;
   /** of the chances to change the membership, so many are taken; default: few, in one life out of four most */
   readonly changeRate?: number;
+  /** of the steps, so many are exchanges of records; default: 0.15 in most lives, fewer in some */
+  readonly gossipRate?: number;
+  /** more is removed than the cluster can bear, in each life; default: in one of seven */
+  readonly isBeyondBearing?: boolean;
 }
 
 /** One life of a cluster, by its seed. */
@@ -59,6 +66,8 @@ export function runHandover(seed: number, plan: Plan = {}): RunReport {
     isHasty = false,
     isBackAndForth = false,
     changeRate,
+    gossipRate = GOSSIP_RATES[seed % GOSSIP_RATES.length] ?? 0.15,
+    isBeyondBearing = seed % BEYOND_EVERY === 0 && !isBackAndForth,
     sealMs = SEALS_MS[seed % SEALS_MS.length],
   } = plan;
   const isDiscounting = seed % 2 === 0 && !isHasty;
@@ -70,8 +79,8 @@ export function runHandover(seed: number, plan: Plan = {}): RunReport {
     sourceCount,
     isDiscounting,
     lossRate: 0.05,
-    gossipRate: GOSSIP_RATES[seed % GOSSIP_RATES.length] ?? 0.15,
-    isBeyondBearing: seed % BEYOND_EVERY === 0 && !isBackAndForth,
+    gossipRate,
+    isBeyondBearing,
     changeRate: changeRate ?? CHANGE_RATES[seed % CHANGE_RATES.length] ?? 0.2,
     isBackAndForth,
   });
@@ -144,7 +153,9 @@ function runningLife(world: World): Life | undefined {
 function gossip(world: World): void {
   const one = runningLife(world);
   const other = runningLife(world);
-  if (one !== undefined && other !== undefined && one !== other) world.exchange(one, other);
+  if (one === undefined || other === undefined || one === other) return;
+  const isShy = world.shy.has(one.index) || world.shy.has(other.index);
+  if (!isShy || world.isCalm || world.float() < SHY_RATE) world.exchange(one, other);
 }
 
 function reviewOne(world: World): void {
@@ -194,8 +205,14 @@ function join(world: World, life: Life, before?: Life): void {
   world.counts.joins += 1;
   life.isUp = true;
   life.position = before?.position ?? life.index;
+  if (world.float() < 0.3) beShy(world, life);
   world.learn(life, seed.rows, seed.removed);
   world.setStatus(life, "joining");
+}
+
+function beShy(world: World, { index }: Life): void {
+  world.shy.add(index);
+  world.at(SHY_STEPS, () => world.shy.delete(index));
 }
 
 /**
@@ -260,6 +277,12 @@ function receivers(world: World): Life[] {
   return keys.map((key) => world.life(Number(key)));
 }
 
+/** Those that gave slots to members of which the operator's node has not heard. */
+function givers(world: World, { rows }: Life): Life[] {
+  const isStrange = (to: string): boolean => rows[Number(to)] === undefined;
+  return world.lives.filter(({ durable }) => [...durable.ledger.released.values()].some(({ to }) => isStrange(to)));
+}
+
 /** An operator gives up a member: mostly one that is down, sometimes one that runs on and has not heard of it. */
 function remove(world: World): void {
   const { isBeyondBearing, isBackAndForth } = world.settings;
@@ -267,10 +290,11 @@ function remove(world: World): void {
   const operator = runningLife(world);
   // Rather one that is giving a slot away: that is when it hurts.
   const giving = world.lives.filter((one) => one.cores.some(({ donor }) => donor.attempt?.stage === "sealed"));
-  // Or on the other side of a split, or one whose copy another still keeps.
+  // Or on the other side of a split, or one whose copy another still keeps, or that gave to somebody unknown here.
   const away = world.lives.filter((one) => isRunning(one) && operator !== undefined && world.isCut(operator, one));
   const given = isBeyondBearing ? receivers(world) : [];
-  const preferred = world.float() < 0.5 ? [...given, ...away] : giving;
+  const strange = operator === undefined ? [] : givers(world, operator);
+  const preferred = world.float() < 0.5 ? [...given, ...away, ...strange, ...strange] : giving;
   const victim = preferred[world.below(preferred.length)] ?? world.life(world.below(world.lives.length));
   if (operator === undefined || operator.removed.has(operator.index) || victim === operator || !isMember(victim))
     return;

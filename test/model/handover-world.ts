@@ -27,6 +27,8 @@ const FIRST_MEMBERS = 4;
 export class World extends Copies implements PlantedWorld {
   /** left, known to have, and switched off for good, or begun anew under another key: nobody answers for them */
   readonly retired: Set<number> = new Set();
+  /** newcomers that are seldom heard of */
+  readonly shy: Set<number> = new Set();
   #calls = new Map<number, (reply: HandoverReply) => void>();
   #lastCall = 0;
 

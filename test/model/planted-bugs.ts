@@ -136,35 +136,17 @@ export const INTRODUCED_BY_NEWCOMERS: Seams = {
     }),
 };
 
-/** Who is asked for a lost slot does not look whether the asker knows the same members. */
+/** A slot on its way is called vacant by both ends: either alone is covered by the other. */
+export const VACANT_ON_ITS_WAY: Seams = {
+  facts: (facts, { role }) => (role === "answer" ? noting(facts, { released: new Map(), staged: new Map() }) : facts),
+};
+
+/** Nobody looks who belongs: neither those who are asked for a lost slot, nor the minter, once all that it knew have answered. */
 export const ANY_MEMBERS: Seams = {
   onRequest: (world, at, request) =>
     request.kind === "mint-query"
       ? { ...request, members: world.facts(at, request.partition, "answer").view.membersHash() }
       : request,
-};
-
-/** Who has released a slot that has not arrived says that it is vacant. */
-export const VACANT_WHILE_RELEASED: Seams = {
-  facts: (facts, { role }) => (role === "answer" ? noting(facts, { released: new Map() }) : facts),
-};
-
-/** Who has staged a slot of a living donor says that it is vacant. */
-export const VACANT_WHILE_STAGED: Seams = {
-  facts: (facts, { role }) => (role === "answer" ? noting(facts, { staged: new Map() }) : facts),
-};
-
-/** What is staged of a removed donor stays staged, though the slot is left to another. */
-export const STAGED_WITHOUT_FENCE: Seams = {
-  facts: (facts, { role }) => {
-    if (role !== "answer") return facts;
-    const fromLiving = [...facts.ledger.staged].filter(([, { from }]) => !facts.view.isRemoved(from));
-    return noting(facts, { staged: new Map(fromLiving) });
-  },
-};
-
-/** Who has mints on although somebody new is known that was not asked. */
-export const MINTING_PAST_NEWCOMERS: Seams = {
   facts: (facts, { role, world, at, partition }) => {
     const { stage } = world.coresOf(at, partition).mint;
     const isAsked = stage === "quiet" || stage === "clearing" || stage === "merging" || stage === "short";
