@@ -5,7 +5,15 @@ import { Ajv } from "ajv";
 import { describe, expect, test } from "vitest";
 import { identityOf, render } from "../../services/cli/manifests/kustomize.ts";
 import { withValue } from "../../services/cli/manifests/manifests.ts";
-import { type Fields, isFields, parseDocuments } from "../../services/cli/manifests/yaml-text.ts";
+import { mergeKeyOf } from "../../services/cli/manifests/strategic-merge.ts";
+import {
+  at,
+  type Fields,
+  isFields,
+  isList,
+  parseDocuments,
+  type Tree,
+} from "../../services/cli/manifests/yaml-text.ts";
 import { chartTemplates, SWITCHES } from "./chart.ts";
 import { renderTemplate } from "./go-template.ts";
 import { faultsOf, K8S, readManifest } from "./rendered.ts";
@@ -21,7 +29,7 @@ const SINGLE = SWITCHES.filter(({ when }) => when.startsWith(".Values."));
 /** What the chart's files make of values, by kind and name. */
 function charted(values: Fields): readonly Fields[] {
   const texts = TEMPLATES.map((name) => renderTemplate(readManifest(`${CHART}/templates/${name}`), values));
-  return sorted(texts.flatMap((text, index) => parseDocuments(text, TEMPLATES[index] ?? "")));
+  return texts.flatMap((text, index) => parseDocuments(text, TEMPLATES[index] ?? ""));
 }
 
 function kustomized(components: readonly string[]): readonly Fields[] {
@@ -31,8 +39,24 @@ function kustomized(components: readonly string[]): readonly Fields[] {
   );
 }
 
+/** By kind and name; entries of lists by the field that tells them apart, for a template cannot move what a patch would. */
 function sorted(objects: readonly Fields[]): readonly Fields[] {
-  return objects.toSorted((a, b) => (identityOf(a) < identityOf(b) ? -1 : 1));
+  const byName = objects.toSorted((a, b) => (identityOf(a) < identityOf(b) ? -1 : 1));
+  return byName.map((object) => sortedTree(object, "")).filter(isFields);
+}
+
+function sortedTree(tree: Tree, name: string): Tree {
+  if (isFields(tree)) {
+    return Object.fromEntries(Object.entries(tree).map(([field, value]) => [field, sortedTree(value, field)]));
+  }
+  if (!isList(tree)) return tree;
+  const key = mergeKeyOf(name) ?? "";
+  const entries = tree.map((one) => sortedTree(one, ""));
+  return key === "" ? entries : entries.toSorted((a, b) => (shownKey(a, key) < shownKey(b, key) ? -1 : 1));
+}
+
+function shownKey(entry: Tree, key: string): string {
+  return JSON.stringify([at(entry, key) ?? null, at(entry, "protocol") ?? null]);
 }
 
 /** The values with the switches of these components on. */
@@ -56,7 +80,7 @@ describe("the chart", () => {
   });
 
   test("renders to the base with its defaults", () => {
-    expect(charted(DEFAULTS)).toEqual(kustomized([]));
+    expect(sorted(charted(DEFAULTS))).toEqual(kustomized([]));
   });
 
   test("renders to what Kustomize makes of the same components, for none, one, two, all but two, all but one, and all", () => {
@@ -66,7 +90,7 @@ describe("the chart", () => {
       // All 256 are compared by `npm run accept:k8s`, with Helm itself.
       if (Math.min(on.length, SINGLE.length - on.length) > 2) continue;
       const bridges = SWITCHES.filter(({ when }) => isBridged(when, on)).map(({ component }) => component);
-      expect(charted(switched(on)), on.join()).toEqual(kustomized([...on, ...bridges]));
+      expect(sorted(charted(switched(on))), on.join()).toEqual(kustomized([...on, ...bridges]));
     }
   });
 

@@ -1,6 +1,6 @@
 /**
  * A strategic merge patch, as Kubernetes and Kustomize understand it, for the objects of this project: mappings are merged,
- * lists with a merge key by that key (what is new goes first, as Kustomize does it), other lists are replaced; null takes a
+ * lists with a merge key by that key (what a patch names goes first, as Kustomize does it), other lists are replaced; null takes a
  * field away, `$patch: delete` an entry of a list. Pure. Source: Kubernetes' API reference, "patch strategy".
  */
 import { type Fields, isFields, isList, type Tree } from "./yaml-text.ts";
@@ -46,13 +46,11 @@ function mergedField(name: string, old: Tree | undefined, change: Tree): Tree {
 
 function mergedList(old: readonly Tree[], changes: readonly Tree[], key: string): readonly Tree[] {
   const nameOf = (entry: Tree): Tree | undefined => (isFields(entry) ? entry[key] : undefined);
-  const changeOf = (entry: Tree): Tree | undefined => changes.find((change) => nameOf(change) === nameOf(entry));
-  const kept = old.flatMap((entry) => {
-    const change = changeOf(entry);
-    if (change === undefined || !isFields(entry) || !isFields(change)) return [entry];
-    return isDeletion(change) ? [] : [strategicMerge(entry, change)];
+  const named = changes.flatMap((change) => {
+    const base = old.find((entry) => nameOf(entry) === nameOf(change));
+    if (isDeletion(change)) return [];
+    return [isFields(base) && isFields(change) ? strategicMerge(base, change) : change];
   });
-  const names = new Set(old.map(nameOf));
-  const added = changes.filter((change) => !names.has(nameOf(change)) && !isDeletion(change));
-  return [...added, ...kept];
+  const names = new Set(changes.map(nameOf));
+  return [...named, ...old.filter((entry) => !names.has(nameOf(entry)))];
 }

@@ -21,11 +21,11 @@ describe("a strategic merge", () => {
     expect(strategicMerge(base, { a: { c: 3 }, list: [3], gone: null })).toEqual({ a: { b: 1, c: 3 }, list: [3] });
   });
 
-  test("merges entries of lists by their key, puts new ones first, deletes those that say so", () => {
+  test("merges entries of lists by their key, puts those of the patch first, deletes those that say so", () => {
     const base = { env: [{ name: "a", value: "1" }, { name: "b", value: "2" }, { name: "c" }] };
     const patch = { env: [{ name: "b", value: "3" }, { name: "c", $patch: "delete" }, { name: "d" }] };
     expect(strategicMerge(base, patch)).toEqual({
-      env: [{ name: "d" }, { name: "a", value: "1" }, { name: "b", value: "3" }],
+      env: [{ name: "b", value: "3" }, { name: "d" }, { name: "a", value: "1" }],
     });
   });
 
