@@ -25,7 +25,6 @@ describe("the model check finds", () => {
     ["a round that asks nobody for what is kept for others", { withoutHints: true }, 400],
     ["a round that leaves one holder out", { withOneOther: true }, 400],
     ["a slot whose bucket got more replicas and that goes on as before", { withoutDoubt: true }, 400],
-    ["a holder that is believed by other settings", { trustingAnyRules: true }, 900],
     ["what is kept of a late version where the rest may live", { droppingAnywhere: true }, 400],
     ["a read that takes the word of one that is behind", { readingAll: true }, 400],
     ["a round that compares no roots", { withoutLook: true }, 1_500],

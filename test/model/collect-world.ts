@@ -234,7 +234,7 @@ export class CollectWorld {
   /** One step of chaos. */
   step(): void {
     const isQuiet = this.#isQuiet();
-    if (this.#isRuled && this.#ruleDraws.below(150) === 0) this.#changeRules(1 + this.#ruleDraws.below(3));
+    if (this.#isRuled && this.#ruleDraws.below(50) === 0) this.#changeRules(1 + this.#ruleDraws.below(3));
     this.now += 1 + this.below(isQuiet ? 6 : 3);
     this.#deliverDue();
     // Storms of writes and crashes, and quiet hours in which a round can come to its end.
@@ -280,10 +280,11 @@ export class CollectWorld {
     this.isCalm = true;
     for (const machine of this.machines) machine.skewMs = 0;
     for (const at of NODES) this.start(at);
-    if (this.#isRuled) this.#changeRules(3);
     this.now += 10_000;
-    for (let pass = 0; pass < 12; pass += 1) {
+    for (let pass = 0; pass < 16; pass += 1) {
       this.now += 100;
+      // once whoever was set back has caught up: of both at once nothing is promised
+      if (this.#isRuled && pass === 6) this.#changeRules(3);
       this.#deliverDue();
       for (const at of NODES) this.#deliverHints(at);
       for (const at of NODES) for (const other of NODES) this.#antiEntropy(at, other);
@@ -381,7 +382,7 @@ export class CollectWorld {
   #changeRules(n: number): void {
     const version = 1 + Math.max(...this.machines.map(({ disk }) => disk.setting.version));
     const at = NODES[this.#ruleDraws.below(NODES.length)] ?? 0;
-    if (this.#at(at).life === undefined) return;
+    if (this.#at(at).life === undefined || (!this.isCalm && this.machines.some(({ isOld }) => isOld))) return;
     this.counts.rules += 1;
     for (const other of NODES) {
       // Some hear of it late, or when a link comes up.
@@ -676,6 +677,9 @@ export class CollectWorld {
     const backup = fit[this.below(Math.max(1, fit.length))];
     if (backup === undefined || this.isCalm || this.counts.restores >= 3) return;
     if (this.machines.some(({ isOld }) => isOld)) return;
+    // The only copy of a key is no copy to be set back, nor is the one that others are about to be compared with.
+    const isOnly = this.machines.some(({ disk }) => disk.setting.n === 1) || !this.#areRulesSettled();
+    if (this.#isRuled && backup.disk.slot === 0 && isOnly) return;
     const machine = this.#at(backup.at);
     this.#crash(backup.at);
     machine.disk = { ...backup.disk, objects: new Map(backup.disk.objects), hints: new Map(backup.disk.hints) };
