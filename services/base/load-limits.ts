@@ -13,7 +13,7 @@ export const GOVERNOR_MIN_SAMPLES: number = 20;
 export const GOVERNOR_PATIENCE_MS: number = 5_000;
 /** What p99 of clients' requests may come to before background work yields: 1.5 × the quiet one, within these. */
 export const FOREGROUND_TARGET_MIN_MS: number = 5;
-export const FOREGROUND_TARGET_MAX_MS: number = 50;
+export const FOREGROUND_TARGET_MAX_MS: number = 100;
 /** For how long the quiet p99 is remembered. */
 export const BASELINE_MEMORY_MS: number = 1_800_000;
 /** Delay of the event loop, and its utilisation, from which background work yields. */

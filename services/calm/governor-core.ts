@@ -35,13 +35,23 @@ const GROWTH = 1 / 16;
 /** p99 over the quiet p99 that clients are asked to bear */
 const BEARABLE_FACTOR = 1.5;
 const BASELINE_SLOTS = 15;
+/** how far one p99 moves what is taken for the typical one: down a little faster than up */
+const LEARNT_DOWN = 1 / 8;
+const LEARNT_UP = 1 / 16;
 
-/** The lowest p99 of the last half hour: what it is while nothing disturbs. */
+/**
+ * What p99 typically was in the quietest while of the last half hour. Not the lowest p99 ever met: of few requests that is
+ * mere luck, and whoever is measured by luck never comes up to it.
+ */
 class Baseline {
   readonly #lowestMs: number[] = [];
   #slotSinceMs = Number.NEGATIVE_INFINITY;
+  #typicalMs: number | undefined;
 
-  observe(nowMs: number, p99Ms: number): void {
+  observe(nowMs: number, seenMs: number): void {
+    const before = this.#typicalMs ?? seenMs;
+    const p99Ms = before + (seenMs - before) * (seenMs < before ? LEARNT_DOWN : LEARNT_UP);
+    this.#typicalMs = p99Ms;
     if (nowMs - this.#slotSinceMs >= BASELINE_MEMORY_MS / BASELINE_SLOTS) {
       this.#slotSinceMs = nowMs;
       this.#lowestMs.push(p99Ms);

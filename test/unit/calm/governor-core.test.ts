@@ -63,6 +63,16 @@ describe("the share of background work", () => {
     expect(core.share).toBe(1);
   });
 
+  it("is not measured by one lucky look: what is typical of a quiet while counts", () => {
+    const { look, core } = governed(0);
+    look({ readP99Ms: 20, writeP99Ms: 20 }, 20);
+    look({ readP99Ms: 3, writeP99Ms: 20 });
+    look({ readP99Ms: 22, writeP99Ms: 20 }, 10);
+    expect(core.share).toBe(1);
+    look({ readP99Ms: 31, writeP99Ms: 20 });
+    expect(core.share).toBe(0.5);
+  });
+
   it("stays as it is while clients feel it a little", () => {
     const { look, core } = governed();
     look({ readP99Ms: 20 });
