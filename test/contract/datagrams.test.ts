@@ -5,21 +5,11 @@ import { Scheduler } from "../sim/scheduler.ts";
 import { SimDatagrams } from "../sim/sim-datagrams.ts";
 import { SimNetwork } from "../sim/sim-network.ts";
 import { SimRandom } from "../sim/sim-random.ts";
+import { untilReal } from "../support/until-real.ts";
 import { datagramsContract } from "./datagrams.contract.ts";
 
 /** Some containers have none. */
 const HAS_IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"));
-
-/** Real time: turns of the event loop, up to a bound. */
-async function untilReal(condition: () => boolean): Promise<void> {
-  const endMs = performance.now() + 10_000;
-  while (!condition()) {
-    if (performance.now() > endMs) throw new Error("the condition never held");
-    await new Promise((fulfil) => {
-      setImmediate(fulfil);
-    });
-  }
-}
 
 describe("datagrams on loopback, through UDP", () => {
   datagramsContract(() => ({

@@ -6,18 +6,8 @@ import type { ByteLink } from "../../services/base/ports.ts";
 import { Scheduler } from "../sim/scheduler.ts";
 import { SimNetwork } from "../sim/sim-network.ts";
 import { SimRandom } from "../sim/sim-random.ts";
+import { untilReal } from "../support/until-real.ts";
 import { type NetworkHarness, networkContract } from "./network.contract.ts";
-
-/** Real time: turns of the event loop, up to a bound. */
-async function untilReal(condition: () => boolean): Promise<void> {
-  const endMs = performance.now() + 10_000;
-  while (!condition()) {
-    if (performance.now() > endMs) throw new Error("the condition never held");
-    await new Promise((fulfil) => {
-      setImmediate(fulfil);
-    });
-  }
-}
 
 describe("the network on loopback, through undici", () => {
   networkContract(() => ({

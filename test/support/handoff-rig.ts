@@ -3,6 +3,7 @@
  * engines or on log engines over simulated disks; the binary JSON of links between them. A slot's holder is what the test
  * says; each node's own word on it may lag behind what others believe.
  */
+
 import { xxh64 } from "../../services/base/hash.ts";
 import type { NodeId } from "../../services/base/ids.ts";
 import { Handoff } from "../../services/handoff/handoff.ts";
@@ -24,6 +25,7 @@ import { SimRandom } from "../sim/sim-random.ts";
 import { EventLog, putOf } from "./replica-fixture.ts";
 import { nodeIdOf } from "./sim-peers.ts";
 import { carried } from "./transfer-fixture.ts";
+import { pass, passUntil } from "./virtual-time.ts";
 
 /** Q of a rig, and N. */
 export const RIG_PARTITIONS = 64;
@@ -269,18 +271,13 @@ export class HandoffRig {
   }
 
   /** Lets virtual time pass. */
-  async pass(ms: number): Promise<void> {
-    await this.scheduler.run({ untilMs: this.scheduler.nowMs + ms });
+  pass(ms: number): Promise<void> {
+    return pass(this.scheduler, ms);
   }
 
   /** Lets time pass until it is so; false when it is not within that time. */
-  async until(isSo: () => boolean, withinMs: number): Promise<boolean> {
-    const endsMs = this.scheduler.nowMs + withinMs;
-    while (!isSo()) {
-      if (this.scheduler.nowMs >= endsMs) return false;
-      await this.pass(50);
-    }
-    return true;
+  until(isSo: () => boolean, withinMs: number): Promise<boolean> {
+    return passUntil(this.scheduler, isSo, withinMs);
   }
 
   /** Runs something that takes virtual time. */

@@ -26,6 +26,7 @@ import { EventLog, putOf } from "./replica-fixture.ts";
 import { seededDraws } from "./seeded.ts";
 import { nodeIdOf } from "./sim-peers.ts";
 import { carried } from "./transfer-fixture.ts";
+import { pass, passUntil } from "./virtual-time.ts";
 
 /** Q of a rig. */
 export const RIG_PARTITIONS = 64;
@@ -132,18 +133,13 @@ export class HealingRig {
   }
 
   /** Lets virtual time pass. */
-  async pass(ms: number): Promise<void> {
-    await this.scheduler.run({ untilMs: this.scheduler.nowMs + ms });
+  pass(ms: number): Promise<void> {
+    return pass(this.scheduler, ms);
   }
 
   /** Lets time pass until it is so; false when it is not within that time. */
-  async until(isSo: () => boolean, withinMs: number): Promise<boolean> {
-    const endsMs = this.scheduler.nowMs + withinMs;
-    while (!isSo()) {
-      if (this.scheduler.nowMs >= endsMs) return false;
-      await this.pass(50);
-    }
-    return true;
+  until(isSo: () => boolean, withinMs: number): Promise<boolean> {
+    return passUntil(this.scheduler, isSo, withinMs);
   }
 
   /** Compares everything now; false when that is not done within that time. */

@@ -14,7 +14,12 @@ async function overwrite(engine: LogEngine, from: number, to: number): Promise<v
   }
 }
 
-test("a segment that could not be sealed is sealed with the next one, before it", async () => {
+/** A store whose disk was full for a moment, just when a segment was to be sealed. */
+async function storeWithUnsealed(): Promise<{
+  readonly disk: ReturnType<typeof simDisk>;
+  readonly engine: LogEngine;
+  readonly events: readonly string[];
+}> {
   const disk = simDisk();
   const events: string[] = [];
   const engine = await openTiny(disk, { ...oneManifest, events });
@@ -22,6 +27,11 @@ test("a segment that could not be sealed is sealed with the next one, before it"
   const sealing = disk.inject({ on: ["write"], path: "MANIFEST", code: "ENOSPC", times: 1, skip: 1 });
   await overwrite(engine, 4, 6);
   sealing();
+  return { disk, engine, events };
+}
+
+test("a segment that could not be sealed is sealed with the next one, before it", async () => {
+  const { disk, engine, events } = await storeWithUnsealed();
   expect(events).toContain("storage.segment-not-sealed");
   await overwrite(engine, 7, 12);
   await engine.close();
@@ -30,13 +40,7 @@ test("a segment that could not be sealed is sealed with the next one, before it"
 });
 
 test("a kill after a disk that was full for a moment costs nothing, whatever was compacted meanwhile", async () => {
-  const disk = simDisk();
-  const events: string[] = [];
-  const engine = await openTiny(disk, { ...oneManifest, events });
-  await overwrite(engine, 1, 3);
-  const sealing = disk.inject({ on: ["write"], path: "MANIFEST", code: "ENOSPC", times: 1, skip: 1 });
-  await overwrite(engine, 4, 6);
-  sealing();
+  const { disk, engine, events } = await storeWithUnsealed();
   expect(events).toContain("storage.segment-not-sealed");
   await overwrite(engine, 7, 20);
   await engine.compact(TINY_GARBAGE);
