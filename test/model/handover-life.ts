@@ -138,6 +138,8 @@ export interface WorldSettings {
   readonly lossRate: number;
   /** more is removed than the cluster can bear: reads may miss, but no copy is dropped that is the last one */
   readonly isBeyondBearing: boolean;
+  /** neither splits nor pauses nor shy newcomers */
+  readonly isGentle: boolean;
   /** 0 … 0.15 */
   readonly gossipRate: number;
   /** how often nodes come and go, 0 … 1 */

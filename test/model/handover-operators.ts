@@ -60,7 +60,7 @@ function join(world: World, life: Life, before?: Life): void {
   world.counts.joins += 1;
   life.isUp = true;
   life.position = before?.position ?? life.index;
-  if (world.float() < 0.3) beShy(world, life);
+  if (!world.settings.isGentle && world.float() < 0.3) beShy(world, life);
   world.learn(life, seed.rows, seed.removed);
   world.setStatus(life, "joining");
 }
@@ -104,7 +104,7 @@ function givers(world: World, { rows }: Life): Life[] {
 
 /** An operator gives up a member: mostly one that is down, sometimes one that runs on and has not heard of it. */
 export function remove(world: World): void {
-  const { isBeyondBearing, isBackAndForth } = world.settings;
+  const { isBeyondBearing, isBackAndForth, isGentle } = world.settings;
   if (isBackAndForth || (!isBeyondBearing && (world.counts.removals >= 3 || world.hasLoss()))) return;
   const operator = runningLife(world);
   // Rather one that is giving a slot away: that is when it hurts.
@@ -113,7 +113,7 @@ export function remove(world: World): void {
   const away = world.lives.filter((one) => isRunning(one) && operator !== undefined && world.isCut(operator, one));
   const given = isBeyondBearing ? receivers(world) : [];
   const strange = operator === undefined ? [] : givers(world, operator);
-  const preferred = world.float() < 0.5 ? [...given, ...away, ...strange, ...strange] : giving;
+  const preferred = !isGentle && world.float() < 0.5 ? [...given, ...away, ...strange, ...strange] : giving;
   const victim = preferred[world.below(preferred.length)] ?? world.life(world.below(world.lives.length));
   if (operator === undefined || operator.removed.has(operator.index) || victim === operator || !isMember(victim))
     return;
