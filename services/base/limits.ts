@@ -255,8 +255,10 @@ export const COLLECT_SETTLE_MS: number = 60_000;
 export const COLLECT_EVERY_MS: number = 300_000;
 export const COLLECT_HEAR_MS: number = 60_000;
 export const COLLECT_LEAST_EVERY_MS: number = 5_000;
-/** While a node is behind it hears its peers so often; for so long it waits at its start, for any of them, before it mints. */
+/** While a node is behind it hears its peers so often. */
 export const COLLECT_AGAIN_MS: number = 2_000;
+/** At its start a node hears its peers so often until it knows enough to mint, and for so long at most. */
+export const COLLECT_HEAR_SOON_MS: number = 100;
 export const COLLECT_FIRST_HEARING_MS: number = 3_000;
 /** Partitions of one round; looks at one whose copies differ, and the pause between; a question's time. */
 export const MAX_COLLECT_PARTITIONS: number = 512;

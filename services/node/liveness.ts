@@ -58,12 +58,12 @@ export class Liveness {
     ]);
   }
 
-  /** Starts once the links listen at `address`: datagrams have the same port. */
-  async start(address: string): Promise<void> {
+  /** Starts once the links listen at `bound`, which datagrams share with them; others are told `advertised`. */
+  async start(advertised: string, bound: string): Promise<void> {
     const { config, windows } = this.#parts;
-    const bindHost = withPortOf(config.peerAddress, address);
+    const bindHost = withPortOf(config.peerAddress, bound);
     const [bindAddress] = await windows.network.resolve(bindHost).catch(() => []);
-    const advertisedAddress = await ownAddressOf(windows, address);
+    const advertisedAddress = await ownAddressOf(windows, advertised);
     const gossip = new Gossip(
       {
         nodeId: config.nodeId,

@@ -23,6 +23,8 @@ export interface StatusParts {
   readonly membership: Pick<Membership, "table" | "isRemoved" | "store">;
   readonly liveness: Pick<Liveness, "stateOf" | "member">;
   readonly pulse: { readonly words: string };
+  /** open once this node knows above what it must mint; within seconds, whatever others do */
+  readonly gate: { readonly isOpen: boolean };
   readonly isStopping: () => boolean;
 }
 
@@ -40,7 +42,7 @@ export class NodeStatusView implements NodeStatus {
   }
 
   readyz(): readonly HealthCheck[] {
-    const { isStopping, engine, membership } = this.#parts;
+    const { isStopping, engine, membership, gate } = this.#parts;
     const waitingFor = this.#waitingFor();
     const isOpen = engine.failure === undefined;
     return [
@@ -49,6 +51,7 @@ export class NodeStatusView implements NodeStatus {
       // A slow disk is others' business: out of the load balancer, its reads would be lost too.
       check("disk-speed", true, this.#parts.pulse.words),
       check("cluster", waitingFor === undefined, waitingFor ?? `member (${membership.store.record.status})`),
+      check("collecting", gate.isOpen, gate.isOpen ? "knows what was collected" : "hears what was collected meanwhile"),
       check("lifecycle", !isStopping(), isStopping() ? "stopping" : "running"),
     ];
   }

@@ -51,9 +51,9 @@ export class GyreNode {
     this.#rooms = rooms;
     this.#scrubbing = new Scrubbing({ config, ...rooms });
     this.contexts = contextDoorOf(rooms.secrets);
-    const { engine, links, bootstrap, membership, liveness, pulse } = rooms;
+    const { engine, liveness } = rooms;
     const isStopping = (): boolean => this.#isStopping;
-    this.status = new NodeStatusView({ config, engine, links, bootstrap, membership, liveness, pulse, isStopping });
+    this.status = new NodeStatusView({ ...rooms, config, gate: rooms.mintGate, isStopping });
     registerNodeMetrics(this.metrics, rooms);
     registerCalm(this.metrics, rooms);
     const { handoff } = rooms.handingOff;
@@ -100,7 +100,7 @@ export class GyreNode {
       if (engine.recovery.mode === "clean") await rooms.replica.renewActor();
       await rooms.handingOff.handoff.start();
       const address = await rooms.links.start();
-      await rooms.liveness.start(address);
+      await rooms.liveness.start(address, rooms.links.boundAddress ?? address);
       rooms.bootstrap.start();
       rooms.operator.start();
       rooms.calm.start();

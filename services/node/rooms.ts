@@ -25,6 +25,7 @@ import type { HolderTable } from "../placement/holder-table.ts";
 import { CollectDoor } from "../repair/collect-door.ts";
 import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
+import type { MintGate } from "../replica/mint-gate.ts";
 import { Replica } from "../replica/replica.ts";
 import { ContextCodec } from "../versioning/context-codec.ts";
 import { type CalmRooms, makeCalm } from "./calm-makers.ts";
@@ -69,6 +70,8 @@ export interface Rooms {
   readonly handingOff: HandingOff;
   readonly healing: Healing;
   readonly collecting: CollectingJoint;
+  /** closed until this node knows above what it must mint */
+  readonly mintGate: Pick<MintGate, "isOpen">;
   readonly calm: Calm;
   readonly pulse: DiskPulse;
   readonly departed: DepartedPeers;
@@ -96,7 +99,9 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine, hints: Hi
   const isMember = (node: NodeId): boolean | undefined =>
     store.ring.table?.all.some((member) => member.nodeId === node);
   const departed = new DepartedPeers({ links, isMember, clock, log });
-  const all: Rooms = { clock, ...calmRooms, departed, ...store, ...ring, ...requests, bootstrap, operator, secrets };
+  const mintGate = store.door.gate;
+  const own = { clock, departed, mintGate, bootstrap, operator, secrets };
+  const all: Rooms = { ...own, ...calmRooms, ...store, ...ring, ...requests };
   registerTopics(all);
   followLinks(all);
   return all;

@@ -95,6 +95,11 @@ export class PeerLinks implements Peers {
     );
   }
 
+  /** Where this node listens: another port than the one that others are told where a port is mapped. Before `start` none. */
+  get boundAddress(): string | undefined {
+    return this.#listener?.address;
+  }
+
   /** Listens, then begins to dial. Answers the address that others are told. Rejects when the address cannot be bound. */
   async start(): Promise<string> {
     const { network } = this.#ports;

@@ -10,6 +10,7 @@ import {
   COLLECT_EVERY_MS,
   COLLECT_FIRST_HEARING_MS,
   COLLECT_HEAR_MS,
+  COLLECT_HEAR_SOON_MS,
   COLLECT_LEAST_EVERY_MS,
   COLLECT_SETTLE_MS,
 } from "../base/limits.ts";
@@ -236,7 +237,9 @@ export class Collecting {
     this.#reviewHearing();
     await this.#sweep.run();
     const { hearMs } = this.#parts.times;
-    return this.status().behind > 0 || this.#parts.door.isHearing ? Math.min(COLLECT_AGAIN_MS, hearMs) : hearMs;
+    // Writes wait for this: a peer that was no member yet, or had no link, may be one now.
+    if (this.#parts.door.isHearing) return Math.min(COLLECT_HEAR_SOON_MS, hearMs);
+    return this.status().behind > 0 ? Math.min(COLLECT_AGAIN_MS, hearMs) : hearMs;
   }
 
   #reviewHearing(): void {
