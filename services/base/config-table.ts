@@ -1,4 +1,4 @@
-/** The table of knobs as README shows it, and as `gyre server --help` does. Pure; README's copy is compared by a test. */
+/** The table of knobs as docs/CONFIGURATION.md shows it, and as `gyre server --help` does. Pure; the page's copy is compared by a test. */
 import { ALL_KNOBS, type Knob, variableOf } from "./knobs.ts";
 
 /** The knobs as a table in Markdown, one row each, without a line break at its end. */

@@ -1,6 +1,6 @@
 /**
  * Every knob of a node: its name, unit, default and meaning, in one table. The flag is `--` and the name, the environment
- * variable `GYRE_` and the name in capitals, the key of the configuration file the name itself. README's table is made from it.
+ * variable `GYRE_` and the name in capitals, the key of the configuration file the name itself. docs/CONFIGURATION.md is made from it.
  */
 import type { NodeId } from "./ids.ts";
 import { MAX_MEMBERS, MAX_PARTITIONS, MAX_REPLICAS, MIN_PARTITIONS } from "./limits.ts";
@@ -42,7 +42,7 @@ export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
 /** How a node becomes a member of a cluster that runs already. */
 export type JoinMode = "auto" | "manual";
 
-/** Which of gossip's timers hold: `fast` sees a crash in about two seconds, `steady` and `wan` are slower and calmer. */
+/** Which of gossip's timers hold: `fast` sees a crash in about four seconds, `steady` and `wan` are slower and calmer. */
 export type GossipProfile = "fast" | "steady" | "wan";
 
 /** The knobs by what they set. */

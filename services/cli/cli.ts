@@ -16,7 +16,8 @@ import { SCALE_COMMAND } from "./scale/scale-command.ts";
 import { TEST_COMMAND } from "./test-command.ts";
 import { TOKEN_COMMAND } from "./token-command.ts";
 
-const COMMANDS: readonly Command[] = [
+/** Every command but `server`, in the order of `gyre --help`. */
+export const COMMANDS: readonly Command[] = [
   ...KV_COMMANDS,
   ...CLUSTER_COMMANDS,
   ...MEMBERSHIP_COMMANDS,

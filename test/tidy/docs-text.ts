@@ -46,6 +46,13 @@ export function anchorsOf(markdown: string): readonly string[] {
   );
 }
 
+/** The headings of one level, in order. */
+export function headingsOf(markdown: string, level: number): readonly string[] {
+  return [...proseOf(markdown).matchAll(/^(#+) +(.+)$/gm)].flatMap(([, marks = "", words = ""]) =>
+    marks.length === level ? [words] : [],
+  );
+}
+
 /** One step of a shell tour: a command and what it prints. */
 export interface TourStep {
   readonly command: string;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { DASHBOARD, dashboardText, metricsIn } from "../support/grafana-dashboard.ts";
 import { allFamilies, familiesIn, type MetricFamily, metricsPage } from "../support/metrics-page.ts";
+import { filesOf } from "./walk.ts";
 
 const RULES = join(import.meta.dirname, "../../k8s/components/monitoring/prometheus-rule.yaml");
 let families: readonly MetricFamily[] = [];
@@ -27,6 +28,11 @@ describe("docs/METRICS.md", () => {
     const page = readFileSync(join(import.meta.dirname, "../../docs/METRICS.md"), "utf8");
     expect(unknownIn(page)).toEqual([]);
     expect(unknownIn("rate(gyre_made_up_total[5m])")).toEqual(["gyre_made_up_total"]);
+  });
+
+  test("nor does any other document", () => {
+    const named = filesOf(["*.md", "docs/**/*.md"]).map(({ path, text }) => [path, unknownIn(text)]);
+    expect(named.filter(([, unknown = []]) => unknown.length > 0)).toEqual([]);
   });
 
   test("would show labels, and kinds as the scraper is told them", () => {
