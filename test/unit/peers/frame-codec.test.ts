@@ -310,7 +310,7 @@ test.each([
   { name: "no length of the node", body: [10] },
   { name: "a node longer than the frame", body: [10, 5, 97] },
   { name: "a node that is no node id", body: [10, 2, 47, 47] },
-  { name: "a reason of a later version", body: [11] },
+  { name: "a reason of a later version", body: [200] },
 ])("a refusal with $name is malformed", ({ body }) => {
   const whole = encoded<WireReply>([{ kind: "failed", detail: "x".repeat(body.length) }], encodeReply);
   whole[8] = KIND_REFUSED;
