@@ -57,6 +57,8 @@ export interface LogLimits {
   readonly ballastBytes: number;
   /** a pass of the scrub over a large store takes about this long at a full share; 0: only when it is asked for */
   readonly scrubPassMs: number;
+  /** a pass takes no longer than about this, however small the share is, unless it is nothing */
+  readonly scrubBoundMs: number;
   /** pace below which the scrub of a small store does not go */
   readonly scrubBytesPerSecond: number;
   /** the scrub begins so long after a start, and a pass so long after the one before began, and was over */
@@ -121,6 +123,7 @@ export const defaultLogLimits: LogLimits = {
   ballastBytes: 64 * MIB,
   // half of the 30 days in which every record is read: the other half is for times of a small share
   scrubPassMs: 15 * 24 * 3_600_000,
+  scrubBoundMs: 30 * 24 * 3_600_000,
   scrubBytesPerSecond: 256 * 1024,
   scrubDelayMs: 60_000,
   scrubRestMs: 24 * 3_600_000,

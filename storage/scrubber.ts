@@ -6,16 +6,15 @@
  * Source: reliability notes §3.2 (latent corruption), §3.6.
  */
 import type { ScrubReport, ScrubState } from "./engine.ts";
-import { KIND_REAPED } from "./format/record.ts";
 import { nextTurn } from "./index-loader.ts";
 import type { KeyLookup } from "./key-lookup.ts";
 import type { Keyspace } from "./keyspace.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { Manifest } from "./manifest.ts";
-import { quarantine } from "./quarantine.ts";
 import type { RecordReader } from "./record-reader.ts";
+import { giveUpRange } from "./scrub-giving-up.ts";
 import { emptyScrubPlace, parseScrubPlace, type ScrubPlace, scrubPlaceBytes } from "./scrub-place.ts";
-import { type BadRange, type SegmentFindings, scrubSegment } from "./scrub-segment.ts";
+import { type SegmentFindings, scrubSegment } from "./scrub-segment.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { isDiskFull } from "./whole-file.ts";
@@ -42,6 +41,11 @@ export interface ScrubberParts {
 const DOCUMENT = "storage-scrub";
 /** with a share of nothing it looks again after this long */
 const STANDSTILL_MS = 1_000;
+/** how often a pass looks at a segment that it could not look at before, after a rest each time */
+const SKIPPED_TRIES = 5;
+
+/** What became of one segment; one that has gone is done. */
+type Looked = "done" | "skipped" | "given-up";
 
 type Counts = { -readonly [K in keyof ScrubReport]: number };
 
@@ -74,17 +78,18 @@ export class Scrubber {
     if (settings.scrubPassMs > 0) this.#loop = this.#runLoop();
   }
 
-  /** One pass over everything that is sealed now, as fast as the disk gives it. Rejects when the store fails or is closed. */
+  /**
+   * One pass over everything that is sealed now, as fast as the disk gives it. Rejects when the store fails or is closed,
+   * or when there is a segment that could not be looked at.
+   */
   async scrubNow(): Promise<ScrubReport> {
     this.#hurriedCount += 1;
     this.#resume?.();
     try {
       const before = { ...this.#totals };
       const ids = this.#sealedIds(0, Number.POSITIVE_INFINITY);
-      for (const id of ids) {
-        if (this.#isStopped) break;
-        await this.#inTurn(() => this.#scrubOne(id));
-      }
+      const { skipped } = await this.#lookAt(ids);
+      if (skipped.length > 0) throw new Error(`segments that could not be looked at: ${skipped.join(", ")}`);
       this.#place = { ...this.#place, passCount: this.#place.passCount + 1, passEndedAtMs: this.#wallMs() };
       await this.#keepPlace();
       return difference(this.#totals, before);
@@ -121,16 +126,41 @@ export class Scrubber {
       this.#place = { ...this.#place, after: 0, through };
     }
     const { after, through } = this.#place;
-    for (const id of this.#sealedIds(after, through)) {
-      if (this.#isOver() || !(await this.#inTurn(() => this.#scrubOne(id)))) return false;
+    const { isThrough, skipped } = await this.#lookAt(this.#sealedIds(after, through), async (id) => {
       this.#place = { ...this.#place, after: id };
       await this.#keepPlace();
-    }
-    const passCount = this.#place.passCount + 1;
-    this.#place = { passCount, passEndedAtMs: this.#wallMs(), after: 0, through: 0 };
+    });
+    if (!isThrough) return false;
+    const isWhole = skipped.length === 0;
+    const { passCount, passEndedAtMs } = this.#place;
+    this.#place = isWhole
+      ? { passCount: passCount + 1, passEndedAtMs: this.#wallMs(), after: 0, through: 0 }
+      : { passCount, passEndedAtMs, after: 0, through: 0 };
     await this.#keepPlace();
-    this.#parts.settings.log.info({ event: "storage.scrubbed", passCount, ...this.#totals });
+    const { log } = this.#parts.settings;
+    if (isWhole) log.info({ event: "storage.scrubbed", passCount: passCount + 1, ...this.#totals });
+    else log.error({ event: "storage.scrub-incomplete", segments: skipped });
     return !this.#isOver();
+  }
+
+  /** Looks at these, at those that it could not look at again and again; `onDone`: all up to this one are done. */
+  async #lookAt(
+    ids: readonly number[],
+    onDone?: (id: number) => Promise<void>,
+  ): Promise<{ readonly isThrough: boolean; readonly skipped: readonly number[] }> {
+    let left = ids;
+    for (let tries = 1; ; tries += 1) {
+      const skipped: number[] = [];
+      for (const id of left) {
+        const looked = this.#isOver() ? "given-up" : await this.#inTurn(() => this.#scrubOne(id));
+        if (looked === "given-up") return { isThrough: false, skipped };
+        if (looked === "skipped") skipped.push(id);
+        else if (skipped.length === 0 && tries === 1) await onDone?.(id);
+      }
+      if (skipped.length === 0 || tries === SKIPPED_TRIES) return { isThrough: true, skipped };
+      left = skipped;
+      await this.#rest(this.#parts.settings.scrubDelayMs);
+    }
   }
 
   /** One segment at a time, whoever asks. */
@@ -140,33 +170,36 @@ export class Scrubber {
     return turn;
   }
 
-  /** False when it was given up; a segment that has gone counts as done. */
-  async #scrubOne(id: number): Promise<boolean> {
+  async #scrubOne(id: number): Promise<Looked> {
     const { segments, health, settings } = this.#parts;
     const segment = segments.get(id);
-    if (segment === undefined) return true;
+    if (segment === undefined) return "done";
     try {
       const pace = (readBytes: number): Promise<boolean> => this.#pace(readBytes);
       const findings = await scrubSegment({ ...this.#parts, pace }, segment).catch((error: unknown) => {
         // no file handle, say: it is only looked at later
         settings.log.warn({ event: "storage.scrub-skipped", segment: id, cause: String(error) });
       });
-      if (findings === undefined) return !this.#isOver();
-      if (!findings.isComplete) return !this.#isOver();
+      if (findings?.isComplete !== true && this.#isOver()) return "given-up";
+      if (findings === undefined) return "skipped";
+      if (!findings.isComplete) return "done";
       this.#totals.segmentCount += 1;
       this.#totals.readBytes += segment.sizeBytes;
       await this.#settle(segment, findings);
-      return true;
+      return "done";
     } catch (error) {
-      if (isDiskFull(error)) return true;
+      if (isDiskFull(error)) return "done";
       health.fail(error);
-      return false;
+      return "given-up";
     }
   }
 
   async #settle(segment: Segment, { bad, missingIndex }: SegmentFindings): Promise<void> {
     const { settings, segments, onRotten } = this.#parts;
-    for (const range of bad) await this.#giveUp(segment, range);
+    for (const range of bad) {
+      this.#totals.badCount += 1;
+      this.#totals.lostCount += await giveUpRange(this.#parts, segment, range);
+    }
     if (segments.get(segment.id) !== segment) return;
     // one that does not name what may have stood there would hide the loss from the next start
     if (missingIndex !== undefined && bad.every((range) => !range.isUnknown)) {
@@ -179,47 +212,6 @@ export class Scrubber {
     onRotten();
   }
 
-  /** The index gives up what it has there, its partition is suspect, its bytes go to quarantine. */
-  async #giveUp(segment: Segment, range: BadRange): Promise<void> {
-    const { keyspace, lookup, settings, reader } = this.#parts;
-    const { from, to } = range;
-    this.#totals.badCount += 1;
-    settings.log.error({ event: "storage.rot-found", segment: segment.id, offset: from, sizeBytes: to - from });
-    const records = range.isUnknown ? await this.#recordsIn(segment, range) : range.records;
-    for (const { partition, hash, offset } of records) {
-      const slot = keyspace.slotAt(partition, hash, { segment: segment.id, offset });
-      const table = keyspace.table(partition);
-      // a reap mark still says in the index what is true
-      if (table === undefined || slot < 0 || table.kindAt(slot) === KIND_REAPED) continue;
-      const isNew = table.digestAt(slot) !== 0n;
-      lookup.noteUnreadable({ partition, hash }, { segment, offset, length: table.lengthAt(slot) });
-      if (!isNew) continue;
-      this.#totals.lostCount += 1;
-      const bytes = await reader.range(segment, offset, to - offset).catch(() => undefined);
-      if (bytes === undefined) continue;
-      await quarantine(settings, { segment: segment.id, offset }, bytes).catch((error: unknown) => {
-        settings.log.warn({ event: "storage.quarantine-skipped", segment: segment.id, offset, cause: String(error) });
-      });
-    }
-  }
-
-  /** What the index has in bytes of which nobody knows what stood there. Cost: a look at every entry. */
-  async #recordsIn(segment: Segment, { from, to }: BadRange): Promise<BadRange["records"]> {
-    const { keyspace, settings } = this.#parts;
-    const records: BadRange["records"][number][] = [];
-    for (let partition = 0; partition < settings.partitionCount; partition += 1) {
-      const table = keyspace.table(partition);
-      table?.forEachFrom(0n, (slot) => {
-        const offset = table.offsetAt(slot);
-        const isThere = table.segmentAt(slot) === segment.id && offset >= from && offset < to;
-        if (isThere) records.push({ partition, hash: table.hashAt(slot), offset });
-        return true;
-      });
-      await nextTurn(settings.clock);
-    }
-    return records;
-  }
-
   async #pace(readBytes: number): Promise<boolean> {
     const { settings, share } = this.#parts;
     while (share() <= 0 && this.#hurriedCount === 0 && !this.#isOver()) await this.#rest(STANDSTILL_MS);
@@ -228,13 +220,18 @@ export class Scrubber {
     return !this.#isOver();
   }
 
-  /** Bytes a second: all sealed segments within the time of a pass, but no slower than is worth a timer. */
+  /**
+   * Bytes a second: all sealed segments within the time of a pass, but no slower than is worth a timer. A small share makes
+   * it slower, never so slow that rot could wait for longer than the bound.
+   */
   #rate(): number {
-    const { segments, settings, share } = this.#parts;
+    const { segments, settings } = this.#parts;
+    const share = Math.min(1, Math.max(0, this.#parts.share()));
+    if (share === 0) return 0;
     let sealedBytes = 0;
     for (const segment of segments.all()) if (segment.isSealed) sealedBytes += segment.sizeBytes;
     const fullRate = Math.max(settings.scrubBytesPerSecond, (sealedBytes / settings.scrubPassMs) * 1_000);
-    return fullRate * Math.min(1, Math.max(0, share()));
+    return Math.max((sealedBytes / settings.scrubBoundMs) * 1_000, fullRate * share);
   }
 
   #rest(durationMs: number): Promise<void> {

@@ -248,6 +248,57 @@ describe("the scrub that runs by itself", () => {
     expect(engine.stats().scrub.passCount).toBe(1);
   });
 
+  test("is through in twice its time at the smallest share of background work, however large the store is", async () => {
+    const disk = simDisk();
+    const made = await openTiny(disk);
+    await fill(made);
+    await made.close();
+    const clock = new HandClock();
+    // a store that is large beside the least pace
+    const large = { ...PACE, scrubPassMs: 100_000, scrubBoundMs: 200_000, scrubBytesPerSecond: 64, scrubRestMs: 0 };
+    const engine = await openTiny(disk, { clock, ...large });
+    engine.paceBackgroundBy(() => 1 / 32);
+    await pass(clock, 10_000 + 220_000);
+    expect(engine.stats().scrub.passCount).toBe(1);
+  });
+
+  test("does not end a pass over a segment that it could not look at: that one is looked at again", async () => {
+    const disk = simDisk();
+    const made = await openTiny(disk);
+    await fill(made);
+    await made.close();
+    const clock = new HandClock();
+    const events: string[] = [];
+    const engine = await openTiny(disk, { clock, events, openSegmentFiles: 1, ...PACE });
+    const path = sealedFiles(disk).find((name) => name.endsWith("0003.log")) ?? "";
+    disk.poke(path, 100, Buffer.from([0x55, 0xaa]));
+    const heal = disk.inject({ on: ["open"], code: "EMFILE", path });
+    await pass(clock, 55_000);
+    expect(events).toContain("storage.scrub-skipped");
+    expect(engine.stats().scrub).toMatchObject({ passCount: 0, badCount: 0 });
+    heal();
+    await pass(clock, 15_000);
+    expect(engine.stats().scrub).toMatchObject({ passCount: 1, badCount: 1 });
+  });
+
+  test("counts no pass over a segment that it could not look at, however often it tried, and goes on", async () => {
+    const disk = simDisk();
+    const made = await openTiny(disk);
+    await fill(made);
+    await made.close();
+    const clock = new HandClock();
+    const events: string[] = [];
+    const engine = await openTiny(disk, { clock, events, openSegmentFiles: 1, ...PACE });
+    const path = sealedFiles(disk).find((name) => name.endsWith("0003.log")) ?? "";
+    const heal = disk.inject({ on: ["open"], code: "EMFILE", path });
+    await pass(clock, 200_000);
+    expect(engine.stats().scrub.passCount).toBe(0);
+    expect(events.filter((event) => event === "storage.scrub-incomplete")).toHaveLength(1);
+    await expect(engine.scrub()).rejects.toThrow("could not be looked at");
+    heal();
+    expect(await engine.scrub()).toMatchObject({ badCount: 0 });
+  });
+
   test("begins anew when its place cannot be read, and finds what has rotted", async () => {
     const disk = simDisk();
     const made = await openTiny(disk);
