@@ -27,6 +27,15 @@ export interface GeneratorPlan {
   readonly onAck: (writeId: number) => void;
 }
 
+/** A request that was of no use to its client. */
+export interface WrongOne {
+  readonly isHot: boolean;
+  /** from due to its answer, or to the moment at which none could come any more */
+  readonly tookMs: number;
+  /** since the beginning */
+  readonly atMs: number;
+}
+
 /** What became of the requests to one target. */
 export interface TargetResult {
   sentCount: number;
@@ -36,13 +45,15 @@ export interface TargetResult {
   readonly goodAtMs: number[];
   /** the same of the hot key, which is in neither of them */
   readonly hotMs: number[];
-  lateCount: number;
+  /** 2xx after the deadline, those of the hot key too */
+  readonly late: WrongOne[];
   readonly refusedByStatus: Record<number, number>;
   /** of these: of the hot key */
   refusedHotCount: number;
   /** refusals: from due to refused */
   readonly refusedMs: number[];
-  lostCount: number;
+  /** never answered: the connection ended, or the grace after the load did */
+  readonly lost: WrongOne[];
   /** due, but the connections had more outstanding than they may */
   unsentCount: number;
 }
@@ -139,9 +150,10 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
     const connection = new Connection(target, port, {
       answer: onAnswer,
       end: () => {
-        const result = results[target];
-        if (result !== undefined) result.lostCount += connection.waiting.length;
-        connection.waiting.length = 0;
+        const nowMs = performance.now();
+        for (const { isHot, dueMs } of connection.waiting.splice(0)) {
+          results[target]?.lost.push({ isHot, tookMs: nowMs - dueMs, atMs: nowMs - startMs });
+        }
         const list = all[target] ?? [];
         list.splice(list.indexOf(connection), 1);
         if (!isOver) setTimeout(() => open(target, port), 100);
@@ -224,11 +236,11 @@ function newResult(): TargetResult {
     goodMs: [],
     goodAtMs: [],
     hotMs: [],
-    lateCount: 0,
+    late: [],
     refusedByStatus: {},
     refusedHotCount: 0,
     refusedMs: [],
-    lostCount: 0,
+    lost: [],
     unsentCount: 0,
   };
 }
@@ -246,7 +258,7 @@ function count(result: TargetResult, { status, isHot, tookMs, atMs, deadlineMs }
     if (isHot) result.refusedHotCount += 1;
     result.refusedByStatus[status] = (result.refusedByStatus[status] ?? 0) + 1;
     result.refusedMs.push(tookMs);
-  } else if (tookMs > deadlineMs) result.lateCount += 1;
+  } else if (tookMs > deadlineMs) result.late.push({ isHot, tookMs, atMs });
   else if (isHot) result.hotMs.push(tookMs);
   else {
     result.goodMs.push(tookMs);

@@ -8,6 +8,7 @@
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { acceptedMs, coldWithin, quantileMs } from "./answer-times.ts";
 import { fillBulk } from "./bulk-keys.ts";
 import { pause, RealCluster } from "./cluster.ts";
 import type { TargetResult } from "./generator.ts";
@@ -35,11 +36,6 @@ function tell(text: string): void {
   process.stdout.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s  ${text}\n`);
 }
 
-function quantileMs(values: readonly number[], quantile: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * quantile))] ?? 0;
-}
-
 /** Processor time of a process since its start, ms, at the system's resolution. */
 function cpuMs(pid: number | undefined): number {
   if (pid === undefined) return 0;
@@ -56,6 +52,7 @@ function residentMib(pid: number | undefined): number {
 
 interface Phase {
   readonly goodPerSecond: number;
+  /** of all that was not refused: what was late or lost counts as the deadline at least */
   readonly p99Ms: number;
   readonly p50Ms: number;
   readonly serverCpuMs: number;
@@ -84,12 +81,13 @@ async function phase(
     ...plan,
   });
   const serverCpuMs = NODES.reduce((sum, node) => sum + cpuMs(cluster.pid(node)) - (cpuBefore[node] ?? 0), 0);
-  const good = loaded.targets.flatMap(({ goodMs, hotMs }) => [...goodMs, ...hotMs]);
+  const goodCount = loaded.targets.reduce((sum, { goodMs, hotMs }) => sum + goodMs.length + hotMs.length, 0);
+  const took = acceptedMs(loaded.targets, DEADLINE_MS);
   return {
-    goodPerSecond: (good.length * 1_000) / plan.durationMs,
-    goodCount: good.length,
-    p50Ms: quantileMs(good, 0.5),
-    p99Ms: quantileMs(good, 0.99),
+    goodPerSecond: (goodCount * 1_000) / plan.durationMs,
+    goodCount,
+    p50Ms: quantileMs(took, 0.5),
+    p99Ms: quantileMs(took, 0.99),
     serverCpuMs,
     loaded,
   };
@@ -113,7 +111,7 @@ function phaseText({ goodPerSecond, goodCount, p50Ms, p99Ms, serverCpuMs, loaded
     (refusedMs.length === 0
       ? ""
       : ` (p50 ${quantileMs(refusedMs, 0.5).toFixed(1)} ms, p99 ${quantileMs(refusedMs, 0.99).toFixed(1)} ms)`) +
-    `, late ${sum((one) => one.lateCount)}, lost ${sum((one) => one.lostCount)}, unsent ${sum((one) => one.unsentCount)}; ` +
+    `, late ${sum((one) => one.late.length)}, lost ${sum((one) => one.lost.length)}, unsent ${sum((one) => one.unsentCount)}; ` +
     `generator's CPU ${(loaded.cpuMicros / 1_000).toFixed(0)} ms, servers' ${serverCpuMs} ms`
   );
 }
@@ -129,17 +127,12 @@ async function pauseOne(cluster: RealCluster): Promise<void> {
 /** p99 of the other nodes by thirds of the overload: before, while, after the pause. */
 function othersText({ loaded }: Phase): { readonly text: string; readonly ratio: number } {
   const thirds = [0, 1, 2].map((third) => {
-    const from = (third * OVERLOAD_MS) / 3 + 200;
-    const until = ((third + 1) * OVERLOAD_MS) / 3;
-    const of = loaded.targets
-      .slice(0, 2)
-      .flatMap(({ goodMs, goodAtMs }) =>
-        goodMs.filter((_, i) => (goodAtMs[i] ?? 0) > from && (goodAtMs[i] ?? 0) < until),
-      );
+    const span = { fromMs: (third * OVERLOAD_MS) / 3 + 200, untilMs: ((third + 1) * OVERLOAD_MS) / 3 };
+    const of = coldWithin(loaded.targets.slice(0, 2), DEADLINE_MS, span);
     return { p99Ms: quantileMs(of, 0.99), perSecond: (of.length * 3_000) / OVERLOAD_MS };
   });
   const texts = thirds.map((one) => `${one.p99Ms.toFixed(1)} ms at ${one.perSecond.toFixed(0)}/s`);
-  return { text: texts.join(" → "), ratio: (thirds[1]?.p99Ms ?? 0) / Math.max(1, thirds[0]?.p99Ms ?? 1) };
+  return { text: texts.join(" → "), ratio: (thirds[1]?.p99Ms ?? Number.NaN) / Math.max(1, thirds[0]?.p99Ms ?? 1) };
 }
 
 /** Resident memory of all nodes over the overload: flat when the last quarter of it is as the second one. */
@@ -212,7 +205,7 @@ async function main(): Promise<boolean> {
   const pausing = flags.pause === "1" ? pauseOne(cluster) : Promise.resolve();
   const looking = pause(OVERLOAD_MS / 4).then(async () => tell(`meanwhile: ${await loadText(story)}`));
   const over = await phase(story, { durationMs: OVERLOAD_MS, rate, connectionsPerTarget: 100 });
-  const recoveredMs = await recoveryMs(story, Math.max(100, 3 * half.p99Ms));
+  const recoveredMs = await recoveryMs(story, Math.min(DEADLINE_MS / 2, Math.max(100, 3 * half.p99Ms)));
   await Promise.all([pausing, looking]);
   clearInterval(watch);
   tell(`open loop at ${flags.factor} × the peak (${rate.toFixed(0)}/s): ${phaseText(over)}`);

@@ -1,0 +1,72 @@
+import { expect, test } from "vitest";
+import { acceptedMs, coldMs, coldWithin, failuresOf, quantileMs } from "./answer-times.ts";
+import type { TargetResult } from "./generator.ts";
+
+const DEADLINE_MS = 2_000;
+
+function result(given: Partial<TargetResult> = {}): TargetResult {
+  return {
+    sentCount: 0,
+    goodMs: [],
+    goodAtMs: [],
+    hotMs: [],
+    late: [],
+    refusedByStatus: {},
+    refusedHotCount: 0,
+    refusedMs: [],
+    lost: [],
+    unsentCount: 0,
+    ...given,
+  };
+}
+
+const tens = (count: number): number[] => Array.from({ length: count }, () => 10);
+
+test("quantiles are those of the sorted values, and of nothing there is none", () => {
+  expect(quantileMs([30, 10, 20], 0.5)).toBe(20);
+  expect(quantileMs([30, 10, 20], 0.99)).toBe(30);
+  expect(quantileMs([], 0.99)).toBeNaN();
+});
+
+test("late answers are part of the p99, by how late they were", () => {
+  const late = [2_500, 3_000].map((tookMs) => ({ isHot: false, tookMs, atMs: 0 }));
+  const took = acceptedMs([result({ goodMs: tens(98), late })], DEADLINE_MS);
+  expect(took).toHaveLength(100);
+  expect(quantileMs(took, 0.99)).toBe(3_000);
+  expect(quantileMs(took, 0.97)).toBe(10);
+});
+
+test("a request that was lost at once counts as the deadline, one that was waited for longer as that", () => {
+  const lost = [3, 4_000].map((tookMs) => ({ isHot: false, tookMs, atMs: 0 }));
+  expect(acceptedMs([result({ lost })], DEADLINE_MS)).toEqual([DEADLINE_MS, 4_000]);
+});
+
+test("refusals are no part of it", () => {
+  const shed = result({ goodMs: tens(2), refusedByStatus: { 503: 100 }, refusedMs: tens(100) });
+  expect(acceptedMs([shed], DEADLINE_MS)).toEqual([10, 10]);
+});
+
+test("what befell the hot key is no matter of the others", () => {
+  const late = [true, false].map((isHot) => ({ isHot, tookMs: 2_100, atMs: 0 }));
+  const both = [result({ goodMs: [1], hotMs: [2], late })];
+  expect(coldMs(both, DEADLINE_MS)).toEqual([1, 2_100]);
+  expect([...acceptedMs(both, DEADLINE_MS)].toSorted((a, b) => a - b)).toEqual([1, 2, 2_100, 2_100]);
+});
+
+test("a stretch of the load has what ended within it, whatever came of it", () => {
+  const wrong = [50, 150, 250].map((atMs) => ({ isHot: false, tookMs: 2_500, atMs }));
+  const all = [result({ goodMs: [1, 2, 3], goodAtMs: [50, 150, 250], late: wrong, lost: wrong })];
+  expect(coldWithin(all, DEADLINE_MS, { fromMs: 100, untilMs: 200 })).toEqual([2, 2_500, 2_500]);
+});
+
+test("refused, late, lost and unsent requests are a share of all that were due", () => {
+  const one = { isHot: false, tookMs: 2_500, atMs: 0 };
+  const given = { sentCount: 96, refusedByStatus: { 429: 1, 503: 2 }, late: [one], lost: [one], unsentCount: 4 };
+  const failures = failuresOf([result(given), result({ sentCount: 100 })]);
+  expect(failures.share).toBeCloseTo(9 / 200);
+  expect(failures.text).toBe("refused 3, late 1, lost 1, unsent 4 of 200 (4.50 %)");
+});
+
+test("a load of which nothing was sent has failed", () => {
+  expect(failuresOf([]).share).toBe(1);
+});
