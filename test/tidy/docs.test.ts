@@ -93,8 +93,16 @@ test("the code that the documents show runs", () => {
   }
 });
 
-describe("README", () => {
-  test("names only npm scripts that exist", () => {
+test("each npm script has its line in a document", () => {
+  const { scripts } = JSON.parse(textOf("package.json")) as { scripts: Readonly<Record<string, string>> };
+  const text = ["README.md", "CONTRIBUTING.md"].map(textOf).join("\n");
+  const isTold = (name: string): boolean =>
+    text.includes(["start", "test"].includes(name) ? `npm ${name}` : `npm run ${name}`);
+  expect(Object.keys(scripts).filter((name) => !isTold(name))).toEqual([]);
+});
+
+describe("the documents", () => {
+  test("name only npm scripts that exist", () => {
     const { scripts } = JSON.parse(textOf("package.json")) as { scripts: Readonly<Record<string, string>> };
     const named = DOCUMENTS.flatMap((path) => [...textOf(path).matchAll(/\bnpm (?:run ([\w:-]+)|(start|test)\b)/g)]);
     expect(named.length).toBeGreaterThan(5);
