@@ -36,19 +36,21 @@ interface Written {
 interface Kept {
   last: string;
   answeredAt: number;
+  /** who coordinated the last write, and so notes who missed it */
+  taker: string;
   /** writes that the node which took a later one may not have seen, and the last one */
   beside: readonly Written[];
   /** writes that were answered `unknown`, or not at all: at any of the owners, or none; they may land late */
   readonly maybe: string[];
 }
 
-/** Notes of what an owner missed are written some moments after the answer; a kill may take them, and anti-entropy looks then. */
+/** Notes of what an owner missed are written by the coordinator some moments after the answer; its kill may take them, and anti-entropy looks then. */
 const NOTES_MS = 2_000;
 
 /** The writes of one test. */
 export class LastWrites {
   readonly #keys = new Map<string, Kept>();
-  readonly #killedAt: number[] = [];
+  readonly #killed: { readonly node: string; readonly at: number }[] = [];
 
   /** All keys that were written. */
   get keys(): readonly string[] {
@@ -68,6 +70,7 @@ export class LastWrites {
     const kept = this.#keptOf(key);
     kept.last = JSON.stringify(value);
     kept.answeredAt = performance.now();
+    kept.taker = taker;
     const left = kept.beside.filter((earlier) => !earlier.heldBy.includes(taker));
     kept.beside = [...left, { value: kept.last, heldBy }];
   }
@@ -77,9 +80,9 @@ export class LastWrites {
     this.#keptOf(key).maybe.push(JSON.stringify(value));
   }
 
-  /** A node was killed just now. */
-  killed(): void {
-    this.#killedAt.push(performance.now());
+  /** The node of this name was killed just now. */
+  killed(node: string): void {
+    this.#killed.push({ node, at: performance.now() });
   }
 
   /** Nothing can stand beside the last write. */
@@ -90,11 +93,13 @@ export class LastWrites {
 
   /**
    * The last write is owed to every owner as soon as all hints are delivered. One of unknown outcome owes nobody anything:
-   * one owner alone may have it until replicas are compared. Nor may the note of a miss have outlived a kill.
+   * one owner alone may have it until replicas are compared. Nor may the note of a miss have outlived a kill of who wrote
+   * it; what a stand-in acknowledged outlives any.
    */
   isOwedToAll(key: string): boolean {
-    const { maybe, answeredAt } = this.#keptOf(key);
-    return maybe.length === 0 && !this.#killedAt.some((killed) => Math.abs(killed - answeredAt) <= NOTES_MS);
+    const { maybe, answeredAt, taker } = this.#keptOf(key);
+    const isNoteLost = this.#killed.some(({ node, at }) => node === taker && Math.abs(at - answeredAt) <= NOTES_MS);
+    return maybe.length === 0 && !isNoteLost;
   }
 
   /** What is wrong with an answer, in words; empty when it shows the last write, or one of unknown outcome, and beside it only what it may not have met. */
@@ -109,7 +114,7 @@ export class LastWrites {
   }
 
   #keptOf(key: string): Kept {
-    const kept = this.#keys.get(key) ?? { last: "", answeredAt: 0, beside: [], maybe: [] };
+    const kept = this.#keys.get(key) ?? { last: "", answeredAt: 0, taker: "", beside: [], maybe: [] };
     this.#keys.set(key, kept);
     return kept;
   }
