@@ -70,11 +70,10 @@ export class MarkerStore {
 
   /** Notes that the slot's holder lacks what the main store has of the key. Returns at once, never throws. */
   note(location: KeyLocation, slot: number): void {
-    const { flags, records, tally } = this.#parts;
+    const { records, tally } = this.#parts;
     const { partition, hash } = location;
     const bit = 1 << slot;
-    // anti-entropy compares the whole partition anyway, all that came before it looks included
-    if (flags.isFlagged(partition)) return flags.raise(partition);
+    // In a flagged partition too: to raise the flag for each miss would begin its comparison anew each time.
     const waiting = this.#pending.get(hash);
     if (waiting !== undefined) {
       if (isSame(waiting.location.key, location.key)) waiting.mask |= bit;
@@ -117,12 +116,14 @@ export class MarkerStore {
     }
   }
 
-  /** Forgets all markers of a partition that is flagged, durably: in one edit. Rejects as the store does. */
+  /** Forgets all markers of a partition that is flagged, durably: in one edit, and flags it anew. Rejects as the store does. */
   async drop(partition: number): Promise<void> {
     await this.flush();
     const before = this.tally.countOf(partition);
     await this.#parts.records.drop(partition);
     this.givenUpCount += before;
+    // a comparison that began before these misses, or this one, clears nothing
+    this.#parts.flags.raise(partition);
   }
 
   /** Gives back what the removal marks of a partition take, when no marker is left in it. Rejects as the store does. */

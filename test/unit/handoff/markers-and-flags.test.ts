@@ -127,9 +127,6 @@ describe("what is given up", () => {
     await rig.pass(120_000);
     expect(rig.life(self).handoff.view()).toMatchObject({ markerCount: 0, flaggedPartitions: 1 });
     expect(rig.life(self).handoff.flags.flaggedPartitions()).toEqual([7]);
-    await missed(rig, 1);
-    await rig.pass(10_000);
-    expect(rig.life(self).handoff.view()).toMatchObject({ markerCount: 0 });
     rig.crash(self);
     await rig.start(self);
     expect(rig.life(self).handoff.flags.isFlagged(7)).toBe(true);
@@ -201,6 +198,41 @@ describe("what is given up", () => {
 });
 
 describe("flags", () => {
+  test("keep no miss from being marked, and are raised again only by what could not be: so that they can be cleared", async () => {
+    const rig = await HandoffRig.started();
+    const { self, away } = owners(rig);
+    rig.crash(away);
+    const { flags } = rig.life(self).handoff;
+    await flags.flag([7]);
+    const count = flags.flagCountOf(7);
+    for (let n = 0; n < 10; n += 1) {
+      await missed(rig, n);
+      await rig.pass(1_000);
+    }
+    expect(flags.flagCountOf(7)).toBe(count);
+    expect(rig.life(self).handoff.view()).toMatchObject({ markerCount: 10, flaggedPartitions: 1 });
+    await flags.clearFlag(7, count);
+    expect(flags.isFlagged(7)).toBe(false);
+    await rig.start(away);
+    expect(await rig.until(() => rig.keptCount() === 0, WHOLE_WAY_MS)).toBe(true);
+    const held = await rig.life(self).engine.get(rig.nth(7, 9));
+    expect(await rig.covers(rig.nth(7, 9), 1, held?.value ?? new Uint8Array(0))).toBe(true);
+  });
+
+  test("are raised again by markers that are dropped: the comparison under way began before those misses", async () => {
+    const rig = await HandoffRig.started({ windowMs: HOUR_MS });
+    const { self, away } = owners(rig);
+    rig.crash(away);
+    const { flags } = rig.life(self).handoff;
+    await flags.flag([7]);
+    const count = flags.flagCountOf(7);
+    await missed(rig, 0);
+    await rig.pass(HOUR_MS + 60_000);
+    expect(rig.life(self).handoff.view()).toMatchObject({ markerCount: 0, flaggedPartitions: 1 });
+    await flags.clearFlag(7, count);
+    expect(flags.isFlagged(7)).toBe(true);
+  });
+
   test("of a partition that this node holds no more are brought to a holder, however quiet it was before", async () => {
     const rig = await HandoffRig.started();
     await rig.pass(60_000);
