@@ -30,7 +30,7 @@ describe("gyre repair --wait hints", () => {
     here.repair.hints = { isDone: false, left, unreachable: [], durationMs: 1_000 };
     const { code, err } = await run("--wait", "hints", "--timeout", "1");
     expect(code).toBe(1);
-    expect(err).toContain("7 hints are not delivered, for n4");
+    expect(err).toContain("7 hints are known not to be delivered, for n4");
     expect(here.repair.waits).toEqual([1_000]);
   });
 
