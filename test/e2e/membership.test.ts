@@ -6,7 +6,7 @@ import { putJson } from "./http.ts";
 import { OracleLoad } from "./oracle-load.ts";
 
 const SECRET = "the secret of this cluster, in a test";
-/** A loaded machine may take this long for anything; what the issue promises in seconds is asserted beside it. */
+/** A loaded machine may take this long for anything; what is promised in seconds is asserted beside it. */
 const PATIENCE_MS = 45_000;
 
 let cluster: RealCluster;

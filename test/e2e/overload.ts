@@ -2,8 +2,8 @@
  * `npm run accept:overload`: three nodes as processes, loaded far beyond what they can do by clients that do not wait (open
  * loop, 3 × the measured capacity, reads and writes in equal parts, 1 KB). Shows what became of it: goodput against the peak,
  * latency of what was accepted, memory, acknowledged writes that are gone, and how soon all is as before. Ends with exit code 1
- * when a promise of issue 4 was broken. Generator and servers share the machine's cores: see docs/OVERLOAD.md for what that does.
- * Options: `--seconds N` of overload (default 20; the acceptance: 120), `--factor F` (default 3), `--pause 1`: one node is
+ * when a promise was broken. Generator and servers share the machine's cores: see docs/OVERLOAD.md for what that does.
+ * Options: `--seconds N` of overload (default 20; for a verdict: 120), `--factor F` (default 3), `--pause 1`: one node is
  * stopped (SIGSTOP) for the middle third, `--hot 0.9`: so many of the requests are reads of one key.
  */
 import { readFileSync } from "node:fs";

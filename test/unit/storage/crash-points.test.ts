@@ -1,6 +1,6 @@
 /**
- * The crash points of one store, CP-01 … CP-36, CP-40 and CP-41 of the reliability notes §3.8. CP-37 (hint log) is
- * issue 4's; CP-38 and CP-39 (hand-over of data between nodes) are issue 3's.
+ * The crash points of one store, CP-01 … CP-36, CP-40 and CP-41 of the reliability notes §3.8. CP-37 (hint log) is tested with
+ * the hints; CP-38 and CP-39 (hand-over of data between nodes) with the hand-over.
  */
 import { beforeEach, describe, expect, test } from "vitest";
 import type { StorageEngine } from "../../../storage/engine.ts";
