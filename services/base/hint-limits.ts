@@ -49,6 +49,8 @@ export const MAX_UNREADABLE_HINTS: number = 1_024;
 /** How often a node that keeps hints looks whom they are for, and what has grown too old. */
 export const HINT_REVIEW_MS: number = 1_000;
 export const HINT_UPKEEP_MS: number = 5_000;
+/** Since when hints are kept is written down so often, while it changes: what a crash takes of their age. */
+export const HINT_AGES_MS: number = 60_000;
 /** Removal marks of a partition that are swept when nothing else is left of it. */
 export const HINT_SWEEP_MARKS: number = 128;
 /** How often whoever waits for hints to be delivered asks the members. */

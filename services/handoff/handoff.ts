@@ -10,6 +10,7 @@ import type { TopicHandler } from "../peers/peer-handler.ts";
 import type { ConflictRules } from "../replica/needs.ts";
 import type { FallbackReplica } from "./contract.ts";
 import { HintDelivery } from "./delivery.ts";
+import { HintAges } from "./hint-ages.ts";
 import { hintPartitionsOf } from "./hint-engine.ts";
 import { HintFlush } from "./hint-flush.ts";
 import { HintIntake } from "./hint-intake.ts";
@@ -69,6 +70,7 @@ export class Handoff {
   readonly #intake: HintIntake;
   readonly #delivery: HintDelivery;
   readonly #upkeep: Upkeep;
+  readonly #ages: HintAges;
   #rebuilding: Promise<void> | undefined;
   #isReady = false;
   #isStopped = false;
@@ -85,6 +87,7 @@ export class Handoff {
     this.#room = new HintRoom(engine, parts.maxBytes);
     this.flags = new RepairFlags(documents, partitionCount, log);
     this.#store = new HintStore({ ...parts, room: this.#room, onKept });
+    this.#ages = new HintAges({ ...parts, tally: this.#store.tally });
     const tally = new ShelfTally(partitionCount, parts.clock);
     const records = new HintRecords(engine, "marker", tally);
     const { flags } = this;
@@ -98,6 +101,7 @@ export class Handoff {
       room: this.#room,
       delivery: this.#delivery,
       onStep: () => {
+        void this.#ages.note();
         if (parts.isLeaving() && this.isDrained) parts.onDrained();
       },
     });
@@ -138,6 +142,7 @@ export class Handoff {
       markers: this.#markers.records,
       objectTally: this.#store.tally,
       markerTally: this.#markers.tally,
+      ages: this.#ages,
       clock,
     }).then(() => {
       this.#isReady = true;

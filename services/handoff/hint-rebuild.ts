@@ -1,11 +1,12 @@
 /**
  * What a start finds in the hint store: counts from the index, in slices; slots and ages from the document of a clean stop,
- * else every slot, and as old as the start. Must never believe that document after anything but a clean stop: a slot that it
+ * else every slot, and as old as was noted last, or as the start. Must never believe that document after anything but a clean stop: a slot that it
  * does not name would never get its hint.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
 import { MAX_REPLICAS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
+import type { HintAges } from "./hint-ages.ts";
 import type { HintRecords } from "./hint-records.ts";
 import { markerOf } from "./marker-store.ts";
 import type { ShelfTally } from "./shelf-tally.ts";
@@ -24,19 +25,21 @@ export interface RebuildParts {
   readonly markers: HintRecords;
   readonly objectTally: ShelfTally;
   readonly markerTally: ShelfTally;
+  readonly ages: Pick<HintAges, "of">;
   readonly clock: Clock;
 }
 
 /** Counts what is there. Resolves when every partition is counted; stores and deliveries may go on meanwhile. */
 export async function rebuildTallies(parts: RebuildParts): Promise<void> {
-  const { engine, clock, objects, markers, objectTally, markerTally } = parts;
+  const { engine, clock, objects, markers, objectTally, markerTally, ages } = parts;
   const remembered = engine.recovery.mode === "clean" ? parseEntries(engine.readDocument(DOCUMENT), objectTally) : [];
   const nowMs = clock.wallMicros() / 1_000;
   let sliceMs = clock.monotonicMs();
   for (let partition = 0; partition < objectTally.partitionCount; partition += 1) {
     const known = remembered[partition];
     const count = objects.digestsOf(partition).length;
-    objectTally.found(partition, { count, mask: known?.mask ?? 0, oldestMs: known?.oldestMs ?? nowMs });
+    const sinceMs = known?.oldestMs ?? Math.min(nowMs, ages.of(partition) ?? nowMs);
+    objectTally.found(partition, { count, mask: known?.mask ?? 0, oldestMs: sinceMs });
     const facts = markers.digestsOf(partition).map(markerOf);
     let mask = 0;
     let oldestMs = nowMs;

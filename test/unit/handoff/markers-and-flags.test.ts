@@ -149,6 +149,27 @@ describe("what is given up", () => {
     expect(await rig.until(() => isAtOwner() && !rig.life(keeper).handoff.flags.isFlagged(7), 60_000)).toBe(true);
   });
 
+  test("objects that are older than the window, though their keeper crashed again and again", async () => {
+    const rig = await HandoffRig.started({ windowMs: HOUR_MS });
+    const { away } = owners(rig);
+    const location = rig.nth(7, 0);
+    const keeper = rig.fallbacksOf(location)[0] ?? away;
+    rig.crash(away);
+    const minted = await rig.write(location, 0, "kept");
+    await rig.life(keeper).handoff.fallback.store(location, 1, minted);
+    for (let crashes = 0; crashes < 5; crashes += 1) {
+      await rig.pass(HOUR_MS / 6);
+      rig.crash(keeper);
+      await rig.start(keeper);
+    }
+    await rig.pass(1);
+    const [kept] = rig.life(keeper).handoff.view().targets;
+    expect(kept?.oldestAgeMs).toBeGreaterThan((5 / 6) * HOUR_MS - 60_000);
+    expect(rig.keptCount()).toBe(1);
+    expect(await rig.until(() => rig.keptCount() === 0, HOUR_MS / 2)).toBe(true);
+    expect(rig.life(keeper).handoff.view().delivered).toMatchObject({ deliveredCount: 0, givenUpCount: 1 });
+  });
+
   test("never an object that no owner has confirmed, however old: without room more is refused", async () => {
     const rig = await HandoffRig.started({ windowMs: HOUR_MS, maxBytes: 40_000 });
     const location = rig.nth(7, 0);
