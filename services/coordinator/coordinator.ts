@@ -3,15 +3,11 @@
  * request asks for, and starts the one operation that answers it. Must never count votes itself (the cores do), nor
  * wait for peers (the fan-out does). Source: Dynamo §4.5; DESIGN §7.
  */
-import type { BucketSettings } from "../base/bucket-settings.ts";
-import { DEADLINE_TICK_MS, MAX_MOVED_HOPS, MAX_VALUE_BYTES, TOMBSTONE_MIN_AGE_MS } from "../base/limits.ts";
-import type { Clock } from "../base/ports.ts";
+import { DEADLINE_TICK_MS, MAX_MOVED_HOPS, TOMBSTONE_MIN_AGE_MS } from "../base/limits.ts";
 import { type TopicHandler, TopicRefusal } from "../peers/peer-handler.ts";
-import type { WriteIntent } from "../replica/contract.ts";
 import type {
   Coordinator,
   DeleteRequest,
-  Failure,
   GetAnswer,
   GetRequest,
   ListAnswer,
@@ -19,7 +15,7 @@ import type {
   PutRequest,
   WriteAnswer,
 } from "./contract.ts";
-import { badQuorum, notReady, refused, standInRefused } from "./failures.ts";
+import { badQuorum, notReady, standInRefused } from "./failures.ts";
 import { plainAnswer } from "./forward-answer.ts";
 import { ForwardOperation } from "./forward-operation.ts";
 import { COORDINATE_TOPIC, parseWrite, type WriteRequest } from "./forward-request.ts";
@@ -32,17 +28,28 @@ import { ReadOperation } from "./read-operation.ts";
 import { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
 import { type CoordinatorParts, type CoordinatorRoom, type RequestScope, SeatCache, scopeOf } from "./request-scope.ts";
 import { SCAN_TOPIC } from "./scan-message.ts";
+import { isBlindDelete, seenFirst } from "./seen-first.ts";
 import { Stagger } from "./stagger.ts";
 import { standInLimit, standInScope } from "./stand-ins.ts";
 import { TimerWheel } from "./timer-wheel.ts";
 import type { WriteOrder } from "./write-answer.ts";
+import { intentOf, problemOf } from "./write-intent.ts";
 import { WriteOperation } from "./write-operation.ts";
 import type { Elsewhere } from "./write-words.ts";
 
 /** Time kept back for the answer to a forwarded write to travel. */
 const ANSWER_WAY_MS = 4 * DEADLINE_TICK_MS;
 const MICROS_PER_MS = 1_000;
-const MS_PER_SECOND = 1_000;
+
+/** A write on its way to a node that may coordinate it. */
+interface SomeWrite {
+  readonly request: WriteRequest;
+  /** it removes whatever is there: never by a stand-in, which has not seen what the owners have */
+  readonly isBlind: boolean;
+  /** monotonic */
+  readonly deadlineMs: number;
+  readonly returnsLeft: number;
+}
 
 /** The coordinator of one node. */
 export class QuorumCoordinator implements Coordinator {
@@ -82,7 +89,7 @@ export class QuorumCoordinator implements Coordinator {
     return new Promise((resolve) => this.#write({ op: "put", ...request }, resolve));
   }
 
-  /** Removes what the context covers, or what the coordinating replica holds. */
+  /** Removes what the context covers, or what R replicas have. */
   delete(request: DeleteRequest): Promise<WriteAnswer> {
     return new Promise((resolve) => this.#write({ op: "delete", ...request }, resolve));
   }
@@ -131,15 +138,17 @@ export class QuorumCoordinator implements Coordinator {
       this.#count(answer);
       resolve(answer);
     };
-    this.#writeSomewhere({ request, deadlineMs, returnsLeft: MAX_MOVED_HOPS }, onAnswer);
+    const isBlind = isBlindDelete(request);
+    seenFirst(this.#room, request, {
+      onSeen: (seen) =>
+        this.#writeSomewhere({ request: seen, isBlind, deadlineMs, returnsLeft: MAX_MOVED_HOPS }, onAnswer),
+      onFailed: onAnswer,
+    });
   }
 
   /** Writes here if this node holds a slot, hands the write over otherwise; and here again if a slot came meanwhile. */
-  #writeSomewhere(
-    write: { readonly request: WriteRequest; readonly deadlineMs: number; readonly returnsLeft: number },
-    onAnswer: (answer: WriteAnswer) => void,
-  ): void {
-    const { request, deadlineMs, returnsLeft } = write;
+  #writeSomewhere(write: SomeWrite, onAnswer: (answer: WriteAnswer) => void): void {
+    const { request, isBlind, deadlineMs, returnsLeft } = write;
     this.#writeHere(request, (end, scope) => {
       if (end.kind !== "elsewhere" || scope === undefined) {
         onAnswer(end.kind === "elsewhere" ? notReady() : end);
@@ -148,7 +157,7 @@ export class QuorumCoordinator implements Coordinator {
       const timeoutMs = Math.max(0, deadlineMs - this.#room.clock.monotonicMs());
       const need = writeNeed(request.knobs, scope.settings);
       const required = need.kind === "need" ? need.total : 0;
-      const mayStandIn = this.#mayStandIn(request, scope);
+      const mayStandIn = !isBlind && this.#mayStandIn(request, scope);
       const order = { scope, request, timeoutMs, required, own: end, mayEndHere: returnsLeft > 0, mayStandIn };
       new ForwardOperation(this.#room, order, (forwarded) => {
         if (forwarded.kind !== "here" && forwarded.kind !== "stand_in") {
@@ -158,14 +167,13 @@ export class QuorumCoordinator implements Coordinator {
         const leftMs = Math.max(1, deadlineMs - this.#room.clock.monotonicMs());
         const again = { ...request, knobs: { ...request.knobs, timeoutMs: leftMs } };
         if (forwarded.kind === "stand_in") this.#writeAsStandIn(again, onAnswer);
-        else this.#writeSomewhere({ request: again, deadlineMs, returnsLeft: returnsLeft - 1 }, onAnswer);
+        else this.#writeSomewhere({ ...write, request: again, returnsLeft: returnsLeft - 1 }, onAnswer);
       }).start();
     });
   }
 
-  /** Never for owners by number (where none can mint, none can store), nor to remove what a stand-in has not seen. */
-  #mayStandIn({ knobs, op, context }: WriteRequest, scope: RequestScope): boolean {
-    if (op === "delete" && context === undefined) return false;
+  /** Never for owners by number: where none can mint, none can store. */
+  #mayStandIn({ knobs }: WriteRequest, scope: RequestScope): boolean {
     const need = writeNeed(knobs, scope.settings);
     if (need.kind !== "need" || need.owners > 0 || standInLimit(this.#room, scope, knobs) === 0) return false;
     return standInScope(this.#room, scope) !== undefined;
@@ -258,43 +266,4 @@ export class QuorumCoordinator implements Coordinator {
     else if (answer.outcome === "unknown") this.counters.unknownCount += 1;
     else this.counters.notAppliedCount += 1;
   }
-}
-
-type BlindRule = "overwrite" | "sibling" | "reject";
-
-/** What forbids the write before anything is sent, or undefined. */
-function problemOf(request: WriteRequest, bucketRule: BlindRule): Failure | undefined {
-  if (request.op === "delete") return undefined;
-  if (request.bytes.length > MAX_VALUE_BYTES) {
-    return refused(
-      "value_too_large",
-      `A value has at most ${MAX_VALUE_BYTES} bytes; this one has ${request.bytes.length}.`,
-      {
-        facts: { limit: MAX_VALUE_BYTES, size: request.bytes.length },
-      },
-    );
-  }
-  if (request.context !== undefined || (request.blind ?? bucketRule) !== "reject") return undefined;
-  return refused(
-    "context_required",
-    "This write needs the Gyre-Context of an earlier answer: GET the key first and send what its header says.",
-  );
-}
-
-function intentOf(request: WriteRequest, settings: BucketSettings, clock: Clock): WriteIntent {
-  const budgetMs = request.knobs.timeoutMs;
-  if (request.op === "delete") return { kind: "delete", context: request.context, budgetMs };
-  const rule = request.blind ?? settings.blindWrites;
-  const ttlSeconds = request.ttlSeconds ?? settings.ttlSeconds ?? 0;
-  return {
-    kind: "put",
-    contentType: request.contentType,
-    bytes: request.bytes,
-    // Here and nowhere else a length becomes a date: this node mints, and so one clock decides.
-    expiresAtMs: ttlSeconds === 0 ? 0 : Math.floor(clock.wallMicros() / MICROS_PER_MS) + ttlSeconds * MS_PER_SECOND,
-    context: request.context,
-    // With a context the rule is never looked at; `sibling` claims nothing, should it be.
-    blind: rule === "overwrite" ? "overwrite" : "sibling",
-    budgetMs,
-  };
 }

@@ -76,6 +76,52 @@ describe("scenario 6: delete-no-resurrection", () => {
   );
 });
 
+describe("a delete without a context, through an owner that has missed writes", () => {
+  test.each(["a", "b"])("removes what the other owners have (seed %s)", { timeout: LONG }, async (seed) => {
+    const { stage, told } = await play({ seed: `blind${seed}`, memberCount: 4, keyCount: KEYS }, async (on) => {
+      const client = on.client();
+      await each(on, client, { kind: "put", first: 0, step: 1 });
+      await on.sleep(60_000);
+      on.cluster.end(0, POWER);
+      await on.sleep(UNHEARD_MS);
+      await each(on, client, { kind: "put", first: 0, step: 1 });
+      on.cluster.start(0);
+      // at once: what it missed has not been handed over yet
+      await on.until(() => on.door(0) !== undefined, 60_000);
+      const [back, other] = [on.door(0), on.door(1)];
+      if (back === undefined || other === undefined) throw new Error("a node does not run");
+      const blind = on.client();
+      const lacking = await lackedBy(on, 0);
+      const left: string[] = [];
+      for (const key of lacking.slice(0, 4)) {
+        const answer = await blind.write(back, key, { kind: "delete", basis: "blind-overwrite" });
+        if (answer === "gone" || answer.kind !== "applied") continue;
+        const read = await blind.read(other, key);
+        if (read === "gone" || read.kind !== "deleted") left.push(key);
+      }
+      await on.finish();
+      return { lackingCount: lacking.length, left };
+    });
+    expect(stage.violations).toEqual([]);
+    expect(told.lackingCount).toBeGreaterThan(3);
+    expect(told.left).toEqual([]);
+  });
+});
+
+/** The keys of which a node that owns them has another value than the next owner. */
+async function lackedBy(on: Stage, node: number): Promise<readonly string[]> {
+  const lacking: string[] = [];
+  for (let at = 0; at < KEYS; at += 1) {
+    const key = keyName(at);
+    const owners = on.ownersOf(key);
+    const other = owners.find((owner) => owner !== node);
+    if (!owners.includes(node) || other === undefined) continue;
+    const [here, there] = [await on.heldIds(node, key), await on.heldIds(other, key)];
+    if (JSON.stringify(here) !== JSON.stringify(there)) lacking.push(key);
+  }
+  return lacking;
+}
+
 describe("a disk set back to before the deletes", () => {
   test.each(["a", "b"])(
     "comes back after the tombstones have gone, and brings nothing back (seed %s)",

@@ -319,7 +319,7 @@ describe("a write that no owner can take", () => {
   test("is refused when it removes whatever is there: a stand-in does not know what that is", async () => {
     const cluster = withoutOwners();
     expect(await cluster.delete(3)).toMatchObject({ kind: "failed", outcome: "not_applied" });
-    expect(told(cluster)).toEqual([]);
+    expect(told(cluster), "it looks, and nobody is told to store").toEqual(["fetch node4 for 0"]);
   });
 
   test("is read again by its context, and by anybody, from those who stood in", async () => {
