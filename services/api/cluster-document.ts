@@ -78,10 +78,9 @@ function movesDocument(moves: MovesView, stalled: readonly string[]): Record<str
     copiesLeft,
     bytesPerSecond: Math.round(bytesPerSecond),
     etaSeconds: copiesLeft === 0 ? 0 : (etaSeconds ?? null),
-    active: active.map(({ from, stalled: reason, ...one }) => ({
-      ...one,
-      from: from ?? null,
-      stalled: reason ?? null,
+    active: active.map(({ partition, slot, from, to, phase, bytes, keys, stalled: reason }) => ({
+      ...{ partition, slot: slot ?? null, from: from ?? null, to, phase },
+      ...{ bytes: bytes ?? null, keys: keys ?? null, stalled: reason ?? null },
     })),
     stalled,
   };

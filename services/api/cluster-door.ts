@@ -46,13 +46,16 @@ export interface ClusterMember {
 /** One hand-over that this node takes part in. */
 export interface ActiveMove {
   readonly partition: number;
-  readonly slot: number;
-  /** undefined: the slot of a removed member is made anew from the other holders */
+  /** undefined until the donor has said which one it gives */
+  readonly slot: number | undefined;
+  /** undefined: the slot of a removed member is made anew from the other holders; or nobody is asked for it now */
   readonly from: NodeId | undefined;
   readonly to: NodeId;
   readonly phase: "waiting" | "copying" | "catching-up" | "sealed" | "verifying" | "minting";
-  readonly bytes: number;
-  readonly keys: number;
+  /** received by this node so far; undefined while nothing has come, and where it is the donor */
+  readonly bytes: number | undefined;
+  /** of the partition that are here by now; undefined as `bytes` is */
+  readonly keys: number | undefined;
   /** why it does not go on, in words; undefined while it does */
   readonly stalled: string | undefined;
 }

@@ -74,8 +74,8 @@ const MOVES = objectOf({
   active: listOf(
     objectOf({
       partition: PARTITION,
-      slot: SLOT,
-      from: { ...orNull(NODE), description: "null: made anew from the other holders." },
+      slot: { ...orNull(SLOT), description: "null until the donor has said which one it gives." },
+      from: { ...orNull(NODE), description: "null: made anew from the other holders, or nobody is asked for it now." },
       to: NODE,
       phase: unionOf<ActiveMove["phase"]>({
         waiting: true,
@@ -85,8 +85,11 @@ const MOVES = objectOf({
         verifying: true,
         minting: true,
       }),
-      bytes: count("Copied so far."),
-      keys: count("Copied so far."),
+      bytes: {
+        ...orNull(count("Received by this node so far.")),
+        description: "Received by this node so far; null while nothing has come, and where it gives the slot away.",
+      },
+      keys: { ...orNull(count("Of the partition.")), description: "Of the partition, here by now; null as bytes is." },
       stalled: orNull(text("Why it does not go on.")),
     }),
     "Those that this node takes part in.",

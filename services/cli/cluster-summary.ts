@@ -18,9 +18,16 @@ export interface MemberLine {
 /** A hand-over that a node takes part in. */
 export interface MoveLine {
   readonly partition: number;
-  readonly slot: number;
+  /** undefined while it is not known */
+  readonly slot: number | undefined;
+  /** empty while nobody is asked for it, and for a slot that is made anew */
   readonly from: string;
   readonly to: string;
+  /** waiting, copying, catching-up, sealed, verifying or minting */
+  readonly phase: string;
+  /** that its receiver has got; undefined while nothing has come */
+  readonly bytes: number | undefined;
+  readonly keys: number | undefined;
   /** why it stands still; empty while it does not */
   readonly stalled: string;
 }
@@ -50,7 +57,6 @@ export function parseCluster(bytes: Uint8Array): ClusterSummary | undefined {
   const answer = parseJson(bytes);
   if (!Array.isArray(answer["members"])) return undefined;
   const moves = parseFields(answer["moves"]);
-  const eta = moves["etaSeconds"];
   return {
     node: text(answer["node"]),
     cluster: text(answer["cluster"]),
@@ -63,7 +69,7 @@ export function parseCluster(bytes: Uint8Array): ClusterSummary | undefined {
     partitionsLeft: number(moves["partitionsLeft"]),
     copiesLeft: number(moves["copiesLeft"]),
     bytesPerSecond: number(moves["bytesPerSecond"]),
-    etaSeconds: typeof eta === "number" ? eta : undefined,
+    etaSeconds: known(moves["etaSeconds"]),
     active: list(moves["active"]).map(moveIn),
     vacantCount: number(parseFields(answer["vacantSlots"])["count"]),
   };
@@ -84,11 +90,22 @@ export function mergedSummary(
   if (base === undefined) return undefined;
   const active = new Map<string, MoveLine>();
   for (const move of told.flatMap((one) => one.active)) {
-    const name = `${move.partition} ${move.slot} ${move.to}`;
-    if (!active.has(name) || move.stalled !== "") active.set(name, move);
+    const name = `${move.partition} ${move.to}`;
+    active.set(name, mergedMove(active.get(name), move));
   }
   const bytesPerSecond = told.reduce((sum, one) => sum + one.bytesPerSecond, 0);
   return { ...base, bytesPerSecond, active: [...active.values()] };
+}
+
+/** Giver and receiver both tell of a move, each what it knows: only the receiver, what came. */
+function mergedMove(known: MoveLine | undefined, other: MoveLine): MoveLine {
+  if (known === undefined) return other;
+  return {
+    ...(known.bytes === undefined && other.bytes !== undefined ? other : known),
+    slot: known.slot ?? other.slot,
+    from: known.from === "" ? other.from : known.from,
+    stalled: known.stalled === "" ? other.stalled : known.stalled,
+  };
 }
 
 /** Statuses of those who have a place in the ring. */
@@ -141,9 +158,12 @@ function moveIn(value: unknown): MoveLine {
   const one = parseFields(value);
   return {
     partition: number(one["partition"]),
-    slot: number(one["slot"]),
+    slot: known(one["slot"]),
     from: text(one["from"]),
     to: text(one["to"]),
+    phase: text(one["phase"]),
+    bytes: known(one["bytes"]),
+    keys: known(one["keys"]),
     stalled: text(one["stalled"]),
   };
 }
@@ -167,6 +187,10 @@ function list(value: unknown): readonly unknown[] {
 
 function text(value: unknown): string {
   return typeof value === "string" || typeof value === "number" ? String(value) : "";
+}
+
+function known(value: unknown): number | undefined {
+  return typeof value === "number" ? value : undefined;
 }
 
 function number(value: unknown): number {

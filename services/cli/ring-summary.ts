@@ -1,5 +1,5 @@
 /** The cluster in a few lines for people: ring, members, moves. Pure. */
-import { type ClusterSummary, type MemberLine, stalledLines } from "./cluster-summary.ts";
+import { type ClusterSummary, type MemberLine, type MoveLine, stalledLines } from "./cluster-summary.ts";
 import { bytesText, columns } from "./columns.ts";
 import { durationText } from "./load/ticker.ts";
 
@@ -30,6 +30,23 @@ export function movesText(cluster: ClusterSummary): string {
   return `${copiesLeft} copies of ${partitionsLeft} partitions are to be moved${pace}${eta}${stalled.join("")}`;
 }
 
+/** Of the moves under way so many are shown; the rest is counted. */
+const SHOWN_MOVES = 8;
+
+/** One line for each move that somebody works at, as far as its facts are known. */
+function moveLines({ active }: ClusterSummary): readonly string[] {
+  const going = active.filter(({ phase, stalled }) => phase !== "" && stalled === "");
+  const rest = going.length - SHOWN_MOVES;
+  return [...going.slice(0, SHOWN_MOVES).map(moveText), ...(rest > 0 ? [`  and ${rest} more under way`] : [])];
+}
+
+function moveText({ partition, slot, from, to, phase, bytes, keys }: MoveLine): string {
+  const which = slot === undefined ? "" : ` slot ${slot}`;
+  const came = bytes === undefined ? "" : `, ${bytesText(bytes)}`;
+  const held = keys === undefined ? "" : `, ${keys} keys`;
+  return `  partition ${partition}${which}${from === "" ? "" : ` from ${from}`} to ${to}: ${phase}${came}${held}`;
+}
+
 function movingText({ incoming, outgoing }: MemberLine): string {
   const parts = [...(incoming > 0 ? [`${incoming} to come`] : []), ...(outgoing > 0 ? [`${outgoing} to go`] : [])];
   return parts.join(", ");
@@ -39,7 +56,7 @@ function notesOf(cluster: ClusterSummary): readonly string[] {
   const moves = movesText(cluster);
   const waiting = cluster.members.filter(({ status }) => status === "waiting");
   return [
-    ...(moves === "" ? [] : [moves]),
+    ...(moves === "" ? [] : [moves, ...moveLines(cluster)]),
     ...(cluster.differing.length === 0 ? [] : [`not told of the last change yet: ${cluster.differing.join(", ")}`]),
     ...waiting.map(({ node }) => `${node} is no member yet: gyre join ${node}`),
   ];

@@ -23,7 +23,7 @@ import { answerMint } from "./handover-mint-answer-core.ts";
 import type { MintSettings } from "./handover-mint-core.ts";
 import { HandoverPartition, type HandoverRole, type HandoverShared } from "./handover-partition.ts";
 import type { HandoverParts, WantedPartition } from "./handover-ports.ts";
-import { HandoverCounts, type HandoverMove, type HandoverProgress } from "./handover-progress.ts";
+import { HandoverCounts, type HandoverProgress, movesOf, stalledOf } from "./handover-progress.ts";
 import { type HandoverSettings, mintSettingsOf } from "./handover-settings.ts";
 import { type HandoverFacts, type HandoverOutcome, retryDelayMs } from "./handover-steps.ts";
 import { forgetRemoved, HandoverSweep } from "./handover-sweep.ts";
@@ -65,7 +65,7 @@ export class SlotHandover {
       facts: () => this.#facts(),
       inTurn: (kind, work) => (kind === "copy" ? this.#copies : this.#proofs).run(work),
       onEnded: (partition, role, outcome) => this.#onEnded(partition, role, outcome),
-      onBytes: (_partition, sizeBytes) => this.#counts.addBytes(sizeBytes, this.#parts.clock.monotonicMs()),
+      onBytes: (partition, sizeBytes) => this.#counts.addBytes(partition, sizeBytes, this.#parts.clock.monotonicMs()),
     };
   }
 
@@ -123,23 +123,25 @@ export class SlotHandover {
   progress(): HandoverProgress {
     const { view, store, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
-    const incoming = this.#moves("receiver");
-    // A slot on its way has no donor that could be asked, and is not here yet.
-    const open = [...view.wanted(), ...view.mints(), ...incoming].map((one) => one.partition);
-    const left = [...new Set(open)];
     const counts = this.#counts;
+    const sources = { partitions: this.#partitions, parts: this.#parts, counts };
+    const incoming = movesOf("receiver", sources);
+    const minting = movesOf("mint", sources);
+    // A slot on its way has no donor that could be asked, and is not here yet.
+    const waiting = [...view.wanted().map(({ partition }) => ({ partition })), ...view.mints()];
+    const left = new Set([...waiting, ...incoming].map((one) => one.partition));
     return {
       incoming,
-      outgoing: this.#moves("donor"),
-      minting: this.#moves("mint"),
-      leftCount: left.length,
+      outgoing: movesOf("donor", sources),
+      minting,
+      leftCount: left.size,
       takenCount: counts.takenCount,
       mintedCount: counts.mintedCount,
       oldCopyCount: store.ledger.retained.size,
       receivedBytes: counts.receivedBytes,
       bytesPerSecond: counts.bytesPerSecond(nowMs),
-      etaMs: counts.etaMs(left.length, nowMs),
-      stalls: counts.stalls(left),
+      etaMs: counts.etaMs(left.size, nowMs),
+      stalled: stalledOf(waiting, { active: [...incoming, ...minting], counts }),
     };
   }
 
@@ -283,15 +285,6 @@ export class SlotHandover {
         return this.#drawnTx;
       },
     };
-  }
-
-  #moves(role: "receiver" | "donor" | "mint"): readonly HandoverMove[] {
-    const { view } = this.#parts;
-    return [...this.#partitions].flatMap(([partition, cores]) => {
-      const peer = role === "donor" ? cores.donor.attempt?.to : role === "receiver" ? cores.receiver.donor : undefined;
-      const stage = role === "donor" ? (cores.donor.attempt?.stage ?? "idle") : cores[role].stage;
-      return stage === "idle" ? [] : [{ partition, peer: peer === undefined ? undefined : view.nodeOf(peer), stage }];
-    });
   }
 }
 

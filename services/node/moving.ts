@@ -9,7 +9,7 @@ import type { Clock, Log, Random } from "../base/ports.ts";
 import { SlotHandover } from "../cluster/handover.ts";
 import { HANDOVER_TOPIC } from "../cluster/handover-messages.ts";
 import type { HandoverView, PartitionGate } from "../cluster/handover-ports.ts";
-import type { HandoverMove, HandoverProgress } from "../cluster/handover-progress.ts";
+import type { HandoverMove, HandoverProgress, StalledMove } from "../cluster/handover-progress.ts";
 import type { Membership } from "../cluster/membership.ts";
 import type { PeerRequests } from "../peers/peer-handler.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
@@ -112,16 +112,12 @@ export class Moving {
   progress(): Pick<MovesView, "bytesPerSecond" | "etaSeconds" | "active"> {
     const progress = this.#handover?.progress();
     if (progress === undefined) return { bytesPerSecond: 0, etaSeconds: undefined, active: [] };
-    // A donor that is busy with others is no stall: it comes to this one in turn.
-    const stalls = Object.entries(progress.stalls).filter(([why]) => why !== "busy");
-    const stall = stalls.map(([why, count]) => `${why} (${count})`);
     const active = [
       ...progress.incoming.map((move) => this.#shown(move, "in")),
       ...progress.outgoing.map((move) => this.#shown(move, "out")),
       ...progress.minting.map((move) => this.#shown(move, "mint")),
     ];
-    const waiting: readonly ActiveMove[] =
-      active.length === 0 && stall.length > 0 ? [this.#stalled(stall.join(", "))] : [];
+    const waiting = progress.stalled.filter(({ why }) => isStall(why)).map((move) => this.#waiting(move));
     return {
       bytesPerSecond: Math.round(progress.bytesPerSecond),
       etaSeconds: progress.etaMs === undefined ? undefined : Math.ceil(progress.etaMs / 1_000),
@@ -147,25 +143,35 @@ export class Moving {
     };
   }
 
-  #shown({ partition, peer, stage }: HandoverMove, way: "in" | "out" | "mint"): ActiveMove {
-    const { config, ring } = this.#parts;
+  #shown(
+    { partition, slot, peer, stage, receivedBytes, stalled }: HandoverMove,
+    way: "in" | "out" | "mint",
+  ): ActiveMove {
+    const { config, engine } = this.#parts;
     const self = config.nodeId;
     return {
       partition,
-      slot: Math.max(0, ring.slotOf(partition)),
+      slot,
       from: way === "in" ? peer : way === "out" ? self : undefined,
       to: way === "out" ? (peer ?? self) : self,
       phase: way === "mint" ? "minting" : phaseOf(stage),
-      bytes: 0,
-      keys: 0,
-      stalled: undefined,
+      bytes: receivedBytes,
+      // what stood here before is cleared first: from the first page on, what is here has come
+      keys: receivedBytes === undefined ? undefined : engine.keyCountOf(partition),
+      stalled: isStall(stalled) ? stalled : undefined,
     };
   }
 
-  #stalled(why: string): ActiveMove {
-    const { nodeId } = this.#parts.config;
-    return { partition: 0, slot: 0, from: undefined, to: nodeId, phase: "waiting", bytes: 0, keys: 0, stalled: why };
+  #waiting({ partition, slot, why }: StalledMove): ActiveMove {
+    const to = this.#parts.config.nodeId;
+    const unknown = { from: undefined, bytes: undefined, keys: undefined };
+    return { partition, slot, to, phase: "waiting", ...unknown, stalled: why };
   }
+}
+
+/** A donor that is busy with others is none: it comes to this one in turn. */
+function isStall(why: string | undefined): boolean {
+  return why !== undefined && why !== "busy";
 }
 
 function phaseOf(stage: string): ActiveMove["phase"] {

@@ -44,7 +44,10 @@ export function coldWithin(results: readonly TargetResult[], deadlineMs: number,
 
 /** Of all requests that were due, those without a good answer: how many of each kind, and which share they are, 0 … 1. */
 export interface Failures {
+  /** refused, late or lost */
   readonly share: number;
+  /** not even sent, since those before were not answered: what the client could not do, and the generator must not hide */
+  readonly unsentShare: number;
   readonly text: string;
 }
 
@@ -58,9 +61,11 @@ export function failuresOf(results: readonly TargetResult[]): Failures {
     sum((one) => one.unsentCount),
   ];
   const due = sum(({ sentCount }) => sentCount) + unsent;
-  const share = due === 0 ? 1 : (refused + late + lost + unsent) / due;
-  const text = `refused ${refused}, late ${late}, lost ${lost}, unsent ${unsent} of ${due} (${(share * 100).toFixed(2)} %)`;
-  return { share, text };
+  const shareOf = (count: number): number => (due === 0 ? 1 : count / due);
+  const [share, unsentShare] = [shareOf(refused + late + lost), shareOf(unsent)];
+  const percent = (part: number): string => `${(part * 100).toFixed(2)} %`;
+  const text = `refused ${refused}, late ${late}, lost ${lost} (${percent(share)}), unsent ${unsent} (${percent(unsentShare)}) of ${due}`;
+  return { share, unsentShare, text };
 }
 
 function wrongMs(results: readonly TargetResult[], isHot: boolean, deadlineMs: number): readonly number[] {

@@ -215,7 +215,8 @@ describe("GET /v1/cluster", () => {
   });
 
   it("shows what is unknown as null, and long lists by their first entries", async () => {
-    const active = [{ ...move, from: undefined, phase: "minting", stalled: "too few sources" } as const];
+    const unknown = { slot: undefined, from: undefined, bytes: undefined, keys: undefined };
+    const active = [{ ...move, ...unknown, phase: "minting", stalled: "too few sources" } as const];
     here.door.facts = clusterStatus({
       members: [clusterMember("n1", { fitness: undefined, recordsHash: undefined, sinceMs: 1.6 })],
       moves: { partitionsLeft: 64, copiesLeft: 64, bytesPerSecond: 10.4, etaSeconds: undefined, active },
@@ -235,7 +236,9 @@ describe("GET /v1/cluster", () => {
         copiesLeft: 64,
         bytesPerSecond: 10,
         etaSeconds: null,
-        active: [{ from: null, to: "n4", phase: "minting", stalled: "too few sources" }],
+        active: [
+          { slot: null, from: null, to: "n4", phase: "minting", bytes: null, keys: null, stalled: "too few sources" },
+        ],
         stalled: ["1 move stands still: too few sources"],
       },
       underReplicated: { count: 64 },

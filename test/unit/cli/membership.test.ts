@@ -9,6 +9,7 @@ import {
 } from "../../../services/cli/cluster-summary.ts";
 import { ChangeWatch } from "../../../services/cli/membership-watch.ts";
 import type { Change } from "../../../services/cli/plan-table.ts";
+import { ringSummary } from "../../../services/cli/ring-summary.ts";
 import { type ApiNode, apiNode, clusterMember, clusterStatus, membershipPlan, node } from "../../support/api-node.ts";
 import { type CliGiven, type CliRun, gyre } from "../../support/cli-run.ts";
 
@@ -358,6 +359,31 @@ describe("a change", () => {
 });
 
 describe("what several nodes say", () => {
+  test("of one move is one line with what each of the two knows, and nothing that neither knows", () => {
+    const move = { partition: 5, from: "n1", to: "n4", stalled: null };
+    const seen = (name: string, active: readonly object[]): ClusterSummary | undefined =>
+      parseCluster(
+        Buffer.from(
+          JSON.stringify({
+            ...{ node: name, ringHash: "ff", partitions: 8, replicas: 1, members: [], waitingFor: null },
+            moves: { copiesLeft: 3, partitionsLeft: 3, bytesPerSecond: 0, etaSeconds: null, active },
+          }),
+        ),
+      );
+    const giver = seen("n1", [{ ...move, slot: 2, phase: "copying", bytes: null, keys: null }]);
+    const taker = seen("n4", [
+      { ...move, slot: 2, phase: "copying", bytes: 1_550, keys: 7 },
+      { ...move, partition: 6, slot: null, phase: "waiting", bytes: null, keys: null },
+      { ...move, partition: 7, slot: null, from: null, phase: "waiting", stalled: "silent" },
+    ]);
+    const all = giver && taker && mergedSummary([giver, taker]);
+    expect(all && ringSummary(all).split("\n").slice(2)).toEqual([
+      "3 copies of 3 partitions are to be moved; 1 move stands still: silent",
+      "  partition 5 slot 2 from n1 to n4: copying, 1.6 kB, 7 keys",
+      "  partition 6 from n1 to n4: waiting",
+    ]);
+  });
+
   const told = (name: string, change: object): ClusterSummary => {
     const doc = { node: name, members: [{ node: name, status: "normal" }], waitingFor: null, ...change };
     const parsed = parseCluster(Buffer.from(JSON.stringify(doc)));

@@ -61,9 +61,13 @@ describe("slots move to where they belong", () => {
     cluster.node(2).isUp = false;
     cluster.start();
     await cluster.clock.advance(10_000);
-    const { leftCount, stalls } = cluster.node(3).handover.progress();
+    const { leftCount, stalled, incoming } = cluster.node(3).handover.progress();
     expect(leftCount).toBe(PARTITIONS);
-    expect(Object.keys(stalls)).toEqual(["silent"]);
+    expect(stalled.map(({ why, slot }) => [why, slot])).toEqual(stalled.map(() => ["silent", undefined]));
+    // each partition once that was tried: what is tried again tells why the last try failed
+    const told = [...stalled, ...incoming.filter((move) => move.stalled === "silent")].map((one) => one.partition);
+    expect(told.length).toBeGreaterThan(1);
+    expect(new Set(told).size).toBe(told.length);
 
     cluster.node(2).isUp = true;
     cluster.node(2).handover.start();
@@ -200,13 +204,27 @@ describe("progress", () => {
     leave();
     cluster.start();
     const seen: HandoverMove[] = [];
+    const taken: HandoverMove[] = [];
     for (let ms = 0; ms < 60; ms += 1) {
       await cluster.clock.advance(1);
       seen.push(...cluster.node(2).handover.progress().outgoing);
+      taken.push(...cluster.node(3).handover.progress().incoming);
     }
     expect([...new Set(seen.map(({ peer, stage }) => `${peer} ${stage}`))]).toEqual([
       ...["n3 granting", "n3 copying", "n3 closing", "n3 sealed", "n3 releasing"],
     ]);
+    // the slot that the donor has is the receiver's from the grant on, and bytes are those of the partition alone
+    const given = new Map(seen.map(({ partition, slot }) => [partition, slot]));
+    expect([...given.values()].every((slot) => slot !== undefined && slot >= 0)).toBe(true);
+    const granted = taken.filter(({ stage }) => stage !== "asking");
+    expect(granted.length).toBeGreaterThan(0);
+    expect(granted.filter(({ partition, slot }) => slot !== given.get(partition))).toEqual([]);
+    expect(taken.filter(({ stage, slot }) => stage === "asking" && slot !== undefined)).toEqual([]);
+    expect(seen.filter((move) => move.receivedBytes !== undefined)).toEqual([]);
+    const sizes = new Set(taken.filter(({ stage }) => stage === "ready").map((move) => move.receivedBytes));
+    expect(sizes.size).toBeGreaterThan(0);
+    expect([...sizes].every((size) => size !== undefined && size > 0 && size < 100)).toBe(true);
+
     const { incoming, leftCount, takenCount, receivedBytes, bytesPerSecond, etaMs } = cluster
       .node(3)
       .handover.progress();
@@ -219,7 +237,7 @@ describe("progress", () => {
 
     await cluster.clock.advance(20_000);
     expect(cluster.node(3).handover.progress()).toMatchObject({
-      ...{ incoming: [], leftCount: 0, takenCount: PARTITIONS, etaMs: undefined, stalls: {} },
+      ...{ incoming: [], leftCount: 0, takenCount: PARTITIONS, etaMs: undefined, stalled: [] },
     });
   });
 });
