@@ -174,6 +174,11 @@ export const REPAIR_MODES: readonly QueryParameter[] = [
 /** POST of a repair. */
 export const REPAIR_QUERY: readonly QueryParameter[] = [
   ...REPAIR_MODES,
+  {
+    name: "ignoreUnreachable",
+    rule: { kind: "boolean", fallback: false },
+    meaning: "With wait=hints: whether members that cannot be asked are only named. Else they are waited for as well.",
+  },
   { name: "timeout", rule: REPAIR_TIMEOUT_RULE, meaning: "Milliseconds to wait; the repair goes on by itself." },
 ];
 

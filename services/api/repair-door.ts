@@ -22,8 +22,11 @@ export interface RepairDoor {
   readonly partitionCount: number;
   /** Compares one partition, or all (undefined), between all holders now; resolves when done or the time is up. Never rejects. */
   compare(partition: number | undefined, timeoutMs: number): Promise<ReplicasCompared>;
-  /** Resolves when all that is kept for others now has been delivered, or the time is up. Never rejects. */
-  waitForHints(timeoutMs: number): Promise<HintsWaited>;
+  /**
+   * Resolves when all that is kept for others now has been delivered, or the time is up. `ignoresUnreachable`: what members
+   * keep that cannot be asked is not waited for. Never rejects.
+   */
+  waitForHints(timeoutMs: number, ignoresUnreachable: boolean): Promise<HintsWaited>;
   /** Re-reads all that this node's store has sealed; resolves when done or the time is up. Never rejects. */
   scrub(timeoutMs: number): Promise<StoreScrubbed>;
 }

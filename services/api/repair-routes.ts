@@ -20,6 +20,8 @@ import { wordOf } from "./value-rules.ts";
 const BODY_LIMIT_BYTES = 1_024;
 /** what to do: one of them */
 const MODES: readonly string[] = namesOf(REPAIR_MODES);
+/** members that cannot be asked are not waited for */
+const IGNORE = "ignoreUnreachable";
 const PARAMETERS: readonly string[] = namesOf(REPAIR_QUERY);
 
 /** The route; without a door there is none. */
@@ -48,6 +50,8 @@ function repair(door: RepairDoor, request: Incoming): Reply | Promise<Reply> {
   const modes = MODES.filter((name) => query.values.has(name));
   const [mode] = modes;
   if (modes.length > 1) return refused("wait", `only one of ${modes.join(", ")} at a time`);
+  if (query.values.has(IGNORE) && mode !== "wait")
+    return failureReply(refusal("invalid_request", `${IGNORE} goes with wait=hints`, { parameter: IGNORE }));
   if (mode === "wait") return waitFor(door, query, timeoutMs);
   if (mode === "scrub") return scrub(door, query, timeoutMs);
   const what = mode === undefined ? undefined : comparedIn(query, door.partitionCount);
@@ -59,8 +63,10 @@ function repair(door: RepairDoor, request: Incoming): Reply | Promise<Reply> {
 
 function waitFor(door: RepairDoor, query: Query, timeoutMs: number): Reply | Promise<Reply> {
   const mode = query.values.get("wait") ?? "";
+  const isIgnoring = booleanOf(query, IGNORE, false);
+  if (typeof isIgnoring !== "boolean") return failureReply(isIgnoring);
   if (wordOf(REPAIR_WAIT_RULE, mode) !== undefined)
-    return door.waitForHints(timeoutMs).then((waited) => hintsReply(waited, timeoutMs));
+    return door.waitForHints(timeoutMs, isIgnoring).then((waited) => hintsReply(waited, timeoutMs));
   return failureReply(
     refusal("invalid_request", `wait is hints, not ${shown(mode)}`, {
       parameter: "wait",
@@ -143,7 +149,7 @@ function hintsReply({ isDone, left, unreachable, durationMs }: HintsWaited, time
   if (nodes.length > 0) words.push(`for ${nodes.join(", ")}: are these nodes up?`);
   if (left.some(({ target }) => target === null))
     words.push("for slots that nobody holds now: is a node to be removed, or a change under way?");
-  if (unreachable.length > 0) words.push(`and ${unreachable.join(", ")} cannot be asked.`);
+  if (unreachable.length > 0) words.push(cannotBeAsked(unreachable, count));
   return failureReply({
     kind: "failed",
     code: "not_finished",
@@ -152,4 +158,11 @@ function hintsReply({ isDone, left, unreachable, durationMs }: HintsWaited, time
     detail: `after ${timeoutMs} ms ${count} hints are known not to be delivered, ${words.join(" ")}`,
     facts: { waitedFor: "hints", left, unreachable, durationMs },
   });
+}
+
+/** With nothing else left, how to wait no longer. */
+function cannotBeAsked(nodes: HintsWaited["unreachable"], leftCount: number): string {
+  const who = `${nodes.join(", ")} cannot be asked`;
+  if (leftCount > 0) return `and ${who}.`;
+  return `but ${who}, and may keep more: start or remove it, or wait for the others alone with ${IGNORE}=true.`;
 }

@@ -11,7 +11,7 @@ export interface HintsLeft {
 
 /** What became of waiting for hints. */
 export interface HintsWaited {
-  /** nothing is left of what the members that answered kept when they were first asked */
+  /** nothing is left of what the members kept when they were first asked, and all answered, unless who did not is ignored */
   readonly isDone: boolean;
   readonly left: readonly HintsLeft[];
   /** members that could not be asked, or did not answer: what they keep was not waited for */

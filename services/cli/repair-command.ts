@@ -10,6 +10,7 @@ import { type CliIo, EXIT } from "./io.ts";
 import { nodesOf } from "./nodes.ts";
 
 const HINTS = "wait=hints";
+const IGNORE = "ignore-unreachable";
 const SCRUB = "scrub=true";
 const DEFAULT_WAIT_SECONDS = 60;
 /** beyond what the node waits: for the answer itself */
@@ -32,7 +33,7 @@ async function run(line: CommandLine, io: CliIo): Promise<number> {
     return EXIT.ok;
   }
   const durationMs = String(answer["durationMs"]);
-  if (what === HINTS) io.out(`all hints are delivered (${durationMs} ms)\n`);
+  if (what.startsWith(HINTS)) io.out(`all hints are delivered (${durationMs} ms)\n`);
   else {
     const [comparisons, keys] = [String(answer["comparisons"]), String(answer["repairedKeys"])];
     io.out(`replicas hold the same: ${comparisons} comparisons, ${keys} keys repaired (${durationMs} ms)\n`);
@@ -50,10 +51,12 @@ function queryOf(line: CommandLine): string {
   if (mode === undefined || modes.length > 1) {
     throw new UsageError("one of --all, --partition, --bucket, --scrub or --wait hints");
   }
+  if (line.isSet(IGNORE) && mode !== "wait") throw new UsageError(`--${IGNORE} goes with --wait hints`);
   if (mode === "all") return "all=true";
   if (mode === "scrub") return SCRUB;
   const value = line.text(mode) ?? "";
   if (mode === "wait" && value !== "hints") throw new UsageError("--wait is hints");
+  if (mode === "wait") return line.isSet(IGNORE) ? `${HINTS}&ignoreUnreachable=true` : HINTS;
   return `${mode}=${encodeURIComponent(value)}`;
 }
 
@@ -109,6 +112,10 @@ export const REPAIR_COMMAND: Command = {
       meaning: "compare nothing; let each node given re-read its store and prove every record",
     },
     wait: { type: "string", value: "hints", meaning: "compare nothing; wait until hints are delivered" },
+    [IGNORE]: {
+      type: "boolean",
+      meaning: "with --wait hints: do not wait for what nodes may keep that cannot be asked",
+    },
     timeout: { type: "string", value: "SECONDS", meaning: `how long, at most (default ${DEFAULT_WAIT_SECONDS})` },
   },
   run,

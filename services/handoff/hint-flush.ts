@@ -53,8 +53,12 @@ export class HintFlush {
     return encodeFlushReply({ mark, left });
   };
 
-  /** Waits until all that the reachable members keep for others now is delivered, at most so long. Never rejects. */
-  async wait(timeoutMs: number): Promise<HintsWaited> {
+  /**
+   * Waits until all that the members keep for others now is delivered, at most so long; what one keeps that cannot be asked
+   * is not known, so it is waited for until it can, or is a member no more. `ignoresUnreachable`: whoever cannot be asked at
+   * the beginning is only named. Never rejects.
+   */
+  async wait(timeoutMs: number, ignoresUnreachable: boolean = false): Promise<HintsWaited> {
     const { clock, members } = this.#parts;
     const startedMs = clock.monotonicMs();
     const unreachable = new Set(members().filter((node) => !this.#isReachable(node)));
@@ -64,12 +68,23 @@ export class HintFlush {
         .map((node) => [node, undefined]),
     );
     for (;;) {
+      if (!ignoresUnreachable) this.#seeWhoIsBack(heard, unreachable);
       const { left, isWhole } = await this.#look(heard, unreachable);
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
-      const isDone = left.length === 0 && isWhole;
+      const isDone = left.length === 0 && isWhole && (ignoresUnreachable || unreachable.size === 0);
       if (isDone || durationMs >= timeoutMs) return { isDone, left, unreachable: [...unreachable], durationMs };
       const pauseMs = Math.max(1, Math.min(HINT_FLUSH_POLL_MS, timeoutMs - durationMs));
       await new Promise<void>((resolve) => clock.setTimer(pauseMs, resolve));
+    }
+  }
+
+  /** Who can be asked again is asked from now on; who is a member no more keeps nothing. */
+  #seeWhoIsBack(heard: Members, unreachable: Set<NodeId>): void {
+    const members = this.#parts.members();
+    for (const node of unreachable) {
+      if (heard.has(node)) continue;
+      if (!members.includes(node)) unreachable.delete(node);
+      else if (this.#isReachable(node)) heard.set(node, undefined);
     }
   }
 

@@ -151,7 +151,7 @@ export class GyreNode {
     const scrubbing = this.#scrubbing;
     return {
       partitionCount: engine.partitionCount,
-      waitForHints: (timeoutMs) => handoff.flush.wait(timeoutMs),
+      waitForHints: (timeoutMs, ignoresUnreachable) => handoff.flush.wait(timeoutMs, ignoresUnreachable),
       compare: (partition, timeoutMs) => healing.repair(partition, timeoutMs),
       scrub: (timeoutMs) => scrubbing.scrub(timeoutMs),
     };

@@ -336,6 +336,8 @@ export class FakeDoor implements ClusterDoor {
 export class FakeRepair implements RepairDoor {
   /** timeouts of the waits that were asked for, ms */
   readonly waits: number[] = [];
+  /** whether each of them was to ignore members that cannot be asked */
+  readonly isIgnoring: boolean[] = [];
   hints: HintsWaited = { isDone: true, left: [], unreachable: [], durationMs: 12 };
   /** comparisons that were asked for: of which partition, for how long, ms */
   readonly comparisons: { readonly partition: number | undefined; readonly timeoutMs: number }[] = [];
@@ -368,8 +370,9 @@ export class FakeRepair implements RepairDoor {
     this.comparisons.push({ partition, timeoutMs });
     return this.compared;
   }
-  async waitForHints(timeoutMs: number): Promise<HintsWaited> {
+  async waitForHints(timeoutMs: number, ignoresUnreachable: boolean): Promise<HintsWaited> {
     this.waits.push(timeoutMs);
+    this.isIgnoring.push(ignoresUnreachable);
     return this.hints;
   }
 }

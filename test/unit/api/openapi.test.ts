@@ -229,7 +229,8 @@ describe("query parameters", () => {
   it.each(pairs)("%s takes what the document says, and nothing else", async (_name, one, parameter) => {
     const name = String(parameter["name"]);
     for (const text of SAMPLES) {
-      const beside = one.id === "repair" && name === "timeout" ? "&all=true" : "";
+      const mode = { timeout: "&all=true", ignoreUnreachable: "&wait=hints" }[name];
+      const beside = one.id === "repair" && mode !== undefined ? mode : "";
       const { status, body } = await asked(one, `?${name}=${text}${beside}`);
       const isTaken = status !== 400;
       expect([name, text, isTaken, body["detail"]]).toEqual([

@@ -26,9 +26,27 @@ describe("POST /v1/repair?wait=hints", () => {
     expect(here.repair.waits).toEqual([250, DEFAULT_REPAIR_WAIT_MS]);
   });
 
-  it("names who could not be asked", async () => {
+  it("is 504 while there is a member that could not be asked, and names it: it may keep some too", async () => {
+    here.repair.hints = { ...here.repair.hints, isDone: false, unreachable: [node("n4")] };
+    expect(await post("?wait=hints&timeout=1000")).toMatchObject({
+      status: 504,
+      body: {
+        code: "not_finished",
+        detail: expect.stringMatching(/n4 cannot be asked.*ignoreUnreachable=true/),
+        left: [],
+        unreachable: ["n4"],
+      },
+    });
+  });
+
+  it("waits for those that can be asked alone when it is told so, and names the others", async () => {
     here.repair.hints = { ...here.repair.hints, unreachable: [node("n4")] };
-    expect(await post("?wait=hints")).toMatchObject({ status: 200, body: { unreachable: ["n4"] } });
+    expect(await post("?wait=hints&ignoreUnreachable=true")).toMatchObject({
+      status: 200,
+      body: { unreachable: ["n4"] },
+    });
+    await post("?wait=hints&ignoreUnreachable=false");
+    expect(here.repair.isIgnoring).toEqual([true, false]);
   });
 
   it("is 504 not_finished when time is up, and tells where what is left", async () => {
@@ -66,6 +84,8 @@ describe("POST /v1/repair?wait=hints", () => {
     ["?wait=hints&timeout=0", "timeout"],
     ["?wait=hints&timeout=soon", "timeout"],
     ["?wait=hints&mode=fast", "mode"],
+    ["?wait=hints&ignoreUnreachable=maybe", "ignoreUnreachable"],
+    ["?all=true&ignoreUnreachable=true", "ignoreUnreachable"],
   ])("refuses %s in words that name %s", async (query, word) => {
     const { status, body } = await post(query);
     expect(status).toBe(400);

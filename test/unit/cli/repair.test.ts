@@ -22,7 +22,11 @@ describe("gyre repair --wait hints", () => {
 
   test("says which nodes could not be asked", async () => {
     here.repair.hints = { ...here.repair.hints, unreachable: [node("n4")] };
-    expect(await run("--wait", "hints")).toMatchObject({ code: 0, err: expect.stringContaining("n4") });
+    const ignoring = await run("--wait", "hints", "--ignore-unreachable");
+    expect(ignoring).toMatchObject({ code: 0, err: expect.stringContaining("n4") });
+    here.repair.hints = { ...here.repair.hints, isDone: false };
+    expect(await run("--wait", "hints")).toMatchObject({ code: 1, err: expect.stringContaining("n4") });
+    expect(here.repair.isIgnoring).toEqual([true, false]);
   });
 
   test("fails with what is left, and asks no second time", async () => {
@@ -42,6 +46,7 @@ describe("gyre repair --wait hints", () => {
   test("does not guess what to wait for", async () => {
     expect(await run()).toMatchObject({ code: 2 });
     expect(await run("--wait", "all")).toMatchObject({ code: 2 });
+    expect(await run("--all", "--ignore-unreachable")).toMatchObject({ code: 2 });
   });
 });
 

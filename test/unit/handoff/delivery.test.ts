@@ -381,7 +381,7 @@ describe("deliveries", () => {
   test("whoever waits does not wait for what came later", async () => {
     const rig = await HandoffRig.started();
     const { keeper } = await hinted(rig, 0);
-    const waiting = rig.life(keeper).handoff.flush.wait(60_000);
+    const waiting = rig.life(keeper).handoff.flush.wait(60_000, true);
     const location = rig.nth(7, 1);
     const minted = await rig.write(location, 0, "later");
     await rig.life(keeper).handoff.fallback.store(location, 1, minted);
@@ -400,6 +400,27 @@ describe("deliveries", () => {
       unreachable: [away.id],
     });
     expect(waited.durationMs).toBeGreaterThanOrEqual(3_000);
+  });
+
+  test("whoever waits is not told that all is done while a member is away that may keep some, unless that is to be ignored", async () => {
+    const rig = await HandoffRig.started();
+    const { away, keeper } = await hinted(rig, 4);
+    const location = rig.nth(7, 0);
+    const other = rig.nodes.find((node) => node !== away && node !== keeper) ?? keeper;
+    rig.crash(keeper);
+    await rig.start(away);
+    await rig.pass(30_000);
+    const { flush } = rig.life(other).handoff;
+    expect(await rig.during(flush.wait(2_000))).toMatchObject({ isDone: false, left: [], unreachable: [keeper.id] });
+    const ignoring = await rig.during(flush.wait(2_000, true));
+    expect(ignoring).toMatchObject({ isDone: true, left: [], unreachable: [keeper.id] });
+    // it comes back while somebody waits: what it keeps is waited for as well
+    const waiting = flush.wait(120_000);
+    await rig.pass(1_000);
+    await rig.start(keeper);
+    expect(rig.life(keeper).handoff.fallback.digestOf(location)).not.toBe(0n);
+    expect(await rig.during(waiting)).toMatchObject({ isDone: true, left: [], unreachable: [] });
+    expect(rig.keptCount()).toBe(0);
   });
 
   test("whoever waits hears of hints for slots that nobody is believed to hold, and they go once somebody is", async () => {
