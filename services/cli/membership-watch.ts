@@ -33,6 +33,7 @@ export class ChangeWatch {
   /** changes of which the first step has been seen */
   readonly #begun = new Set<Change>();
   #mostLeft = 0;
+  #hasMoved = false;
 
   /** `copies`: how many the plan moves */
   constructor(changes: readonly Change[], copies: number) {
@@ -56,10 +57,21 @@ export class ChangeWatch {
   lineOf(seen: ClusterSummary): string {
     this.#mostLeft = Math.max(this.#mostLeft, seen.copiesLeft, this.#copies);
     const { copiesLeft, bytesPerSecond, etaSeconds } = seen;
+    this.#hasMoved ||= copiesLeft > 0;
+    // Nothing left to move is no progress before all of it was asked for.
+    if (this.#copies > 0 && !(this.#hasMoved && this.#changes.every((change) => this.#isBegun(change, seen)))) {
+      return `0 of ${this.#mostLeft} copies moved: the moves have not all begun`;
+    }
     const pace = bytesPerSecond > 0 ? `, ${bytesText(bytesPerSecond)}/s` : "";
     const eta = etaSeconds === undefined || copiesLeft === 0 ? "" : `, about ${durationText(etaSeconds)} left`;
     const stalled = stalledLines(seen.active).map((line) => `; ${line}`);
     return `${this.#mostLeft - copiesLeft} of ${this.#mostLeft} copies moved${pace}${eta}${stalled.join("")}`;
+  }
+
+  /** Only who comes or goes is seen to begin. */
+  #isBegun(change: Change, seen: ClusterSummary): boolean {
+    const isSeen = change.kind === "join" || change.kind === "leave" || change.kind === "replace";
+    return !isSeen || this.#begun.has(change) || this.#stateOfOne(change, seen) === "done";
   }
 
   #stateOfOne(change: Change, seen: ClusterSummary): ChangeState {

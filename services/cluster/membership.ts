@@ -22,6 +22,7 @@ import { overruledLabels } from "./own-labels.ts";
 import type { Documents, Proposal } from "./own-record.ts";
 import { recordBookOf } from "./record-book.ts";
 import { RecordExchange } from "./record-exchange.ts";
+import type { RefusedRecord } from "./refused-records.ts";
 import { isLedgerAtRest } from "./slot-ledger.ts";
 import { TableKeeper } from "./table-keeper.ts";
 
@@ -84,7 +85,7 @@ export class Membership {
   /** Takes up what is durable, or what follows from the agreement for a member of the first hour; then builds the table. */
   begin(proposal: Proposal, firstSlots: Int8Array): void {
     const { config } = proposal;
-    const { documents, self, log } = this.#parts;
+    const { documents, self, clock, log } = this.#parts;
     // A write that was under way when the node stopped meets a closed store: nobody waits for it any more.
     const onFailure = (error: Error): void => {
       if (!this.#isStopped) this.#parts.onFailure(error);
@@ -105,10 +106,10 @@ export class Membership {
       this.#reviewConfirmation();
       this.reviewStatus();
     };
-    const tables = new TableKeeper({ set, replicaCount: config.replicaCount, clock: this.#parts.clock, onTable });
+    const tables = new TableKeeper({ set, replicaCount: config.replicaCount, clock, onTable });
     const onRemoval = (): void => this.#reviewRemoval();
     const removeEarlier = (key: MemberKey): Promise<void> => this.remove(key, store.record.key);
-    const intake = new NewsIntake({ set, store, file, tables, log, onRemoval, onFailure, removeEarlier });
+    const intake = new NewsIntake({ set, store, file, tables, clock, log, onRemoval, onFailure, removeEarlier });
     this.#begun = { config, store, set, file, tables, intake };
     this.exchange.start();
     this.#reviewRemoval();
@@ -148,6 +149,11 @@ export class Membership {
 
   get isRemoved(): boolean {
     return this.#isRemoved;
+  }
+
+  /** Records of others that are offered again and again, and not taken. */
+  refused(): readonly RefusedRecord[] {
+    return this.#begun?.intake.refused.shown(this.#parts.clock.monotonicMs()) ?? [];
   }
 
   /** unsigned 64-bit; 0 before this node is a member */

@@ -3,13 +3,14 @@
  * that acted on a removal and then forgot it could give up what nobody else may make anew. Must never take another's word on
  * this node, but for one: that its disk is older than its node.
  */
-import type { Log } from "../base/ports.ts";
+import type { Clock, Log } from "../base/ports.ts";
 import type { MemberKey, MemberRecord, Removal } from "../placement/member-record.ts";
 import type { RecordNews } from "../placement/record-codec.ts";
 import type { RecordSet } from "../placement/record-set.ts";
 import { recordText } from "../placement/record-text.ts";
 import type { MemberStore } from "./member-store.ts";
 import type { MembersFile } from "./members-file.ts";
+import { RefusedRecords } from "./refused-records.ts";
 import type { TableKeeper } from "./table-keeper.ts";
 
 /** What is changed by news, and who is told. */
@@ -18,6 +19,7 @@ export interface IntakeParts {
   readonly store: Pick<MemberStore, "record">;
   readonly file: Pick<MembersFile, "writeWith" | "writeSoon">;
   readonly tables: Pick<TableKeeper, "changed">;
+  readonly clock: Pick<Clock, "monotonicMs">;
   readonly log: Log;
   /** a removal, perhaps of this node, is known from now on */
   readonly onRemoval: () => void;
@@ -33,6 +35,8 @@ export class NewsIntake {
   /** what was taken until now is durable, and followed */
   #newest: Promise<void> = Promise.resolve();
   readonly #alarmed = new Set<MemberKey>();
+  /** offered at every comparison, for as long as somebody has them */
+  readonly refused: RefusedRecords = new RefusedRecords();
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
@@ -84,7 +88,7 @@ export class NewsIntake {
   }
 
   #isTaken(record: MemberRecord): boolean {
-    const { set, store, log } = this.#parts;
+    const { set, store, clock, log } = this.#parts;
     if (record.key === store.record.key) {
       this.#reviewEcho(record);
       return false;
@@ -92,8 +96,9 @@ export class NewsIntake {
     const merged = set.mergeRecord(record);
     if (merged.kind === "refused") {
       const { key, nodeId: node } = record;
-      log.warn({ event: "membership.record-refused", key, node, reason: merged.reason });
-    }
+      const isToTell = this.refused.add(record, merged.reason, clock.monotonicMs());
+      if (isToTell) log.warn({ event: "membership.record-refused", key, node, reason: merged.reason });
+    } else if (merged.kind === "taken") this.refused.forget(record.key);
     return merged.kind === "taken";
   }
 

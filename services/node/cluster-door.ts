@@ -150,12 +150,11 @@ export class NodeClusterDoor implements ClusterDoor {
     for (const record of meant) {
       const reply = await this.#parts.operator.order(record.nodeId, { kind: "abort" });
       if (reply.kind === "refused") {
-        return {
-          kind: "failed",
-          detail: `node ${record.nodeId}: ${reply.reason}`,
-          outcome: "unknown",
-          isRetryable: true,
-        };
+        const done = nodes.map((one) => `${one.node} is ${one.status}`).join(", ");
+        // The same again would take back the leave of those whose join was taken back.
+        const before = done === "" ? "" : `; done before it: ${done}: abort the rest by name`;
+        const detail = `node ${record.nodeId}: ${reply.reason}${before}`;
+        return { kind: "failed", detail, outcome: "unknown", isRetryable: done === "" };
       }
       nodes.push({ node: record.nodeId, status: reply.status === "normal" ? "normal" : "leaving" });
     }

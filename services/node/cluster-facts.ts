@@ -78,7 +78,10 @@ export class ClusterFacts {
       moves: this.#moves(table),
       reachableHolders: table === undefined ? [] : this.#reachableHolders(table),
       vacant: table === undefined ? [] : vacantOf(table),
-      concerns: concernsOf({ node: config.nodeId, suspectPartitions, lostKeys: this.#parts.lostKeys(), set }),
+      concerns: concernsOf({
+        ...{ node: config.nodeId, suspectPartitions, lostKeys: this.#parts.lostKeys(), set },
+        refused: membership.refused(),
+      }),
       details: {
         recovery,
         suspectPartitions,

@@ -351,6 +351,20 @@ describe("a change", () => {
     expect(told && memberNamed(told, "n4")?.status).toBe("joining");
   });
 
+  test("has moved nothing while nobody moves yet, nor all while others of several have not begun", () => {
+    const watch = new ChangeWatch([join, { kind: "join", node: "n5" }], 196);
+    const lineOf = (state: Seen): string => {
+      const now = seen(state);
+      watch.stateOf(now);
+      return watch.lineOf(now);
+    };
+    const notYet = "0 of 196 copies moved: the moves have not all begun";
+    expect(lineOf({ members: { n4: "waiting", n5: "waiting" } })).toBe(notYet);
+    expect(lineOf({ members: { n4: "joining", n5: "waiting" }, copiesLeft: 98 })).toBe(notYet);
+    expect(lineOf({ members: { n4: "joining", n5: "joining" }, copiesLeft: 190 })).toBe("6 of 196 copies moved");
+    expect(lineOf({ members: { n4: "normal", n5: "joining" } })).toBe("196 of 196 copies moved");
+  });
+
   test("of several is done with the last of them", () => {
     const watch = new ChangeWatch([join, { kind: "join", node: "n5" }], 10);
     expect(watch.stateOf(seen({ members: { n4: "normal", n5: "joining" } }))).toBe("going");

@@ -150,6 +150,28 @@ describe("leave and abort", () => {
     });
   });
 
+  it("an abort that fails in the middle says what was done before it, and is not to be repeated as it is", async () => {
+    const { rig, door } = await ringWithDoors();
+    const planned = await door("a").plan([{ kind: "join", node: rig.node("d").id }]);
+    if (planned.kind === "planned") await door("a").commit(planned.plan.planHash);
+    await rig.node("c").operator.obey({ kind: "leave" });
+    await rig.clock.advance(2_000);
+    const changing =
+      rig
+        .node("a")
+        .membership.set?.members()
+        .filter(({ status }) => status !== "normal") ?? [];
+    const [first, second] = changing.map(({ nodeId }) => nodeId);
+    expect([first, second].toSorted()).toEqual(["c", "d"]);
+    rig.links.cut.add(`a>${second}`);
+    const aborted = await door("a").abort();
+    expect(aborted).toMatchObject({ kind: "failed", outcome: "unknown", isRetryable: false });
+    const status = first === "c" ? "normal" : "leaving";
+    expect(aborted.kind === "failed" && aborted.detail).toBe(
+      `node ${second}: node ${second} cannot be reached (lost); done before it: ${first} is ${status}: abort the rest by name`,
+    );
+  });
+
   it("an abort gives up whatever is under way, or says that nothing is", async () => {
     const { rig, door } = await ringWithDoors();
     expect(await door("a").abort()).toEqual({ kind: "refused", refusals: ["no member is joining or leaving"] });
