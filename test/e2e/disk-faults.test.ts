@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { pause, RealCluster, until } from "./cluster.ts";
 import { type DiskFaults, FAULTS_VARIABLE } from "./faulty-fs.ts";
 import { type Answer, ask, putJson, tryAsk } from "./http.ts";
+import { reportsOf } from "./last-writes.ts";
 
 const HOOK = pathToFileURL(join(import.meta.dirname, "faulty-fs.ts")).href;
 
@@ -59,7 +60,7 @@ class Load {
     const write = async (node: number): Promise<void> => {
       for (let i = 0; !this.#isOver; i += 1) {
         const key = `load-${node}-${i}`;
-        const answer = await tryAsk(cluster.at(node, key), {
+        const answer = await tryAsk(cluster.at(node, key, "?explain=true"), {
           method: "PUT",
           body: JSON.stringify({ i, padding: "x".repeat(padding) }),
         });
@@ -78,6 +79,12 @@ class Load {
 
 function isApplied({ answer }: Written): boolean {
   return answer?.status === 200;
+}
+
+/** Whether the node itself said that it holds the write, durably, before its client was answered. */
+function isHeldBy(node: string, { answer }: Written): boolean {
+  if (answer?.status !== 200) return false;
+  return reportsOf(answer).some((one) => one.node === node && one.role === "owner" && one.answer === "ok");
 }
 
 describe("scenario 5: fsync-eio-is-fatal: a flush that fails", () => {
@@ -100,9 +107,19 @@ describe("scenario 5: fsync-eio-is-fatal: a flush that fails", () => {
       expect(late.length).toBeGreaterThan(20);
       expect(late.filter((one) => !isApplied(one)).map(({ answer }) => answer?.text)).toEqual([]);
 
+      // alone: what it has is what it had
+      const own = written.filter((one) => isHeldBy("n3", one)).slice(-200);
+      expect(own.length).toBeGreaterThan(5);
+      await Promise.all([0, 1].map((node) => nodes.stop(node)));
       cluster.breakDisk(2);
       nodes.spawn(2);
-      await nodes.untilReady([2]);
+      const alone = (key: string): Promise<Answer | undefined> =>
+        tryAsk(cluster.at(2, key, "?r=1&sloppy=false&timeout=5000"));
+      await until("it answers", async () => (await alone(own[0]?.key ?? ""))?.status === 200, 20_000);
+      for (const { key } of own)
+        expect([key, (await alone(key))?.body["value"]]).toMatchObject([key, { i: Number(key.split("-")[2]) }]);
+      for (const node of [0, 1]) nodes.spawn(node);
+      await nodes.untilReady();
       const listening = nodes.logged(2).findLast((line) => line["event"] === "node.listening");
       expect(listening).toMatchObject({ recovery: "unclean" });
       for (const { key } of written.filter(isApplied).slice(-200)) {
