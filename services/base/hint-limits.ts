@@ -49,6 +49,8 @@ export const MAX_UNREADABLE_HINTS: number = 1_024;
 /** How often a node that keeps hints looks whom they are for, and what has grown too old. */
 export const HINT_REVIEW_MS: number = 1_000;
 export const HINT_UPKEEP_MS: number = 5_000;
+/** A budget that is full is summed up anew so often at most. */
+export const HINT_ROOM_REFRESH_MS: number = 100;
 /** Since when hints are kept is written down so often, while it changes: what a crash takes of their age. */
 export const HINT_AGES_MS: number = 60_000;
 /** Removal marks of a partition that are swept when nothing else is left of it. */

@@ -84,7 +84,7 @@ export class Handoff {
       write: (name: string, bytes: Uint8Array) => engine.writeDocument(name, bytes),
     };
     const onKept = (): void => this.#wake();
-    this.#room = new HintRoom(engine, parts.maxBytes);
+    this.#room = new HintRoom(engine, parts.maxBytes, parts.clock);
     this.flags = new RepairFlags(documents, partitionCount, log);
     this.#store = new HintStore({ ...parts, room: this.#room, onKept });
     this.#ages = new HintAges({ ...parts, tally: this.#store.tally });

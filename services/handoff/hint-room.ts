@@ -5,7 +5,8 @@
  */
 
 import type { StorageEngine } from "../../storage/engine.ts";
-import { MAX_HINT_RECORDS } from "../base/hint-limits.ts";
+import { HINT_ROOM_REFRESH_MS, MAX_HINT_RECORDS } from "../base/hint-limits.ts";
+import type { Clock } from "../base/ports.ts";
 
 /** share of the budget above which something has to go */
 const HIGH_WATER = 0.9;
@@ -22,9 +23,12 @@ export class HintRoom {
   #sinceBytes = 0;
   #sinceCount = SUM_EVERY;
   #recordCount = 0;
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  #refreshedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(engine: Pick<StorageEngine, "stats">, budgetBytes: number) {
+  constructor(engine: Pick<StorageEngine, "stats">, budgetBytes: number, clock: Pick<Clock, "monotonicMs">) {
     this.#engine = engine;
+    this.#clock = clock;
     this.budgetBytes = budgetBytes;
   }
 
@@ -47,6 +51,8 @@ export class HintRoom {
   /** True when a hint of so many bytes may be kept; it is counted as kept. */
   takes(sizeBytes: number): boolean {
     if (this.#isFullFor(sizeBytes)) {
+      // while it is full each refusal would sum up the whole store
+      if (this.#clock.monotonicMs() - this.#refreshedMs < HINT_ROOM_REFRESH_MS) return false;
       this.refresh();
       if (this.#isFullFor(sizeBytes)) return false;
     }
@@ -58,6 +64,7 @@ export class HintRoom {
   /** Sums up anew. */
   refresh(): void {
     const { liveBytes, keyCount, tombstoneCount } = this.#engine.stats();
+    this.#refreshedMs = this.#clock.monotonicMs();
     this.#summedBytes = liveBytes;
     this.#recordCount = keyCount + tombstoneCount;
     this.#sinceBytes = 0;

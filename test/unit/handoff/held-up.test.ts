@@ -120,7 +120,7 @@ describe("a marker", () => {
     const clock = new HandClock();
     const tally = new ShelfTally(Q, clock);
     const records = new HintRecords(slow, "marker", tally);
-    const room = new HintRoom(engine, 1e9);
+    const room = new HintRoom(engine, 1e9, clock);
     const markers = new MarkerStore({ records, tally, flags: flagsOf(engine), room, clock, log: new EventLog() });
     const close = (): (() => void) => {
       let open = (): void => {};
