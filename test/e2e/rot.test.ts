@@ -2,12 +2,13 @@
  * Bits that flip on the disk of one real node of three: every read stays right, the scrub finds all of it, the others' copies
  * repair it, none of it spreads, and no process is started again.
  */
-import { closeSync, fstatSync, openSync, readdirSync, readSync, writeSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { RealCluster, until } from "./cluster.ts";
 import { gyre } from "./gyre.ts";
 import { ask, putJson } from "./http.ts";
+import { type Flip, faultOf, flipBit, type Piece, piecesOf, sealedNames } from "./sealed-files.ts";
 
 const KEYS = 1_500;
 const FLIPS = 200;
@@ -29,27 +30,40 @@ async function inParallel(count: number, run: (n: number) => Promise<void>): Pro
   await Promise.all(Array.from({ length: 16 }, worker));
 }
 
-/** Flips bits at random places of the sealed segments and index files in a directory; answers how many. */
-function flipBits(directory: string): number {
-  const files = readdirSync(directory);
-  const sealed = files
-    .filter((name) => files.includes(name.replace(/log$/, "idx")))
-    .map((name) => join(directory, name));
+/** Flips bits at random places of the sealed segments and index files in a directory, each place once. */
+function flipBits(directory: string): readonly Flip[] {
+  const sealed = sealedNames(directory);
   let state = 20_261_121;
   const random = (below: number): number => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return Math.floor((state / 2 ** 32) * below);
   };
-  for (let flip = 0; flip < FLIPS; flip += 1) {
-    const fd = openSync(sealed[random(sealed.length)] ?? "", "r+");
-    const byte = Buffer.alloc(1);
-    const place = random(fstatSync(fd).size);
-    readSync(fd, byte, 0, 1, place);
-    byte[0] = (byte[0] ?? 0) ^ (1 << random(8));
-    writeSync(fd, byte, 0, 1, place);
-    closeSync(fd);
+  const flips = new Map<string, Flip>();
+  while (flips.size < FLIPS) {
+    const name = sealed[random(sealed.length)] ?? "";
+    const flip = { name, offset: random(statSync(join(directory, name)).size) };
+    const place = `${flip.name} ${flip.offset}`;
+    if (flips.has(place)) continue;
+    flips.set(place, flip);
+    flipBit(directory, flip, random(8));
   }
-  return FLIPS;
+  return [...flips.values()];
+}
+
+/** Where the scrub of a node said that it found rot. */
+function foundBy(cluster: RealCluster, node: number): readonly Piece[] {
+  const found = cluster.logged(node).filter((line) => line["event"] === "storage.rot-found");
+  return found.map(({ segment, offset, sizeBytes }) => {
+    return { segment: Number(segment), from: Number(offset), to: Number(offset) + Number(sizeBytes) };
+  });
+}
+
+function pieceAt(pieces: readonly Piece[], offset: number): Piece | undefined {
+  return pieces.find(({ from, to }) => from <= offset && offset < to);
+}
+
+function isWithin(piece: Piece, range: Piece): boolean {
+  return piece.segment === range.segment && range.from <= piece.from && piece.to <= range.to;
 }
 
 async function metric(cluster: RealCluster, node: number, name: string): Promise<number> {
@@ -74,17 +88,29 @@ test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one 
   cluster.spawn(ROTTEN);
   await cluster.untilReady([ROTTEN]);
   const pid = cluster.pid(ROTTEN);
-  flipBits(join(cluster.dataDirectory(ROTTEN), "segments"));
+  const directory = join(cluster.dataDirectory(ROTTEN), "segments");
+  const logs = sealedNames(directory).filter((name) => name.endsWith(".log"));
+  const pieces = new Map(logs.map((name) => [name, piecesOf(directory, name)]));
+  const flips = flipBits(directory);
+  const hit = new Set(flips.flatMap(({ name, offset }) => pieceAt(pieces.get(name) ?? [], offset) ?? []));
 
-  const readAll = (query: string): Promise<void> =>
-    inParallel(KEYS, async (n) => {
+  const readAll = (query: string, count: number = KEYS): Promise<void> =>
+    inParallel(count, async (n) => {
       const answer = await ask(at(cluster, ROTTEN, n, query));
       expect([n, answer.status, answer.body["value"]], answer.text.slice(0, 500)).toEqual([n, 200, valueOf(n)]);
     });
-  await readAll("&r=2");
-  const found = await scrubbed(cluster, ROTTEN);
-  expect(Number(found["rotCount"])).toBeGreaterThan(FLIPS / 3);
-  expect(await metric(cluster, ROTTEN, "gyre_storage_scrub_rot_total")).toBeGreaterThan(FLIPS / 3);
+  // few, so that no segment is whole again before it is scrubbed
+  await readAll("&r=2", 100);
+  const told = await scrubbed(cluster, ROTTEN);
+  const found = foundBy(cluster, ROTTEN);
+  // every record that was hit, and nothing beside; neighbours that were both hit may be one find
+  expect(hit.size).toBeGreaterThan(FLIPS / 4);
+  for (const piece of hit) expect([piece, found.some((range) => isWithin(piece, range))]).toEqual([piece, true]);
+  for (const range of found) expect([range, [...hit].some((piece) => isWithin(piece, range))]).toEqual([range, true]);
+  const sizeOf = (ranges: Iterable<Piece>): number => [...ranges].reduce((sum, { from, to }) => sum + to - from, 0);
+  expect(sizeOf(found)).toBe(sizeOf(hit));
+  expect(told["rotCount"]).toBe(found.length);
+  expect(await metric(cluster, ROTTEN, "gyre_storage_scrub_rot_total")).toBe(found.length);
   await readAll("&r=2");
 
   // by itself: suspect partitions are compared first
@@ -92,6 +118,9 @@ test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one 
     (await metric(cluster, ROTTEN, "gyre_storage_suspect_partitions")) === 0;
   await until("no partition is suspect any more", isWhole, 180_000);
   await until("nothing rotten is left", async () => (await scrubbed(cluster, ROTTEN))["rotCount"] === 0, 60_000);
+  // and by the bytes themselves, read here
+  const names = [...new Set([...flips.map(({ name }) => name), ...sealedNames(directory)])];
+  expect(names.map((name) => faultOf(directory, name)).filter((fault) => fault !== "")).toEqual([]);
   await readAll("&r=1");
   await readAll("&r=3");
   for (const node of [0, 1]) expect(await metric(cluster, node, "gyre_storage_corrupt_reads_total")).toBe(0);
