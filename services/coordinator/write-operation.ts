@@ -79,8 +79,9 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
       this.#onStray(index, stray);
       return;
     }
-    if (result.kind !== "stored") this.#tellPassedOver();
-    this.core.onWord(index, wordOf(result));
+    const word = wordOf(result, this.minted?.dot.counter ?? 0);
+    if (word.kind !== "stored") this.#tellPassedOver();
+    this.core.onWord(index, word);
     if (!this.fanOut.isClosed) return this.#goOn();
     this.#room.counters.lateReplyCount += 1;
     this.#noteMisses();

@@ -53,17 +53,31 @@ export function endOfRefusal(refusal: ReplicaRefusal): Elsewhere | Failure | und
       return overloaded();
     case "expired":
     case "collected":
+    case "uncertain":
       return undefined;
   }
 }
+
+/** The write's own dot is among what was left out. */
+function isWithout(keptAbove: number | undefined, counter: number): boolean {
+  return keptAbove !== undefined && counter <= keptAbove;
+}
+
+/** Not the write itself, but what it has seen stands there, and that it was: neither a copy nor a proof of none. */
+const LEFT_OUT: WriteWord = {
+  kind: "failed",
+  reason: "collected",
+  detail: "the write was left out as old, what came with it was kept",
+};
 
 function limitFailure(code: ErrorCode, refusal: ReplicaRefusal): Failure {
   return refused(code, refusal.detail, refusal.facts === undefined ? {} : { facts: refusal.facts });
 }
 
-/** What a peer did with a store. */
-export function wordOf(result: CallResult): WriteWord {
-  if (result.kind === "stored" || result.kind === "refused") return result;
+/** What a peer did with a store; `counter`: of the write's own dot. */
+export function wordOf(result: CallResult, counter: number): WriteWord {
+  if (result.kind === "stored") return isWithout(result.keptAbove, counter) ? LEFT_OUT : result;
+  if (result.kind === "refused") return result;
   if (result.kind === "unsent") return { kind: "unsent", reason: "unreachable", detail: result.reason };
   if (result.kind === "lost") return { kind: "lost", reason: result.reason, detail: "" };
   if (result.kind === "failed") return { kind: "failed", reason: "failed", detail: result.detail };

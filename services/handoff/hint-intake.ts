@@ -116,7 +116,7 @@ export class HintIntake {
     const own = object.slice();
     const version = { baseDigest: 0n, digest: encodedDigestOf(own), object: own, budgetMs };
     const result = await main.store({ ...location, key: location.key.slice() }, version);
-    // Deleted since, and collected: there is nothing left to bring.
+    // Deleted since, and collected: there is nothing left to bring. A slot that is uncertain of that has kept nothing.
     const isSettled = result.kind === "stored" || (result.kind === "refused" && result.reason === "collected");
     if (isSettled) return main.slotOf(location.partition) === slot ? "held" : "elsewhere";
     // What this store cannot read of its own is no fault of what was brought.

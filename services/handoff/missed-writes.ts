@@ -79,7 +79,9 @@ export class MissedWrites {
     const { main, store, markers, log, onKept } = this.#parts;
     const version = { baseDigest, digest, object, budgetMs: MISSED_WRITE_TIMEOUT_MS };
     try {
-      if (isHeld && (await main.store(location, version)).kind === "stored") {
+      const held = isHeld ? await main.store(location, version) : undefined;
+      // one that was kept in part is no answer for the whole
+      if (held?.kind === "stored" && held.keptAbove === undefined) {
         markers.note(location, slot);
         return onKept();
       }

@@ -44,6 +44,8 @@ export const FLAG_PRESENT = 2;
 export const FLAG_DURABLE = 4;
 /** The reply is made of hints, for the slot that was asked. */
 export const FLAG_STAND_IN = 8;
+/** Of a version handed in only a part was stored: after the digest comes the counter above which it was. */
+export const FLAG_IN_PART = 16;
 
 /** The flags of a request for a stand-in: this bit, then n − 1 in three bits, then the slot in three. */
 export const STAND_IN_BIT = 0x80;
@@ -73,7 +75,7 @@ const MAX_BYTES_BY_KIND: Readonly<Record<number, number>> = {
   [KIND_ASK]: MAX_FRAME_BYTES,
   [KIND_DIGEST_REPLY]: HEADER_BYTES + 9,
   [KIND_OBJECT]: MAX_FRAME_BYTES,
-  [KIND_STORED]: HEADER_BYTES + 9,
+  [KIND_STORED]: HEADER_BYTES + 9 + 8,
   [KIND_PONG]: HEADER_BYTES,
   [KIND_ANSWER]: MAX_FRAME_BYTES,
   [KIND_REFUSED]: HEADER_BYTES + 1 + MAX_DETAIL_BYTES,

@@ -50,8 +50,10 @@ export type RefusalReason =
   | "bad_request"
   /** no slot is held here any more; `to` names whom it went to, where that is known */
   | "moved"
-  /** as old as what was collected there, and unknown */
-  | "collected";
+  /** as old as what was collected there, and unknown: deleted, for certain */
+  | "collected"
+  /** the same of one that cannot say now that it was deleted */
+  | "uncertain";
 
 /** What a node answers. `isStandIn`: by its hints, for the slot that was asked; absent from the word of an owner. */
 export type PeerReply =
@@ -76,6 +78,8 @@ export type PeerReply =
       /** digest of what the replica holds now (after a merge it may differ from the one sent) */
       readonly digest: bigint;
       readonly isDurable: boolean;
+      /** siblings with counters up to this one were left out as deleted, the rest was stored; absent: all was */
+      readonly keptAbove?: number;
       readonly isStandIn?: true;
     }
   | { readonly kind: "pong" }

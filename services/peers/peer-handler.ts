@@ -23,7 +23,7 @@ export type EncodedRead = { readonly kind: "object"; readonly object: Uint8Array
 
 /** What became of a version that was handed in. */
 export type StoreResult =
-  | { readonly kind: "stored"; readonly digest: bigint; readonly isDurable: boolean }
+  | { readonly kind: "stored"; readonly digest: bigint; readonly isDurable: boolean; readonly keptAbove?: number }
   | RefusalByReplica
   | { readonly kind: "failed"; readonly detail: string };
 
@@ -261,7 +261,9 @@ function isStray(reason: RefusalReason): boolean {
 function storeReplyOf(result: StoreResult, slot: number): PeerReply {
   if (result.kind === "refused") return refusalOf(result);
   if (result.kind === "failed") return { kind: "failed", detail: result.detail };
-  return { kind: "stored", slot, digest: result.digest, isDurable: result.isDurable };
+  const { digest, isDurable, keptAbove } = result;
+  if (keptAbove === undefined) return { kind: "stored", slot, digest, isDurable };
+  return { kind: "stored", slot, digest, isDurable, keptAbove };
 }
 
 const WIRE_REASONS: ReadonlySet<string> = new Set<RefusalReason>([
@@ -275,6 +277,7 @@ const WIRE_REASONS: ReadonlySet<string> = new Set<RefusalReason>([
   "too_many_siblings",
   "moved",
   "collected",
+  "uncertain",
 ]);
 
 function refusalOf(refused: RefusalByReplica): PeerReply {

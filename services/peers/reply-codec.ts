@@ -6,6 +6,7 @@ import { parseNodeId } from "../base/ids.ts";
 import { bodySlice, bodyText, detailBytes, HASH_BYTES, setFlags, slotByte, slotOf } from "./frame-fields.ts";
 import {
   FLAG_DURABLE,
+  FLAG_IN_PART,
   FLAG_PRESENT,
   FLAG_STAND_IN,
   FLAG_SUSPECT,
@@ -31,6 +32,7 @@ export type WireReply =
 type WireKeyReply = Extract<WireReply, { readonly kind: "digest" | "object" | "stored" }>;
 
 const SLOT_AND_DIGEST_BYTES = 1 + HASH_BYTES;
+const COUNTER_BYTES = 8;
 const NO_BYTES = new Uint8Array(0);
 
 const encoder = new TextEncoder();
@@ -49,6 +51,7 @@ const REASONS: readonly RefusalReason[] = [
   "bad_request",
   "moved",
   "collected",
+  "uncertain",
 ];
 /** The frame of this reason carries a node before its words: its length in bytes (0: unknown), then its name. */
 const MOVED = REASONS.indexOf("moved");
@@ -62,8 +65,9 @@ export function isReplyKind(kind: number): boolean {
 export function replySize(reply: WireReply): number {
   switch (reply.kind) {
     case "digest":
-    case "stored":
       return HEADER_BYTES + SLOT_AND_DIGEST_BYTES;
+    case "stored":
+      return HEADER_BYTES + SLOT_AND_DIGEST_BYTES + COUNTER_BYTES;
     case "object":
       return HEADER_BYTES + 1 + (reply.object?.length ?? 0);
     case "pong":
@@ -95,13 +99,8 @@ export function encodeReply(writer: FrameWriter, reply: WireReply): void {
       writer.append(object);
       return;
     }
-    case "stored": {
-      const at = writer.start(KIND_STORED, HEADER_BYTES + SLOT_AND_DIGEST_BYTES, 0);
-      setFlags(writer, at, (reply.isDurable ? FLAG_DURABLE : 0) | standInFlag(reply.isStandIn));
-      writer.view.setUint8(at, slotByte(reply.slot));
-      writer.view.setBigUint64(at + 1, reply.digest);
-      return;
-    }
+    case "stored":
+      return encodeStored(writer, reply);
     case "pong":
       writer.start(KIND_PONG, HEADER_BYTES, 0);
       return;
@@ -135,13 +134,7 @@ export function decodeReply(frame: Frame): WireReply | undefined {
     case KIND_OBJECT:
       return decodeObject(frame, sizeBytes);
     case KIND_STORED:
-      if (sizeBytes !== SLOT_AND_DIGEST_BYTES) return undefined;
-      return by(flags, {
-        kind: "stored",
-        slot: slotOf(view.getUint8(at)),
-        digest: view.getBigUint64(at + 1),
-        isDurable: (flags & FLAG_DURABLE) !== 0,
-      });
+      return decodeStored(frame, sizeBytes);
     case KIND_PONG:
       return sizeBytes === 0 ? { kind: "pong" } : undefined;
     case KIND_ANSWER:
@@ -153,6 +146,31 @@ export function decodeReply(frame: Frame): WireReply | undefined {
     default:
       return undefined;
   }
+}
+
+function encodeStored(writer: FrameWriter, reply: Extract<WireReply, { readonly kind: "stored" }>): void {
+  const { keptAbove } = reply;
+  const counterBytes = keptAbove === undefined ? 0 : COUNTER_BYTES;
+  const at = writer.start(KIND_STORED, HEADER_BYTES + SLOT_AND_DIGEST_BYTES + counterBytes, 0);
+  const inPart = keptAbove === undefined ? 0 : FLAG_IN_PART;
+  setFlags(writer, at, (reply.isDurable ? FLAG_DURABLE : 0) | inPart | standInFlag(reply.isStandIn));
+  writer.view.setUint8(at, slotByte(reply.slot));
+  writer.view.setBigUint64(at + 1, reply.digest);
+  if (keptAbove !== undefined) writer.view.setBigUint64(at + SLOT_AND_DIGEST_BYTES, BigInt(keptAbove));
+}
+
+function decodeStored({ view, flags, bodyStart: at }: Frame, sizeBytes: number): WireReply | undefined {
+  const isInPart = (flags & FLAG_IN_PART) !== 0;
+  if (sizeBytes !== SLOT_AND_DIGEST_BYTES + (isInPart ? COUNTER_BYTES : 0)) return undefined;
+  const stored = {
+    kind: "stored",
+    slot: slotOf(view.getUint8(at)),
+    digest: view.getBigUint64(at + 1),
+    isDurable: (flags & FLAG_DURABLE) !== 0,
+  } as const;
+  if (!isInPart) return by(flags, stored);
+  const keptAbove = Number(view.getBigUint64(at + SLOT_AND_DIGEST_BYTES));
+  return Number.isSafeInteger(keptAbove) ? by(flags, { ...stored, keptAbove }) : undefined;
 }
 
 function encodeRefused(writer: FrameWriter, reply: Extract<WireReply, { readonly kind: "refused" }>): void {
@@ -172,7 +190,8 @@ function encodeRefused(writer: FrameWriter, reply: Extract<WireReply, { readonly
 function decodeRefused(frame: Frame, sizeBytes: number): WireReply | undefined {
   const number = sizeBytes < 1 ? -1 : frame.view.getUint8(frame.bodyStart);
   const reason = REASONS[number];
-  if (reason === undefined) return undefined;
+  // no proof that nothing was done: what it means is not known here
+  if (reason === undefined) return number < 0 ? undefined : { kind: "failed", detail: `refused, by reason ${number}` };
   if (number !== MOVED) return { kind: "refused", reason, detail: bodyText(frame, 1, sizeBytes) };
   const toEnd = sizeBytes < 2 ? sizeBytes + 1 : 2 + frame.view.getUint8(frame.bodyStart + 1);
   if (toEnd > sizeBytes) return undefined;

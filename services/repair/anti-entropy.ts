@@ -37,7 +37,7 @@ import { TransferPace } from "./transfer-pace.ts";
 export interface AntiEntropyParts {
   readonly self: NodeId;
   readonly store: StorageEngine;
-  readonly replica: Pick<LocalReplica, "readEncoded" | "store" | "slotOf">;
+  readonly replica: Pick<LocalReplica, "readEncoded" | "store" | "slotOf" | "isSuspect">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

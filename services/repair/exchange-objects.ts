@@ -28,7 +28,7 @@ export type Adopt = (
 
 /** What moving works with. */
 export interface ObjectParts {
-  readonly replica: Pick<LocalReplica, "readEncoded" | "store">;
+  readonly replica: Pick<LocalReplica, "readEncoded" | "store" | "isSuspect">;
   /** takes what a holder has that may be believed however old it is; undefined: this one is a peer like any other */
   readonly adopt?: Adopt | undefined;
   readonly partitionCount: number;
@@ -172,7 +172,7 @@ export class ObjectMover {
     const digest = encodedDigestOf(object);
     const adopting = this.#parts.adopt?.(peer, location, object);
     const result = await (adopting ?? this.#parts.replica.store(location, { baseDigest: 0n, digest, object }));
-    if (result.kind !== "stored" && !isCollected(result)) {
+    if (result.kind !== "stored" && !this.#isSettled(location.partition, result)) {
       tally.failed.add(location.hash);
       if (isEnd(result)) tally.endedBy ??= `stored nothing here: ${wordsOf(result)}`;
       return;
@@ -235,13 +235,22 @@ export class ObjectMover {
       );
       return { result, sizeBytes: object.length };
     });
-    if (sent !== "busy" && (sent.result.kind === "stored" || isCollected(sent.result))) {
+    if (sent !== "busy" && (sent.result.kind === "stored" || this.#isSettled(location.partition, sent.result))) {
       tally.pushedCount += 1;
       tally.pushedBytes += object.length;
       return;
     }
     tally.failed.add(location.hash);
     if (sent !== "busy" && isEnd(sent.result)) tally.endedBy ??= `stored nothing there: ${wordsOf(sent.result)}`;
+  }
+
+  /**
+   * It was deleted, and its tombstone has gone: that is all that can become of it. Who is uncertain of that compares itself
+   * with a holder that took part, when it is suspect no more: two that are suspect would wait for each other.
+   */
+  #isSettled(partition: number, { kind, reason }: Failure): boolean {
+    if (kind !== "refused") return false;
+    return reason === "collected" || (reason === "uncertain" && this.#parts.replica.isSuspect(partition));
   }
 
   /** The hash is made anew: a page cannot name a wrong one. */
@@ -264,14 +273,12 @@ interface Failure {
   readonly detail?: string;
 }
 
-/** It was deleted there, and its tombstone has gone: that is all that can become of it. */
-function isCollected(result: Failure): boolean {
-  return result.kind === "refused" && result.reason === "collected";
-}
+/** Of one object, or of this moment. */
+const PASSING: ReadonlySet<string> = new Set(["corrupt_record", "overloaded", "uncertain"]);
 
 /** Nothing more will go well: the slot has gone, the node stops, the disk is full, nobody is there. */
 function isEnd(failure: Failure): boolean {
-  return !(failure.kind === "refused" && (failure.reason === "corrupt_record" || failure.reason === "overloaded"));
+  return !(failure.kind === "refused" && PASSING.has(failure.reason ?? ""));
 }
 
 function wordsOf({ kind, reason, detail }: Failure): string {

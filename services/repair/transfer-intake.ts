@@ -81,6 +81,7 @@ export class TransferIntake {
     if (result.kind !== "stored") {
       return { kind: "failed", reason: result.kind === "refused" ? result.reason : result.detail };
     }
+    if (result.keptAbove !== undefined) return { kind: "failed", reason: "collected" };
     this.#objectCount += 1;
     if (result.digest === encodedDigestOf(object)) return TAKEN;
     return { kind: "beyond", reason: "a version is held that the donor has not" };

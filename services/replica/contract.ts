@@ -65,8 +65,10 @@ export interface ReplicaRefusal {
     | "too_many_siblings"
     | "object_too_large"
     | "corrupt_record"
-    /** it is as old as what was collected here, and unknown: it would be taken for deleted */
+    /** it brings nothing: what of it is not held here was deleted for certain, and its tombstone has gone */
     | "collected"
+    /** the same of a node that cannot say now whether it was deleted: it may live elsewhere, and is to be kept there */
+    | "uncertain"
     | "shutting_down"
     | "overloaded"
     | "expired";
@@ -76,7 +78,16 @@ export interface ReplicaRefusal {
 
 /** What became of a write or a store at this node. */
 export type ReplicaWriteResult =
-  | { readonly kind: "stored"; readonly digest: bigint; readonly isDurable: boolean }
+  | {
+      readonly kind: "stored";
+      readonly digest: bigint;
+      readonly isDurable: boolean;
+      /**
+       * Of a version that was handed in, siblings with counters up to this one were left out, deleted for certain; the rest
+       * stands. No word for a write whose own dot was left out, but a trace of it. Absent: all of it stands.
+       */
+      readonly keptAbove?: number;
+    }
   | ReplicaRefusal
   /** the store failed while writing: the write may or may not be there */
   | { readonly kind: "failed"; readonly detail: string };

@@ -56,8 +56,9 @@ export class HandedVersions {
     const { baseDigest } = version;
     const current = store.digestOf(location);
     if (current === version.digest) return this.#known(version.digest);
-    const object = current === 0n ? this.#leftOf(handing) : version.object;
-    if (object === undefined) return this.#collected();
+    const line = this.#lineOf(handing);
+    const object = current === 0n ? this.#leftOf(handing, line) : version.object;
+    if (object === undefined) return this.#oldRefused(location);
     mint.observe(object);
     if (current !== 0n && current !== baseDigest) return this.#merge(handing);
     const digest = object === version.object ? version.digest : encodedDigestOf(object);
@@ -71,7 +72,8 @@ export class HandedVersions {
       line: this.#parts.collected?.lineOf(location.partition) ?? 0,
     });
     counters.appendedCount += 1;
-    return this.#saying(handing, object === version.object, { base: baseDigest, digest, value: object });
+    const kept = { isWhole: object === version.object, line };
+    return this.#saying(handing, kept, { base: baseDigest, digest, value: object });
   }
 
   async #merge(handing: Handing): Promise<ReplicaWriteResult> {
@@ -90,23 +92,23 @@ export class HandedVersions {
     const digest = digestOf(merged);
     // a record that the index has given up is written again even so: it was read after all, but by luck
     const isWhole = brought === incoming.set;
-    if (!isWhole && !this.#isCertain(location)) return this.#collected();
+    if (!isWhole && !this.#isCertain(location)) return uncertain();
     if (digest === held.digest && digest === store.digestOf(location)) {
       return isWhole ? this.#known(digest) : this.#collected();
     }
     counters.mergedCount += 1;
     const value = digest === version.digest ? version.object : encodeSet(merged);
-    return this.#saying(handing, isWhole, { base: held.digest, digest, value });
+    return this.#saying(handing, { isWhole, line }, { base: held.digest, digest, value });
   }
 
   /** What is left of a version that was collected in part is kept; who wrote the rest must not believe that it stands here. */
   async #saying(
     handing: Handing,
-    isWhole: boolean,
+    { isWhole, line }: { readonly isWhole: boolean; readonly line: number },
     made: { readonly base: bigint; readonly digest: bigint; readonly value: Uint8Array },
   ): Promise<ReplicaWriteResult> {
     const result = await this.#put(handing, made);
-    return isWhole || result.kind !== "stored" ? result : this.#collected();
+    return isWhole || result.kind !== "stored" ? result : { ...result, keptAbove: line };
   }
 
   /** What was read may have taken its time: a slot is needed now, at the moment of putting. */
@@ -151,9 +153,8 @@ export class HandedVersions {
   }
 
   /** Beside nothing held, what is at or below the line was collected: late copies of it bring nothing. Undefined: none is left. */
-  #leftOf(handing: Handing): Uint8Array | undefined {
+  #leftOf(handing: Handing, line: number): Uint8Array | undefined {
     const { object } = handing.version;
-    const line = this.#lineOf(handing);
     const left = line === 0 ? object : leftOfStale(object, line);
     return left === object || this.#isCertain(handing.location) ? left : undefined;
   }
@@ -167,16 +168,24 @@ export class HandedVersions {
     return collected?.isCertain?.(location, store.isSuspect(location.partition)) !== false;
   }
 
+  #oldRefused(location: KeyLocation): ReplicaWriteResult {
+    return this.#isCertain(location) ? this.#collected() : uncertain();
+  }
+
   #collected(): ReplicaWriteResult {
     this.#parts.counters.knownCount += 1;
-    return refused(
-      "collected",
-      "the version is as old as what was collected here, and unknown: it would count as deleted",
-    );
+    return refused("collected", "the version is as old as what was collected here, and unknown: it was deleted");
   }
 
   #known(digest: bigint): ReplicaWriteResult {
     this.#parts.counters.knownCount += 1;
     return this.#parts.keeper.stored(digest);
   }
+}
+
+function uncertain(): ReplicaWriteResult {
+  return refused(
+    "uncertain",
+    "the version is as old as what was collected, and this copy may lack what lives elsewhere",
+  );
 }

@@ -11,6 +11,7 @@ import { hintEngineOptions, hintPartitionsOf } from "../../services/handoff/hint
 import type { TopicHandler } from "../../services/peers/peer-handler.ts";
 import { TopicRefusal } from "../../services/peers/peer-handler.ts";
 import type { KeyLocation, Minted } from "../../services/replica/contract.ts";
+import type { CollectedLines } from "../../services/replica/needs.ts";
 import { Replica } from "../../services/replica/replica.ts";
 import { decodeSet, digestOf } from "../../services/versioning/object-codec.ts";
 import { merge } from "../../services/versioning/sibling-set.ts";
@@ -41,6 +42,8 @@ export interface RigShape {
   readonly windowMs?: number;
   readonly replicasOf?: (location: KeyLocation) => number;
   readonly backgroundShare?: () => number;
+  /** what a node's main replica knows of collected tombstones; default: nothing was collected */
+  readonly collectedAt?: (node: NodeId) => CollectedLines;
   /** called with each question as it leaves; false: it, or its answer, is lost */
   readonly onAsk?: (ask: RigAsk) => "lost" | "answer lost" | undefined;
 }
@@ -168,6 +171,7 @@ export class HandoffRig {
       },
       conflicts,
       isDurable: true,
+      ...(this.#shape.collectedAt === undefined ? {} : { collected: this.#shape.collectedAt(node.id) }),
     });
     const handoff = new Handoff({
       self: node.id,

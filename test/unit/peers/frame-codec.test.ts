@@ -55,6 +55,8 @@ const REASONS: readonly RefusalReason[] = [
   "too_many_siblings",
   "unknown_topic",
   "bad_request",
+  "collected",
+  "uncertain",
 ];
 const detail = fc.string({ unit: "grapheme", maxLength: 100 });
 const byStandIn = fc.constant({ isStandIn: true } as const);
@@ -70,6 +72,13 @@ const anyReply: fc.Arbitrary<WireReply> = fc.oneof(
     byStandIn,
   ),
   maybe(fc.record({ kind: fc.constant("stored"), slot, digest: u64, isDurable: fc.boolean() }), byStandIn),
+  fc.record({
+    kind: fc.constant("stored"),
+    slot,
+    digest: u64,
+    isDurable: fc.boolean(),
+    keptAbove: fc.maxSafeNat(),
+  }),
   fc.record({ kind: fc.constant("pong") }),
   fc.record({ kind: fc.constant("answer"), body: object }),
   fc.record({ kind: fc.constant("refused"), reason: fc.constantFrom(...REASONS), detail }),
@@ -310,12 +319,19 @@ test.each([
   { name: "no length of the node", body: [10] },
   { name: "a node longer than the frame", body: [10, 5, 97] },
   { name: "a node that is no node id", body: [10, 2, 47, 47] },
-  { name: "a reason of a later version", body: [200] },
 ])("a refusal with $name is malformed", ({ body }) => {
   const whole = encoded<WireReply>([{ kind: "failed", detail: "x".repeat(body.length) }], encodeReply);
   whole[8] = KIND_REFUSED;
   whole.set(body, HEADER_BYTES);
   expect(readAll([whole], decodeReply).read.map(({ message }) => message)).toEqual([undefined]);
+});
+
+test("a refusal for a reason of a later version proves nothing, and ends no link", () => {
+  const whole = encoded<WireReply>([{ kind: "failed", detail: "x" }], encodeReply);
+  whole[8] = KIND_REFUSED;
+  whole.set([200], HEADER_BYTES);
+  const { read } = readAll([whole], decodeReply);
+  expect(read[0]?.message).toEqual({ kind: "failed", detail: "refused, by reason 200" });
 });
 
 test("a refusal keeps the node that a slot went to, however long its words are", () => {

@@ -17,12 +17,15 @@ interface World {
   readonly differences: readonly Difference[];
   readonly answer: ExchangeAnswer | undefined;
   readonly stored?: CallResult;
+  /** this node may lack records itself */
+  readonly isSuspect?: boolean;
 }
 
 /** Moves at a node that holds key 0. */
-async function move({ differences, answer, stored }: World): Promise<Moved & { readonly isKept: boolean }> {
+async function move({ differences, answer, stored, isSuspect }: World): Promise<Moved & { readonly isKept: boolean }> {
   const node = transferNode(1);
   await writeNth(node, 0);
+  if (isSuspect === true) node.fixture.image.suspects.add(COPIED);
   const clock = new WaitClock();
   const mover = new ObjectMover({
     replica: node.replica,
@@ -84,6 +87,18 @@ describe("objects between two holders", () => {
     const stored: CallResult = { kind: "refused", reason: "corrupt_record", detail: "" };
     const moved = await move({ differences: [ours, theirs], answer: await pageOf(1), stored });
     expect(moved).toMatchObject({ isKept: true, movedCount: 1, failedCount: 1, endedBy: undefined });
+  });
+
+  it("that the other side is uncertain of are not settled, and hold up no other", async () => {
+    const stored: CallResult = { kind: "refused", reason: "uncertain", detail: "" };
+    const moved = await move({ differences: [ours, theirs], answer: await pageOf(1), stored });
+    expect(moved).toMatchObject({ isKept: true, movedCount: 1, failedCount: 1, pushedCount: 0, endedBy: undefined });
+  });
+
+  it("that both sides may lack are left to the comparison that follows: neither would be whole before the other", async () => {
+    const stored: CallResult = { kind: "refused", reason: "uncertain", detail: "" };
+    const moved = await move({ differences: [ours], answer: EMPTY, stored, isSuspect: true });
+    expect(moved).toMatchObject({ movedCount: 1, failedCount: 0, endedBy: undefined });
   });
 
   it("are not taken for a slot that is not held here", async () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { parseNodeId } from "../../../services/base/ids.ts";
 import { MAX_LISTED_STATES } from "../../../services/base/limits.ts";
-import type { PeerRequest } from "../../../services/peers/messages.ts";
+import type { CallResult, PeerRequest } from "../../../services/peers/messages.ts";
 import type { CoveringHolder } from "../../../services/repair/transfer-cover.ts";
 import { putOf } from "../../support/replica-fixture.ts";
 import {
@@ -15,6 +15,7 @@ import {
 } from "../../support/transfer-fixture.ts";
 
 const HOLDER = parseNodeId("holder") ?? expect.fail("a node id");
+const LOST: CallResult = { kind: "lost", reason: "timeout" };
 const nothing = (): void => undefined;
 
 /** A holder with a copy of so many keys, and the node that had it before. */
@@ -39,16 +40,17 @@ interface Proof {
   readonly askCount: number;
 }
 
-/** Proves; every store that the old node sends reaches the holder, unless `isReached` says otherwise. */
+/** Proves; every store that the old node sends reaches the holder, unless `endOf` names another end of it. */
 async function prove(
   { old, holder }: { readonly old: TransferNode; readonly holder: TransferNode },
-  isReached = (): boolean => true,
+  endOf = (): CallResult | undefined => undefined,
 ): Promise<Proof> {
   const given: PeerRequest[] = [];
   let askCount = 0;
   old.onCall = (to, request, onResult) => {
     given.push(request);
-    if (request.kind !== "store" || to !== HOLDER || !isReached()) return onResult({ kind: "lost", reason: "timeout" });
+    const end = request.kind === "store" && to === HOLDER ? endOf() : LOST;
+    if (end !== undefined || request.kind !== "store") return onResult(end ?? LOST);
     const { key, ...version } = request;
     void holder.replica
       .store(key, version)
@@ -130,10 +132,19 @@ describe("a version that no frame takes", () => {
 });
 
 describe("an old copy is not covered", () => {
+  test("by one that is uncertain of what it was given; by one that is certain that it was deleted it is", async () => {
+    for (const reason of ["uncertain", "collected"] as const) {
+      const nodes = await pair(10);
+      await writeNth(nodes.old, 10);
+      const { isCovered } = await prove(nodes, () => ({ kind: "refused", reason, detail: "" }));
+      expect(isCovered).toBe(reason === "collected");
+    }
+  });
+
   test("by a holder that does not answer for what it was given", async () => {
     const nodes = await pair(20);
     await writeNth(nodes.old, 20);
-    expect(await prove(nodes, () => false)).toMatchObject({ isCovered: false });
+    expect(await prove(nodes, () => LOST)).toMatchObject({ isCovered: false });
     expect(nodes.holder.engine.keyCountOf(COPIED)).toBe(20);
   });
 

@@ -68,14 +68,30 @@ describe("below the line", () => {
     expect(node.replica.digestOf(alice)).toBe(digestOf(old));
   });
 
-  test("who writes below the line is refused, and what comes with it and is new is kept", async () => {
+  test("who writes below the line is told from where on it is kept: what comes with it and is new", async () => {
     const node = collectedAt(1_000);
     const young = valueOf({ actor: 8, counter: 2_000 });
     await node.replica.store(alice, handed(young));
     const younger = merge(merge(young, old), valueOf({ actor: 7, counter: 3_000 }));
-    expect(await node.replica.store(alice, handed(younger))).toMatchObject({ reason: "collected" });
+    const stored = { kind: "stored", isDurable: true, keptAbove: 1_000 };
+    expect(await node.replica.store(alice, handed(younger))).toMatchObject(stored);
     const read = await node.replica.read(alice);
     expect(read.kind === "object" && read.set?.siblings.map(({ dot }) => dot.counter)).toEqual([3_000, 2_000]);
+  });
+
+  test("beside nothing held, too, what is left of a version is stored in part", async () => {
+    const node = collectedAt(1_000);
+    const both = merge(valueOf({ actor: 8, counter: 2_000 }), old);
+    expect(await node.replica.store(alice, handed(both))).toMatchObject({ kind: "stored", keptAbove: 1_000 });
+    const digest = node.replica.digestOf(alice);
+    // its clock tells the rest: the same again brings nothing
+    expect(await node.replica.store(alice, handed(both))).toEqual({ kind: "stored", digest, isDurable: true });
+    expect(await node.replica.read(alice)).toMatchObject({ set: { siblings: [{ dot: { counter: 2_000 } }] } });
+  });
+
+  test("one that may lack what lives elsewhere does not say that it was deleted", async () => {
+    const node = collectedAt(1_000, 0, false);
+    expect(await node.replica.store(alice, handed(old))).toMatchObject({ kind: "refused", reason: "uncertain" });
   });
 
   test("where what is not held may live elsewhere, nothing of a version is kept: its clock would remove the rest there", async () => {
@@ -86,7 +102,7 @@ describe("below the line", () => {
       const other = valueOf({ actor: 7, counter: 3_000 });
       if (isHeld) await node.replica.store(alice, handed(other));
       const before = node.replica.digestOf(alice);
-      expect(await node.replica.store(alice, handed(both))).toMatchObject({ reason: "collected" });
+      expect(await node.replica.store(alice, handed(both))).toMatchObject({ kind: "refused", reason: "uncertain" });
       expect(node.replica.digestOf(alice)).toBe(before);
       expect(await node.replica.store(alice, handed(young))).toMatchObject({ kind: "stored" });
     }
