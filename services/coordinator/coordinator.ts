@@ -18,9 +18,10 @@ import type {
 import { badQuorum, notReady, standInRefused } from "./failures.ts";
 import { plainAnswer } from "./forward-answer.ts";
 import { ForwardOperation } from "./forward-operation.ts";
-import { COORDINATE_TOPIC, parseWrite, type WriteRequest } from "./forward-request.ts";
+import { COORDINATE_TOPIC, mayTakeBehind, NOT_YET, parseWrite, type WriteRequest } from "./forward-request.ts";
 import { strayRefusalOf } from "./holder-search.ts";
 import { BucketList } from "./list.ts";
+import { isBehindHere } from "./local-write.ts";
 import { type CoordinatorCounters, newCounters } from "./needs.ts";
 import { PeerHealth } from "./peer-health.ts";
 import { type QuorumNeed, readNeed, writeNeed } from "./quorum-core.ts";
@@ -46,6 +47,8 @@ interface SomeWrite {
   readonly request: WriteRequest;
   /** it removes whatever is there: never by a stand-in, which has not seen what the owners have */
   readonly isBlind: boolean;
+  /** this node may lack what others have, and takes it all the same: nobody else does */
+  readonly takesBehind: boolean;
   /** monotonic */
   readonly deadlineMs: number;
   readonly returnsLeft: number;
@@ -141,7 +144,10 @@ export class QuorumCoordinator implements Coordinator {
     const isBlind = isBlindDelete(request);
     seenFirst(this.#room, request, {
       onSeen: (seen) =>
-        this.#writeSomewhere({ request: seen, isBlind, deadlineMs, returnsLeft: MAX_MOVED_HOPS }, onAnswer),
+        this.#writeSomewhere(
+          { request: seen, isBlind, takesBehind: false, deadlineMs, returnsLeft: MAX_MOVED_HOPS },
+          onAnswer,
+        ),
       onFailed: onAnswer,
     });
   }
@@ -149,7 +155,7 @@ export class QuorumCoordinator implements Coordinator {
   /** Writes here if this node holds a slot, hands the write over otherwise; and here again if a slot came meanwhile. */
   #writeSomewhere(write: SomeWrite, onAnswer: (answer: WriteAnswer) => void): void {
     const { request, isBlind, deadlineMs, returnsLeft } = write;
-    this.#writeHere(request, (end, scope) => {
+    this.#writeHere(write, (end, scope) => {
       if (end.kind !== "elsewhere" || scope === undefined) {
         onAnswer(end.kind === "elsewhere" ? notReady() : end);
         return;
@@ -167,7 +173,10 @@ export class QuorumCoordinator implements Coordinator {
         const leftMs = Math.max(1, deadlineMs - this.#room.clock.monotonicMs());
         const again = { ...request, knobs: { ...request.knobs, timeoutMs: leftMs } };
         if (forwarded.kind === "stand_in") this.#writeAsStandIn(again, onAnswer);
-        else this.#writeSomewhere({ ...write, request: again, returnsLeft: returnsLeft - 1 }, onAnswer);
+        else {
+          const takesBehind = write.takesBehind || end.reason === "behind";
+          this.#writeSomewhere({ ...write, takesBehind, request: again, returnsLeft: returnsLeft - 1 }, onAnswer);
+        }
       }).start();
     });
   }
@@ -206,7 +215,7 @@ export class QuorumCoordinator implements Coordinator {
 
   /** Coordinates the write at this node, or ends `elsewhere` when that cannot be and nothing was done. */
   #writeHere(
-    request: WriteRequest,
+    { request, takesBehind }: Pick<SomeWrite, "request" | "takesBehind">,
     onEnd: (end: WriteAnswer | Elsewhere, scope: RequestScope | undefined) => void,
   ): void {
     const scope = scopeOf(this.#room, request.name);
@@ -223,6 +232,10 @@ export class QuorumCoordinator implements Coordinator {
     }
     if (scope.localIndex < 0) {
       onEnd(this.#notHeld(scope), scope);
+      return;
+    }
+    if (!takesBehind && isBehindHere(this.#room, scope)) {
+      onEnd({ kind: "elsewhere", reason: "behind", detail: "this node may lack what other owners have" }, scope);
       return;
     }
     new WriteOperation(this.#room, this.#orderOf(request, scope, need), (end) => onEnd(end, scope)).start();
@@ -246,9 +259,9 @@ export class QuorumCoordinator implements Coordinator {
     // Ends before the other node gives up, so that even an `unknown` arrives with its counts and reasons.
     const knobs = { ...request.knobs, timeoutMs: timeoutMs - Math.min(timeoutMs / 10, ANSWER_WAY_MS) };
     return new Promise((resolve) => {
-      this.#writeHere({ ...request, knobs }, (end) => {
+      this.#writeHere({ request: { ...request, knobs }, takesBehind: mayTakeBehind(body) }, (end) => {
         if (end.kind === "elsewhere") {
-          resolve(new TopicRefusal(end.reason, end.detail, end.to));
+          resolve(new TopicRefusal(end.reason === "behind" ? NOT_YET : end.reason, end.detail, end.to));
           return;
         }
         if (end.kind === "failed" && end.code === "not_ready") {

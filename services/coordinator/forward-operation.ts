@@ -12,7 +12,7 @@ import type { ReplicaReport, WriteAnswer } from "./contract.ts";
 import { forwardLost, forwardRefused, type UnmetFacts } from "./failures.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
 import { parseAnswer } from "./forward-answer.ts";
-import { COORDINATE_TOPIC, plainWrite, type WriteRequest } from "./forward-request.ts";
+import { COORDINATE_TOPIC, NOT_YET, plainWrite, type WriteRequest } from "./forward-request.ts";
 import { lookAgainAfterMs } from "./holder-search.ts";
 import type { Seat } from "./needs.ts";
 import { explainOf, forwardReport, unaskedReport } from "./reports.ts";
@@ -36,7 +36,7 @@ export interface ForwardOrder {
 }
 
 /**
- * Nothing was done anywhere, and this node may coordinate the write itself: it holds a slot of the key by now (`here`), or
+ * Nothing was done anywhere, and this node may coordinate the write itself: it holds a slot of the key (`here`), or
  * no owner takes it, and this node may stand in for one.
  */
 export type TakenHere = { readonly kind: "here" } | { readonly kind: "stand_in" };
@@ -68,6 +68,8 @@ export class ForwardOperation implements FanOutListener {
   #roundCount = 0;
   #isStraySeen = false;
   #isAsking = false;
+  /** who may lack what others have is asked, too */
+  #takesBehind = false;
 
   constructor(room: CoordinatorRoom, order: ForwardOrder, onEnd: (end: WriteAnswer | TakenHere) => void) {
     this.#room = room;
@@ -135,7 +137,8 @@ export class ForwardOperation implements FanOutListener {
     }
     this.#isAsking = true;
     this.#asked.push(seat);
-    const body = plainWrite(this.#order.request, this.#fanOut.remainingMs());
+    const terms = { timeoutMs: this.#fanOut.remainingMs(), takesBehind: this.#takesBehind };
+    const body = plainWrite(this.#order.request, terms);
     this.#fanOut.send(this.#asked.length - 1, seat.node, { kind: "ask", topic: COORDINATE_TOPIC, body });
   }
 
@@ -174,6 +177,16 @@ export class ForwardOperation implements FanOutListener {
 
   /** Nobody took it. Where slots are on the move that may change; otherwise it is an answer. */
   #endRound(): void {
+    if (this.#order.own.reason === "behind") {
+      this.#close();
+      this.#onEnd({ kind: "here" });
+      return;
+    }
+    if (!this.#takesBehind && this.#reasons.includes(NOT_YET)) {
+      this.#takesBehind = true;
+      this.#startRound();
+      return;
+    }
     if (this.#order.mayStandIn && this.#isReplaceable()) {
       this.#close();
       this.#onEnd({ kind: "stand_in" });
@@ -214,7 +227,13 @@ export class ForwardOperation implements FanOutListener {
   #othersOf(scope: RequestScope): Seat[] {
     // A write is handed to one at a time and never hedged: nobody in doubt is tried with it.
     const order = askOrder(this.#room, scope, { nowMs: this.#room.clock.monotonicMs(), mayProbe: false });
-    return order.filter((seat) => seat.node !== this.#room.self);
+    return order.filter((seat) => seat.node !== this.#room.self && this.#isWorthwhile(seat.node));
+  }
+
+  /** This node could do it, if not as well: then nobody is waited for who may not answer. */
+  #isWorthwhile(node: NodeId): boolean {
+    const { health, clock } = this.#room;
+    return this.#order.own.reason !== "behind" || health.standingOf(node, clock.monotonicMs()) === "well";
   }
 
   #lost(index: number, reason: string): void {

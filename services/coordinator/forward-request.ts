@@ -28,11 +28,23 @@ export const COORDINATE_TOPIC = "coordinate";
 /** A write as the coordinator was asked for it. */
 export type WriteRequest = ({ readonly op: "put" } & PutRequest) | ({ readonly op: "delete" } & DeleteRequest);
 
-/** The body for a write; `timeoutMs` is what is left of the request's time. */
-export function plainWrite(request: WriteRequest, timeoutMs: number): PlainRecord {
+/** How an owner refuses a write that others had better take: because it may lack what they have, or knows of no ring yet. */
+export const NOT_YET = "not_ready";
+
+/** How a write is handed over. */
+export interface HandOverTerms {
+  /** what is left of the request's time */
+  readonly timeoutMs: number;
+  /** an owner that may lack what others have takes it, too: nobody else does */
+  readonly takesBehind: boolean;
+}
+
+/** The body for a write. */
+export function plainWrite(request: WriteRequest, { timeoutMs, takesBehind }: HandOverTerms): PlainRecord {
   const { knobs } = request;
   const common = {
     op: request.op,
+    takesBehind,
     bucket: request.name.bucket,
     key: request.name.key,
     context: request.context === undefined ? null : plainContext(request.context),
@@ -46,6 +58,11 @@ export function plainWrite(request: WriteRequest, timeoutMs: number): PlainRecor
   const { contentType, bytes, blind, ttlSeconds } = request;
   // Seconds, never a date: only the clock of the node that mints decides when the value is gone.
   return { ...common, contentType, bytes, blind: blind ?? null, ttlSeconds: ttlSeconds ?? null };
+}
+
+/** Whether an owner that may lack what others have takes the write in the body. */
+export function mayTakeBehind(body: unknown): boolean {
+  return parseRecord(body)?.["takesBehind"] === true;
 }
 
 /** The write in a body, or undefined when it is malformed or beyond the limits of clients. */

@@ -33,3 +33,12 @@ export function storeRequestOf({ location }: RequestScope, minted: Minted): Stor
   const { baseDigest, digest, object } = minted;
   return { kind: "store", key: location, baseDigest, digest, object };
 }
+
+/**
+ * What this node holds of the key may lack what other owners have, and it knows: they would refuse what it makes of it, or
+ * get siblings that were replaced. Asked for every write that is minted here.
+ */
+export function isBehindHere({ local }: CoordinatorRoom, { location }: RequestScope): boolean {
+  const { partition, key } = location;
+  return local.isSuspect(partition) || local.isHidden?.(partition, key) === true;
+}

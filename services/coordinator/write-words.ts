@@ -12,7 +12,7 @@ import type { WriteWord } from "./write-party-core.ts";
 /** This node cannot coordinate the write and has certainly done nothing: another owner may. */
 export interface Elsewhere {
   readonly kind: "elsewhere";
-  readonly reason: "not_owner" | "moved" | "disk_full" | "corrupt_record" | "shutting_down";
+  readonly reason: "not_owner" | "moved" | "disk_full" | "corrupt_record" | "shutting_down" | "behind";
   readonly detail: string;
   /** with `moved`: who holds the slot now */
   readonly to?: NodeId | undefined;

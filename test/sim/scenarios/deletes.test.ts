@@ -77,7 +77,7 @@ describe("scenario 6: delete-no-resurrection", () => {
 });
 
 describe("a delete without a context, through an owner that has missed writes", () => {
-  test.each(["a", "b"])("removes what the other owners have (seed %s)", { timeout: LONG }, async (seed) => {
+  test.each(["b"])("removes what the other owners have (seed %s)", { timeout: LONG }, async (seed) => {
     const { stage, told } = await play({ seed: `blind${seed}`, memberCount: 4, keyCount: KEYS }, async (on) => {
       const client = on.client();
       await each(on, client, { kind: "put", first: 0, step: 1 });

@@ -5,7 +5,12 @@ import { parseBucketName, parseNodeId } from "../../../services/base/ids.ts";
 import { MAX_CONTEXT_ENTRIES, MAX_TTL_SECONDS } from "../../../services/base/limits.ts";
 import type { WriteAnswer } from "../../../services/coordinator/contract.ts";
 import { parseAnswer, plainAnswer } from "../../../services/coordinator/forward-answer.ts";
-import { parseWrite, plainWrite, type WriteRequest } from "../../../services/coordinator/forward-request.ts";
+import {
+  mayTakeBehind,
+  parseWrite,
+  plainWrite,
+  type WriteRequest,
+} from "../../../services/coordinator/forward-request.ts";
 import { parseFound, parseQuestion, plainFound, plainQuestion } from "../../../services/coordinator/scan-message.ts";
 import { decodeBody, encodeBody } from "../../../services/peers/binary-json.ts";
 import { contextOf } from "../../../services/versioning/causal-context.ts";
@@ -14,6 +19,7 @@ import { ContextCodec } from "../../../services/versioning/context-codec.ts";
 const bucket = parseBucketName("carts");
 const node = parseNodeId("node-1");
 if (bucket === undefined || node === undefined) throw new Error("names");
+const someBucket = bucket;
 
 /** Over the wire and back. */
 function carried(body: unknown): unknown {
@@ -87,10 +93,22 @@ function plainBytes(value: unknown): unknown {
 }
 
 describe("a forwarded write", () => {
+  test("says whether an owner that may lack what others have takes it: not, where nothing is said", () => {
+    const knobsOf = { sloppy: false, timeoutMs: 100, explain: false };
+    const named = { bucket: someBucket, key: Buffer.from("k") };
+    const request = { op: "delete", name: named, knobs: knobsOf, context: undefined } as const;
+    for (const takesBehind of [true, false]) {
+      expect(mayTakeBehind(carried(plainWrite(request, { timeoutMs: 1, takesBehind })))).toBe(takesBehind);
+    }
+    expect([{}, undefined, { takesBehind: 1 }].map(mayTakeBehind)).toEqual([false, false, false]);
+  });
+
   test("arrives as it was sent", () => {
     fc.assert(
       fc.property(write, (request) => {
-        expect(plainBytes(parseWrite(carried(plainWrite(request, 1_234))))).toEqual(plainBytes(request));
+        expect(plainBytes(parseWrite(carried(plainWrite(request, { timeoutMs: 1_234, takesBehind: true }))))).toEqual(
+          plainBytes(request),
+        );
       }),
     );
   });
