@@ -134,8 +134,16 @@ export interface RingPage {
   readonly partitions: readonly PartitionPlacement[];
 }
 
+/** How the copies of a partition were healed, as this node alone knows it. */
+export interface PartitionHealing {
+  /** its other holders, with when this node last compared the partition with them to the end, ms since 1970; undefined: never in this life */
+  readonly verified: readonly { readonly node: NodeId; readonly atMs: number | undefined }[];
+  /** why its old tombstones are not collected yet; undefined: none waits, or another node leads their collection */
+  readonly tombstonesWaitFor: string | undefined;
+}
+
 /** Who holds one key. */
-export type KeyPlacement = PartitionPlacement & { readonly ringHash: string };
+export type KeyPlacement = PartitionPlacement & { readonly ringHash: string; readonly healing: PartitionHealing };
 
 /** What one member gains and loses by a plan. Bytes are estimates from what this node holds of the same partitions. */
 export interface PlannedShare {

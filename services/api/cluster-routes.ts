@@ -1,6 +1,8 @@
 /** What the node knows about the cluster and the ring, read only (API §4). Must never wait for another node. */
+import type { PartitionHealing } from "./cluster-door.ts";
 import type { ClusterReads } from "./cluster-reads.ts";
 import { type Handler, type Incoming, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
+import { isoTime } from "./iso-time.ts";
 import { refusal, refusalForNow } from "./problem.ts";
 import { integerOf, parseQuery, shown } from "./query.ts";
 import { HEALTH_QUERY, namesOf, RING_FROM_RULE, RING_LIMIT_RULE, RING_QUERY } from "./query-rules.ts";
@@ -58,7 +60,17 @@ function ringOfKey(reads: ClusterReads, request: Incoming): Reply {
   const query = parseQuery(target.query, []);
   if (query.kind === "failed") return failureReply(query);
   const { bucket } = target.name;
-  return jsonReply(200, JSON.stringify({ bucket, key: target.keyText, ...reads.ringOf(target.name) }));
+  const placement = reads.ringOf(target.name);
+  const healing = "healing" in placement ? { healing: healingDocument(placement.healing) } : {};
+  return jsonReply(200, JSON.stringify({ bucket, key: target.keyText, ...placement, ...healing }));
+}
+
+function healingDocument({ verified, tombstonesWaitFor }: PartitionHealing): Record<string, unknown> {
+  const holders = verified.map(({ node, atMs }) => ({
+    node,
+    lastVerifiedAt: atMs === undefined ? null : isoTime(Math.max(0, Math.round(atMs))),
+  }));
+  return { holders, tombstonesWaitFor: tombstonesWaitFor ?? null };
 }
 
 /** For deploy gates: 503 exactly when some partition cannot serve at the level asked for. */

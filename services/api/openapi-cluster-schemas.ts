@@ -135,6 +135,14 @@ const PLACEMENT = {
   vacant: listOf(SLOT, "Slots that nobody holds now."),
 };
 
+const VERIFIED_AT = orNull(
+  text("Last compared to the end; null: never since this node started.", { format: "date-time" }),
+);
+const HEALING = objectOf({
+  holders: listOf(objectOf({ node: NODE, lastVerifiedAt: VERIFIED_AT }), "The partition's other holders."),
+  tombstonesWaitFor: orNull(text("Why old tombstones stay; null: none waits, or another node leads their collection.")),
+});
+
 const FIELD_SCHEMAS: Readonly<Record<string, Schema>> = {
   force: {
     type: "boolean",
@@ -258,7 +266,13 @@ export const CLUSTER_SCHEMAS: Readonly<Record<string, Schema>> = {
     partitions: listOf(refTo("PartitionPlacement")),
     next: orNull(count("Where the next page begins; null at the end.")),
   }),
-  KeyPlacement: objectOf({ bucket: refTo("BucketName"), key: refTo("Key"), ringHash: HEX_64, ...PLACEMENT }),
+  KeyPlacement: objectOf({
+    bucket: refTo("BucketName"),
+    key: refTo("Key"),
+    ringHash: HEX_64,
+    ...PLACEMENT,
+    healing: HEALING,
+  }),
   PlanChange: planChanges(),
   PlanRequest: objectOf(
     { changes: { ...listOf(refTo("PlanChange")), minItems: 1, maxItems: MAX_PLAN_CHANGES } },

@@ -69,7 +69,7 @@ export function parseCluster(bytes: Uint8Array): ClusterSummary | undefined {
     partitionsLeft: number(moves["partitionsLeft"]),
     copiesLeft: number(moves["copiesLeft"]),
     bytesPerSecond: number(moves["bytesPerSecond"]),
-    etaSeconds: known(moves["etaSeconds"]),
+    etaSeconds: amount(moves["etaSeconds"]),
     active: list(moves["active"]).map(moveIn),
     vacantCount: number(parseFields(answer["vacantSlots"])["count"]),
   };
@@ -158,12 +158,12 @@ function moveIn(value: unknown): MoveLine {
   const one = parseFields(value);
   return {
     partition: number(one["partition"]),
-    slot: known(one["slot"]),
+    slot: amount(one["slot"]),
     from: text(one["from"]),
     to: text(one["to"]),
     phase: text(one["phase"]),
-    bytes: known(one["bytes"]),
-    keys: known(one["keys"]),
+    bytes: amount(one["bytes"]),
+    keys: amount(one["keys"]),
     stalled: text(one["stalled"]),
   };
 }
@@ -189,7 +189,7 @@ function text(value: unknown): string {
   return typeof value === "string" || typeof value === "number" ? String(value) : "";
 }
 
-function known(value: unknown): number | undefined {
+function amount(value: unknown): number | undefined {
   return typeof value === "number" ? value : undefined;
 }
 

@@ -25,9 +25,10 @@ import { locate } from "../placement/partitioner.ts";
 import type { RecordSet } from "../placement/record-set.ts";
 import { concernsOf } from "./concerns.ts";
 import type { Liveness } from "./liveness.ts";
+import { type HealingFacts, partitionHealing } from "./partition-healing.ts";
 
 /** What the facts are read from. */
-export interface FactsParts {
+export interface FactsParts extends Omit<HealingFacts, "self" | "holders"> {
   readonly config: Config;
   readonly engine: StorageEngine;
   readonly links: PeerLinks;
@@ -37,7 +38,6 @@ export interface FactsParts {
   readonly liveness: Liveness;
   /** what this node itself moves */
   readonly moving: () => Pick<MovesView, "bytesPerSecond" | "etaSeconds" | "active">;
-  readonly monotonicMs: () => number;
   readonly calm: Pick<Calm, "view">;
   /** records that cannot be read here and that nobody else has */
   readonly lostKeys: () => number;
@@ -106,10 +106,13 @@ export class ClusterFacts {
     const { table } = membership;
     const { partition } = locate(name, table?.partitionCount ?? engine.partitionCount);
     if (table === undefined) {
-      return { ringHash: hex(0n), partition, owners: [], pending: [], departing: [], fallbacks: [], vacant: [] };
+      const nobody = { owners: [], pending: [], departing: [], fallbacks: [], vacant: [] };
+      return { ringHash: hex(0n), partition, ...nobody, healing: { verified: [], tombstonesWaitFor: undefined } };
     }
     const moves = new Map(table.moves.filter((move) => move.partition === partition).map((move) => [partition, move]));
-    return { ringHash: hex(table.ringHash), ...placementOf(table, moves, partition) };
+    const holders = table.claimsOf(partition).map(({ node }) => node);
+    const healing = partitionHealing({ ...this.#parts, self: this.#parts.config.nodeId, holders }, partition);
+    return { ringHash: hex(table.ringHash), ...placementOf(table, moves, partition), healing };
   }
 
   /** The node runs and knows no records: it is new here, or has lost its disk, whatever the records of its name say. */

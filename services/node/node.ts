@@ -71,7 +71,9 @@ export class GyreNode {
         antiEntropy: antiEntropyDocument(rooms.healing.status()),
         tombstones: tombstonesDocument(collecting.status()),
       }),
+      tombstonesWaitFor: (partition) => collecting.waitingFor(partition),
       monotonicMs: () => rooms.clock.monotonicMs(),
+      wallMs: () => Math.floor(rooms.clock.wallMicros() / 1_000),
     });
     this.door = new NodeClusterDoor({
       self: config.nodeId,

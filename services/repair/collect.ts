@@ -212,6 +212,11 @@ export class Collecting {
     await this.#sweep.run();
   }
 
+  /** What the old tombstones of a partition wait for; undefined: none waits, or this node does not lead it. */
+  waitingFor(partition: number): string | undefined {
+    return this.#leader.waiting.get(partition);
+  }
+
   /** From memory. O(partitions that wait). */
   status(): CollectStatus {
     const { store, clock } = this.#parts;

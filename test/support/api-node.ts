@@ -303,7 +303,12 @@ export class FakeDoor implements ClusterDoor {
   }
 
   ringOf(_name: KeyName): ReturnType<ClusterDoor["ringOf"]> {
-    return { ringHash: this.facts.ringHash, ...this.#partition(7) };
+    const verified = [
+      { node: node("n2"), atMs: 1_700_000_000_000 },
+      { node: node("n3"), atMs: undefined },
+    ];
+    const healing = { verified, tombstonesWaitFor: "node n3 is away" };
+    return { ringHash: this.facts.ringHash, ...this.#partition(7), healing };
   }
 
   async plan(changes: readonly PlanChange[]): Promise<PlanAnswer> {

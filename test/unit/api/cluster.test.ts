@@ -299,6 +299,13 @@ describe("GET /v1/ring", () => {
       departing: [],
       fallbacks: [],
       vacant: [],
+      healing: {
+        holders: [
+          { node: "n2", lastVerifiedAt: "2023-11-14T22:13:20.000Z" },
+          { node: "n3", lastVerifiedAt: null },
+        ],
+        tombstonesWaitFor: "node n3 is away",
+      },
     });
   });
 });
