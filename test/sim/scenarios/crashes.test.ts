@@ -4,6 +4,7 @@ import type { Dot } from "../../../services/versioning/types.ts";
 import { play } from "../scenario-stage.ts";
 import { keyName } from "../sim-values.ts";
 import { keepBusy } from "./busy.ts";
+import { losePowerTogether } from "./power-cuts.ts";
 
 const SEEDS = ["a", "b", "c"];
 const LONG = 120_000;
@@ -14,22 +15,9 @@ describe("scenario 1: kill-all-no-loss", () => {
     { timeout: LONG },
     async (seed) => {
       const keyCount = 12;
-      const { stage } = await play({ seed: `1${seed}`, memberCount: 5, keyCount }, async (on) => {
-        for (let round = 0; round < 4; round += 1) {
-          let isOver = false;
-          const clients = Array.from({ length: 6 }, () =>
-            keepBusy(on, on.client(), { keyCount, thinkMs: 30, isOver: () => isOver }),
-          );
-          await on.sleep(1_500);
-          for (let node = 0; node < 5; node += 1) {
-            on.cluster.end(node, { kind: "power", outcome: { pages: "dropped", names: "dropped" } });
-          }
-          isOver = true;
-          await Promise.all(clients);
-          await on.allServe();
-        }
-        await on.finish();
-      });
+      const { stage } = await play({ seed: `1${seed}`, memberCount: 5, keyCount }, (on) =>
+        losePowerTogether(on, { keyCount, rounds: 4 }),
+      );
       expect(stage.violations).toEqual([]);
       expect(stage.counts.applied).toBeGreaterThan(200);
     },
