@@ -93,6 +93,16 @@ const BACKOFF_MIN_MS = 25;
 const BACKOFF_MAX_MS = 1_000;
 const DEFAULT_TIMEOUT_MS = 5_000;
 const DEFAULT_ATTEMPTS = 6;
+/** How often in a row siblings may be resolved by others between the two requests that read them. */
+const MAX_RESOLVED = 8;
+const CHANGING: Omit<ClientFailure, "node" | "attemptCount"> = {
+  kind: "failed",
+  status: 409,
+  code: "siblings",
+  outcome: "not_applied",
+  isRetryable: true,
+  detail: "the key's versions change faster than they can be read: read again",
+};
 
 /** The path of a key. */
 export function keyPath(bucket: string, key: string): string {
@@ -161,6 +171,16 @@ export class GyreClient {
 
   /** Reads a key as the bytes that were stored. */
   async get(bucket: string, key: string, options: RequestOptions = {}): Promise<ReadResult> {
+    let result = await this.#raw(bucket, key, options);
+    // Siblings come with a second request, before which somebody may have resolved them: then there is one value to be read.
+    for (let tries = 1; result === "resolved" && tries < MAX_RESOLVED; tries += 1) {
+      result = await this.#raw(bucket, key, options);
+    }
+    if (result !== "resolved") return result;
+    return { ...CHANGING, node: this.nodes[0] ?? "", attemptCount: MAX_RESOLVED };
+  }
+
+  async #raw(bucket: string, key: string, options: RequestOptions): Promise<ReadResult | "resolved"> {
     const sent = {
       method: "GET" as const,
       path: pathOf(bucket, key, { ...options.query, raw: "true" }),
@@ -211,18 +231,20 @@ export class GyreClient {
     return { kind: "answered", node: answer.node, answer: parseObject(answer.bytes) };
   }
 
-  async #siblings(bucket: string, key: string, options: RequestOptions): Promise<ReadResult> {
+  async #siblings(bucket: string, key: string, options: RequestOptions): Promise<ReadResult | "resolved"> {
     const path = pathOf(bucket, key, options.query);
     const { answer, attemptCount } = await this.#ask(
       { method: "GET", path, headers: { accept: "application/json" } },
       true,
     );
+    if (answer.kind === "answered" && answer.status === 404) return "resolved";
     if (answer.kind !== "answered" || answer.status !== 200) return failureOf(answer, attemptCount);
     const { siblings, context } = parseObject(answer.bytes);
-    const list: readonly unknown[] = Array.isArray(siblings) ? siblings : [];
+    // Never an empty list: whoever merged that and wrote with its context would remove the value that is there.
+    if (!Array.isArray(siblings)) return "resolved";
     const { node, headers } = answer;
     const seen = typeof context === "string" ? context : "";
-    return { kind: "siblings", siblings: list, context: seen, node, ...fallbacksOf(headers) };
+    return { kind: "siblings", siblings, context: seen, node, ...fallbacksOf(headers) };
   }
 
   async #write(request: Omit<NodeRequest, "timeoutMs">): Promise<WriteResult> {

@@ -41,6 +41,30 @@ describe("the client", () => {
     });
   });
 
+  /** A client whose nodes answer so, one request after the other, and go round. */
+  function answered(...answers: readonly (() => Response)[]): GyreClient {
+    let turn = 0;
+    const fetchNext = async (): Promise<Response> => {
+      turn += 1;
+      return answers[(turn - 1) % answers.length]?.() ?? new Response(null, { status: 500 });
+    };
+    return new GyreClient({ nodes: ["http://one:1"], fetch: fetchNext });
+  }
+  const conflict = (): Response => Response.json({ code: "siblings" }, { status: 409 });
+  const single = (): Response => Response.json({ value: 3, context: "one" });
+  const raw = (): Response =>
+    new Response("3", { headers: { "gyre-context": "one", "content-type": "application/json" } });
+
+  test("never shows no siblings: resolved by another between its two requests, the one value is read", async () => {
+    const read = await answered(conflict, single, raw).get("b", "s");
+    expect(read).toMatchObject({ kind: "found", context: "one", bytes: new Uint8Array(Buffer.from("3")) });
+  });
+
+  test("gives up, and says why, when versions change faster than they can be read", async () => {
+    const read = await answered(conflict, single).get("b", "s");
+    expect(read).toMatchObject({ kind: "failed", code: "siblings", outcome: "not_applied", isRetryable: true });
+  });
+
   test("repeats what was not applied at the next node, and pauses only after a round of all", async () => {
     nodes.mishapOf = (turn) => (turn <= 3 ? "not_applied" : "none");
     expect(await client.put(AT, value("1"))).toMatchObject({ kind: "applied", attemptCount: 4, node: nodes.urls[1] });
