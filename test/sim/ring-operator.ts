@@ -6,6 +6,7 @@
 import type { MembershipOrder } from "../../services/cluster/membership-messages.ts";
 import type { GyreNode } from "../../services/node/node.ts";
 import type { MemberKey, MemberStatus } from "../../services/placement/member-record.ts";
+import { HealWatch } from "./heal-watch.ts";
 import type { RingLook } from "./ring-look.ts";
 import type { SimCluster } from "./sim-cluster.ts";
 import { nodeIdOf, SIM_REPLICAS } from "./sim-machine.ts";
@@ -55,7 +56,9 @@ export class RingOperator {
   readonly underWay: Set<string> = new Set();
   /** what was done, in order */
   readonly deeds: string[] = [];
-  #isMending = false;
+  #isLosing = false;
+  /** since the last loss was mended; undefined: all is as before it */
+  #healing: HealWatch | undefined;
 
   constructor(world: OperatedWorld) {
     this.#world = world;
@@ -72,6 +75,7 @@ export class RingOperator {
     const begun: Promise<void>[] = [];
     await sleep(random.float() * 500);
     while (!isOver()) {
+      this.#reviewHealing();
       const kind = this.#kinds[random.below(this.#kinds.length)];
       if (kind !== undefined) begun.push(this.#begin(kind));
       await sleep(20 + random.exponential(this.#meanPauseMs));
@@ -164,7 +168,7 @@ export class RingOperator {
     const { cluster, random, sleep } = this.#world;
     const node = this.#count("member") > SIM_REPLICAS ? this.#pick("member") : undefined;
     const key = this.#keyOf(node);
-    if (node === undefined || key === undefined || this.#isMending) return;
+    if (node === undefined || key === undefined || !this.#mayLose) return;
     await this.#losing(node, `remove n${node + 1}`, async () => {
       cluster.retire(node);
       await sleep(random.exponential(800));
@@ -179,7 +183,7 @@ export class RingOperator {
     const { cluster, random, sleep } = this.#world;
     const node = this.#count("member") >= SIM_REPLICAS ? this.#pick("member") : undefined;
     const key = this.#keyOf(node);
-    if (node === undefined || key === undefined || this.#isMending) return;
+    if (node === undefined || key === undefined || !this.#mayLose) return;
     const heir = this.#spare();
     if (heir === undefined) return;
     this.#standings.set(heir, "entering");
@@ -200,7 +204,7 @@ export class RingOperator {
     const { cluster, random, sleep } = this.#world;
     const node = this.#count("member") >= SIM_REPLICAS ? this.#pick("member") : undefined;
     const key = this.#keyOf(node);
-    if (node === undefined || key === undefined || this.#isMending) return;
+    if (node === undefined || key === undefined || !this.#mayLose) return;
     await this.#losing(node, `wipe n${node + 1}`, async () => {
       cluster.retire(node);
       await sleep(random.exponential(300));
@@ -223,13 +227,23 @@ export class RingOperator {
     this.#standings.set(node, "spare");
   }
 
-  /** One loss at a time: the next one waits until all slots are held again. */
+  /** One loss at a time. */
   async #losing(node: number, what: string, act: () => Promise<void>): Promise<void> {
-    this.#isMending = true;
+    this.#isLosing = true;
     this.#world.onLoss();
     this.#standings.set(node, "lost");
     await this.#during(what, act);
-    this.#isMending = false;
+    this.#healing = new HealWatch(this.#world.cluster, this.#world.look);
+    this.#isLosing = false;
+  }
+
+  /** The next disk may be lost when all slots are held again, and all that was acknowledged lies on as many disks as before. */
+  get #mayLose(): boolean {
+    return !this.#isLosing && this.#healing === undefined;
+  }
+
+  #reviewHealing(): void {
+    if (this.#healing?.isHealed() === true) this.#healing = undefined;
   }
 
   async #during(what: string, act: () => Promise<void>): Promise<void> {
