@@ -3,7 +3,7 @@
  * request asks for, and starts the one operation that answers it. Must never count votes itself (the cores do), nor
  * wait for peers (the fan-out does). Source: Dynamo §4.5; DESIGN §7.
  */
-import { DEADLINE_TICK_MS, MAX_MOVED_HOPS, TOMBSTONE_MIN_AGE_MS } from "../base/limits.ts";
+import { DEADLINE_TICK_MS, MAX_MOVED_HOPS } from "../base/limits.ts";
 import { type TopicHandler, TopicRefusal } from "../peers/peer-handler.ts";
 import type {
   Coordinator,
@@ -40,7 +40,6 @@ import type { Elsewhere } from "./write-words.ts";
 
 /** Time kept back for the answer to a forwarded write to travel. */
 const ANSWER_WAY_MS = 4 * DEADLINE_TICK_MS;
-const MICROS_PER_MS = 1_000;
 
 /** A write on its way to a node that may coordinate it. */
 interface SomeWrite {
@@ -119,7 +118,8 @@ export class QuorumCoordinator implements Coordinator {
     const { n, conflicts } = scope.settings;
     // Where only owners are asked for, what others keep is of no use.
     const { atLeast } = request;
-    const collectedThrough = atLeast === undefined ? undefined : this.#collectedThrough();
+    const collectedThrough =
+      atLeast === undefined ? undefined : this.#room.collected.collectedThrough(scope.location.partition);
     const standIns = owners < total ? standInLimit(this.#room, scope, request.knobs) : 0;
     const read = {
       scope,
@@ -127,11 +127,6 @@ export class QuorumCoordinator implements Coordinator {
       need: { total, owners, n, atLeast, collectedThrough, isLww: conflicts === "lww", standIns },
     };
     new ReadOperation(this.#room, read, onAnswer).start();
-  }
-
-  /** How much of the version that a reader demands may have been collected since. */
-  #collectedThrough(): number {
-    return this.#room.clock.wallMicros() - TOMBSTONE_MIN_AGE_MS * MICROS_PER_MS;
   }
 
   #write(request: WriteRequest, resolve: (answer: WriteAnswer) => void): void {

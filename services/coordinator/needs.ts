@@ -14,6 +14,12 @@ export interface Seat extends SlotHolder {
   readonly role: "owner" | "fallback";
 }
 
+/** How far collecting has gone: `services/repair` by shape. */
+export interface CollectedHistory {
+  /** Dots up to this counter may have been collected: no holder need know of them. Never too low once this node is a member. */
+  collectedThrough(partition: number): number;
+}
+
 /** What a bucket was told; the defaults for one that nobody made. */
 export interface BucketLookup {
   settingsOf(bucket: BucketName): BucketSettings;

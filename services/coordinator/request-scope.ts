@@ -10,6 +10,7 @@ import type { KeyName } from "./contract.ts";
 import type { FanOutWindows } from "./fan-out.ts";
 import type {
   BucketLookup,
+  CollectedHistory,
   CoordinatorCounters,
   HandoffSink,
   KeyScan,
@@ -41,6 +42,7 @@ export interface CoordinatorParts {
   readonly repairs: RepairSink;
   readonly handoff: HandoffSink;
   readonly log: Log;
+  readonly collected: CollectedHistory;
   /** undefined: whoever can be reached is alive */
   readonly liveness?: Liveness;
   /** undefined: this node keeps no hints, and its requests never ask stand-ins */

@@ -210,7 +210,7 @@ function ringRooms(
 function requestRooms(
   { config, windows }: NodeOptions,
   { engine, ring, buckets, replica, handingOff, links }: StoreRooms,
-  { liveness }: RingRooms,
+  { liveness, collecting }: RingRooms,
 ): Pick<Rooms, "exchange" | "repairs" | "coordinator" | "front"> {
   const { clock, log } = windows;
   const exchange = new BucketExchange({ directory: buckets, peers: links, clock, log });
@@ -222,6 +222,7 @@ function requestRooms(
     buckets,
     local: replica,
     peers: links,
+    collected: collecting.collecting,
     liveness,
     scan: engine,
     repairs,

@@ -200,6 +200,16 @@ export class Collecting {
     return this.#hearing.confirms(node, partition);
   }
 
+  /**
+   * Dots up to this counter may have been collected. Exact where this node holds the partition and took part in its last
+   * proof; elsewhere what it has promised, as every member did before any proof at that floor.
+   */
+  collectedThrough(partition: number): number {
+    const { noted, heard } = this.#floors.marksOf(partition);
+    const tookPart = noted.floor > 0 && !this.#parts.door.isHearing && !this.#floors.isBehind(partition);
+    return tookPart ? Math.max(noted.floor, heard.floor) : this.#holder.promised;
+  }
+
   /** Leads one round for what is due, and takes out what may go. Rejects as the store does. */
   async collect(): Promise<void> {
     this.#holder.reviewRules();

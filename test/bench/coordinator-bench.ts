@@ -89,6 +89,7 @@ const coordinator = new QuorumCoordinator({
       waiting.push(() => onResult(answerOf(request, IDS.indexOf(to))));
     },
   },
+  collected: { collectedThrough: () => 0 },
   scan: { scan: async () => ({ entries: [], nextHash: undefined }) },
   repairs: { repair: () => undefined },
   handoff: { missed: () => undefined },

@@ -87,6 +87,8 @@ export class FakeCluster {
   stateOf: Liveness["stateOf"];
   /** the table that a node believes in, where it is not `table` */
   readonly views: Map<NodeId, PlacementTable> = new Map();
+  /** dots up to this counter may have been collected */
+  collectedThrough = 0;
   readonly #keepsHints: boolean;
 
   constructor(options: FakeClusterOptions = {}) {
@@ -215,6 +217,7 @@ export class FakeCluster {
       buckets: { settingsOf: () => this.settings },
       local: replica,
       peers,
+      collected: { collectedThrough: () => this.collectedThrough },
       scan: { scan: (partition, from, limit) => this.#scan(id, replica, { partition, from, limit }) },
       repairs: {
         repair: (task) => {

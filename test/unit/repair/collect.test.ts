@@ -112,6 +112,29 @@ describe("a tombstone", () => {
   });
 });
 
+describe("how far a partition is collected", () => {
+  test("is known by the proof where it was taken part in, and by the promise elsewhere", async () => {
+    const on = await rig();
+    const through = (partition: number) => on.nodes.map(({ collecting }) => collecting.collectedThrough(partition));
+    const { partition } = await deleted(on, "gone");
+    expect(through(partition)).toEqual([0, 0, 0]);
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    const { noted } = on.node(0).floors.marksOf(partition);
+    expect(noted.floor).toBeGreaterThan(0);
+    expect(through(partition)).toEqual([noted.floor, noted.floor, noted.floor]);
+    // A later round ends with its promise.
+    await deleted(on, "gone");
+    on.hints[1]?.add(partition);
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    on.node(1).floors.forget(partition);
+    const [whole, forgetful] = through(partition);
+    expect(whole).toBe(noted.floor);
+    expect(forgetful).toBeGreaterThan(noted.floor);
+  });
+});
+
 describe("a holder", () => {
   test("that is told to reap when it starts again goes on from its marks", async () => {
     const on = await rig();
