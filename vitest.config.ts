@@ -1,8 +1,48 @@
-/** Test runner settings: which folders hold tests. Simulations and real-process tests get their own time limits in their files. */
+/**
+ * Test runner settings. What only calculates, virtual time included, runs on all cores at once, the longest files first. What looks at
+ * real time or starts processes runs after it, one file at a time, so that nothing but itself makes it slow.
+ */
+import { availableParallelism } from "node:os";
 import type { ViteUserConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** Real processes, real timers, real stalls: they are judged by the clock on the wall. */
+const BY_THE_CLOCK = ["test/e2e/**/*.test.ts", "test/unit/adapters/**/*.test.ts", "test/unit/loadtest/**/*.test.ts"];
+
+/** Files that take ten seconds and more: one that began last would be waited for by an idle core. */
+const LONG = /\/test\/(?:sim|model)\/|\/(?:exhaustive-cuts|bootstrap-core|storage-engine\.log|crash-points)/;
+
+/** Long files before all others; within each, as the runner has it: by their last duration, or else by size. */
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = (file: TestSpecification): boolean => LONG.test(file.moduleId);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 const config: ViteUserConfig = {
-  test: { include: ["test/**/*.test.ts"], testTimeout: 20_000, hookTimeout: 20_000 },
+  test: {
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+    sequence: { sequencer: LongFirst },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "calculated",
+          include: ["test/**/*.test.ts"],
+          exclude: BY_THE_CLOCK,
+          maxWorkers: availableParallelism(),
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: "by the clock", include: BY_THE_CLOCK, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
+  },
 };
 
 // The one default export of the house: the runner reads it.
