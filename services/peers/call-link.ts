@@ -11,7 +11,7 @@ import { countResult, type LinkStats } from "./link-stats.ts";
 import type { CallResult, PeerReply, PeerRequest } from "./messages.ts";
 import { type PendingCall, PendingCalls } from "./pending-calls.ts";
 import { decodeReply, isReplyKind, type WireReply } from "./reply-codec.ts";
-import { encodeRequest, requestSize, type WireRequest } from "./request-codec.ts";
+import { encodeRequest, requestSize, untraced, type WireRequest } from "./request-codec.ts";
 
 /** Deadlines are swept at this grain, by one timer for the whole link. */
 const SWEEP_GRAIN_MS = 10;
@@ -23,6 +23,8 @@ const HOLD_RETRY_MS = 2;
 export interface CallLinkOwner {
   /** the ring hash to name in requests */
   readonly ringHash: { readonly high: number; readonly low: number };
+  /** the other side understands requests with a trace */
+  readonly takesTraces: boolean;
   /** a reply came after this time, milliseconds */
   onLatency(requestKind: WireRequest["kind"], latencyMs: number): void;
   /** called once, after every call has its result */
@@ -64,7 +66,7 @@ export class CallLink implements FrameSink {
 
   /** Sends the request at the end of this turn; `onResult` is called exactly once. */
   call(request: PeerRequest, budgetMs: number, onResult: (result: CallResult) => void): void {
-    const wire = toWire(request);
+    const wire = this.#owner.takesTraces ? toWire(request) : untraced(toWire(request));
     const sizeBytes = requestSize(wire);
     if (this.#link.isClosed) return this.#end(onResult, { kind: "unsent", reason: "no_link" });
     if (this.#calls.isFull || sizeBytes > MAX_FRAME_BYTES || !this.#link.hasRoom(sizeBytes)) {

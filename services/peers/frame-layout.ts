@@ -6,6 +6,7 @@
  *   12 ring hash u64 · 20 partition u16 · 22 body
  */
 import { MAX_FRAME_BYTES, MAX_KEY_BYTES } from "../base/limits.ts";
+import { TRACE_ID_BYTES } from "../base/trace.ts";
 
 /** Checked by the handshake: nodes of different versions refuse each other with a word for it. */
 export const PROTOCOL_VERSION: number = 2;
@@ -47,6 +48,12 @@ export const FLAG_STAND_IN = 8;
 /** Of a version handed in only a part was stored: after the digest comes the counter above which it was. */
 export const FLAG_IN_PART = 16;
 
+/** The flag of a welcome: whoever says it understands requests with a trace. Older nodes neither set it nor look at it. */
+export const FLAG_TAKES_TRACES = 1;
+
+/** The flag of a request whose key is followed by the id of its trace; only for who `FLAG_TAKES_TRACES`. */
+export const TRACE_BIT = 0x40;
+
 /** The flags of a request for a stand-in: this bit, then n − 1 in three bits, then the slot in three. */
 export const STAND_IN_BIT = 0x80;
 export const STAND_IN_COUNT_SHIFT = 3;
@@ -68,8 +75,8 @@ export function maxFrameBytes(kind: number): number {
 }
 
 const MAX_BYTES_BY_KIND: Readonly<Record<number, number>> = {
-  [KIND_DIGEST]: HEADER_BYTES + 8 + MAX_ADDRESS_BYTES,
-  [KIND_FETCH]: HEADER_BYTES + 8 + MAX_ADDRESS_BYTES,
+  [KIND_DIGEST]: HEADER_BYTES + 8 + MAX_ADDRESS_BYTES + TRACE_ID_BYTES,
+  [KIND_FETCH]: HEADER_BYTES + 8 + MAX_ADDRESS_BYTES + TRACE_ID_BYTES,
   [KIND_STORE]: MAX_FRAME_BYTES,
   [KIND_PING]: HEADER_BYTES,
   [KIND_ASK]: MAX_FRAME_BYTES,

@@ -22,6 +22,7 @@ export interface ProvenLink {
   readonly peer: PeerIdentity;
   readonly purpose: LinkPurpose;
   readonly provenBy: ProvenBy;
+  readonly takesTraces: boolean;
   readonly link: FramedLink;
 }
 

@@ -4,7 +4,16 @@
  */
 import { HANDSHAKE_TIMEOUT_MS } from "../base/limits.ts";
 import type { Timer } from "../base/ports.ts";
-import { HEADER_BYTES, KIND_CHALLENGE, KIND_HELLO, KIND_PROOF, KIND_REFUSAL, KIND_WELCOME } from "./frame-layout.ts";
+import { setFlags } from "./frame-fields.ts";
+import {
+  FLAG_TAKES_TRACES,
+  HEADER_BYTES,
+  KIND_CHALLENGE,
+  KIND_HELLO,
+  KIND_PROOF,
+  KIND_REFUSAL,
+  KIND_WELCOME,
+} from "./frame-layout.ts";
 import type { Frame } from "./frame-reader.ts";
 import type { FramedLink, FrameSink, LinkContext } from "./framed-link.ts";
 import type { Handshake, HandshakeWord } from "./handshake.ts";
@@ -20,6 +29,8 @@ export type MeetingResult =
       readonly peer: PeerIdentity;
       readonly purpose: LinkPurpose;
       readonly provenBy: ProvenBy;
+      /** the other side understands requests with a trace; it said so with its welcome */
+      readonly takesTraces: boolean;
     }
   | {
       readonly kind: "refused";
@@ -76,14 +87,18 @@ export class Meeting implements FrameSink {
     }
     // The welcome leaves before the sink changes hands.
     this.#link?.flush();
-    this.#onDone({ kind: "up", peer: step.peer, purpose: step.purpose, provenBy: step.provenBy });
+    const { peer, purpose, provenBy } = step;
+    const takesTraces = frame.kind === KIND_WELCOME && (frame.flags & FLAG_TAKES_TRACES) !== 0;
+    this.#onDone({ kind: "up", peer, purpose, provenBy, takesTraces });
   }
 
   onFlush(): void {
     const writer = this.#link?.writer;
     for (const { kind, body } of this.#words) {
-      writer?.start(kind, HEADER_BYTES, body.length);
-      writer?.append(body);
+      if (writer === undefined) continue;
+      const at = writer.start(kind, HEADER_BYTES, body.length);
+      if (kind === KIND_WELCOME) setFlags(writer, at, FLAG_TAKES_TRACES);
+      writer.append(body);
     }
     this.#words = [];
   }

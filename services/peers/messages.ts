@@ -1,5 +1,6 @@
 /** What nodes say to each other, as values. The frame codec turns them into bytes; must never know about sockets. */
 import type { NodeId } from "../base/ids.ts";
+import type { TraceId } from "../base/trace.ts";
 
 /** Which key, on the wire: the hash is carried so that nobody computes it twice. */
 export interface KeyOnWire {
@@ -17,14 +18,18 @@ export interface StandIn {
   readonly n: number;
 }
 
-/** What one node asks of another; with `standIn` the node is asked in the place of an owner. */
+/**
+ * What one node asks of another; with `standIn` the node is asked in the place of an owner. `trace`: the sampled trace that it is a
+ * part of, for the other's log; not told to nodes that do not understand it. An `ask` has it in its body, as `trace`.
+ */
 export type PeerRequest =
-  | { readonly kind: "digest"; readonly key: KeyOnWire; readonly standIn?: StandIn }
-  | { readonly kind: "fetch"; readonly key: KeyOnWire; readonly standIn?: StandIn }
+  | { readonly kind: "digest"; readonly key: KeyOnWire; readonly standIn?: StandIn; readonly trace?: TraceId }
+  | { readonly kind: "fetch"; readonly key: KeyOnWire; readonly standIn?: StandIn; readonly trace?: TraceId }
   | {
       readonly kind: "store";
       readonly key: KeyOnWire;
       readonly standIn?: StandIn;
+      readonly trace?: TraceId;
       /** digest of the version that the writer's object was made from; 0n = from nothing */
       readonly baseDigest: bigint;
       /** digest of `object` */

@@ -208,12 +208,13 @@ export class PeerRoster {
     for (const record of this.#records.values()) if (record.address === address) record.closeAll("other_cluster_id");
   }
 
-  #onDialled({ peer, purpose, provenBy, link }: ProvenLink): void {
+  #onDialled({ peer, purpose, provenBy, takesTraces, link }: ProvenLink): void {
     const record = this.#learn(peer);
     if (record === undefined) return link.close("too_many_peers");
     if (record.calls[purpose] !== undefined) return link.close("duplicate");
     const call = new CallLink(link, this.#parts.context, {
       ringHash: this.#parts.ringHash,
+      takesTraces,
       onLatency: (kind, latencyMs) => {
         if (kind !== "ask") record.latencies.record(latencyMs);
       },

@@ -3,6 +3,7 @@
  * Must never throw for what came in: a frame that makes no sense is undefined, and its link ends.
  */
 import assert from "node:assert/strict";
+import { parseTraceId, TRACE_ID_BYTES, type TraceId } from "../base/trace.ts";
 import { bodySlice, bodyText, HASH_BYTES, setFlags, setPartition, standInFlags, standInOf } from "./frame-fields.ts";
 import {
   HEADER_BYTES,
@@ -13,6 +14,7 @@ import {
   KIND_STORE,
   MAX_ADDRESS_BYTES,
   MAX_TOPIC_BYTES,
+  TRACE_BIT,
 } from "./frame-layout.ts";
 import type { Frame } from "./frame-reader.ts";
 import type { FrameWriter } from "./frame-writer.ts";
@@ -42,9 +44,11 @@ export function requestSize(request: WireRequest): number {
   switch (request.kind) {
     case "digest":
     case "fetch":
-      return HEADER_BYTES + HASH_BYTES + request.key.key.length;
+      return HEADER_BYTES + HASH_BYTES + request.key.key.length + traceSize(request.trace);
     case "store":
-      return HEADER_BYTES + STORE_FIXED_BYTES + request.key.key.length + request.object.length;
+      return (
+        HEADER_BYTES + STORE_FIXED_BYTES + request.key.key.length + traceSize(request.trace) + request.object.length
+      );
     case "ping":
       return HEADER_BYTES;
     case "ask":
@@ -80,11 +84,9 @@ export function decodeRequest(frame: Frame): WireRequest | undefined {
   const sizeBytes = frame.bodyEnd - frame.bodyStart;
   switch (frame.kind) {
     case KIND_DIGEST:
-      if (sizeBytes < HASH_BYTES) return undefined;
-      return asked(frame, { kind: "digest", key: keyOf(frame, HASH_BYTES, sizeBytes) });
+      return decodeKeyOnly(frame, "digest", sizeBytes);
     case KIND_FETCH:
-      if (sizeBytes < HASH_BYTES) return undefined;
-      return asked(frame, { kind: "fetch", key: keyOf(frame, HASH_BYTES, sizeBytes) });
+      return decodeKeyOnly(frame, "fetch", sizeBytes);
     case KIND_STORE:
       return decodeStore(frame, sizeBytes);
     case KIND_PING:
@@ -100,19 +102,56 @@ export function decodeRequest(frame: Frame): WireRequest | undefined {
   }
 }
 
-/** The request, in the place of an owner where the frame's flags say so. */
-function asked(frame: Frame, request: WireKeyRequest): WireRequest | undefined {
+/** The request without its trace: for a node that would take that for a part of the key. */
+export function untraced(request: WireRequest): WireRequest {
+  if (request.kind === "ping" || request.kind === "ask" || request.trace === undefined) return request;
+  const { trace: _trace, ...rest } = request;
+  return rest;
+}
+
+/** The request, in the place of an owner and with its trace where the frame's flags say so; the trace begins at `traceAt`. */
+function asked(frame: Frame, request: WireKeyRequest, traceAt: number): WireRequest | undefined {
   if (frame.flags === 0) return request;
   const standIn = standInOf(frame.flags);
   if (standIn === "malformed") return undefined;
-  return standIn === undefined ? request : { ...request, standIn };
+  const placed = standIn === undefined ? request : { ...request, standIn };
+  const trace = traceOf(frame, traceAt);
+  return trace === undefined ? placed : { ...placed, trace };
+}
+
+function traceSize(trace: TraceId | undefined): number {
+  return trace === undefined ? 0 : TRACE_ID_BYTES;
+}
+
+/** Bytes that the trace takes in the frame's body. */
+function traceSizeIn(frame: Frame): number {
+  return (frame.flags & TRACE_BIT) === 0 ? 0 : TRACE_ID_BYTES;
+}
+
+/** Whatever is no trace id is passed over: a log line is not worth a link. */
+function traceOf(frame: Frame, at: number): TraceId | undefined {
+  if (traceSizeIn(frame) === 0) return undefined;
+  return parseTraceId(bodySlice(frame, at, at + TRACE_ID_BYTES).toHex());
+}
+
+/** The flags of a request for a key; where it has a trace, writes that to `traceAt`. */
+function setOptions(
+  writer: FrameWriter,
+  { standIn, trace }: WireKeyRequest,
+  at: { readonly body: number; readonly trace: number },
+): void {
+  const flags = standIn === undefined ? 0 : standInFlags(standIn);
+  setFlags(writer, at.body, trace === undefined ? flags : flags | TRACE_BIT);
+  if (trace !== undefined) writer.bytes.set(Uint8Array.fromHex(trace), at.trace);
 }
 
 function encodeKeyOnly(writer: FrameWriter, request: WireKeyOnly): void {
-  const { key, kind, standIn } = request;
+  const { key, kind, standIn, trace } = request;
   assert.ok(key.key.length <= MAX_ADDRESS_BYTES, "a key fits its frame");
-  const at = writer.start(kind === "digest" ? KIND_DIGEST : KIND_FETCH, HEADER_BYTES + HASH_BYTES + key.key.length, 0);
-  if (standIn !== undefined) setFlags(writer, at, standInFlags(standIn));
+  const at = writer.start(kind === "digest" ? KIND_DIGEST : KIND_FETCH, requestSize(request), 0);
+  if (standIn !== undefined || trace !== undefined) {
+    setOptions(writer, request, { body: at, trace: at + HASH_BYTES + key.key.length });
+  }
   setPartition(writer, at, key.partition);
   writer.view.setBigUint64(at, key.hash);
   writer.bytes.set(key.key, at + HASH_BYTES);
@@ -121,10 +160,13 @@ function encodeKeyOnly(writer: FrameWriter, request: WireKeyOnly): void {
 function encodeStore(writer: FrameWriter, request: WireStore): void {
   const { key, partition, hash } = request.key;
   assert.ok(key.length <= MAX_ADDRESS_BYTES, "a key fits its frame");
-  const fixedBytes = HEADER_BYTES + STORE_FIXED_BYTES + key.length;
+  const { standIn, trace } = request;
+  const fixedBytes = HEADER_BYTES + STORE_FIXED_BYTES + key.length + traceSize(trace);
   const at = writer.start(KIND_STORE, fixedBytes, request.object.length);
   const { view } = writer;
-  if (request.standIn !== undefined) setFlags(writer, at, standInFlags(request.standIn));
+  if (standIn !== undefined || trace !== undefined) {
+    setOptions(writer, request, { body: at, trace: at + STORE_FIXED_BYTES + key.length });
+  }
   setPartition(writer, at, partition);
   view.setBigUint64(at, hash);
   view.setBigUint64(at + 8, request.baseDigest);
@@ -134,18 +176,26 @@ function encodeStore(writer: FrameWriter, request: WireStore): void {
   writer.append(request.object);
 }
 
+function decodeKeyOnly(frame: Frame, kind: WireKeyOnly["kind"], sizeBytes: number): WireRequest | undefined {
+  const keyEnd = sizeBytes - traceSizeIn(frame);
+  if (keyEnd < HASH_BYTES || keyEnd > HASH_BYTES + MAX_ADDRESS_BYTES) return undefined;
+  return asked(frame, { kind, key: keyOf(frame, HASH_BYTES, keyEnd) }, keyEnd);
+}
+
 function decodeStore(frame: Frame, sizeBytes: number): WireRequest | undefined {
   const { view, bodyStart: at } = frame;
   if (sizeBytes < STORE_FIXED_BYTES) return undefined;
   const keyEnd = STORE_FIXED_BYTES + view.getUint16(at + 24);
-  if (keyEnd > sizeBytes || keyEnd > STORE_FIXED_BYTES + MAX_ADDRESS_BYTES) return undefined;
-  return asked(frame, {
+  const objectAt = keyEnd + traceSizeIn(frame);
+  if (objectAt > sizeBytes || keyEnd > STORE_FIXED_BYTES + MAX_ADDRESS_BYTES) return undefined;
+  const store: WireStore = {
     kind: "store",
     key: keyOf(frame, STORE_FIXED_BYTES, keyEnd),
     baseDigest: view.getBigUint64(at + 8),
     digest: view.getBigUint64(at + 16),
-    object: bodySlice(frame, keyEnd, sizeBytes),
-  });
+    object: bodySlice(frame, objectAt, sizeBytes),
+  };
+  return asked(frame, store, keyEnd);
 }
 
 function keyOf(frame: Frame, keyStart: number, keyEnd: number): KeyOnWire {
