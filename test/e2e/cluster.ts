@@ -105,7 +105,7 @@ export class RealCluster implements AsyncDisposable {
 
   /** Removes the data of a node that does not run. */
   wipe(node: number): void {
-    rmSync(join(this.#directory, `n${node + 1}`), { recursive: true, force: true });
+    rmSync(this.dataOf(node), { recursive: true, force: true });
   }
 
   /** Where a node keeps its data. */
@@ -115,13 +115,7 @@ export class RealCluster implements AsyncDisposable {
 
   /** Gives a node that does not run yet a copy of another's data, as a cloned machine has. */
   cloneData(from: number, to: number): void {
-    const of = (node: number): string => join(this.#directory, `n${node + 1}`);
-    cpSync(of(from), of(to), { recursive: true });
-  }
-
-  /** Where the node keeps its data. */
-  dataDirectory(node: number): string {
-    return join(this.#directory, `n${node + 1}`);
+    cpSync(this.dataOf(from), this.dataOf(to), { recursive: true });
   }
 
   /** The client URL of a node. With TLS, this process must believe its CA. */
@@ -162,7 +156,7 @@ export class RealCluster implements AsyncDisposable {
       env: {
         ...process.env,
         GYRE_NODE_ID: `n${node + 1}`,
-        GYRE_DATA_DIR: join(this.#directory, `n${node + 1}`),
+        GYRE_DATA_DIR: this.dataOf(node),
         GYRE_HTTP: `${HOST}:${this.#httpPorts[node]}`,
         GYRE_PEER: peers[node],
         GYRE_SEEDS: peers.slice(0, this.#firstCount).join(","),

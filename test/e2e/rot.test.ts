@@ -88,7 +88,7 @@ test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one 
   cluster.spawn(ROTTEN);
   await cluster.untilReady([ROTTEN]);
   const pid = cluster.pid(ROTTEN);
-  const directory = join(cluster.dataDirectory(ROTTEN), "segments");
+  const directory = join(cluster.dataOf(ROTTEN), "segments");
   const logs = sealedNames(directory).filter((name) => name.endsWith(".log"));
   const pieces = new Map(logs.map((name) => [name, piecesOf(directory, name)]));
   const flips = flipBits(directory);
