@@ -1,5 +1,6 @@
 /** Which nodes a command talks to: the flag, else GYRE_NODES, else the local cluster of this directory, else the default. */
 import { readFileSync } from "node:fs";
+import { addressFlaw } from "../client/blocked-ports.ts";
 import { GyreClient } from "../client/client.ts";
 import type { CommandLine } from "./command.ts";
 import { UsageError } from "./command.ts";
@@ -15,6 +16,8 @@ function parseUrls(text: string): readonly string[] {
     const url = URL.parse(trimmed.includes("://") ? trimmed : `http://${trimmed}`);
     const isFine = url !== null && /^https?:$/.test(url.protocol) && url.host !== "" && url.pathname === "/";
     if (!isFine) throw new UsageError(`"${trimmed}" is not the address of a node: write http://host:port`);
+    const flaw = addressFlaw(url.origin);
+    if (flaw !== undefined) throw new UsageError(`"${trimmed}": ${flaw}`);
     return url.origin;
   });
 }

@@ -3,6 +3,7 @@
  * Must never retry and never throw for what a network can do.
  */
 
+import { addressFlaw } from "./blocked-ports.ts";
 import { tlsReason } from "./tls-reasons.ts";
 
 /** A request to a node. */
@@ -81,6 +82,9 @@ export async function askNode(fetchIt: Fetch, node: string, request: NodeRequest
     const tls = tlsReason(root.code);
     if (tls !== undefined) return { kind: "unsent", node, reason: tls };
     if (NEVER_SENT.includes(root.code)) return { kind: "unsent", node, reason: root.code };
+    // Asked last: it is about addresses that never work, and costs every other request nothing.
+    const flaw = addressFlaw(node);
+    if (flaw !== undefined) return { kind: "unsent", node, reason: flaw };
     const isTimeout = error instanceof Error && error.name === "TimeoutError";
     const reason = isTimeout ? `no answer within ${request.timeoutMs} ms` : root.code || root.message;
     return { kind: "lost", node, reason };

@@ -1,0 +1,21 @@
+/**
+ * Ports that `fetch` refuses before anything leaves this machine, so that pages cannot talk to mail servers and the like.
+ * Source: WHATWG Fetch, "port blocking"; `test/unit/client/blocked-ports.test.ts` holds it against the runtime's own.
+ */
+
+// biome-ignore format: as many in a line as fit
+const BLOCKED: ReadonlySet<number> = new Set([
+  1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110, 111, 113,
+  115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556,
+  563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667,
+  6668, 6669, 6679, 6697, 10080,
+]);
+
+/** Why no request can be sent to a node's address, in words; undefined when one can. */
+export function addressFlaw(node: string): string | undefined {
+  const url = URL.parse(node);
+  if (url === null) return "it is no URL: write http://host:port";
+  if (url.protocol !== "http:" && url.protocol !== "https:") return "it is neither http:// nor https://";
+  if (!BLOCKED.has(Number(url.port))) return undefined;
+  return `port ${url.port} is one that HTTP clients refuse to talk to: give the node another one`;
+}
