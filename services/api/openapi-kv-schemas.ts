@@ -102,7 +102,8 @@ const SETTINGS: Readonly<Record<string, Schema>> = {
   },
   blindWrites: {
     ...schemaOfRule(SETTING_RULES.blindWrites),
-    description: "What a write without Gyre-Context does, unless it says so itself by blind.",
+    description:
+      "What a write without Gyre-Context does, unless it says so itself by blind; but reject lets none overwrite.",
   },
   ttlSeconds: {
     ...schemaOfRule(SETTING_RULES.ttlSeconds),
@@ -137,7 +138,8 @@ const REPLICA_REPORT = objectOf(
     zone: text("Where the node is."),
     asked: unionOf<ReplicaReport["asked"]>({ object: true, digest: true, store: true, nothing: true }),
     answer: text(
-      "ok, or why not: a reason of the replica's, timeout, unreachable, link_closed, pending, failed, not_asked.",
+      "ok, or why not: a reason of the replica's, timeout, unreachable, link_closed, pending, failed, not_asked, " +
+        "in_doubt (what it has or lacks is not to be believed now: it has just started, or may have lost records).",
     ),
     digest: { ...HEX_64, description: "Of the versions that it holds; absent when unknown." },
     latencyMs: amount("How long it took to answer."),

@@ -111,7 +111,7 @@ export const PUT_QUERY: readonly QueryParameter[] = [
     rule: BLIND_RULE,
     meaning:
       "What a write without Gyre-Context does: overwrite replaces what the coordinating replica holds, sibling replaces nothing, " +
-      "reject refuses it (428). The bucket's blindWrites when left out.",
+      "reject refuses it (428). The bucket's blindWrites when left out; where that is reject, overwrite is refused, too.",
   },
 ];
 /** GET of a bucket's keys. */

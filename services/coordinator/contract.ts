@@ -2,6 +2,7 @@
 
 import type { ErrorCode, Outcome } from "../base/errors.ts";
 import type { BucketName, NodeId } from "../base/ids.ts";
+import type { TraceId } from "../base/trace.ts";
 import type { CausalContext, Dot, SiblingSet } from "../versioning/types.ts";
 
 /** How many replicas: a number (1 … 7) or a name for 1, ⌊n/2⌋+1, n. */
@@ -16,6 +17,8 @@ export interface Knobs {
   readonly sloppy: boolean;
   readonly timeoutMs: number;
   readonly explain: boolean;
+  /** the sampled trace that the request is a part of: replicas are told of it, for their logs */
+  readonly trace?: TraceId;
 }
 
 /** A key by its bucket and its own bytes. */
@@ -61,10 +64,12 @@ export interface ReplicaReport {
   readonly slot: number;
   readonly zone: string;
   readonly asked: "object" | "digest" | "store" | "nothing";
-  /** `ok`, a refusal reason, `timeout`, `unreachable`, `link_closed`, `pending`, `failed`, `not_asked` */
+  /** `ok`, a refusal reason, `timeout`, `unreachable`, `link_closed`, `pending`, `failed`, `not_asked`, `in_doubt` */
   readonly answer: string;
   /** version digest, 16 hex digits; absent when unknown */
   readonly digest?: string;
+  /** when it was asked: milliseconds after the node that coordinates began; absent when it was not */
+  readonly askedAfterMs?: number;
   readonly latencyMs?: number;
   readonly hint: boolean;
 }

@@ -77,7 +77,16 @@ export function readFailure(verdict: Extract<ReadVerdict, { kind: "stale" | "unm
         { outcome: "not_applied", detail: "No replica within reach has the version that Gyre-Context demands yet." },
         facts,
       )
-    : unmet("quorum_not_met", { outcome: "not_applied", detail: unmetDetail(verdict, required) }, facts);
+    : unmet(
+        "quorum_not_met",
+        { outcome: "not_applied", detail: unmetDetail(verdict, required) + doubtWords(facts) },
+        facts,
+      );
+}
+
+function doubtWords({ replicas }: UnmetFacts): string {
+  const count = replicas.filter(({ answer }) => answer === "in_doubt").length;
+  return count === 0 ? "" : ` What ${count} more hold is not to be believed yet: they start, or may lack records.`;
 }
 
 function unmetDetail({ received, isGone }: Extract<ReadVerdict, { kind: "unmet" }>, required: number): string {

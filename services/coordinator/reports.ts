@@ -23,7 +23,8 @@ export function readReports(
       slot: voter.slot,
       asked: voter.question,
       answer: readAnswerOf(voter),
-      digest: voter.digest,
+      digest: isInDoubt(voter) ? undefined : voter.digest,
+      askedAfterMs: fanOut.askedAfterMs(index),
       latencyMs: fanOut.tookMs(index),
     }),
   );
@@ -41,6 +42,7 @@ export function writeReports(
       asked: party.state === "idle" ? "nothing" : "store",
       answer: writeAnswerOf(party),
       digest: party.digest,
+      askedAfterMs: fanOut.askedAfterMs(index),
       latencyMs: fanOut.tookMs(index),
       isHint: party.state === "stored" && party.seat.role === "fallback",
     }),
@@ -54,6 +56,7 @@ export function unaskedReport(scope: RequestScope, seat: Seat, answer: string): 
     asked: "nothing",
     answer,
     digest: undefined,
+    askedAfterMs: undefined,
     latencyMs: undefined,
   });
 }
@@ -62,7 +65,7 @@ export function unaskedReport(scope: RequestScope, seat: Seat, answer: string): 
 export function forwardReport(
   scope: RequestScope,
   seat: Seat,
-  heard: { readonly answer: string; readonly latencyMs: number | undefined },
+  heard: Pick<Heard, "answer" | "askedAfterMs" | "latencyMs">,
 ): ReplicaReport {
   return reportOf(scope, seat, { slot: seat.slot, asked: "store", digest: undefined, ...heard });
 }
@@ -92,6 +95,7 @@ interface Heard {
   readonly asked: ReplicaReport["asked"];
   readonly answer: string;
   readonly digest: bigint | undefined;
+  readonly askedAfterMs: number | undefined;
   readonly latencyMs: number | undefined;
   /** the version is among its hints now, durably */
   readonly isHint?: boolean;
@@ -106,15 +110,27 @@ function reportOf(scope: RequestScope, seat: Seat, heard: Heard): ReplicaReport 
     asked: heard.asked,
     answer: heard.answer,
     ...(heard.digest === undefined ? {} : { digest: hex64(heard.digest) }),
-    ...(heard.latencyMs === undefined ? {} : { latencyMs: Math.round(heard.latencyMs * 1000) / 1000 }),
+    ...(heard.askedAfterMs === undefined ? {} : { askedAfterMs: toMicros(heard.askedAfterMs) }),
+    ...(heard.latencyMs === undefined ? {} : { latencyMs: toMicros(heard.latencyMs) }),
     hint: heard.isHint === true,
   };
+}
+
+/** Milliseconds, rounded to microseconds. */
+function toMicros(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
 }
 
 function readAnswerOf(voter: ReadVoter): string {
   if (voter.state === "idle") return "not_asked";
   if (voter.state === "asked") return "pending";
-  return voter.state === "answered" ? "ok" : voter.reason;
+  if (voter.state !== "answered") return voter.reason;
+  return isInDoubt(voter) ? "in_doubt" : "ok";
+}
+
+/** It named no version: what it holds is hidden for now, or it lacks the key and may have lost it. That is no absence, and no digest 0. */
+function isInDoubt({ state, isSuspect, digest }: ReadVoter): boolean {
+  return state === "answered" && isSuspect && digest === 0n;
 }
 
 function writeAnswerOf(party: WriteParty): string {

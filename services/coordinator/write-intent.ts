@@ -27,18 +27,27 @@ export function problemOf(request: WriteRequest, bucketRule: BlindRule): Failure
       },
     );
   }
-  if (request.context !== undefined || (request.blind ?? bucketRule) !== "reject") return undefined;
+  if (request.context !== undefined || ruleOf(request.blind, bucketRule) !== "reject") return undefined;
   return refused(
     "context_required",
-    "This write needs the Gyre-Context of an earlier answer: GET the key first and send what its header says.",
+    "This write needs the Gyre-Context of an earlier answer: GET the key first and send what its header says. " +
+      "A key that has none yet is written with blind=sibling, which replaces nothing.",
   );
+}
+
+/**
+ * What the write says goes before what the bucket says, but for one: a bucket that refuses blind writes lets nobody overwrite
+ * what he has not seen. `sibling` replaces nothing, and without it no key could be made there: an absence has no context.
+ */
+function ruleOf(asked: BlindRule | undefined, bucketRule: BlindRule): BlindRule {
+  return bucketRule === "reject" && asked === "overwrite" ? "reject" : (asked ?? bucketRule);
 }
 
 /** The write as a replica is asked for it, in a bucket with these settings; a length of life becomes a date by this clock. */
 export function intentOf(request: WriteRequest, settings: BucketSettings, clock: Clock): WriteIntent {
   const budgetMs = request.knobs.timeoutMs;
   if (request.op === "delete") return { kind: "delete", context: request.context, budgetMs };
-  const rule = request.blind ?? settings.blindWrites;
+  const rule = ruleOf(request.blind, settings.blindWrites);
   const ttlSeconds = request.ttlSeconds ?? settings.ttlSeconds ?? 0;
   return {
     kind: "put",

@@ -114,7 +114,21 @@ describe("a write", () => {
       retryable: false,
     });
     expect(reject.nodes.map((node) => node.replica.everStored.length)).toEqual([0, 0, 0]);
-    expect(await reject.put(0, "a", { blind: "overwrite" })).toMatchObject({ kind: "applied" });
+    expect(await overwrite.put(0, "d", { blind: "reject" })).toMatchObject({ code: "context_required" });
+    expect(await overwrite.put(0, "d", { blind: "sibling" })).toMatchObject({ siblingCount: 2 });
+  });
+
+  test("overwrites nothing in a bucket that rejects it, whatever it asks for, and may still make a key", async () => {
+    const cluster = new FakeCluster({ nodeCount: 4, settings: { blindWrites: "reject" } });
+    for (const at of [0, 3]) {
+      const refused = await cluster.put(at, "a", { blind: "overwrite" });
+      expect(refused).toMatchObject({ code: "context_required", outcome: "not_applied" });
+    }
+    expect(cluster.nodes.map((node) => node.replica.everStored.length)).toEqual([0, 0, 0, 0]);
+    for (const [at, value] of [0, 3].entries()) {
+      expect(await cluster.put(value, `${at}`, { blind: "sibling" })).toMatchObject({ siblingCount: at + 1 });
+    }
+    expect(valuesOf(await cluster.get(0))).toEqual(["0", "1"]);
   });
 
   test("that demands more replicas than the bucket has names the parameter", async () => {
@@ -487,6 +501,20 @@ describe("a read", () => {
     expect((await cluster.get(0)).kind).toBe("found");
     await cluster.clock.advance(10);
     expect((await cluster.get(0)).kind).toBe("deleted");
+  });
+
+  test("says of a copy that is not to be believed yet that it is in doubt, never that it holds nothing", async () => {
+    const cluster = new FakeCluster();
+    for (const at of [1, 2]) cluster.node(at).replica.isSuspectStore = true;
+    const failed = await cluster.get(0);
+    expect(failed).toMatchObject({ code: "quorum_not_met", outcome: "not_applied", retryable: true, received: 1 });
+    if (failed.kind !== "failed") throw new Error("no quorum");
+    expect(failed.replicas?.map(({ answer, digest }) => [answer, digest])).toEqual([
+      ["ok", "0000000000000000"],
+      ["in_doubt", undefined],
+      ["in_doubt", undefined],
+    ]);
+    expect(failed.detail).toContain("What 2 more hold is not to be believed yet");
   });
 
   test("explains who was asked for what and what they said", async () => {
