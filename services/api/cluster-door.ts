@@ -229,8 +229,8 @@ export interface ClusterDoor {
   /** the partitions `from … from + limit − 1`, as many of them as there are */
   ring(page: { readonly from: number; readonly limit: number }): RingPage;
   ringOf(name: KeyName): KeyPlacement;
-  /** Dry run, with the records as this node knows them. */
-  plan(changes: readonly PlanChange[]): Promise<PlanAnswer>;
+  /** Dry run, with the records as this node knows them. The plan can be committed afterwards if `isKept` of its hash. */
+  plan(changes: readonly PlanChange[], isKept: (planHash: string) => boolean): Promise<PlanAnswer>;
   /** Does what was planned here under this hash, if the same plan would still come out. */
   commit(planHash: string): Promise<CommitAnswer>;
   /** Takes back the join or leave of `node`, or all that are under way; slots already moved are moved back. */

@@ -56,7 +56,8 @@ function guarded(request: Incoming): Reply | undefined {
 
 function plan(door: ClusterDoor, request: Incoming): Reply | Promise<Reply> {
   const asked = planRequestIn(request.body);
-  return asked.kind === "failed" ? failureReply(asked) : door.plan(asked.changes).then(planReply);
+  if (asked.kind === "failed") return failureReply(asked);
+  return door.plan(asked.changes, () => !asked.isDryRun).then(planReply);
 }
 
 function commit(door: ClusterDoor, request: Incoming): Reply | Promise<Reply> {
@@ -64,11 +65,11 @@ function commit(door: ClusterDoor, request: Incoming): Reply | Promise<Reply> {
   return asked.kind === "failed" ? failureReply(asked) : committed(door, asked);
 }
 
-/** With the changes at hand the plan is made again here, so that it need not have been this node that planned. */
+/** With the changes at hand the plan is made again here, so that it need not have been this node that planned. Another one is not kept. */
 async function committed(door: ClusterDoor, asked: CommitRequest): Promise<Reply> {
   const { planHash, changes } = asked;
   if (changes !== undefined) {
-    const again = await door.plan(changes);
+    const again = await door.plan(changes, (hash) => hash === planHash);
     if (again.kind === "failed") return failureReply(failureOf(again));
     if (again.plan.planHash !== planHash) {
       return failureReply(planChanged("these changes make another plan now: look at it again, then commit that"));

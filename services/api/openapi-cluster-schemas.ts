@@ -245,7 +245,10 @@ export const CLUSTER_SCHEMAS: Readonly<Record<string, Schema>> = {
     pendingPlan: orNull(
       objectOf(
         { planHash: PLAN_HASH, changes: listOf(refTo("PlanChange")), ageMs: amount("Since it was made.") },
-        { description: "What was planned at this node last and may still be committed." },
+        {
+          description:
+            "What was planned at this node last and may still be committed; never what was refused, or planned with dryRun.",
+        },
       ),
     ),
     details: {
@@ -275,8 +278,13 @@ export const CLUSTER_SCHEMAS: Readonly<Record<string, Schema>> = {
   }),
   PlanChange: planChanges(),
   PlanRequest: objectOf(
-    { changes: { ...listOf(refTo("PlanChange")), minItems: 1, maxItems: MAX_PLAN_CHANGES } },
-    { isClosed: true },
+    {
+      changes: { ...listOf(refTo("PlanChange")), minItems: 1, maxItems: MAX_PLAN_CHANGES },
+      dryRun: flag(
+        "The plan is only shown: it is not pending afterwards. To commit it, send its changes with its hash.",
+      ),
+    },
+    { optional: ["dryRun"], isClosed: true },
   ),
   Plan: objectOf(PLAN, { description: "What changes would do; nothing has been done." }),
   CommitRequest: objectOf(

@@ -35,6 +35,8 @@ export const PLAN_HASH_PATTERN: RegExp = /^[0-9a-f]{16,64}$/;
 export interface PlanRequest {
   readonly kind: "plan";
   readonly changes: readonly PlanChange[];
+  /** it is only to be seen: no plan is pending afterwards */
+  readonly isDryRun: boolean;
 }
 
 /** What POST /v1/cluster/commit asks for. With its changes a plan can be committed at any node. */
@@ -52,10 +54,12 @@ export interface AbortRequest {
 
 /** The changes in a body, or what is wrong with it. */
 export function planRequestIn(body: unknown): PlanRequest | Failure {
-  const fields = fieldsIn(body, ["changes"], '{"changes":[{"kind":"join","node":"n4"}]}');
+  const fields = fieldsIn(body, ["changes", "dryRun"], '{"changes":[{"kind":"join","node":"n4"}]}');
   if (isFailure(fields)) return fields;
+  const { dryRun: isDryRun = false } = fields;
+  if (typeof isDryRun !== "boolean") return broken("dryRun is true or false", "dryRun");
   const changes = changesIn(fields["changes"]);
-  return "kind" in changes ? changes : { kind: "plan", changes };
+  return "kind" in changes ? changes : { kind: "plan", changes, isDryRun };
 }
 
 /** The plan that a body names, or what is wrong with it. */

@@ -48,7 +48,11 @@ async function isAgreed(line: CommandLine, io: CliIo): Promise<boolean> {
 export async function runChange(line: CommandLine, io: CliIo, changes: readonly Change[]): Promise<number> {
   const client = clientFor(line, io);
   const isJson = line.isSet("json");
-  const planned = await client.post("/v1/cluster/plan", { changes });
+  // Committing sends the changes again, so that nothing has to stay pending at the node that planned.
+  const planned = await client.post(
+    "/v1/cluster/plan",
+    line.isSet("dry-run") ? { changes, dryRun: true } : { changes },
+  );
   if (planned.kind === "failed") return tellFailure(line, io, planned);
   const plan = parsePlan(planned.answer);
   if (plan === undefined) {

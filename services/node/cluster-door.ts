@@ -62,7 +62,8 @@ export class NodeClusterDoor implements ClusterDoor {
 
   status(): ClusterStatus {
     this.#forgetOld();
-    const last = [...this.#plans.values()].at(-1);
+    // What was refused is remembered for the words of its commit alone.
+    const last = [...this.#plans.values()].findLast(({ plan }) => plan.refusals.length === 0);
     const pendingPlan = last && {
       planHash: last.plan.planHash,
       changes: last.plan.changes,
@@ -79,9 +80,10 @@ export class NodeClusterDoor implements ClusterDoor {
     return this.#parts.facts.ringOf(name);
   }
 
-  async plan(changes: readonly PlanChange[]): Promise<PlanAnswer> {
+  async plan(changes: readonly PlanChange[], isKept: (planHash: string) => boolean = () => true): Promise<PlanAnswer> {
     const plan = this.#planned(changes);
     if (plan === undefined) return NOT_MEMBER;
+    if (!isKept(plan.planHash)) return { kind: "planned", plan };
     this.#plans.delete(plan.planHash);
     this.#plans.set(plan.planHash, { plan, atMs: this.#parts.monotonicMs() });
     for (const oldest of this.#plans.keys()) {

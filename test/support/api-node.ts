@@ -311,8 +311,8 @@ export class FakeDoor implements ClusterDoor {
     return { ringHash: this.facts.ringHash, ...this.#partition(7), healing };
   }
 
-  async plan(changes: readonly PlanChange[]): Promise<PlanAnswer> {
-    this.asked.push({ plan: changes });
+  async plan(changes: readonly PlanChange[], isKept: (planHash: string) => boolean): Promise<PlanAnswer> {
+    this.asked.push(isKept("00112233445566aa") ? { plan: changes } : { plan: changes, isDryRun: true });
     return this.answers.plan?.(changes) ?? { kind: "planned", plan: membershipPlan(changes) };
   }
 

@@ -58,6 +58,18 @@ describe("POST /v1/cluster/plan", () => {
     });
   });
 
+  it("keeps nothing for a commit with dryRun, and takes no other word for it", async () => {
+    expect((await post("plan", { changes: [join], dryRun: true })).status).toBe(200);
+    expect((await post("plan", { changes: [join], dryRun: false })).status).toBe(200);
+    expect(here.door.asked).toEqual([{ plan: [join], isDryRun: true }, { plan: [join] }]);
+    for (const dryRun of ["true", 1, null]) {
+      expect(await post("plan", { changes: [join], dryRun })).toMatchObject({
+        status: 400,
+        body: { parameter: "dryRun" },
+      });
+    }
+  });
+
   it("takes force as false when it is left out", async () => {
     await post("plan", {
       changes: [
@@ -144,7 +156,7 @@ describe("POST /v1/cluster/commit", () => {
   it("is 409 plan_changed, with nothing done, when the changes make another plan by now", async () => {
     const answer = await post("commit", { planHash: "ffffffffffffffff", changes: [join] });
     expect(answer).toMatchObject({ status: 409, body: { code: "plan_changed", outcome: "not_applied" } });
-    expect(here.door.asked).toEqual([{ plan: [join] }]);
+    expect(here.door.asked).toEqual([{ plan: [join], isDryRun: true }]);
   });
 
   it.each(["plan_changed", "unknown_plan"] as const)("is 409 plan_changed when membership says %s", async (kind) => {

@@ -95,7 +95,8 @@ describe("gyre join", () => {
     expect((await run(["join", "n4", "--dry-run", "--yes"])).code).toBe(0);
     const dry = await run(["join", "n4", "--dry-run", "--json"]);
     expect(JSON.parse(dry.out)).toMatchObject({ planHash: "00112233445566aa", allowed: true });
-    expect(here.door.asked.every((one) => JSON.stringify(one).startsWith('{"plan"'))).toBe(true);
+    const changes = [{ kind: "join", node: "n4" }];
+    expect(here.door.asked.slice(1)).toEqual(Array.from({ length: 3 }, () => ({ plan: changes, isDryRun: true })));
   });
 
   test("fails with every reason when the plan is refused, and commits nothing", async () => {
@@ -218,19 +219,21 @@ describe("gyre leave, replace, remove and abort", () => {
     ]) {
       await run([...argv, "--dry-run"]);
     }
+    const isDryRun = true;
     expect(here.door.asked).toEqual([
-      { plan: [{ kind: "leave", node: "n2" }] },
-      { plan: [{ kind: "replace", node: "n2", with: "n4", force: true }] },
-      { plan: [{ kind: "replace", node: "n2", with: "n4", force: false }] },
-      { plan: [{ kind: "remove", node: "n2", force: true }] },
-      { plan: [{ kind: "remove", node: "n2", force: false }] },
+      { plan: [{ kind: "leave", node: "n2" }], isDryRun },
+      { plan: [{ kind: "replace", node: "n2", with: "n4", force: true }], isDryRun },
+      { plan: [{ kind: "replace", node: "n2", with: "n4", force: false }], isDryRun },
+      { plan: [{ kind: "remove", node: "n2", force: true }], isDryRun },
+      { plan: [{ kind: "remove", node: "n2", force: false }], isDryRun },
       {
         plan: [
           { kind: "weight", node: "n2", weight: 1.5 },
           { kind: "zone", node: "n2", zone: "b" },
         ],
+        isDryRun,
       },
-      { plan: [{ kind: "host", node: "n2", host: "rack-7" }] },
+      { plan: [{ kind: "host", node: "n2", host: "rack-7" }], isDryRun },
     ]);
   });
 

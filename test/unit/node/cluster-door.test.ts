@@ -81,6 +81,35 @@ describe("plan and commit", () => {
     expect(rig.node("c").membership.set?.memberNamed(node)).toBe(undefined);
   });
 
+  it("what was refused, or only looked at, is not pending, and what was refused is never done", async () => {
+    const { rig, door } = await ringWithDoors();
+    const b = rig.node("b").id;
+    const shown = await door("a").plan([{ kind: "weight", node: b, weight: 3 }], () => false);
+    expect([shown.kind, door("a").status().pendingPlan]).toEqual(["planned", undefined]);
+    const allowed = await door("a").plan([{ kind: "weight", node: b, weight: 2 }]);
+    const refused = await door("a").plan([{ kind: "leave", node: b }]);
+    if (shown.kind !== "planned" || allowed.kind !== "planned" || refused.kind !== "planned")
+      throw new Error("planned");
+    expect(door("a").status().pendingPlan?.planHash).toBe(allowed.plan.planHash);
+    expect((await door("a").commit(shown.plan.planHash)).kind).toBe("unknown_plan");
+    expect(await door("a").commit(refused.plan.planHash)).toEqual({ kind: "refused", refusals: refused.plan.refusals });
+    expect((await door("a").commit(allowed.plan.planHash)).kind).toBe("committed");
+    expect(door("a").status().pendingPlan).toBe(undefined);
+  });
+
+  it("a removal that was refused while its node was alive is not done when it is dead", async () => {
+    const dead: string[] = [];
+    const { rig, door } = await ringWithDoors(dead);
+    const { id: node } = rig.node("d");
+    const join = await door("a").plan([{ kind: "join", node }]);
+    if (join.kind === "planned") await door("a").commit(join.plan.planHash);
+    await rig.clock.advance(500);
+    const refused = await door("a").plan([{ kind: "remove", node, force: false }]);
+    if (refused.kind !== "planned") throw new Error("planned");
+    dead.push(node);
+    expect((await door("a").commit(refused.plan.planHash)).kind).toBe("plan_changed");
+  });
+
   it("a change that fails in the middle says what was done before it", async () => {
     const { rig, door } = await ringWithDoors();
     const [b, c] = [rig.node("b").id, rig.node("c").id];
