@@ -23,8 +23,8 @@ export interface StatusParts {
   readonly membership: Pick<Membership, "table" | "isRemoved" | "store">;
   readonly liveness: Pick<Liveness, "stateOf" | "member">;
   readonly pulse: { readonly words: string };
-  /** open once this node knows above what it must mint; within seconds, whatever others do */
-  readonly gate: { readonly isOpen: boolean };
+  /** not all have told yet what was collected: reads do without this node, and it mints nothing; over within seconds, whatever others do */
+  readonly door: { readonly isHearing: boolean };
   readonly isStopping: () => boolean;
 }
 
@@ -42,7 +42,7 @@ export class NodeStatusView implements NodeStatus {
   }
 
   readyz(): readonly HealthCheck[] {
-    const { isStopping, engine, membership, gate } = this.#parts;
+    const { isStopping, engine, membership, door } = this.#parts;
     const waitingFor = this.#waitingFor();
     const isOpen = engine.failure === undefined;
     return [
@@ -51,7 +51,7 @@ export class NodeStatusView implements NodeStatus {
       // A slow disk is others' business: out of the load balancer, its reads would be lost too.
       check("disk-speed", true, this.#parts.pulse.words),
       check("cluster", waitingFor === undefined, waitingFor ?? `member (${membership.store.record.status})`),
-      check("collecting", gate.isOpen, gate.isOpen ? "knows what was collected" : "hears what was collected meanwhile"),
+      check("collecting", !door.isHearing, door.isHearing ? HEARING : "knows what was collected"),
       check("lifecycle", !isStopping(), isStopping() ? "stopping" : "running"),
     ];
   }
@@ -165,6 +165,8 @@ function diskWords({ level, freeBytes, totalBytes }: DiskState): string {
   const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
   return `${DISK_WORDS[level]}: ${mib(freeBytes)} of ${mib(totalBytes)} free`;
 }
+
+const HEARING = "hearing what was collected meanwhile: at most 3 s";
 
 const DISK_WORDS: Readonly<Record<DiskLevel, string>> = {
   ok: "enough space",

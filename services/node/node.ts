@@ -53,7 +53,7 @@ export class GyreNode {
     this.contexts = contextDoorOf(rooms.secrets);
     const { engine, liveness } = rooms;
     const isStopping = (): boolean => this.#isStopping;
-    this.status = new NodeStatusView({ ...rooms, config, gate: rooms.mintGate, isStopping });
+    this.status = new NodeStatusView({ ...rooms, config, door: rooms.collectDoor, isStopping });
     registerNodeMetrics(this.metrics, rooms);
     registerCalm(this.metrics, rooms);
     const { handoff } = rooms.handingOff;

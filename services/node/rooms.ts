@@ -25,7 +25,6 @@ import type { HolderTable } from "../placement/holder-table.ts";
 import { CollectDoor } from "../repair/collect-door.ts";
 import { ReadRepair } from "../repair/read-repair.ts";
 import { conflictRulesOf } from "../replica/conflict-rules.ts";
-import type { MintGate } from "../replica/mint-gate.ts";
 import { Replica } from "../replica/replica.ts";
 import { ContextCodec } from "../versioning/context-codec.ts";
 import { type CalmRooms, makeCalm } from "./calm-makers.ts";
@@ -70,8 +69,8 @@ export interface Rooms {
   readonly handingOff: HandingOff;
   readonly healing: Healing;
   readonly collecting: CollectingJoint;
-  /** closed until this node knows above what it must mint */
-  readonly mintGate: Pick<MintGate, "isOpen">;
+  /** whether this node still hears what was collected while it was away */
+  readonly collectDoor: Pick<CollectDoor, "isHearing">;
   readonly calm: Calm;
   readonly pulse: DiskPulse;
   readonly departed: DepartedPeers;
@@ -99,8 +98,7 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine, hints: Hi
   const isMember = (node: NodeId): boolean | undefined =>
     store.ring.table?.all.some((member) => member.nodeId === node);
   const departed = new DepartedPeers({ links, isMember, clock, log });
-  const mintGate = store.door.gate;
-  const own = { clock, departed, mintGate, bootstrap, operator, secrets };
+  const own = { clock, departed, collectDoor: store.door, bootstrap, operator, secrets };
   const all: Rooms = { ...own, ...calmRooms, ...store, ...ring, ...requests };
   registerTopics(all);
   followLinks(all);
@@ -142,6 +140,7 @@ function storeRooms(
   const requests = new PeerRequests({
     replica,
     log,
+    clock,
     standIns: handingOff.handoff.fallback,
     isRemoved: (node) => ring.removedNodes.has(node),
   });
