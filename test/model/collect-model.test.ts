@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { CollectPlan } from "./collect-life.ts";
 import { checkCollect, runCollect } from "./collect-model.ts";
-import type { CollectPlan } from "./collect-world.ts";
 
 describe("tombstones collected under crashes, late and doubled messages, wrong clocks, disks set back, slots that move and buckets with fewer replicas and more", () => {
   it("bring nothing back, cost no write, and go in the end", { timeout: 120_000 }, () => {

@@ -7,7 +7,8 @@
  * everything that was ever sent may come again after that.
  */
 import { parseArgs } from "node:util";
-import { type CollectCounts, type CollectPlan, CollectWorld } from "./collect-world.ts";
+import type { CollectCounts, CollectPlan } from "./collect-life.ts";
+import { CollectWorld } from "./collect-world.ts";
 
 const STEPS = 1_600;
 

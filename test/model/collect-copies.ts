@@ -1,0 +1,226 @@
+/**
+ * Versions in the small world of tombstone collection: written, handed on, read, healed, kept for others, swept. Must never
+ * take out a tombstone but by the marks, unless a bug is planted.
+ */
+import { fingerprintOf } from "../../services/repair/collect-rules-core.ts";
+import { leftOfStale, withoutStale } from "../../services/replica/stale-versions.ts";
+import { covers, EMPTY_CONTEXT, greatestCounter } from "../../services/versioning/causal-context.ts";
+import { decodeSet, digestOf, encodeSet } from "../../services/versioning/object-codec.ts";
+import { EMPTY, merge, put, remove } from "../../services/versioning/sibling-set.ts";
+import type { CausalContext, SiblingSet } from "../../services/versioning/types.ts";
+import { DEADLINE, KEYS, type Life, MIN_AGE, nameOf, type Op, P, type ToldMarks } from "./collect-life.ts";
+import { Machines } from "./collect-machines.ts";
+
+export class Copies extends Machines {
+  write(): void {
+    const key = KEYS[this.below(KEYS.length)] ?? "k1";
+    const at = this.below(5);
+    const { life, disk } = this.at(at);
+    if (life === undefined || this.isCalm) return;
+    const isHolder = this.has(at, key, disk.slot);
+    // who holds a slot that the key is left out of stands in for nobody
+    if (!isHolder && disk.slot >= 0) return;
+    const shelf = isHolder ? disk.objects : disk.hints;
+    // Owners are asked first, if they can be reached.
+    if (!isHolder && this.holders().some((one) => this.at(one).life !== undefined) && this.chance(0.7)) return;
+    const held = shelf.get(key) ?? EMPTY;
+    const basis = this.below(3);
+    const given = basis === 0 ? EMPTY_CONTEXT : basis === 1 ? held.clock : (this.seen.get(key) ?? held.clock);
+    const dot = { actor: isHolder ? life.actor : life.hintActor, counter: this.mint(at, life) };
+    const kind = this.chance(0.4) ? "delete" : "put";
+    const sibling = { dot, expiresAtMs: 0, contentType: "", bytes: new Uint8Array(0) };
+    const after = kind === "delete" ? remove(held, { context: given, dot }) : put(held, { context: given, sibling });
+    const needed = 1 + this.below(2);
+    const op: Op = {
+      key,
+      dot,
+      kind,
+      given,
+      startedAt: this.now,
+      needed,
+      acks: new Set(),
+      places: new Set(),
+      isApplied: false,
+    };
+    this.ops.push(op);
+    this.counts.writes += 1;
+    if (kind === "delete") this.counts.deletes += 1;
+    shelf.set(key, after);
+    this.acknowledge(op, { place: at, era: this.at(at).era }, { by: at, life });
+    this.sent.push({ key, object: after });
+    const others = this.holders().filter((one) => one !== at && this.has(at, key, this.at(one).disk.slot));
+    for (const other of others) this.storeAt(op, other, after, { by: at, life });
+  }
+
+  /** At an owner, or at a stand-in for it. */
+  storeAt(op: Op, owner: number, object: SiblingSet, from: { readonly by: number; readonly life: Life }): void {
+    const isAway = this.at(owner).life === undefined || this.chance(0.2);
+    const to = isAway ? 3 + this.below(2) : owner;
+    if (isAway && this.chance(0.2)) return;
+    this.later(to, () => {
+      const { disk } = this.at(to);
+      if (isAway && disk.slot < 0) disk.hints.set(op.key, merge(disk.hints.get(op.key) ?? EMPTY, object));
+      else if (disk.slot >= 0) this.take(to, op.key, object, false);
+      else return;
+      const stored = { place: to, era: this.at(to).era };
+      this.later(from.by, () => this.acknowledge(op, stored, from));
+    });
+  }
+
+  acknowledge(
+    op: Op,
+    { place, era }: { readonly place: number; readonly era: number },
+    { by, life }: { readonly by: number; readonly life: Life },
+  ): void {
+    if (this.at(by).life !== life || this.now > op.startedAt + DEADLINE) return;
+    op.acks.add(place);
+    if (this.at(place).era === era) op.places.add(place);
+    if (op.acks.size >= op.needed && !op.isApplied) {
+      op.isApplied = true;
+      this.counts.applied += 1;
+    }
+  }
+
+  /** A version comes in from another node. */
+  take(at: number, key: string, object: SiblingSet, isTrusted: boolean): void {
+    const { disk, life } = this.at(at);
+    if (disk.slot < 0 || life === undefined) return;
+    const line = isTrusted || this.plan.withoutLine === true ? 0 : life.floors.lineOf(P);
+    const held = disk.objects.get(key);
+    const isCertain = (!life.floors.isBehind(P) && this.has(at, key, disk.slot)) || this.plan.droppingAnywhere === true;
+    if (held === undefined) {
+      const left = line === 0 ? object : decoded(leftOfStale(encodeSet(object), line));
+      const isLess = left === undefined || left.siblings.length < object.siblings.length;
+      if (isLess) this.counts.staleDropped += 1;
+      if (left !== undefined && (!isLess || isCertain)) disk.objects.set(key, left);
+    } else {
+      const brought = line === 0 ? object : withoutStale(object, held, line);
+      if (brought === object || isCertain) disk.objects.set(key, merge(held, brought));
+    }
+    const counter = greatestCounter(object.clock);
+    if (counter <= this.wallMicros(at) + 60_000_000) life.last = Math.max(life.last, counter);
+  }
+
+  read(): void {
+    const key = KEYS[this.below(KEYS.length)] ?? "k1";
+    const up = this.holders().filter(
+      (at) => this.at(at).life !== undefined && this.has(at, key, this.at(at).disk.slot),
+    );
+    if (up.length < 2) return;
+    const first = up[this.below(up.length)] ?? 0;
+    const second = up.filter((at) => at !== first)[this.below(up.length - 1)] ?? 0;
+    const set = merge(this.at(first).disk.objects.get(key) ?? EMPTY, this.at(second).disk.objects.get(key) ?? EMPTY);
+    if ([first, second].some((at) => this.isHidden(at, key))) return;
+    this.seen.set(key, set.clock);
+    this.counts.reads += 1;
+    // It has heard nobody since its disk was set back.
+    if ([first, second].some((at) => this.at(at).isOld && !this.hasHeardAll(at))) return;
+    for (const { dot } of set.siblings) {
+      if (this.gone.has(nameOf(key, dot))) {
+        this.violations.push(
+          `at ${this.now}: ${nameOf(key, dot)} is read at ${first} and ${second}, though its delete was collected`,
+        );
+      }
+    }
+    // Read repair, late or never.
+    for (const at of [first, second])
+      if (set.clock !== EMPTY_CONTEXT) this.later(at, () => this.take(at, key, set, false));
+  }
+
+  /** What a running holder tells of its marks now. */
+  told(at: number): ToldMarks {
+    const { life } = this.at(at);
+    if (life === undefined) return { floor: 0, reaped: undefined, rules: 0n };
+    const { noted, reaped } = life.floors.marksOf(P);
+    return {
+      floor: life.floors.isBehind(P) ? 0 : noted.floor,
+      reaped: life.floors.isMarked(P) ? reaped : undefined,
+      rules: fingerprintOf(life.rules),
+    };
+  }
+
+  antiEntropy(at: number, other: number): void {
+    const here = this.at(at);
+    const there = this.at(other);
+    if (at === other || here.disk.slot < 0 || there.disk.slot < 0) return;
+    if (here.life === undefined || there.life === undefined) return;
+    const line = here.life.floors.lineOf(P);
+    const isSameRules = fingerprintOf(here.life.rules) === fingerprintOf(there.life.rules);
+    const isTrusted = this.told(other).floor >= line && (isSameRules || this.plan.trustingAnyRules === true);
+    const higher = Math.max(here.disk.slot, there.disk.slot);
+    const isShown = (key: string): boolean => this.has(at, key, higher) && this.has(other, key, higher);
+    for (const [key, set] of there.disk.objects) if (isShown(key)) this.take(at, key, set, line === 0 || isTrusted);
+    for (const [key, set] of here.disk.objects) {
+      if (!isShown(key)) continue;
+      this.sent.push({ key, object: set });
+      this.later(other, () => this.take(other, key, set, false));
+    }
+  }
+
+  /** To every owner; a hint that some owner could not take stays. */
+  deliverHints(at: number): void {
+    const { disk, life } = this.at(at);
+    if (life === undefined) return;
+    for (const [key, set] of disk.hints) {
+      const owners = this.holders().filter((one) => this.has(at, key, this.at(one).disk.slot));
+      const up = owners.filter((one) => this.at(one).life !== undefined);
+      for (const owner of up) this.take(owner, key, set, false);
+      if (up.length < owners.length) continue;
+      disk.hints.delete(key);
+      for (const op of this.ops) {
+        if (op.key === key && op.places.has(at) && covers(set.clock, op.dot))
+          for (const owner of up) op.places.add(owner);
+      }
+      this.at(at).life = { ...life, hintActor: this.newActor() };
+      return;
+    }
+  }
+
+  sweep(at: number): void {
+    const { disk, life } = this.at(at);
+    if (disk.slot < 0 || life === undefined) return;
+    if (life.floors.isBehind(P) && this.plan.byTimer !== true) return;
+    const byTimer = (this.wallMicros(at) / 1_000 - MIN_AGE) * 1_000;
+    const floor = this.plan.byTimer === true ? byTimer : life.floors.marksOf(P).reaped.floor;
+    for (const [key, set] of disk.objects) {
+      if (set.siblings.length > 0 || greatestCounter(set.clock) > floor) continue;
+      disk.objects.delete(key);
+      this.counts.collected += 1;
+      this.noteGone(key, set.clock);
+    }
+  }
+
+  /** Whatever an applied write replaced and this tombstone covered is gone for good. */
+  noteGone(key: string, clock: CausalContext): void {
+    for (const op of this.ops) {
+      if (op.key !== key || !covers(clock, op.dot)) continue;
+      const isReplaced = this.ops.some((other) => other.key === key && other.isApplied && covers(other.given, op.dot));
+      if (isReplaced) this.gone.add(nameOf(key, op.dot));
+    }
+  }
+
+  repeatOld(at: number): void {
+    const old = this.sent[this.below(this.sent.length)];
+    // Only what is older than any write may take, and so is waited for by nobody.
+    if (old !== undefined && this.at(at).life !== undefined) this.take(at, old.key, old.object, false);
+  }
+
+  /** Everything that was ever sent comes once more, everywhere. */
+  repeatEverything(): void {
+    for (const { key, object } of this.sent) for (const at of this.holders()) this.take(at, key, object, false);
+  }
+
+  /** Of what the holders of slot 0 and this one should both have. */
+  rootOf(at: number, slot: number): string {
+    const shown = [...this.at(at).disk.objects].filter(([key]) => this.has(at, key, slot));
+    const entries = shown.map(([key, set]) => `${key}:${digestOf(set).toString(16)}`);
+    return entries.toSorted().join();
+  }
+}
+
+function decoded(bytes: Uint8Array | undefined): SiblingSet | undefined {
+  if (bytes === undefined) return undefined;
+  const read = decodeSet(bytes);
+  if (read.kind === "corrupt") throw new Error(read.reason);
+  return read.set;
+}
