@@ -18,7 +18,7 @@ import type { SlotRules } from "./exchange-view.ts";
 
 /** What catching up works with. */
 export interface CatchUpParts {
-  readonly store: Pick<StorageEngine, "scan" | "isSuspect" | "partitionCount">;
+  readonly store: Pick<StorageEngine, "scan" | "isSuspect" | "unreadableIn" | "partitionCount">;
   readonly replica: Pick<LocalReplica, "read" | "readEncoded" | "slotOf"> & {
     adopt(location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult>;
   };
@@ -63,6 +63,8 @@ interface Asked {
 
 interface Page {
   readonly keys: readonly Listed[];
+  /** hashes whose records the peer has lost: what it does not list of them says nothing */
+  readonly lost: ReadonlySet<bigint>;
   readonly next: bigint | undefined;
 }
 
@@ -91,7 +93,7 @@ export class CatchUp {
       const page: Page | undefined = parsePage(await this.#ask(order, { from: hexOf(from) }));
       if (page === undefined) return failed(`node ${order.peer} lists nothing`);
       const own = await this.#listOwn(order.partition, { from, to: page.next, higherSlot });
-      const reason = await this.#meet(order, page.keys, own);
+      const reason = await this.#meet(order, page, own);
       if (reason !== undefined) return failed(reason);
       if (page.next !== undefined && page.next <= from) return failed(`node ${order.peer} lists in circles`);
       from = page.next;
@@ -109,8 +111,10 @@ export class CatchUp {
     if (asked === undefined || asked.rules !== this.#parts.rulesOfMarks()) return null;
     const { partition, slot, line, what } = asked;
     if (partition >= this.#parts.floors.partitionCount || !this.#mayAnswer(partition, slot, line)) return null;
-    if (what.kind === "list") return this.#listFor(partition, what.from, Math.max(slot, asked.askerSlot));
-    return this.#fetchFor(partition, what.keys);
+    if (what.kind === "fetch") return this.#fetchFor(partition, what.keys);
+    const listed = await this.#listFor(partition, what.from, Math.max(slot, asked.askerSlot));
+    // A scan leaves out what it cannot read, and says so in this way only.
+    return this.#mayAnswer(partition, slot, line) ? listed : null;
   }
 
   /** Only who took part in the proof, and has lost nothing since, can be believed. */
@@ -132,7 +136,12 @@ export class CatchUp {
         return [head, key];
       }),
     );
-    return page.nextHash === undefined ? { listed } : { listed, next: hexOf(page.nextHash) };
+    const lost = this.#parts.store.unreadableIn(partition).map(hexOf);
+    return {
+      listed,
+      ...(lost.length === 0 ? {} : { lost }),
+      ...(page.nextHash === undefined ? {} : { next: hexOf(page.nextHash) }),
+    };
   }
 
   /** As many objects as fit, in order, at least one; an empty one stands for nothing. */
@@ -183,12 +192,13 @@ export class CatchUp {
   }
 
   /** Makes of what differs what it should be; a reason when that failed. */
-  async #meet(order: CatchUpOrder, theirs: readonly Listed[], own: readonly Listed[]): Promise<string | undefined> {
+  async #meet(order: CatchUpOrder, page: Page, own: readonly Listed[]): Promise<string | undefined> {
     const { partition } = order;
+    const { keys: theirs, lost } = page;
     const ownDigests = new Map(own.map((one) => [nameOf(one), one.digest]));
     const theirNames = new Set(theirs.map(nameOf));
     const wanted = theirs.filter((one) => ownDigests.get(nameOf(one)) !== one.digest);
-    const alone = own.filter((one) => !theirNames.has(nameOf(one)));
+    const alone = own.filter((one) => !theirNames.has(nameOf(one)) && !lost.has(one.hash));
     for (const { hash, key } of alone) {
       const reason = await this.#settle({ partition, hash, key }, EMPTY, order.line);
       if (reason !== undefined) return reason;
@@ -271,5 +281,13 @@ function parsePage(body: unknown): Page | undefined {
     keys.push({ hash: bytes.readBigUInt64BE(at), digest: bytes.readBigUInt64BE(at + 8), key });
     at = end;
   }
-  return { keys, next };
+  const lost = parseLost(fields?.["lost"]);
+  return lost === undefined ? undefined : { keys, lost, next };
+}
+
+function parseLost(value: unknown): ReadonlySet<bigint> | undefined {
+  if (value === undefined) return new Set();
+  if (!Array.isArray(value)) return undefined;
+  const hashes = value.map(parseHex);
+  return hashes.includes(undefined) ? undefined : new Set(hashes.filter((hash) => hash !== undefined));
 }

@@ -224,6 +224,33 @@ describe("a holder", () => {
     expect(await on.valuesAt(0, single)).toBe(1);
   });
 
+  test.each([
+    ["finds out while it lists", true],
+    ["has given up", false],
+  ] as const)("keeps what the one with whom it catches up cannot read, and %s", async (_, isSuspect) => {
+    const on = await rig();
+    const gone = await deleted(on, "gone");
+    const names = Array.from({ length: 100 }, (__, at) => `kept-${at}`);
+    const kept = names.map((name) => on.locate(name)).find(({ partition }) => partition === gone.partition);
+    if (kept === undefined) throw new Error("no key of that partition");
+    await on.write(0, kept);
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    const { engine, image } = on.node(0);
+    const scan = engine.scan.bind(engine);
+    engine.scan = async (...place) => {
+      const page = await scan(...place);
+      if (isSuspect) image.suspects.add(kept.partition);
+      return { ...page, entries: page.entries.filter(({ hash }) => hash !== kept.hash) };
+    };
+    if (!isSuspect) engine.unreadableIn = () => [kept.hash];
+    await on.node(2).collecting.lostRecords(gone.partition);
+    expect(on.node(2).floors.isBehind(gone.partition)).toBe(true);
+    await on.pass(300_000);
+    expect(on.node(2).floors.isBehind(gone.partition)).toBe(false);
+    expect(await on.valuesAt(2, kept)).toBe(1);
+  });
+
   test("forgets its marks when it should have keys that it never had, and is given them", async () => {
     const on = await rig();
     on.rules.replicas.set("few", 2);
