@@ -74,3 +74,5 @@ export const SLOW_START_MS: number = 30_000;
 export const SLOW_REQUEST_MS: number = 1_000;
 export const MAX_REQUEST_LINES: number = 20;
 export const REQUEST_LINES_EVERY_MS: number = 5_000;
+/** A replica tells of another node's request that belongs to a sampled trace when it takes so long. */
+export const SLOW_TRACED_CALL_MS: number = 200;

@@ -97,6 +97,7 @@ function isAlike(left: Knobs, right: Knobs): boolean {
     left.pr === right.pr &&
     left.sloppy === right.sloppy &&
     left.timeoutMs === right.timeoutMs &&
-    left.explain === right.explain
+    left.explain === right.explain &&
+    left.trace === right.trace
   );
 }

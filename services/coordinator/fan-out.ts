@@ -95,6 +95,12 @@ export class FanOut extends WheelEntry {
     return this.#nowMs;
   }
 
+  /** When the replica was asked, in milliseconds after the start; undefined: it was not. */
+  askedAfterMs(index: number): number | undefined {
+    const sentMs = this.#sentMs[index];
+    return sentMs === undefined ? undefined : sentMs - this.startedMs;
+  }
+
   /** Milliseconds that the replica took; undefined while it is silent. */
   tookMs(index: number): number | undefined {
     return this.#tookMs[index];

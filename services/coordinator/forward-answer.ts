@@ -115,6 +115,7 @@ function parseReport(value: unknown): ReplicaReport | undefined {
   if (node === undefined || role === undefined || slot === undefined) return undefined;
   if (zone === undefined || asked === undefined || answer === undefined) return undefined;
   const digest = parseText(record["digest"]);
+  const askedAfterMs = parseNumber(record["askedAfterMs"], 0);
   const latencyMs = parseNumber(record["latencyMs"], 0);
   return {
     node,
@@ -124,6 +125,7 @@ function parseReport(value: unknown): ReplicaReport | undefined {
     asked,
     answer,
     ...(digest === undefined ? {} : { digest }),
+    ...(askedAfterMs === undefined ? {} : { askedAfterMs }),
     ...(latencyMs === undefined ? {} : { latencyMs }),
     hint: record["hint"] === true,
   };

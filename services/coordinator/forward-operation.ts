@@ -254,8 +254,9 @@ export class ForwardOperation implements FanOutListener {
   }
 
   #report(seat: Seat, answer: string): void {
-    const latencyMs = this.#asked.at(-1) === seat ? this.#fanOut.tookMs(this.#asked.length - 1) : undefined;
-    this.#reports.set(seat.node, forwardReport(this.#order.scope, seat, { answer, latencyMs }));
+    const at = this.#asked.at(-1) === seat ? this.#asked.length - 1 : -1;
+    const heard = { answer, askedAfterMs: this.#fanOut.askedAfterMs(at), latencyMs: this.#fanOut.tookMs(at) };
+    this.#reports.set(seat.node, forwardReport(this.#order.scope, seat, heard));
   }
 
   #facts(): UnmetFacts {

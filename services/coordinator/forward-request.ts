@@ -8,6 +8,7 @@ import {
   MAX_TTL_SECONDS,
   MAX_VALUE_BYTES,
 } from "../base/limits.ts";
+import { parseTraceId } from "../base/trace.ts";
 import type { CausalContext } from "../versioning/types.ts";
 import type { DeleteRequest, KeyName, Knobs, PutRequest, QuorumLevel } from "./contract.ts";
 import {
@@ -53,6 +54,7 @@ export function plainWrite(request: WriteRequest, { timeoutMs, takesBehind }: Ha
     sloppy: knobs.sloppy,
     explain: knobs.explain,
     timeoutMs,
+    ...(knobs.trace === undefined ? {} : { trace: knobs.trace }),
   };
   if (request.op === "delete") return common;
   const { contentType, bytes, blind, ttlSeconds } = request;
@@ -109,10 +111,12 @@ function parseKnobs(record: PlainRecord): Knobs | undefined {
   if (timeoutMs === undefined || timeoutMs > MAX_TIMEOUT_MS || w === "malformed" || pw === "malformed") {
     return undefined;
   }
+  const trace = parseTraceId(parseText(record["trace"]) ?? "");
   return {
     sloppy: record["sloppy"] === true,
     explain: record["explain"] === true,
     timeoutMs,
+    ...(trace === undefined ? {} : { trace }),
     ...(w === undefined ? {} : { w }),
     ...(pw === undefined ? {} : { pw }),
   };

@@ -1,6 +1,7 @@
 /** A write at this node itself: by its own replica, or, where it stands in, among its hints. Must never tell anyone. */
 import type { Minted, ReplicaWriteResult, WriteIntent } from "../replica/contract.ts";
 import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
+import type { WriteOrder } from "./write-answer.ts";
 import type { StoreRequest } from "./write-stand-ins.ts";
 
 /** What to write, and where. */
@@ -29,9 +30,10 @@ export function ownSlotOf(room: CoordinatorRoom, { seats, localIndex, location }
 }
 
 /** What the others are told of a write that was minted here. */
-export function storeRequestOf({ location }: RequestScope, minted: Minted): StoreRequest {
+export function storeRequestOf({ scope, knobs }: Pick<WriteOrder, "scope" | "knobs">, minted: Minted): StoreRequest {
   const { baseDigest, digest, object } = minted;
-  return { kind: "store", key: location, baseDigest, digest, object };
+  const request: StoreRequest = { kind: "store", key: scope.location, baseDigest, digest, object };
+  return knobs.trace === undefined ? request : { ...request, trace: knobs.trace };
 }
 
 /**

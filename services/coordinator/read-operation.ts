@@ -15,6 +15,7 @@ import { type LocalWord, readHere, readHintsHere } from "./local-read.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
 import { livingNow, readAnswer, withPeers } from "./read-answer.ts";
 import { ReadCore } from "./read-core.ts";
+import { readQuestion } from "./read-question.ts";
 import type { Calendar, ReadNeed, ReadVerdict } from "./read-verdict.ts";
 import type { ReadVoter } from "./read-voter-core.ts";
 import { tellsPace } from "./replica-ranking-core.ts";
@@ -219,11 +220,8 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     if (voter === undefined) return;
     if (voter.seat.node === this.#room.self) this.#askSelf(index);
     else {
-      const kind = voter.question === "digest" ? "digest" : "fetch";
-      const key = this.#scope.location;
-      const { node, slot, role } = voter.seat;
-      if (role === "owner") this.#fanOut.send(index, node, { kind, key });
-      else this.#fanOut.send(index, node, { kind, key, standIn: { slot, n: this.#need.n } });
+      const topic = { location: this.#scope.location, n: this.#need.n, trace: this.#request.knobs.trace };
+      this.#fanOut.send(index, voter.seat.node, readQuestion(voter, topic));
     }
   }
 

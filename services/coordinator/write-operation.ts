@@ -190,7 +190,7 @@ export class WriteOperation implements FanOutListener, HolderSeeker, WriteStandi
     this.fanOut.beginStep();
     const { scope } = this.#order;
     this.#localSlot = ownSlotOf(this.#room, scope);
-    this.#request = storeRequestOf(scope, minted);
+    this.#request = storeRequestOf(this.#order, minted);
     // Answered already (`unknown`, the deadline passed before the dot came): the others are left to hints.
     if (this.fanOut.isClosed) {
       this.core.dropUntold("expired");

@@ -6,8 +6,9 @@
 
 import { type NodeId, parseNodeId } from "../base/ids.ts";
 import { MAX_TIMEOUT_MS } from "../base/limits.ts";
-import type { Log } from "../base/ports.ts";
+import type { Clock, Log } from "../base/ports.ts";
 import type { KeyOnWire, PeerHandler, PeerReply, PeerRequest, RefusalReason, StandIn } from "./messages.ts";
+import { TracedRequests, traceOf } from "./traced-requests.ts";
 
 /** Why the replica did nothing, in its own words; those that the wire does not know become `bad_request`. */
 export interface RefusalByReplica {
@@ -81,6 +82,7 @@ export class TopicRefusal {
 export interface PeerHandlerParts {
   readonly replica: ServedReplica;
   readonly log: Log;
+  readonly clock: Pick<Clock, "monotonicMs">;
   /** undefined: this node stands in for nobody */
   readonly standIns?: ServedStandIns;
   /**
@@ -98,10 +100,12 @@ type StandInRequest = KeyRequest & { readonly standIn: StandIn };
 export class PeerRequests {
   readonly #parts: PeerHandlerParts;
   readonly #topics = new Map<string, TopicHandler>();
+  readonly #traced: TracedRequests;
   #isStopping = false;
 
   constructor(parts: PeerHandlerParts) {
     this.#parts = parts;
+    this.#traced = new TracedRequests(parts);
   }
 
   /** Lets `handler` answer the asks of `topic` (at most 64 bytes); a topic has one handler. */
@@ -117,10 +121,11 @@ export class PeerRequests {
 
   /** Answers one request; `reply` is called exactly once. */
   readonly handle: PeerHandler = (from, request, budgetMs, reply) => {
+    const answer = this.#traced.watched(from, request, reply);
     try {
-      this.#dispatch(from, request, budgetMs, reply);
+      this.#dispatch(from, request, budgetMs, answer);
     } catch (error) {
-      this.#fail(request, error, reply);
+      this.#fail(request, error, answer);
     }
   };
 
@@ -233,7 +238,7 @@ export class PeerRequests {
 
   /** The request met a bug or a broken store: what it did is not known, and the log has the reason. */
   #fail(request: PeerRequest, error: unknown, reply: Reply): void {
-    this.#parts.log.error({ event: "peers.request-failed", kind: request.kind, error });
+    this.#parts.log.error({ event: "peers.request-failed", kind: request.kind, traceId: traceOf(request), error });
     reply({ kind: "failed", detail: "internal error" });
   }
 }

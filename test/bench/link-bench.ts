@@ -41,6 +41,7 @@ function makeLinks(name: string, seeds: readonly string[]): PeerLinks {
       store: () => stored,
     },
     log,
+    clock: createSystemClock(),
   });
   return new PeerLinks(
     {

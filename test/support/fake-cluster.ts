@@ -229,7 +229,9 @@ export class FakeCluster {
       log: this.log,
       ...(this.#keepsHints ? { fallback: hints } : {}),
     });
-    const requests = new PeerRequests({ replica, log: SILENT, ...(this.#keepsHints ? { standIns: hints } : {}) });
+    const { clock } = this;
+    const standIns = this.#keepsHints ? { standIns: hints } : {};
+    const requests = new PeerRequests({ replica, log: SILENT, clock, ...standIns });
     for (const [topic, handler] of coordinator.topics) requests.registerTopic(topic, handler);
     return {
       id,

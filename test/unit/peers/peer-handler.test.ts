@@ -8,6 +8,7 @@ import {
   type ServedStandIns,
   TopicRefusal,
 } from "../../../services/peers/peer-handler.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
 import { nodeIdOf } from "../../support/sim-peers.ts";
 
 const KEY = { partition: 3, hash: 5n, key: new TextEncoder().encode("b\0k") };
@@ -17,6 +18,7 @@ const FROM = nodeIdOf("a");
 class World {
   readonly touched: string[] = [];
   readonly errors: LogFacts[] = [];
+  readonly clock = new FakeClock();
   readonly requests: PeerRequests;
   readonly removed = new Set<NodeId>();
 
@@ -28,6 +30,7 @@ class World {
     const log: Log = { debug: silent, info: silent, warn: silent, error: (facts) => this.errors.push(facts) };
     this.requests = new PeerRequests({
       log,
+      clock: this.clock,
       isRemoved: (node) => this.removed.has(node),
       ...(standIns === undefined ? {} : { standIns }),
       replica: {
