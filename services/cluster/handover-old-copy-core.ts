@@ -4,8 +4,9 @@
  * Invariants: the copy is removed only when a holder of today is found to have all of it, as it is or newer; and that is not
  * looked for before the receiver has durably taken the slot (it says so itself, asked until it does; or its record says that it
  * has left, which it could not with the slot on its way to it), or was removed. While there is no such holder the copy stays,
- * also when this node should hold the partition again: it may be the last one. Source: gossip-ring notes §B.4 ("never
- * delete on completion"), §B.5 step 7.
+ * also when this node should hold the partition again: it may be the last one. A holder of a higher slot does not do while a
+ * lower one or the same is held: reads do not count it for keys of buckets with fewer replicas, whatever it keeps of them.
+ * Source: gossip-ring notes §B.4 ("never delete on completion"), §B.5 step 7.
  */
 import type { MemberKey } from "../placement/member-record.ts";
 import type { HandoverReply } from "./handover-messages.ts";
@@ -88,16 +89,25 @@ export class OldCopyCore {
     }
   }
 
-  /** By who holds the slot now: the receiver may have passed it on, or was removed. The others after that, in turn. */
+  /**
+   * By who holds the slot now: the receiver may have passed it on, or was removed. Those of lower slots after that, in turn: they
+   * count for every key of this one. Higher ones are asked only when there are none: the slot is vacant then, and whoever
+   * makes it anew, which may wait for this very copy to go, merges what they hold.
+   */
   #prove(released: ReleasedSlot | undefined, view: HandoverFacts["view"]): void {
-    const holders = view.holdersOf(this.#partition).filter(({ key }) => key !== view.ownKey);
+    const known = view.holdersOf(this.#partition).filter(({ key }) => key !== view.ownKey);
+    // of an earlier life: any slot it may have been
+    const ownSlot = released?.slot ?? 0;
+    const counting = known.filter(({ slot }) => slot <= ownSlot);
+    const holders = counting.length > 0 ? counting : known;
+    const highestSlot = counting.length > 0 ? ownSlot : Number.POSITIVE_INFINITY;
     const now = holders.filter(({ slot }) => slot === released?.slot).map(({ key }) => key);
     const receiver = released === undefined || view.isRemoved(released.to) ? [] : [released.to];
     const inOrder = [...new Set([...now, ...receiver, ...holders.map(({ key }) => key)])];
     const to = inOrder[this.#tries % Math.max(1, inOrder.length)];
     if (to === undefined) return this.#pause();
     this.#stage = "proving";
-    this.#effects.add({ kind: "prove", to });
+    this.#effects.add({ kind: "prove", to, highestSlot });
   }
 
   #pause(): void {

@@ -146,7 +146,7 @@ export class HandoverPartition {
     else if (effect.kind === "receive") void this.#receive(effect);
     else if (effect.kind === "finish") void this.#finish(effect);
     else if (effect.kind === "merge") this.#mergeInTurn(effect);
-    else if (effect.kind === "prove") this.#shared.inTurn("proof", () => this.#prove(effect.to));
+    else if (effect.kind === "prove") this.#shared.inTurn("proof", () => this.#prove(effect));
     else this.#doAtDonor(effect);
   }
 
@@ -263,7 +263,7 @@ export class HandoverPartition {
   }
 
   /** By the word of a holder of one and the same slot. */
-  async #prove(to: MemberKey): Promise<void> {
+  async #prove({ to, highestSlot }: Effect<"prove">): Promise<void> {
     const { parts } = this.#shared;
     const node = parts.view.nodeOf(to);
     const source = heldPages(parts, { partition: this.#partition, from: to, tx: 0 });
@@ -274,7 +274,9 @@ export class HandoverPartition {
     } catch (error) {
       this.#warn("handover.proof-failed", error);
     }
-    this.feed("oldCopy", { kind: "proved", isCovered: isCovered && source.slots.size === 1 });
+    const [slot = Number.POSITIVE_INFINITY] = source.slots;
+    const isOneSlot = source.slots.size === 1 && slot <= highestSlot;
+    this.feed("oldCopy", { kind: "proved", isCovered: isCovered && isOneSlot });
   }
 
   #pages(from: MemberKey, tx: number): PageSource {

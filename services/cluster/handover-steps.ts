@@ -79,8 +79,8 @@ export type HandoverEffect =
   | { readonly kind: "receive"; readonly from: MemberKey; readonly tx: number }
   | { readonly kind: "finish"; readonly from: MemberKey; readonly tx: number; readonly last: FinalPage }
   | MergeEffect
-  /** does the receiver have all that the old copy has? comes back as `proved` */
-  | { readonly kind: "prove"; readonly to: MemberKey }
+  /** does it hold a slot up to this one, and all that the old copy has? comes back as `proved` */
+  | { readonly kind: "prove"; readonly to: MemberKey; readonly highestSlot: number }
   /** remove the old copy: comes back as `dropped` */
   | { readonly kind: "drop" }
   | { readonly kind: "ended"; readonly outcome: HandoverOutcome };

@@ -118,7 +118,12 @@ export abstract class Copies extends Clients {
   }
 
   /** Asks for what `to` has, and gives it what it lacks: covered once it has said so of every register. */
-  prove(life: Life, partition: number, to: MemberKey, then: (isCovered: boolean) => void): void {
+  prove(
+    life: Life,
+    partition: number,
+    { to, highestSlot }: { readonly to: MemberKey; readonly highestSlot: number },
+    then: (isCovered: boolean) => void,
+  ): void {
     const holder = this.life(indexOf(to));
     const registers = this.registers(life, partition);
     const give = (key: number, after: () => void): void => {
@@ -149,7 +154,7 @@ export abstract class Copies extends Clients {
         takesSuspect: false,
       } as const;
       this.ask(life, holder, request, (reply) => {
-        if (reply?.kind !== "page" || reply.body === SUSPECT) return then(false);
+        if (reply?.kind !== "page" || reply.slot > highestSlot || reply.body === SUSPECT) return then(false);
         const theirs = reply.body as number[];
         const lacking = theirs.flatMap((value, at) => ((registers[first + at] ?? 0) > value ? [first + at] : []));
         const giveNext = (): void => {

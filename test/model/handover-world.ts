@@ -210,7 +210,7 @@ export class World extends Copies implements PlantedWorld {
         );
         break;
       case "prove":
-        this.prove(life, partition, effect.to, (isCovered) => feed({ kind: "proved", isCovered }));
+        this.prove(life, partition, effect, (isCovered) => feed({ kind: "proved", isCovered }));
         break;
       case "drop": {
         const { oldCopy } = this.coresOf(life, partition);

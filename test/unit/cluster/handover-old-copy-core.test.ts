@@ -101,6 +101,41 @@ describe("an old copy", () => {
     expect(tried).toEqual([OTHER, FOURTH, THIRD]);
   });
 
+  it("is not looked for at holders of higher slots while there is one that counts for all of its keys", () => {
+    settled();
+    world.holders = [
+      { key: OTHER, slot: 1 },
+      { key: THIRD, slot: 2 },
+      { key: FOURTH, slot: 0 },
+    ];
+    core = new OldCopyCore(0, TIMES);
+    let proof = effectOf(take({ kind: "review" }), "prove");
+    const tried = [0, 1, 2].map(() => {
+      const { to, highestSlot } = proof;
+      const pause = effectOf(take({ kind: "proved", isCovered: false }), "timer");
+      proof = effectOf(take({ kind: "timer", token: pause.token }), "prove");
+      return [to, highestSlot];
+    });
+    expect(tried).toEqual([
+      [OTHER, 1],
+      [FOURTH, 1],
+      [OTHER, 1],
+    ]);
+  });
+
+  it("is looked for at holders of higher slots when its own is vacant: who makes that anew merges what they hold", () => {
+    world.ledger.released.delete(0);
+    world.targets = [SELF];
+    world.holders = [{ key: THIRD, slot: 2 }];
+    expect(effectOf(take({ kind: "review" }), "prove")).toMatchObject({
+      to: THIRD,
+      highestSlot: Number.POSITIVE_INFINITY,
+    });
+    core = new OldCopyCore(0, TIMES);
+    world.holders = [...world.holders, { key: FOURTH, slot: 0 }];
+    expect(effectOf(take({ kind: "review" }), "prove")).toMatchObject({ to: FOURTH, highestSlot: 0 });
+  });
+
   it("is kept when its receiver was removed, until another holder has all of it", () => {
     world.removed = [OTHER];
     expect(kindsOf(take({ kind: "review" }))).toEqual(["timer"]);
