@@ -9,7 +9,7 @@ import type { Log } from "../base/ports.ts";
 import { TLS_HANDSHAKE_TIMEOUT_MS } from "../base/security-limits.ts";
 import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
 import type { TlsSource } from "../security/tls-material.ts";
-import { contextOf, refuseInWords } from "./tls-server.ts";
+import { contextOf, isProven, refuseInWords } from "./tls-server.ts";
 import { rootCodeOf, TlsError, tlsWords } from "./tls-words.ts";
 
 /** What links need for TLS. */
@@ -36,7 +36,7 @@ export function createPeerTlsServer(limits: ServerOptions, { source, log, nowMs 
   refuseInWords(server, { log, nowMs, event: EVENT });
   const limiter = new FailureLimiter(3, 60_000);
   server.prependListener("secureConnection", (socket: TLSSocket) => {
-    if (socket.authorized) return;
+    if (isProven(socket)) return;
     const address = socket.remoteAddress ?? "unknown";
     const code = codeOf(socket);
     socket.destroy();

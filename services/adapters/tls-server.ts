@@ -1,9 +1,12 @@
 /**
  * The client listener on TLS 1.3: an HTTPS server in place of the framework's own, whose certificate changes while it serves.
- * Must never speak an older version, nor keep a connection whose handshake takes long.
+ * Must never speak an older version, keep a connection whose handshake takes long, nor believe a certificate by a resumed session:
+ * what it once proved may not hold any more (nodejs/node#35317; an expired certificate would come in until its ticket ends).
  */
+import { constants } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
+import type { TLSSocket } from "node:tls";
 import type { Log } from "../base/ports.ts";
 import { TLS_HANDSHAKE_TIMEOUT_MS } from "../base/security-limits.ts";
 import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
@@ -39,13 +42,25 @@ export function tlsServerMaker(source: TlsSource, log: Log, nowMs: () => number)
     );
     source.onChange((material) => server.setSecureContext(contextOf(material)));
     refuseInWords(server, { log, nowMs, event: "api.tls-refused" });
+    // Once for each connection, so that no request pays for it.
+    server.prependListener("secureConnection", (socket: TLSSocket) => {
+      socket.authorized = isProven(socket);
+    });
     return server;
   };
 }
 
+/** The other side showed a certificate in this very handshake, and it holds now. */
+export function isProven(
+  socket: Pick<TLSSocket, "authorized" | "isSessionReused" | "getPeerX509Certificate">,
+): boolean {
+  return socket.authorized && !socket.isSessionReused() && socket.getPeerX509Certificate() !== undefined;
+}
+
 /**
  * What both kinds of listeners are told. Certificates of the other side are asked for when there is a CA, and judged later: probes
- * need none, and a refusal in words helps more than an alert.
+ * need none, and a refusal in words helps more than an alert. Where they are asked for no session can be resumed: without tickets
+ * OpenSSL looks in a cache of the server's, and Node keeps none.
  */
 export function contextOf({ cert, key, ca }: TlsMaterial): {
   readonly cert: string;
@@ -54,9 +69,11 @@ export function contextOf({ cert, key, ca }: TlsMaterial): {
   readonly requestCert: boolean;
   readonly rejectUnauthorized: false;
   readonly ca?: string;
+  readonly secureOptions?: number;
 } {
   const own = { cert, key, minVersion: "TLSv1.3", rejectUnauthorized: false } as const;
-  return ca === undefined ? { ...own, requestCert: false } : { ...own, requestCert: true, ca };
+  if (ca === undefined) return { ...own, requestCert: false };
+  return { ...own, requestCert: true, ca, secureOptions: constants.SSL_OP_NO_TICKET };
 }
 
 /** Ends connections whose handshake failed, and says why, not too often for one source. */

@@ -1,15 +1,17 @@
 /** TLS as it meets real sockets: the client listener and the links between nodes, with certificates that are right, wrong and replaced. */
+import { X509Certificate } from "node:crypto";
 import { type IncomingMessage, request as plainRequest } from "node:http";
 import { Agent, request } from "node:https";
-import { connect } from "node:tls";
+import { type ConnectionOptions, connect } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
-import { tlsServerMaker } from "../../../services/adapters/tls-server.ts";
+import { isProven, tlsServerMaker } from "../../../services/adapters/tls-server.ts";
 import { createUndiciNetwork } from "../../../services/adapters/undici-network.ts";
 import { createApiServer } from "../../../services/api/server.ts";
 import type { ByteLink, LogFacts, Network } from "../../../services/base/ports.ts";
 import type { TlsMaterial, TlsSource } from "../../../services/security/tls-material.ts";
 import { apiDependencies } from "../../support/api-node.ts";
 import { type CertificateWish, TestCa } from "../../support/certificates.ts";
+import { untilReal } from "../../support/until-real.ts";
 
 const HOUR_MS = 3_600_000;
 const LOOPBACK = "127.0.0.1";
@@ -57,6 +59,24 @@ function logOf(): { readonly log: Parameters<typeof tlsServerMaker>[1]; readonly
   return { log: { debug: ignore, info: ignore, error: ignore, warn: (facts) => void warnings.push(facts) }, warnings };
 }
 
+/** A connection that asks once, and the session that the server gave it; `isResumed` as the client sees it. */
+function visit(
+  port: number,
+  options: ConnectionOptions,
+): Promise<{ readonly text: string; readonly session: Buffer | undefined; readonly isResumed: boolean }> {
+  return new Promise((resolve) => {
+    let [text, session, isResumed]: [string, Buffer | undefined, boolean] = ["", undefined, false];
+    const socket = connect({ host: LOOPBACK, port, ca: ca.cert, ...options }, () => {
+      isResumed = socket.isSessionReused();
+    });
+    socket.on("session", (given: Buffer) => (session = given));
+    socket.on("data", (part: Buffer) => (text += part.toString()));
+    socket.on("error", () => undefined);
+    socket.on("close", () => resolve({ text, session, isResumed }));
+    socket.write("GET /v1/kv/b/k HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+  });
+}
+
 const nowMs = (): number => performance.now();
 
 interface Answer {
@@ -68,14 +88,6 @@ function answerOf(response: IncomingMessage, resolve: (answer: Answer) => void):
   let text = "";
   response.setEncoding("utf8").on("data", (part: string) => (text += part));
   response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
-}
-
-async function until(isSo: () => boolean): Promise<void> {
-  const endMs = performance.now() + 10_000;
-  while (!isSo()) {
-    if (performance.now() > endMs) throw new Error("never so");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
 }
 
 describe("the client listener on TLS", () => {
@@ -103,7 +115,7 @@ describe("the client listener on TLS", () => {
     const { port, warnings } = await listening(new Source(open()));
     expect((await get(port)).status).toBe(404);
     await expect(get(port, { maxVersion: "TLSv1.2" })).rejects.toThrow(/protocol version/);
-    await until(() => warnings.length > 0);
+    await untilReal(() => warnings.length > 0);
     expect(warnings).toMatchObject([
       { event: "api.tls-refused", reason: expect.stringContaining("does not speak TLS 1.3") },
     ]);
@@ -143,13 +155,47 @@ describe("the client listener on TLS", () => {
     expect((await get(port, { path: "/livez" })).status).toBe(200);
   });
 
+  test("resumes no session where certificates are asked for: each connection shows its own", async () => {
+    const { port } = await listening(new Source(material(ca)));
+    const { cert, key } = ca.issue({ name: "app", usage: ["client"] });
+    for (const [first, again, status] of [
+      [{ cert, key }, {}, 401],
+      [{ cert, key }, { cert, key }, 404],
+      [{}, {}, 401],
+    ] as const) {
+      const { text, session } = await visit(port, first);
+      expect(text).toMatch(/^HTTP\/1.1 40/);
+      expect(session, "what the server gave").toBeDefined();
+      const resumed = await visit(port, { ...again, session });
+      expect([resumed.isResumed, resumed.text.split(" ")[1]]).toEqual([false, String(status)]);
+    }
+    // the same client is resumed where nobody asks for certificates: it is the server that does not
+    const { port: openPort } = await listening(new Source(open()));
+    expect((await visit(openPort, { session: (await visit(openPort, {})).session })).isResumed).toBe(true);
+  });
+
+  test.each([
+    [true, { authorized: true, reused: false, certificate: true }],
+    [false, { authorized: false, reused: false, certificate: true }],
+    [false, { authorized: true, reused: true, certificate: true }],
+    [false, { authorized: true, reused: false, certificate: false }],
+  ])("a certificate is proven: %s, of %o", (isSo, { authorized, reused, certificate }) => {
+    const shown = new X509Certificate(ca.cert);
+    const socket = {
+      authorized,
+      isSessionReused: () => reused,
+      getPeerX509Certificate: () => (certificate ? shown : undefined),
+    };
+    expect(isProven(socket)).toBe(isSo);
+  });
+
   test("answers plain HTTP with nothing, says so in the log, and lives", async () => {
     const { port, warnings } = await listening(new Source(open()));
     const failed = await new Promise((resolve) => {
       plainRequest({ host: LOOPBACK, port }, resolve).on("error", resolve).end();
     });
     expect(failed).toBeInstanceOf(Error);
-    await until(() => warnings.length > 0);
+    await untilReal(() => warnings.length > 0);
     expect(warnings[0]).toMatchObject({
       event: "api.tls-refused",
       reason: expect.stringContaining("does not speak TLS"),
@@ -188,12 +234,12 @@ describe("links between nodes on mutual TLS", () => {
   test("carry bytes both ways", async () => {
     const { address, accepted } = await accepting(new Source(material(ca)));
     const near = await dialled(new Source(material(ca)), address);
-    await until(() => accepted.length > 0);
+    await untilReal(() => accepted.length > 0);
     const got: string[] = [];
     accepted[0]?.listen({ onBytes: (bytes) => accepted[0]?.write(bytes), onClose: () => undefined });
     near.listen({ onBytes: (bytes) => got.push(Buffer.from(bytes).toString()), onClose: () => undefined });
     near.write(Buffer.from("there and back"));
-    await until(() => got.join("").length >= 14);
+    await untilReal(() => got.join("").length >= 14);
     expect(got.join("")).toBe("there and back");
   });
 
@@ -202,7 +248,7 @@ describe("links between nodes on mutual TLS", () => {
     const { network } = nodeOf(new Source(material(ca)));
     const link = await network.dial(address, 2_000, "n1.peers:4500");
     cleanups.push(() => link.close("over"));
-    await until(() => accepted.length === 1);
+    await untilReal(() => accepted.length === 1);
     await expect(network.dial(address, 2_000, "n2.peers:4500")).rejects.toThrow("is for another host name");
     await expect(network.dial(address, 2_000)).rejects.toThrow("is for another host name");
   });
@@ -215,7 +261,7 @@ describe("links between nodes on mutual TLS", () => {
       const link = await network.dial(address, 2_000, seed);
       cleanups.push(() => link.close("over"));
     }
-    await until(() => accepted.length === 2);
+    await untilReal(() => accepted.length === 2);
     const elsewhere = createUndiciNetwork({ source, name: "etcd-peer", log: logOf().log, nowMs });
     await expect(elsewhere.dial(address, 2_000)).rejects.toThrow("is for another host name");
   });
@@ -241,7 +287,7 @@ describe("links between nodes on mutual TLS", () => {
       const { address, accepted, warnings } = await accepting(new Source(material(ca)));
       const dial = nodeOf(new Source(wrong())).network.dial(address, 2_000);
       await expect(dial).rejects.toMatchObject({ code: "ERR_GYRE_TLS" });
-      await until(() => warnings.length > 0);
+      await untilReal(() => warnings.length > 0);
       expect(warnings[0]).toMatchObject({
         event: "peers.tls-refused",
         address: LOOPBACK,
@@ -267,7 +313,7 @@ describe("links between nodes on mutual TLS", () => {
     expect(await closed("TLSv1.2")).toBe("");
     await expect(createUndiciNetwork().dial(address, 2_000)).rejects.toThrow(/other side closed|ECONNRESET|socket/);
     expect(accepted).toEqual([]);
-    await until(() => warnings.some(({ reason }) => String(reason).includes("showed no certificate")));
+    await untilReal(() => warnings.some(({ reason }) => String(reason).includes("showed no certificate")));
   });
 
   test("take a new certificate for the next link, and keep the ones that stand", async () => {
@@ -281,7 +327,7 @@ describe("links between nodes on mutual TLS", () => {
     await expect(dialled(there, address), "does not know the new CA yet").rejects.toThrow(/CA that is trusted/);
     there.replace(material(ca, {}, both));
     await dialled(there, address);
-    await until(() => accepted.length === 2);
+    await untilReal(() => accepted.length === 2);
     expect(reasons).toEqual([]);
   });
 });
