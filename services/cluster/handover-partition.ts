@@ -1,7 +1,6 @@
 /**
  * HandoverPartition: carries out what the four cores of one partition want done, and feeds back what came of it. Must never
- * decide: whatever a failed step means is the cores' to say. A port that rejects is tried again later, for nothing may be
- * taken as done that is not.
+ * decide what a failed step means: the cores do. What a port rejects is tried again: nothing counts as done that is not.
  */
 import { HANDOVER_ASK_MS } from "../base/limits.ts";
 import type { Timer } from "../base/ports.ts";
@@ -274,9 +273,8 @@ export class HandoverPartition {
     } catch (error) {
       this.#warn("handover.proof-failed", error);
     }
-    const [slot = Number.POSITIVE_INFINITY] = source.slots;
-    const isOneSlot = source.slots.size === 1 && slot <= highestSlot;
-    this.feed("oldCopy", { kind: "proved", isCovered: isCovered && isOneSlot });
+    isCovered &&= source.slots.size === 1 && Math.max(...source.slots) <= highestSlot;
+    this.feed("oldCopy", { kind: "proved", isCovered });
   }
 
   #pages(from: MemberKey, tx: number): PageSource {
