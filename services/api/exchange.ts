@@ -3,7 +3,9 @@
  * values. A handler never touches the framework: it returns a `Reply`, so that a batch can reuse it.
  */
 
+import type { Failure } from "../coordinator/contract.ts";
 import type { BucketRight, Caller, NodeRight } from "../security/rights.ts";
+import type { Timing } from "./timing.ts";
 
 /** The part of a request that handlers may see. Header names are in lower case. */
 export interface Incoming {
@@ -24,6 +26,10 @@ export interface Reply {
   readonly headers: Readonly<Record<string, string>>;
   /** text leaves in one write with the headers; bytes are never copied */
   readonly body: Buffer | string | undefined;
+  /** what of it was refused for who the sender is, for the audit trail; not sent */
+  readonly refused?: readonly Failure[];
+  /** absent from nearly all: nobody wants to know */
+  readonly timing?: Timing;
 }
 
 /** Turns a request into a reply; a rejection is a defect (500). */

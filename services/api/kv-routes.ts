@@ -3,7 +3,7 @@
  * never ignore a header or parameter that would change what a write means.
  */
 import { MAX_TTL_SECONDS, MAX_VALUE_BYTES } from "../base/limits.ts";
-import type { Failure, GetRequest, Knobs, PutRequest } from "../coordinator/contract.ts";
+import type { Failure, GetAnswer, GetRequest, Knobs, PutRequest, WriteAnswer } from "../coordinator/contract.ts";
 import type { CausalContext } from "../versioning/types.ts";
 import { type Value, valueOf } from "./body.ts";
 import { TTL_RULE } from "./bucket-settings.ts";
@@ -16,6 +16,7 @@ import { booleanOf, parseQuery, shown } from "./query.ts";
 import { BLIND_RULE, namesOf, PUT_QUERY, READ_QUERY } from "./query-rules.ts";
 import { failureReply } from "./reply.ts";
 import { type KeyTarget, keyTarget } from "./target.ts";
+import { watchOf } from "./timing.ts";
 import { wordOf, wordsText } from "./value-rules.ts";
 
 const PREFIX = "/v1/kv/";
@@ -33,7 +34,7 @@ export const REFUSED_ON_WRITE: readonly (readonly [name: string, words: string])
 ];
 
 /** The routes of one key. */
-export function kvRoutes(deps: Pick<ApiDependencies, "coordinator" | "contexts">): readonly Route[] {
+export function kvRoutes(deps: KeyDependencies): readonly Route[] {
   const path = "/v1/kv/:bucket/*";
   const get: Handler = (request) => getKey(deps, request);
   const put: Handler = (request) => putKey(deps, request);
@@ -72,7 +73,7 @@ export function kvRoutes(deps: Pick<ApiDependencies, "coordinator" | "contexts">
   ];
 }
 
-type KeyDependencies = Pick<ApiDependencies, "coordinator" | "contexts">;
+type KeyDependencies = Pick<ApiDependencies, "coordinator" | "contexts" | "clock">;
 
 interface KeyRequest {
   readonly kind: "request";
@@ -92,10 +93,13 @@ function getKey(deps: KeyDependencies, request: Incoming): Reply | Promise<Reply
     return failureReply(refusal("invalid_request", words, { parameter: "raw" }));
   }
   const { name } = target;
-  const asked: GetRequest = context === undefined ? { name, knobs } : { name, knobs, atLeast: context };
+  const watch = watchOf(request, knobs, deps.clock);
+  const told = { name, knobs: watch?.knobs ?? knobs };
+  const asked: GetRequest = context === undefined ? told : { ...told, atLeast: context };
   const accept = knobs.explain ? undefined : textOf(request.headers["accept"]);
   const shape = { target, isRaw, accept, ifNoneMatch: textOf(request.headers["if-none-match"]) };
-  return deps.coordinator.get(asked).then((answer) => readReply(deps.contexts, shape, answer));
+  const make = (answer: GetAnswer): Reply => readReply(deps.contexts, shape, answer);
+  return deps.coordinator.get(asked).then(watch === undefined ? make : (answer) => watch.read(answer, make));
 }
 
 function putKey(deps: KeyDependencies, request: Incoming): Reply | Promise<Reply> {
@@ -105,16 +109,19 @@ function putKey(deps: KeyDependencies, request: Incoming): Reply | Promise<Reply
   if (value.kind === "failed") return failureReply(value);
   const ttlSeconds = ttlOf(request.headers["gyre-ttl"]);
   if (typeof ttlSeconds === "object") return failureReply(ttlSeconds);
-  const { target, knobs, context, blind } = parsed;
+  const { target, context, blind } = parsed;
   const { contentType, bytes } = value;
   const { name } = target;
+  const watch = watchOf(request, parsed.knobs, deps.clock);
+  const knobs = watch?.knobs ?? parsed.knobs;
   const asked: PutRequest =
     blind === undefined
       ? { name, knobs, contentType, bytes, context }
       : { name, knobs, contentType, bytes, context, blind };
+  const make = (answer: WriteAnswer): Reply => writeReply(deps.contexts, target, answer);
   return deps.coordinator
     .put(ttlSeconds === undefined ? asked : { ...asked, ttlSeconds })
-    .then((answer) => writeReply(deps.contexts, target, answer));
+    .then(watch === undefined ? make : (answer) => watch.write(answer, make));
 }
 
 function deleteKey(deps: KeyDependencies, request: Incoming): Reply | Promise<Reply> {
@@ -123,9 +130,11 @@ function deleteKey(deps: KeyDependencies, request: Incoming): Reply | Promise<Re
   const refused = refusedHeader(request) ?? refusedTtl(request);
   if (refused !== undefined) return failureReply(refused);
   const { target, knobs, context } = parsed;
+  const watch = watchOf(request, knobs, deps.clock);
+  const make = (answer: WriteAnswer): Reply => writeReply(deps.contexts, target, answer);
   return deps.coordinator
-    .delete({ name: target.name, knobs, context })
-    .then((answer) => writeReply(deps.contexts, target, answer));
+    .delete({ name: target.name, knobs: watch?.knobs ?? knobs, context })
+    .then(watch === undefined ? make : (answer) => watch.write(answer, make));
 }
 
 function keyRequest(contexts: ContextCodec, request: Incoming, known: readonly string[]): KeyRequest | Failure {

@@ -41,7 +41,7 @@ const TTL: HeaderParameter = {
   meaning: "Seconds that the value lives, 0 for no end. The bucket's ttlSeconds when left out.",
 };
 
-const READ_HEADERS = ["Context", "Siblings", "ETag", "Expires", "Fallbacks"] as const;
+const READ_HEADERS = ["Context", "Siblings", "ETag", "Expires", "Fallbacks", "ServerTiming"] as const;
 const READ_CODES: readonly ErrorCode[] = [
   "invalid_context",
   "quorum_exceeds_n",
@@ -121,7 +121,7 @@ const KEY_OPERATIONS: readonly Operation[] = [
     answers: [
       {
         ...ok("W replicas have made the write durable.", refTo("Written"), EXAMPLE_WRITTEN),
-        headers: ["Context", "Siblings"],
+        headers: ["Context", "Siblings", "ServerTiming"],
       },
     ],
     codes: [...WRITE_CODES, "invalid_context"],
@@ -139,7 +139,7 @@ const KEY_OPERATIONS: readonly Operation[] = [
     answers: [
       {
         ...ok("W replicas have made the removal durable.", refTo("Written"), { ...EXAMPLE_WRITTEN, siblings: 0 }),
-        headers: ["Context", "Siblings"],
+        headers: ["Context", "Siblings", "ServerTiming"],
       },
     ],
     codes: [...WRITE_CODES.filter((code) => code !== "context_required"), "invalid_context"],

@@ -142,10 +142,11 @@ const REPLICA_REPORT = objectOf(
         "in_doubt (what it has or lacks is not to be believed now: it has just started, or may have lost records).",
     ),
     digest: { ...HEX_64, description: "Of the versions that it holds; absent when unknown." },
+    askedAfterMs: amount("When it was asked, after the coordinator began; absent when it was not."),
     latencyMs: amount("How long it took to answer."),
     hint: flag("It keeps the write for an owner."),
   },
-  { optional: ["digest", "latencyMs"], description: "One replica's part in a request." },
+  { optional: ["digest", "askedAfterMs", "latencyMs"], description: "One replica's part in a request." },
 );
 
 /** Schemas by name. */

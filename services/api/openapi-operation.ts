@@ -37,6 +37,7 @@ export type HeaderName =
   | "ETag"
   | "Expires"
   | "Fallbacks"
+  | "ServerTiming"
   | "RetryAfter"
   | "Challenge"
   | "Allow";

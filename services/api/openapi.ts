@@ -61,6 +61,10 @@ const HEADERS: Readonly<Record<HeaderName | "RequestId", { readonly name: string
     name: "Gyre-Fallbacks",
     header: header("Nodes that stood in for owners; absent when none did.", { type: "string" }),
   },
+  ServerTiming: {
+    name: "Server-Timing",
+    header: header("Where the time went; with explain=true, or a sampled traceparent.", { type: "string" }),
+  },
   RetryAfter: { name: "Retry-After", header: header("Seconds to wait before another try.", count("", 1)) },
   Challenge: { name: "WWW-Authenticate", header: header("Asks for a bearer token.", { type: "string" }) },
   Allow: { name: "Allow", header: header("The methods that the path takes.", { type: "string" }) },

@@ -5,6 +5,7 @@ import type { BucketSettings } from "../base/bucket-settings.ts";
 import type { BucketName, NodeId } from "../base/ids.ts";
 import type { MetricsRegistry } from "../base/metrics.ts";
 import type { Clock, Log, Random } from "../base/ports.ts";
+import type { TraceSink } from "../base/trace.ts";
 import type { Coordinator, KeyName } from "../coordinator/contract.ts";
 import type { TokenBook } from "../security/token-book.ts";
 import type { CausalContext } from "../versioning/types.ts";
@@ -149,4 +150,6 @@ export interface ApiDependencies {
   readonly isMetricsOpen?: boolean | undefined;
   /** absent: nobody looks, and only the fixed bounds hold */
   readonly calm?: LoadControl;
+  /** absent: nobody collects traces */
+  readonly traces?: TraceSink | undefined;
 }

@@ -15,12 +15,12 @@ import {
   fastify,
 } from "fastify";
 import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
-import type { Caller } from "../security/rights.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
 import { drain } from "./drain.ts";
 import { type Incoming, isReading, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
+import { mark, NOT_ADMITTED } from "./exchange-marks.ts";
 import { frameworkFailure } from "./framework-failure.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { audited, Gatekeeper, routeFlaws } from "./gatekeeper.ts";
@@ -39,20 +39,8 @@ import {
   routeDurations,
 } from "./request-metrics.ts";
 import { allRoutes } from "./routes.ts";
+import { serverTimingText, type Timing, tellTrace } from "./timing.ts";
 import { unmatchedReply } from "./unmatched.ts";
-
-declare module "fastify" {
-  interface FastifyRequest {
-    /** whose token it carries; ask `callerOf` */
-    caller: Caller | undefined;
-  }
-  interface FastifyReply {
-    /** what the request and its answer occupy until the connection has taken the answer; −1: not admitted */
-    heldBytes: number;
-    /** monotonic, when its headers had been read */
-    startedMs: number;
-  }
-}
 
 /** The framework's way to try a request without a socket; for tests. */
 export type Inject = FastifyInstance["inject"];
@@ -74,8 +62,6 @@ export interface ApiServer {
 export function createApiServer(deps: ApiDependencies, makeServer?: ServerMaker): ApiServer {
   return new Server(deps, makeServer);
 }
-
-const NOT_ADMITTED = -1;
 
 class Server implements ApiServer {
   readonly inject: Inject;
@@ -149,9 +135,7 @@ class Server implements ApiServer {
       frameworkErrors: (error, request, reply) => this.#write(request, reply, this.#errorReply(error, request)),
       clientErrorHandler: (error, socket) => answerClientError(error, socket, this.#nextId()),
     });
-    app.decorateRequest("caller", undefined);
-    app.decorateReply("heldBytes", NOT_ADMITTED);
-    app.decorateReply("startedMs", 0);
+    mark(app);
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
     const unmatched = (request: FastifyRequest, reply: FastifyReply): void => {
@@ -201,7 +185,7 @@ class Server implements ApiServer {
       return false;
     }
     const bytes = announcedBytes(request, route.bodyLimitBytes);
-    const { clock, calm } = this.#deps;
+    const { clock, calm, traces } = this.#deps;
     if (!this.#admission.tryEnter(route.work, bytes, calm?.limitOf(route.work))) {
       this.#counters.shed[route.work].add();
       const headers = { "retry-after": retryAfterText(this.#deps.random.float()) };
@@ -223,6 +207,7 @@ class Server implements ApiServer {
       const end = { status: raw.headersSent ? raw.statusCode : 0, durationMs: clock.monotonicMs() - startedMs };
       recordDuration(durations, end.status, end.durationMs * 1_000);
       if (isWorthALine(end)) this.#requestLog.tell(route, request, end);
+      if (traces !== undefined) tellTrace(traces, { route, request, end, startedMs, timing: reply.timing });
     });
     return true;
   }
@@ -255,12 +240,18 @@ class Server implements ApiServer {
   #write(request: Incoming, reply: FastifyReply, answer: Reply): void {
     reply.code(answer.status).headers(answer.headers).header("gyre-request-id", request.id);
     if (this.#closing !== undefined) reply.header("connection", "close");
+    if (answer.timing !== undefined) this.#showTiming(reply, answer.timing);
     if (reply.heldBytes !== NOT_ADMITTED && answer.body !== undefined) {
       reply.heldBytes += answer.body.length;
       this.#admission.grow(answer.body.length);
     }
     // A serializer that passes text on keeps the content type as it was set: fastify would add a charset.
     reply.serializer(asItIs).send(answer.body);
+  }
+
+  #showTiming(reply: FastifyReply, timing: Timing): void {
+    reply.timing = timing;
+    reply.header("server-timing", serverTimingText(timing, this.#deps.clock.monotonicMs() - reply.startedMs));
   }
 
   #defectReply(error: unknown, isHarmless: boolean, request: Incoming): Reply {

@@ -39,3 +39,43 @@ export function parseTraceparent(header: string | readonly string[] | undefined)
   if (traceId === undefined || parentId === NO_PARENT) return undefined;
   return { traceId, parentId, isSampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0 };
 }
+
+/** What one replica did in a traced request. Times are of the monotonic clock. */
+export interface TracedCall {
+  readonly node: string;
+  /** this node asked itself: no way, no network */
+  readonly isHere: boolean;
+  readonly role: string;
+  readonly slot: number;
+  /** what it was asked: `digest`, `object`, `store` */
+  readonly asked: string;
+  /** `ok`, `pending`, or why not */
+  readonly answer: string;
+  readonly startedMs: number;
+  /** undefined: it had not answered when the request was */
+  readonly endedMs: number | undefined;
+}
+
+/** A request of a client that belongs to a sampled trace, when it is over. */
+export interface TracedRequest {
+  readonly parent: TraceParent;
+  readonly method: string;
+  /** the pattern, never the path: keys are in that */
+  readonly route: string;
+  /** 0: its client went away before an answer */
+  readonly status: number;
+  readonly requestId: string;
+  readonly startedMs: number;
+  readonly endedMs: number;
+  /** the key's; undefined: it got no further than the API */
+  readonly partition: number | undefined;
+  /** the owner that coordinated in this node's place */
+  readonly forwardedTo: string | undefined;
+  readonly calls: readonly TracedCall[];
+}
+
+/** Where traced requests go. */
+export interface TraceSink {
+  /** Takes one; returns at once, waits for nothing, never throws. */
+  ended(request: TracedRequest): void;
+}

@@ -1,0 +1,30 @@
+/** What the listener notes on the framework's own requests and replies. Must never hold what a handler needs. */
+import type { FastifyInstance } from "fastify";
+import type { Caller } from "../security/rights.ts";
+import type { Timing } from "./timing.ts";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** whose token it carries; ask `callerOf` */
+    caller: Caller | undefined;
+  }
+  interface FastifyReply {
+    /** what the request and its answer occupy until the connection has taken the answer; −1: not admitted */
+    heldBytes: number;
+    /** monotonic, when its headers had been read */
+    startedMs: number;
+    /** where its time went, if somebody wants to know */
+    timing: Timing | undefined;
+  }
+}
+
+/** Of a reply whose request was not admitted. */
+export const NOT_ADMITTED: number = -1;
+
+/** Gives all requests and replies their marks, so that none changes its shape later. */
+export function mark(app: FastifyInstance): void {
+  app.decorateRequest("caller", undefined);
+  app.decorateReply("heldBytes", NOT_ADMITTED);
+  app.decorateReply("startedMs", 0);
+  app.decorateReply("timing", undefined);
+}
