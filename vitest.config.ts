@@ -10,7 +10,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 const BY_THE_CLOCK = ["test/e2e/**/*.test.ts", "test/unit/adapters/**/*.test.ts", "test/unit/loadtest/**/*.test.ts"];
 
 /** Files that take ten seconds and more: one that began last would be waited for by an idle core. */
-const LONG = /\/test\/(?:sim|model)\/|\/(?:exhaustive-cuts|bootstrap-core|storage-engine\.log|crash-points)/;
+const LONG = /\/test\/(?:sim|model)\/|\/(?:exhaustive-cuts|bootstrap-core|storage-engine\.log|crash-)/;
 
 /** Long files before all others; within each, as the runner has it: by their last duration, or else by size. */
 class LongFirst extends BaseSequencer {
