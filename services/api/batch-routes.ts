@@ -46,7 +46,16 @@ function batch(deps: BatchDependencies, request: Incoming): Reply | Promise<Repl
   const scope = { bucket: target.bucket, text: found.text, contexts: deps.contexts };
   const caller = callerOf(request);
   const ops = found.slices.map((slice) => permitted(caller, parseBatchOp(scope, slice)));
-  return new BatchRun(deps, ops, knobs).run();
+  const refused = refusedIn(ops);
+  const answer = new BatchRun(deps, ops, knobs).run();
+  return refused === undefined ? answer : answer.then((reply) => ({ ...reply, refused }));
+}
+
+/** What the caller may not do, each right once: what the audit trail is told of a batch. */
+function refusedIn(ops: readonly (BatchOp | Failure)[]): readonly Failure[] | undefined {
+  const byRight = new Map<unknown, Failure>();
+  for (const op of ops) if (op.kind === "failed" && op.code === "forbidden") byRight.set(op.facts?.["right"], op);
+  return byRight.size === 0 ? undefined : [...byRight.values()];
 }
 
 /** Each operation is judged by itself, as the same request alone would be. */

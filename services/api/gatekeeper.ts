@@ -9,7 +9,8 @@ import { audit } from "../security/audit.ts";
 import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
 import { ANYONE, type Caller, NOBODY, type Right } from "../security/rights.ts";
 import type { TokenBook } from "../security/token-book.ts";
-import { type Incoming, isReading, type Reply, type Route } from "./exchange.ts";
+import { addressOf, auditedRoute, rightOf } from "./audited-routes.ts";
+import type { Incoming, Reply, Route } from "./exchange.ts";
 import { refusal, refusalForNow } from "./problem.ts";
 import { failureReply } from "./reply.ts";
 import { bucketIn } from "./target.ts";
@@ -93,7 +94,7 @@ export class Gatekeeper {
     if (tokens === undefined) {
       // The only routes that ask for the caller again: the others need not pay for it.
       if (access.kind === "parts") request.caller = ANYONE;
-      return this.#refusesForeignHosts ? this.#foreignHost(request) : undefined;
+      return this.#refusesForeignHosts ? this.#foreignHost(route, request) : undefined;
     }
     const header = request.headers["authorization"];
     const shown = tokens.present(typeof header === "string" ? header : undefined, this.#wallMs);
@@ -104,18 +105,22 @@ export class Gatekeeper {
     return failure.code === "forbidden" ? this.#forbidden(route, request, failure) : failureReply(failure);
   }
 
+  /** The route with the audit trail behind its handler. */
+  audited(route: Route): Route {
+    return auditedRoute(route, { log: this.#parts.log, onRefused: this.#noteForbidden });
+  }
+
   /** A name that leads to this machine today may have led a browser's page here (DNS rebinding; etcd CVE-2018-1099). */
-  #foreignHost(request: GuardedRequest): Reply | undefined {
+  #foreignHost(route: Route, request: GuardedRequest): Reply | undefined {
     const { host } = request.headers;
     if (host === this.#ownHost || host === undefined) return undefined;
     if (typeof host === "string" && isOfThisMachine(host)) {
       this.#ownHost = host;
       return undefined;
     }
-    this.#refused.forbidden.add();
     const words =
       "without tokens this node answers to localhost and to addresses only, not to names; or start it with GYRE_INSECURE=true";
-    return failureReply(refusal("forbidden", words, { header: "host" }), { headers: closing(request) });
+    return this.#forbidden(route, request, refusal("forbidden", words, { header: "host" }));
   }
 
   readonly #wallMs = (): number => this.#parts.clock.wallMicros() / 1_000;
@@ -137,35 +142,44 @@ export class Gatekeeper {
   }
 
   #forbidden(route: Route, request: GuardedRequest, failure: Failure): Reply {
-    this.#refused.forbidden.add();
-    const principal = callerOf(request).name;
-    const verdict = this.#failures.fail(`principal ${principal}`, this.#parts.clock.monotonicMs());
-    // Its answers stay the same; only its lines in the trail become fewer.
-    if (!verdict.isOverLimit) {
-      const bucket = failure.facts?.["bucket"];
-      const of = typeof bucket === "string" ? { bucket } : {};
-      this.#tell(route, request, { principal, code: "forbidden", status: 403, ...of, ...verdict });
-    }
+    this.#noteForbidden(route, request, [failure]);
     return failureReply(failure, { headers: closing(request) });
   }
 
+  /** One refused request, for as many reasons. */
+  readonly #noteForbidden = (route: Route, request: Incoming, failures: readonly Failure[]): void => {
+    this.#refused.forbidden.add();
+    const principal = (request.caller ?? (this.#tokens === undefined ? ANYONE : NOBODY)).name;
+    // Where there are no tokens all have one name: who asks too often must not hide the others.
+    const source = this.#tokens === undefined ? `${principal} at ${sourceOf(addressOf(request))}` : principal;
+    for (const { facts } of failures) {
+      const verdict = this.#failures.fail(`principal ${source}`, this.#parts.clock.monotonicMs());
+      // Its answers stay the same; only its lines in the trail become fewer.
+      if (verdict.isOverLimit) continue;
+      const [bucket, right] = [textOf(facts?.["bucket"]), textOf(facts?.["right"])];
+      this.#tell(route, request, { principal, code: "forbidden", status: 403, bucket, right, ...verdict });
+    }
+  };
+
   #tell(
     route: Route,
-    request: GuardedRequest,
+    request: Incoming,
     facts: {
       readonly principal: string;
       readonly code: string;
       readonly status: number;
-      readonly bucket?: string;
+      readonly bucket?: string | undefined;
+      /** in place of what the route asks for */
+      readonly right?: string | undefined;
       readonly heldBackCount: number;
     },
   ): void {
-    const { principal, code, status, bucket, heldBackCount } = facts;
+    const { principal, code, status, bucket, right = rightOf(route), heldBackCount } = facts;
     audit(this.#parts.log, {
       principal,
       address: addressOf(request),
       route: `${route.method} ${route.path}`,
-      right: rightOf(route),
+      right,
       bucket,
       outcome: "refused",
       status,
@@ -193,35 +207,6 @@ function failureOf(access: Route["access"], caller: Caller, url: string | undefi
   }
 }
 
-/** Routes of which every use is told in the audit trail: what changes settings, membership or data beside the keys. */
-export function audited(route: Route, log: Log): Route {
-  const { access } = route;
-  const isAudited = access.kind === "cluster" || (access.kind === "bucket" && access.right === "admin");
-  if (isReading(route) || !isAudited) return route;
-  const tell = (request: Incoming, reply: Reply): Reply => {
-    const { status } = reply;
-    const bucket = access.kind === "bucket" ? bucketIn(request.raw.url, access.prefix) : undefined;
-    audit(log, {
-      principal: (request.caller ?? ANYONE).name,
-      address: addressOf(request),
-      route: `${route.method} ${route.path}`,
-      right: rightOf(route),
-      bucket: typeof bucket === "string" ? bucket : undefined,
-      outcome: status < 400 ? "done" : "failed",
-      status,
-      requestId: request.id,
-    });
-    return reply;
-  };
-  return {
-    ...route,
-    handle: (request) => {
-      const answer = route.handle(request);
-      return answer instanceof Promise ? answer.then((reply) => tell(request, reply)) : tell(request, answer);
-    },
-  };
-}
-
 /** What stands against starting with these routes: one that nobody decided about. */
 export function routeFlaws(routes: readonly Route[]): readonly string[] {
   const known: readonly unknown[] = ["open", "known", "parts", "cluster", "bucket"];
@@ -231,16 +216,8 @@ export function routeFlaws(routes: readonly Route[]): readonly string[] {
   });
 }
 
-function rightOf({ access }: Route): string {
-  return access.kind === "bucket" || access.kind === "cluster" ? access.right : access.kind;
-}
-
-function addressOf(request: Incoming): string {
-  const { raw } = request;
-  const socket = "socket" in raw ? raw.socket : undefined;
-  const address =
-    typeof socket === "object" && socket !== null && "remoteAddress" in socket ? socket.remoteAddress : "";
-  return typeof address === "string" && address !== "" ? address : "unknown";
+function textOf(fact: unknown): string | undefined {
+  return typeof fact === "string" ? fact : undefined;
 }
 
 /** An address in digits, or localhost and what lies under it: none of it can be made to lead elsewhere, or here. */

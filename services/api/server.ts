@@ -23,7 +23,7 @@ import { type Incoming, isReading, NO_BODY_BYTES, type Reply, type Route } from 
 import { mark, NOT_ADMITTED } from "./exchange-marks.ts";
 import { frameworkFailure } from "./framework-failure.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
-import { audited, Gatekeeper, routeFlaws } from "./gatekeeper.ts";
+import { Gatekeeper, routeFlaws } from "./gatekeeper.ts";
 import { HTTP_LIMITS, type HttpLimits } from "./http-limits.ts";
 import { crowdPlaceOf } from "./key-crowd.ts";
 import type { ApiDependencies } from "./ports.ts";
@@ -89,7 +89,7 @@ class Server implements ApiServer {
       needsCertificate: deps.needsCertificate === true,
       refusesForeignHosts: deps.refusesForeignHosts === true,
     });
-    this.#routes = allRoutes(deps, () => this.#closing !== undefined).map((route) => audited(route, deps.log));
+    this.#routes = allRoutes(deps, () => this.#closing !== undefined).map((route) => this.#gatekeeper.audited(route));
     assert.deepEqual(routeFlaws(this.#routes), [], "every route says who may use it");
     this.#app = this.#build(makeServer);
     this.inject = this.#app.inject.bind(this.#app);

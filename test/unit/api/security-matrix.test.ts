@@ -449,6 +449,73 @@ describe("the audit trail", () => {
     expect(audits(open)).toMatchObject([{ principal: "anyone", route: "POST /v1/cluster/leave" }]);
   });
 
+  test("has a line for each right that operations of a batch were refused for, and counts the request", async () => {
+    const here = guardedNode({ tokens: book() });
+    const ops = [
+      { op: "put", key: "a-secret-key", value: 1 },
+      { op: "delete", key: "b" },
+      { op: "get", key: "c" },
+    ];
+    const ask = (name: string): Promise<unknown> => {
+      const url = "/v1/kv/carts-eu:batch";
+      return here.api.inject({ method: "POST", url, headers: bearer(name), payload: JSON.stringify({ ops }) });
+    };
+    await ask("root");
+    expect(audits(here)).toEqual([]);
+    await ask("reader");
+    await ask("operator");
+    const route = "POST /v1/kv/:bucket";
+    const line = { route, bucket: MINE, outcome: "refused", status: 403, code: "forbidden" };
+    expect(audits(here)).toMatchObject([
+      { ...line, principal: "reader", right: "write" },
+      { ...line, principal: "operator", right: "write" },
+      { ...line, principal: "operator", right: "read" },
+    ]);
+    expect(JSON.stringify(audits(here))).not.toContain("a-secret-key");
+    expect(here.metrics.render()).toContain('gyre_http_refused_requests_total{reason="forbidden"} 2');
+  });
+
+  test.each([
+    ["/v1/kv/carts-eu:batch", "POST /v1/kv/:bucket", "parts"],
+    ["/v1/cluster/leave", "POST /v1/cluster/leave", "operate"],
+    ["/v1/repair?all=true", "POST /v1/repair", "operate"],
+  ])("has a line for what a page of another site orders: %s", async (url, route, right) => {
+    const here = apiNode();
+    const headers = { origin: "http://evil.example", host: "localhost:4400" };
+    const reply = await here.api.inject({ method: "POST", url, headers, payload: '{"ops":[]}' });
+    expect(reply.statusCode).toBe(403);
+    expect(audits(here)).toMatchObject([
+      { principal: "anyone", route, right, outcome: "refused", status: 403, code: "forbidden" },
+    ]);
+    expect(here.metrics.render()).toContain('gyre_http_refused_requests_total{reason="forbidden"} 1');
+  });
+
+  test("has a line for a request under a foreign name, and not one for each of very many", async () => {
+    const here = guardedNode({ refusesForeignHosts: true });
+    const ask = (): Promise<unknown> => here.api.inject({ url: key(MINE), headers: { host: "evil.example" } });
+    await ask();
+    expect(audits(here)).toMatchObject([
+      { principal: "anyone", address: "127.0.0.1", route: "GET /v1/kv/:bucket/*", outcome: "refused", status: 403 },
+    ]);
+    for (let time = 0; time < 40; time += 1) await ask();
+    expect(audits(here).length).toBeLessThanOrEqual(22);
+    expect(here.metrics.render()).toContain('gyre_http_refused_requests_total{reason="forbidden"} 41');
+  });
+
+  test("has a line for an order that broke inside the node", async () => {
+    const here = guardedNode({ tokens: book() });
+    here.door.leave = () => Promise.reject(new Error("planted"));
+    const headers = bearer("operator");
+    const reply = await here.api.inject({ method: "POST", url: "/v1/cluster/leave", headers, payload: "{}" });
+    expect(reply.statusCode).toBe(500);
+    here.door.leave = () => {
+      throw new Error("planted");
+    };
+    await here.api.inject({ method: "POST", url: "/v1/cluster/leave", headers, payload: "{}" });
+    const line = { principal: "operator", route: "POST /v1/cluster/leave", outcome: "failed", status: 500 };
+    expect(audits(here)).toMatchObject([line, line]);
+  });
+
   test("says nothing of reads and writes that are allowed", async () => {
     const here = guardedNode({ tokens: book() });
     await here.api.inject({ method: "PUT", url: key(MINE), headers: bearer("writer"), payload: "1" });
