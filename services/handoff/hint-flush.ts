@@ -68,6 +68,7 @@ export class HintFlush {
         .map((node) => [node, undefined]),
     );
     for (;;) {
+      this.#forgetWhoIsGone(heard, unreachable);
       if (!ignoresUnreachable) this.#seeWhoIsBack(heard, unreachable);
       const { left, isWhole } = await this.#look(heard, unreachable);
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
@@ -78,14 +79,17 @@ export class HintFlush {
     }
   }
 
-  /** Who can be asked again is asked from now on; who is a member no more keeps nothing. */
-  #seeWhoIsBack(heard: Members, unreachable: Set<NodeId>): void {
-    const members = this.#parts.members();
-    for (const node of unreachable) {
-      if (heard.has(node)) continue;
-      if (!members.includes(node)) unreachable.delete(node);
-      else if (this.#isReachable(node)) heard.set(node, undefined);
+  /** Whoever is a member no more keeps nothing, whatever it last said: it will never be heard again. */
+  #forgetWhoIsGone(heard: Members, unreachable: Set<NodeId>): void {
+    const members = new Set(this.#parts.members());
+    for (const nodes of [heard, unreachable]) {
+      for (const node of nodes.keys()) if (!members.has(node)) nodes.delete(node);
     }
+  }
+
+  /** Who can be asked again is asked from now on. */
+  #seeWhoIsBack(heard: Members, unreachable: ReadonlySet<NodeId>): void {
+    for (const node of unreachable) if (!heard.has(node) && this.#isReachable(node)) heard.set(node, undefined);
   }
 
   /**

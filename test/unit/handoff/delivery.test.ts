@@ -459,4 +459,19 @@ describe("deliveries", () => {
     const waited = await rig.during(rig.life(other).handoff.flush.wait(2_000));
     expect(waited).toMatchObject({ isDone: false, left: [], unreachable: [keeper.id] });
   });
+
+  test("whoever waits does not wait for a member that is removed meanwhile, with what it kept", async () => {
+    for (const ignoresUnreachable of [false, true]) {
+      const rig = await HandoffRig.started();
+      const { away, keeper } = await hinted(rig, 4);
+      const other = rig.nodes.find((node) => node !== away && node !== keeper) ?? keeper;
+      const waiting = rig.life(other).handoff.flush.wait(60_000, ignoresUnreachable);
+      await rig.pass(1_000);
+      rig.crash(keeper);
+      for (const node of [away, keeper]) node.isRemoved = true;
+      const waited = await rig.during(waiting);
+      expect(waited).toMatchObject({ isDone: true, left: [], unreachable: [] });
+      expect(waited.durationMs).toBeLessThan(30_000);
+    }
+  });
 });
