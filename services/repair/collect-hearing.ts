@@ -94,18 +94,18 @@ export class CollectHearing {
     return (await told) && this.#isTrusted(node, partition);
   }
 
-  /** Asks all peers that are there for their marks, and does what follows. Rejects as the store does. */
+  /** Asks all peers that are there for their marks, and takes them in. Rejects as the store does. */
   async hearAll(): Promise<void> {
     const { table, self, isAlive } = this.#parts;
     const others = (table()?.all ?? []).map(({ nodeId }) => nodeId).filter((node) => node !== self);
     for (const node of this.#peers.keys()) if (!others.includes(node)) this.#peers.delete(node);
     await Promise.all(others.filter(isAlive).map((node) => this.#learn(node)));
-    await this.follow();
+    await this.takeMarks();
   }
 
-  /** Asks one, and does what follows from its marks. Rejects as the store does. */
+  /** Asks one, and takes in its marks. Rejects as the store does. */
   async hear(node: NodeId): Promise<void> {
-    if (await this.#learn(node)) await this.follow();
+    if (await this.#learn(node)) await this.takeMarks();
   }
 
   /** Who is in a position to know above what this node must mint has been heard, or everyone has. */
@@ -126,10 +126,13 @@ export class CollectHearing {
   #askAnew(node: NodeId): Promise<boolean> {
     const before = this.#asking.get(node);
     if (before === undefined) return this.#learn(node);
-    const next = before.then(() => {
-      this.#askingNext.delete(node);
-      return this.#learn(node);
-    });
+    // The one under way may fail: whoever asked it has heard, and the next is a question of its own.
+    const next = before
+      .catch(() => false)
+      .then(() => {
+        this.#askingNext.delete(node);
+        return this.#learn(node);
+      });
     this.#askingNext.set(node, next);
     return next;
   }
@@ -163,8 +166,8 @@ export class CollectHearing {
     return (told.marks.get(partition)?.floor ?? 0) >= line;
   }
 
-  /** Does what follows from all that was told. All marks are seen before anything is caught up: what is not to be believed is known at once. Rejects as the store does. */
-  async follow(): Promise<void> {
+  /** What was told of partitions that are held here: proofs end, and what is not to be believed is known from now on. Rejects as the store does. */
+  async takeMarks(): Promise<void> {
     const { floors, holder, slotOf } = this.#parts;
     this.#noteLosses();
     let isRaised = false;
@@ -177,10 +180,10 @@ export class CollectHearing {
       }
     }
     if (isRaised) await holder.persist();
-    await this.#catchUpAll();
   }
 
-  async #catchUpAll(): Promise<void> {
+  /** Catches up, partition by partition, where this node is behind; one run at a time. Rejects as the store does. */
+  async catchUp(): Promise<void> {
     this.#catchingUp ??= this.#runCatchUps().finally(() => {
       this.#catchingUp = undefined;
     });

@@ -6,8 +6,8 @@
  * |---|---|
  * | one took part, by the same rules, and has all keys that this one should have | that one; the lowest slot first |
  * | one took part, but a bucket leaves it without keys that this one should have | wait for a better one; that one, if all have told and there is none |
- * | one has the proof, and is in doubt or behind itself, or knows other rules | wait: it catches up, too, or hears of them |
- * | all have told, and nobody took part or is in doubt | nobody: the proof is gone |
+ * | one has the proof and knows other rules | wait: it hears of them |
+ * | all have told, and whoever has the proof is in doubt or behind itself | nobody: each would wait for the others for ever |
  * | somebody has not told | wait |
  */
 import type { NodeId } from "../base/ids.ts";

@@ -168,7 +168,7 @@ export class Collecting {
     this.#isFollowingSoon = true;
     this.#timers.after(STEP_REST_MS, () => {
       this.#isFollowingSoon = false;
-      void this.#timers.guarded(() => this.#hearing.follow());
+      this.#follow(() => this.#hearing.takeMarks());
     });
   }
 
@@ -188,8 +188,7 @@ export class Collecting {
   /** A link to the node stands: what it told in a former life counts no more. */
   peerUp(node: NodeId): void {
     this.#hearing.forget(node);
-    if (!this.#isStopped)
-      void this.#timers.guarded(() => this.#hearing.hear(node).finally(() => this.#reviewHearing()));
+    if (!this.#isStopped) this.#follow(() => this.#hearing.hear(node));
   }
 
   /**
@@ -250,11 +249,20 @@ export class Collecting {
   async #hearAgain(): Promise<number> {
     await this.#hearing.hearAll();
     this.#reviewHearing();
+    void this.#timers.guarded(() => this.#hearing.catchUp());
     await this.#sweep.run();
     const { hearMs } = this.#parts.times;
     // Writes wait for this: a peer that was no member yet, or had no link, may be one now.
     if (this.#parts.door.isHearing) return Math.min(COLLECT_HEAR_SOON_MS, hearMs);
     return this.status().behind > 0 ? Math.min(COLLECT_AGAIN_MS, hearMs) : hearMs;
+  }
+
+  /** Writes wait for what is heard, never for what is caught up because of it. */
+  #follow(hear: () => Promise<void>): void {
+    void this.#timers.guarded(async () => {
+      await hear().finally(() => this.#reviewHearing());
+      await this.#hearing.catchUp();
+    });
   }
 
   #reviewHearing(): void {

@@ -277,6 +277,9 @@ export class CollectRig {
     const handler = new Map<string, TopicHandler>(node.collecting.topics()).get(topic);
     this.asked.push(topic);
     if (this.mute.has(topic)) return undefined;
-    return handler === undefined ? undefined : carried(await handler(from, carried(body), 1_000));
+    if (handler === undefined) return undefined;
+    // As over a link: who fails to answer gives none.
+    const answer: unknown = await Promise.resolve(handler(from, carried(body), 1_000)).catch(() => undefined);
+    return answer === undefined ? undefined : carried(answer);
   }
 }

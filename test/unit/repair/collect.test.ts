@@ -251,6 +251,47 @@ describe("a holder", () => {
     expect(await on.valuesAt(2, kept)).toBe(1);
   });
 
+  test("does not keep writes waiting for what it catches up", async () => {
+    const on = await rig();
+    const gone = await deleted(on, "gone");
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    on.node(0).engine.scan = () => new Promise(() => undefined);
+    await on.node(2).collecting.lostRecords(gone.partition);
+    await on.restart(2, undefined, { passMs: 500 });
+    expect(on.node(2).floors.isBehind(gone.partition)).toBe(true);
+    let isWritten = false;
+    void on.node(2).replica.write(on.locate("new"), putOf("v"), () => {
+      isWritten = true;
+    });
+    await on.pass(100);
+    expect(isWritten).toBe(true);
+  });
+
+  test("asks again after a question that failed", async () => {
+    const on = await rig();
+    const gone = await deleted(on, "gone");
+    const old = on.copyOf(2);
+    await on.pass(TWO_HOURS_MS);
+    await on.collect();
+    await on.restart(2, old, { passMs: 0 });
+    const { collecting, replica } = on.node(2);
+    const mintAbove = replica.mintAbove.bind(replica);
+    // It has to promise what the others have.
+    replica.mintAbove = async () => Promise.reject(new Error("no space"));
+    const answers: string[] = [];
+    for (const _ of ["at once", "behind it"]) {
+      void collecting.confirms(on.node(0).id, gone.partition).then(
+        () => answers.push("answered"),
+        () => answers.push("failed"),
+      );
+    }
+    await on.pass(1_000);
+    expect(answers).toEqual(["failed", "failed"]);
+    replica.mintAbove = mintAbove;
+    expect(await on.confirmed(2, 0, gone)).toBe(true);
+  });
+
   test("forgets its marks when it should have keys that it never had, and is given them", async () => {
     const on = await rig();
     on.rules.replicas.set("few", 2);
