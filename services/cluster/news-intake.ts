@@ -62,8 +62,10 @@ export class NewsIntake {
     // Whoever asks relies on it, also when another has only just told the same.
     if (!isChanged && fresh.length === 0) return this.#newest;
     if (isUrgent || fresh.length > 0) return this.#follow(fresh);
-    tables.changed(false);
     file.writeSoon();
+    // The set may hold a newcomer already that is on its way to the disk.
+    await this.#newest;
+    tables.changed(false);
     await this.#reviewNamesakes();
   }
 

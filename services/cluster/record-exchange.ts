@@ -127,9 +127,12 @@ export class RecordExchange {
     const { book } = this.#parts;
     const fields = parseFields(body);
     const hash = hashText(book.hash());
-    if (fields?.["hash"] === hash || fields?.["digests"] === undefined) return { hash };
-    const records = book.newerThan(fields?.["digests"]) ?? null;
-    return { hash, records, digests: book.digests() };
+    const isShort = fields?.["hash"] === hash || fields?.["digests"] === undefined;
+    const records = isShort ? undefined : (book.newerThan(fields?.["digests"]) ?? null);
+    const answer = isShort ? { hash } : { hash, records, digests: book.digests() };
+    // Who hears that this node has something counts on it after a power cut, too.
+    await book.settled();
+    return answer;
   };
 
   #compareWithOne(): void {
@@ -156,7 +159,8 @@ export class RecordExchange {
   async #exchangeWith(node: NodeId): Promise<void> {
     const { book, log } = this.#parts;
     const life = this.#life;
-    const onExchanged = (): void => {
+    const onExchanged = async (): Promise<void> => {
+      await book.settled();
       if (life === this.#life) this.#parts.onExchanged(node);
     };
     const ours = hashText(book.hash());
@@ -176,7 +180,7 @@ export class RecordExchange {
     const lacking = book.newerThan(theirs["digests"]);
     if (lacking === undefined) return onExchanged();
     const offered = await this.#call(node, RECORDS_OFFER_TOPIC, { records: lacking });
-    if (offered.kind === "answer") onExchanged();
+    if (offered.kind === "answer") await onExchanged();
   }
 
   #schedulePush(): void {

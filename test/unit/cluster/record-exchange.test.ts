@@ -23,7 +23,12 @@ class WordBook implements RecordBook {
   hash(): bigint {
     return BigInt([...this.words].toSorted().join("").length) + (this.words.has("odd") ? 1_000n : 0n);
   }
-  async settled(): Promise<void> {}
+  /** what was taken is not durable before this resolves */
+  writing: Promise<void> = Promise.resolve();
+
+  settled(): Promise<void> {
+    return this.writing;
+  }
   digests(): unknown {
     return [...this.words];
   }
@@ -102,6 +107,23 @@ describe("comparing", () => {
     await world.clock.advance(50);
     expect([...a.book.words].toSorted()).toEqual(["both", "one", "three"]);
     expect([...b.book.words].toSorted()).toEqual(["both", "one", "three"]);
+    expect([a.exchanged.includes(b.id), b.exchanged.includes(a.id)]).toEqual([true, true]);
+  });
+
+  it.each([
+    ["what they know differs", "one"],
+    ["both know the same", "both"],
+  ])("ends only when it is durable on both sides, where %s", async (_, word) => {
+    const world = new World();
+    const [a, b] = [world.make("a", "both", word), world.make("b", "both")];
+    const written = Promise.withResolvers<undefined>();
+    b.book.writing = written.promise;
+    for (const node of [a, b]) node.exchange.start();
+    world.link(a, b);
+    await world.clock.advance(50);
+    expect([a.exchanged, b.exchanged]).toEqual([[], []]);
+    written.resolve(undefined);
+    await world.clock.advance(3_000);
     expect([a.exchanged.includes(b.id), b.exchanged.includes(a.id)]).toEqual([true, true]);
   });
 
