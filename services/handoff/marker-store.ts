@@ -118,12 +118,15 @@ export class MarkerStore {
 
   /** Forgets all markers of a partition that is flagged, durably: in one edit, and flags it anew. Rejects as the store does. */
   async drop(partition: number): Promise<void> {
+    const { flags, records } = this.#parts;
     await this.flush();
     const before = this.tally.countOf(partition);
-    await this.#parts.records.drop(partition);
+    // The flag that was here may have been cleared since: nothing goes before its successor is durable.
+    await flags.flag([partition]);
+    await records.drop(partition);
     this.givenUpCount += before;
-    // a comparison that began before these misses, or this one, clears nothing
-    this.#parts.flags.raise(partition);
+    // a comparison that began before these misses, or those that came meanwhile, clears nothing
+    flags.raise(partition);
   }
 
   /** Gives back what the removal marks of a partition take, when no marker is left in it. Rejects as the store does. */
