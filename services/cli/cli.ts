@@ -1,6 +1,7 @@
 /** `gyre COMMAND …`: finds the command and runs it. `server` is not here: the process entry starts nodes itself. */
 import { suggestion } from "../base/spelling.ts";
 import { VERSION } from "../base/version.ts";
+import { BENCH_COMMAND } from "./bench/bench-command.ts";
 import { CLUSTER_COMMANDS } from "./cluster-commands.ts";
 import { columns } from "./columns.ts";
 import { type Command, runCommand } from "./command.ts";
@@ -15,6 +16,7 @@ import { REPAIR_COMMAND } from "./repair-command.ts";
 import { SCALE_COMMAND } from "./scale/scale-command.ts";
 import { TEST_COMMAND } from "./test-command.ts";
 import { TOKEN_COMMAND } from "./token-command.ts";
+import { TOP_COMMAND } from "./top/top-command.ts";
 
 /** Every command but `server`, in the order of `gyre --help`. */
 export const COMMANDS: readonly Command[] = [
@@ -23,6 +25,8 @@ export const COMMANDS: readonly Command[] = [
   ...MEMBERSHIP_COMMANDS,
   REPAIR_COMMAND,
   TEST_COMMAND,
+  TOP_COMMAND,
+  BENCH_COMMAND,
   SCALE_COMMAND,
   MANIFESTS_COMMAND,
   LOAD_COMMAND,

@@ -4,6 +4,7 @@
  * than a page of values, and never end well when something could not be read.
  */
 import { type ClientFailure, failureOf, type GyreClient, keyPath, parseObject } from "../client/client.ts";
+import type { NodeAnswer } from "../client/http-node.ts";
 import { type Command, type CommandLine, NODE_FLAGS, UsageError } from "./command.ts";
 import { type CliIo, EXIT } from "./io.ts";
 import { clientOf } from "./nodes.ts";
@@ -34,18 +35,45 @@ async function pageOf({ client, bucket, prefix }: Source, cursor: string | undef
   if (cursor !== undefined) query.set("cursor", cursor);
   const answer = await client.ask(`/v1/kv/${encodeURIComponent(bucket)}?${query.toString()}`);
   if (answer.kind !== "answered" || answer.status !== 200) return failureOf(answer, 1);
-  const { keys, cursor: next } = parseObject(answer.bytes);
-  const named = Array.isArray(keys) ? keys.filter((key) => typeof key === "string") : [];
-  return { kind: "page", keys: named, cursor: typeof next === "string" ? next : undefined };
+  const { keys, cursor: next, complete } = parseObject(answer.bytes);
+  const isList = Array.isArray(keys) && keys.every((key) => typeof key === "string");
+  if (isList && complete === true) return { kind: "page", keys, cursor: undefined };
+  if (isList && complete === false && typeof next === "string") return { kind: "page", keys, cursor: next };
+  // The end of such a page would be taken for the end of the bucket.
+  return { ...failureOf(answer, 1), detail: `${answer.node} answered a page that does not say whether it is the last` };
+}
+
+/** No URL can name these keys: libraries take them for steps in the path (WHATWG URL), however they are escaped. */
+const STEPS: ReadonlySet<string> = new Set([".", ".."]);
+const BATCH_HEAD = '{"results":[';
+const BATCH_TAIL = "]}";
+
+/** The answer to a batch of this one read, as if the key had been asked for alone. */
+async function askByBatch({ client, bucket }: Source, key: string): Promise<NodeAnswer> {
+  const answer = await client.askWith(`/v1/kv/${encodeURIComponent(bucket)}:batch`, { ops: [{ op: "get", key }] });
+  if (answer.kind !== "answered" || answer.status !== 200) return answer;
+  // Cut out and not parsed: see below.
+  const bytes = answer.bytes.subarray(BATCH_HEAD.length, -BATCH_TAIL.length);
+  return { ...answer, status: Number(parseObject(bytes)["status"]), bytes };
+}
+
+/** Absent, by the word of a node; what else answers 404 knows nothing of keys. */
+function isGone(answer: NodeAnswer): boolean {
+  if (answer.kind !== "answered" || answer.status !== 404) return false;
+  const { code } = parseObject(answer.bytes);
+  return code === "not_found" || code === "deleted";
 }
 
 /** The document of a key without the bucket's name; undefined when it is not there any more. */
-async function lineOf({ client, bucket }: Source, key: string): Promise<string | ClientFailure | undefined> {
-  const answer = await client.ask(keyPath(bucket, key));
-  if (answer.kind === "answered" && answer.status === 404) return undefined;
+async function lineOf(source: Source, key: string): Promise<string | ClientFailure | undefined> {
+  const { client, bucket } = source;
+  const answer = await (STEPS.has(key) ? askByBatch(source, key) : client.ask(keyPath(bucket, key)));
+  if (isGone(answer)) return undefined;
   if (answer.kind !== "answered" || answer.status !== 200) return failureOf(answer, 1);
   // As it was sent, but for its first member: numbers of more digits than JavaScript's stay what they are.
-  const text = Buffer.from(answer.bytes).toString("utf8");
+  const text = Buffer.from(answer.bytes)
+    .toString("utf8")
+    .replace(/^\{"status":200,/, "{");
   const head = `{"bucket":${JSON.stringify(bucket)},`;
   return text.startsWith(head) ? `{${text.slice(head.length)}` : text;
 }

@@ -1,4 +1,5 @@
 /** `gyre export` against the real API over a coordinator that keeps keys in memory. */
+import { createServer } from "node:http";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type ApiNode, apiNode } from "../../support/api-node.ts";
 import { type CliRun, gyre } from "../../support/cli-run.ts";
@@ -38,6 +39,64 @@ test("prints each key once, over several pages, with values as they were stored"
   expect(lines.find((line) => line.includes('"key":"large"'))).toContain('"value":12345678901234567890,');
   expect(documents.some((document) => "bucket" in document)).toBe(false);
 }, 20_000);
+
+test("has keys that no URL can name", async () => {
+  const ops = [".", ".."].map((key) => `{"op":"put","key":"${key}","value":{"n":12345678901234567890}}`);
+  const put2 = await fetch(`${url}/v1/kv/carts:batch`, { method: "POST", body: `{"ops":[${ops.join(",")}]}` });
+  expect(put2.status).toBe(200);
+  const { code, out, err } = await run("carts");
+  expect({ code, err }).toEqual({ code: 0, err: "2 keys of carts\n" });
+  const lines = out.trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line).key).toSorted()).toEqual([".", ".."]);
+  for (const line of lines) expect(line).toMatch(/^\{"key":"\.+",.*"value":\{"n":12345678901234567890\}/);
+});
+
+/** What an export makes of a node that answers so. */
+async function exportFrom(answerTo: (path: string) => readonly [number, unknown]): Promise<CliRun> {
+  const server = createServer((request, response) => {
+    const [status, body] = answerTo(request.url ?? "");
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  try {
+    return await gyre(["export", "carts", "--nodes", `http://127.0.0.1:${port}`], {});
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+test.each([
+  ["does not say whether it is the last", { keys: [] }],
+  ["says so in other words", { keys: [], complete: "true" }],
+  ["is not the last, and has no cursor", { keys: [], complete: false }],
+  ["has keys that are none", { keys: [1], complete: true }],
+  ["has none", { complete: true }],
+])("a page that %s makes it fail", async (_what, page) => {
+  const { code, err } = await exportFrom(() => [200, page]);
+  expect(code).toBe(1);
+  expect(err).toContain("not complete: 0 keys were written before that");
+});
+
+test.each([
+  ["not_found", 0],
+  ["deleted", 0],
+  ["no_such_route", 1],
+  [undefined, 1],
+])("a key whose read is 404 with the code %s ends it with exit code %d", async (code, exitCode) => {
+  for (const key of ["k", ".."]) {
+    const problem = { status: 404, code };
+    const run404 = await exportFrom((path) => {
+      if (path.startsWith("/v1/kv/carts?")) return [200, { keys: [key], complete: true }];
+      return path.endsWith(":batch") ? [200, { results: [problem] }] : [404, problem];
+    });
+    expect([run404.code, run404.out]).toEqual([exitCode, ""]);
+  }
+});
 
 test("prints only what begins with a prefix", async () => {
   for (const key of ["a/1", "a/2", "b/1"]) await put(key, "1");

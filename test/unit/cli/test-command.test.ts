@@ -39,9 +39,9 @@ test("fails, and says through which node, when one does not read what another ha
 });
 
 test("fails when a node cannot be reached, and still tries the others", async () => {
-  const { code, out } = await run(["http://127.0.0.1:1", url]);
+  const { code, out } = await run(["http://127.0.0.1:2", url]);
   expect(code).toBe(1);
-  expect(out).toContain('FAIL  http://127.0.0.1:1  http://127.0.0.1:1: the write of "first" failed: unreachable');
+  expect(out).toContain('FAIL  http://127.0.0.1:2  http://127.0.0.1:2: the write of "first" failed: unreachable');
   expect(out.split("\n").filter((line) => line.startsWith("FAIL"))).toHaveLength(2);
 });
 
