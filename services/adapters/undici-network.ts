@@ -38,6 +38,11 @@ export function createUndiciNetwork(tls?: PeerTls): Network {
   };
 }
 
+/** A client of one origin over undici, for whoever here speaks HTTP to somebody else: this file stays the one door to it. */
+export function httpClient(origin: string, maxHeaderSize: number): Client {
+  return new Client(origin, { maxHeaderSize });
+}
+
 async function listen(address: string, accept: (link: ByteLink) => void, tls: PeerTls | undefined): Promise<Listener> {
   const { host, port } = splitAddress(address);
   const server = tls === undefined ? createServer(HTTP_LIMITS) : createPeerTlsServer(HTTP_LIMITS, tls);

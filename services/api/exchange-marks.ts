@@ -1,7 +1,6 @@
 /** What the listener notes on the framework's own requests and replies. Must never hold what a handler needs. */
-import type { FastifyInstance } from "fastify";
 import type { Caller } from "../security/rights.ts";
-import type { Timing } from "./timing.ts";
+import type { Timing } from "./exchange.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -20,11 +19,3 @@ declare module "fastify" {
 
 /** Of a reply whose request was not admitted. */
 export const NOT_ADMITTED: number = -1;
-
-/** Gives all requests and replies their marks, so that none changes its shape later. */
-export function mark(app: FastifyInstance): void {
-  app.decorateRequest("caller", undefined);
-  app.decorateReply("heldBytes", NOT_ADMITTED);
-  app.decorateReply("startedMs", 0);
-  app.decorateReply("timing", undefined);
-}

@@ -3,9 +3,8 @@
  * values. A handler never touches the framework: it returns a `Reply`, so that a batch can reuse it.
  */
 
-import type { Failure } from "../coordinator/contract.ts";
+import type { Explain, Failure } from "../coordinator/contract.ts";
 import type { BucketRight, Caller, NodeRight } from "../security/rights.ts";
-import type { Timing } from "./timing.ts";
 
 /** The part of a request that handlers may see. Header names are in lower case. */
 export interface Incoming {
@@ -17,6 +16,15 @@ export interface Incoming {
   readonly body: unknown;
   /** unique, also in the answer's Gyre-Request-Id */
   readonly id: string;
+}
+
+/** What is known of a request when its answer is made. Times are of the monotonic clock. */
+export interface Timing {
+  /** when the coordinator got it */
+  readonly beganMs: number;
+  /** when the coordinator had answered */
+  readonly endedMs: number;
+  readonly explain: Explain | undefined;
 }
 
 /** What a handler answers: all that goes onto the wire but the request id. */

@@ -19,8 +19,8 @@ import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
 import { drain } from "./drain.ts";
-import { type Incoming, isReading, NO_BODY_BYTES, type Reply, type Route } from "./exchange.ts";
-import { mark, NOT_ADMITTED } from "./exchange-marks.ts";
+import { type Incoming, isReading, NO_BODY_BYTES, type Reply, type Route, type Timing } from "./exchange.ts";
+import { NOT_ADMITTED } from "./exchange-marks.ts";
 import { frameworkFailure } from "./framework-failure.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { Gatekeeper, routeFlaws } from "./gatekeeper.ts";
@@ -39,7 +39,7 @@ import {
   routeDurations,
 } from "./request-metrics.ts";
 import { allRoutes } from "./routes.ts";
-import { serverTimingText, type Timing, tellTrace } from "./timing.ts";
+import { serverTimingText, tellTrace } from "./timing.ts";
 import { unmatchedReply } from "./unmatched.ts";
 
 /** The framework's way to try a request without a socket; for tests. */
@@ -135,7 +135,10 @@ class Server implements ApiServer {
       frameworkErrors: (error, request, reply) => this.#write(request, reply, this.#errorReply(error, request)),
       clientErrorHandler: (error, socket) => answerClientError(error, socket, this.#nextId()),
     });
-    mark(app);
+    app.decorateRequest("caller", undefined);
+    app.decorateReply("heldBytes", NOT_ADMITTED);
+    app.decorateReply("startedMs", 0);
+    app.decorateReply("timing", undefined);
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
     const unmatched = (request: FastifyRequest, reply: FastifyReply): void => {

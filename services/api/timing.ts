@@ -6,17 +6,8 @@
 import type { Clock } from "../base/ports.ts";
 import { parseTraceparent, type TracedCall, type TraceParent, type TraceSink } from "../base/trace.ts";
 import type { Explain, GetAnswer, Knobs, ReplicaReport, WriteAnswer } from "../coordinator/contract.ts";
-import type { Incoming, Reply, Route } from "./exchange.ts";
+import type { Incoming, Reply, Route, Timing } from "./exchange.ts";
 import type { RequestEnd } from "./request-log.ts";
-
-/** What is known of a request when its answer is made. Times are of the monotonic clock. */
-export interface Timing {
-  /** when the coordinator got it */
-  readonly beganMs: number;
-  /** when the coordinator had answered */
-  readonly endedMs: number;
-  readonly explain: Explain | undefined;
-}
 
 /** Replicas in a header at most: n, and as many that stood in, twice over. */
 const MAX_SHOWN_REPLICAS = 28;

@@ -23,6 +23,7 @@ import {
 import { isLoopback, isWildcard, parseNodeName, portOf } from "./setting-parsers.ts";
 import { type EffectiveSetting, SettingReader, takeSecrets } from "./setting-reader.ts";
 import { gatherSettings, type Surroundings } from "./setting-sources.ts";
+import { type OtlpTarget, takeTraces, traceWarnings } from "./trace-config.ts";
 
 /** What a node was told, understood and checked. Addresses are `host:port`. */
 export interface Config {
@@ -71,6 +72,8 @@ export interface Config {
   readonly tls: ClientTlsFiles | undefined;
   /** undefined: links between nodes are not encrypted */
   readonly peerTls: PeerTlsFiles | undefined;
+  /** where traces of sampled requests go; absent: nowhere */
+  readonly otlp?: OtlpTarget | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -196,6 +199,7 @@ function warningsOf(config: Config): readonly string[] {
         ]
       : []),
     ...securityWarnings(config),
+    ...traceWarnings(config.otlp),
   ];
 }
 
@@ -228,6 +232,7 @@ export function readConfig(surroundings: Surroundings): ConfigResult {
     isInsecure: reader.take(KNOBS.insecure, false),
     tls: takeClientTls(reader),
     peerTls: takePeerTls(reader),
+    otlp: takeTraces(reader, KNOBS, surroundings.readText),
     logLevel: reader.take(KNOBS.logLevel, "info"),
   });
   checkQuorums(config, reader.problems);

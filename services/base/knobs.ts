@@ -20,6 +20,7 @@ import {
   powerOfTwoIn,
   wholeNumberIn,
 } from "./setting-parsers.ts";
+import { TRACE_KNOBS, type TraceKnobs } from "./trace-knobs.ts";
 
 /** One knob; `T` is what its text means. */
 export interface Knob<T> {
@@ -46,7 +47,7 @@ export type JoinMode = "auto" | "manual";
 export type GossipProfile = "fast" | "steady" | "wan";
 
 /** The knobs by what they set. */
-export interface Knobs extends SecurityKnobs {
+export interface Knobs extends SecurityKnobs, TraceKnobs {
   readonly config: Knob<string>;
   readonly nodeId: Knob<NodeId>;
   readonly cluster: Knob<string>;
@@ -218,6 +219,7 @@ export const KNOBS: Knobs = {
     parse: parseDuration,
   },
   ...SECURITY_KNOBS,
+  ...TRACE_KNOBS,
   logLevel: {
     name: "log-level",
     defaultText: "`info`",

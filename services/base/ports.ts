@@ -95,6 +95,22 @@ export interface SecretFiles {
   read(path: string, maxBytes: number): Promise<SecretText>;
 }
 
+/** What a collector of traces made of a message. */
+export type CollectorWord =
+  | { readonly kind: "taken" }
+  /** for good: the same message will never be taken */
+  | { readonly kind: "refused"; readonly status: number }
+  /** it, or the way to it, is not well now */
+  | { readonly kind: "later" /** in words */; readonly reason: string };
+
+/** The window on a collector of traces: one address, by configuration. */
+export interface TraceCollector {
+  /** Posts an OTLP message as JSON; never rejects, and ends within `timeoutMs`. */
+  send(body: string, timeoutMs: number): Promise<CollectorWord>;
+  /** Ends what is under way. */
+  close(): void;
+}
+
 /** One event: a stable name (`room.what-happened`) and facts with units in their names. Never values of keys. */
 export type LogFacts = { readonly event: string } & Readonly<Record<string, unknown>>;
 

@@ -8,6 +8,7 @@ import { openLogEngine } from "../../storage/index.ts";
 import { DiskError } from "../../storage/ports.ts";
 import { createLoopDelayMeter } from "../adapters/loop-delay.ts";
 import { openNodeDisk } from "../adapters/node-disk.ts";
+import { createOtlpCollector } from "../adapters/otlp-collector.ts";
 import type { PeerTls } from "../adapters/peer-tls.ts";
 import { createPinoLog } from "../adapters/pino-log.ts";
 import { createProcessLoad } from "../adapters/process-load.ts";
@@ -27,8 +28,10 @@ import { type CliIo, EXIT } from "../cli/io.ts";
 import { readServerCommand, tellProblems } from "../cli/server-command.ts";
 import { OwnRecordError } from "../cluster/own-record-check.ts";
 import { hintEngineOptions } from "../handoff/hint-engine.ts";
+import { SpanExporter } from "../tracing/span-exporter.ts";
 import { GyreNode } from "./node.ts";
 import { type NodeSecurity, openSecurity } from "./security.ts";
+import { registerTraces } from "./trace-metrics.ts";
 import type { NodeWindows } from "./windows.ts";
 
 /** `gyre server`: runs a node until a signal or a fatal error; resolves early only when there is nothing to run. */
@@ -86,7 +89,8 @@ async function serve(
       openLogEngine({ ...windows, ...hintEngineOptions(disk, count), durability, diskReserveBytes }),
     onFatal: (error) => die(log, "node.failed", error),
   });
-  const api = apiOf(node, windows, security);
+  const traces = tracesOf(config, windows);
+  const api = apiOf(node, windows, security, traces);
   const address = await api.listen(config.httpAddress).catch(async (error: unknown) => {
     await node.stop();
     throw error;
@@ -103,6 +107,7 @@ async function serve(
 
   registerProcessMetrics(node.metrics, { node: config.nodeId, version: VERSION });
   security.start(node.metrics);
+  if (traces !== undefined) registerTraces(node.metrics, traces);
 
   let isStopping = false;
   const stop = (signal: NodeJS.Signals): void => {
@@ -111,7 +116,7 @@ async function serve(
     log.info({ event: "node.stopping", signal });
     node.announceStop();
     security.stop();
-    const stopped = api.close().then(() => node.stop());
+    const stopped = api.close().then(() => Promise.all([node.stop(), traces?.stop()]));
     stopped.then(
       () => {
         log.info({ event: "node.stopped" });
@@ -131,14 +136,41 @@ function peerTlsOf(
   return source === undefined ? undefined : { source, name, log, nowMs: () => clock.monotonicMs() };
 }
 
-function apiOf(node: GyreNode, windows: NodeWindows, { tokens, tls }: NodeSecurity): ApiServer {
+/** Nothing of it is there unless the configuration names a collector. */
+function tracesOf(
+  { otlp, nodeId, cluster, zone }: Config,
+  { clock, random, log }: NodeWindows,
+): SpanExporter | undefined {
+  if (otlp === undefined) return undefined;
+  const resource = {
+    "service.name": "gyre",
+    "service.namespace": cluster,
+    "service.instance.id": nodeId,
+    "service.version": VERSION,
+    "gyre.zone": zone,
+  };
+  return new SpanExporter({
+    collector: createOtlpCollector(otlp),
+    clock,
+    random: random.fork("spans"),
+    log,
+    resource,
+  });
+}
+
+function apiOf(
+  node: GyreNode,
+  windows: NodeWindows,
+  { tokens, tls }: NodeSecurity,
+  traces: SpanExporter | undefined,
+): ApiServer {
   const { isMetricsOpen, tls: files } = node.config;
   const needsCertificate = files?.clientCaFile !== undefined;
   const refusesForeignHosts = isLoopback(node.config.httpAddress) && !node.config.isInsecure;
   const guard = { tokens, isMetricsOpen, needsCertificate, refusesForeignHosts };
   const { log, clock } = windows;
   const maker = tls === undefined ? undefined : tlsServerMaker(tls, log, () => clock.monotonicMs());
-  return createApiServer({ ...windows, ...apiPartsOf(node), ...guard }, maker);
+  return createApiServer({ ...windows, ...apiPartsOf(node), ...guard, traces }, maker);
 }
 
 function apiPartsOf(

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { registerProcessMetrics } from "../../services/adapters/process-metrics.ts";
 import { MetricsRegistry } from "../../services/base/metrics.ts";
 import { NodeSecurity } from "../../services/node/security.ts";
+import { registerTraces } from "../../services/node/trace-metrics.ts";
 import type { TlsMaterial } from "../../services/security/tls-material.ts";
 import { Scheduler } from "../sim/scheduler.ts";
 import { SimCluster } from "../sim/sim-cluster.ts";
@@ -67,6 +68,7 @@ function processText(): string {
     windows: { clock: new FakeClock(), log, secretFiles },
   });
   security.start(metrics);
+  registerTraces(metrics, { queuedCount: 0, sentCount: 0, dropped: { queue_full: 0, refused: 0, stopped: 0 } });
   return metrics.render();
 }
 

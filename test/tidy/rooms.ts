@@ -50,6 +50,7 @@ const TABLE: Readonly<Record<string, RoomRow>> = {
   "services/repair": { imports: [BASE, VERSIONING, PLACEMENT, REPLICA, PEERS, "storage", "gossip"] },
   "services/handoff": { imports: [BASE, VERSIONING, PLACEMENT, REPLICA, PEERS, "storage"] },
   "services/calm": { imports: [BASE, COORDINATOR] },
+  "services/tracing": { imports: [BASE] },
   "services/api": { imports: [BASE, VERSIONING, COORDINATOR, SECURITY], packages: ["fastify"] },
   "services/adapters": { imports: [BASE, SECURITY, "gossip", "storage"], packages: "everything", isAmbient: true },
   "services/client": { packages: "everything", isAmbient: true },
