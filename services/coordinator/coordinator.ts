@@ -15,7 +15,7 @@ import type {
   PutRequest,
   WriteAnswer,
 } from "./contract.ts";
-import { badQuorum, notReady, standInRefused } from "./failures.ts";
+import { badQuorum, notReady, outOfTime, standInRefused } from "./failures.ts";
 import { plainAnswer } from "./forward-answer.ts";
 import { ForwardOperation } from "./forward-operation.ts";
 import { COORDINATE_TOPIC, mayTakeBehind, NOT_YET, parseWrite, type WriteRequest } from "./forward-request.ts";
@@ -165,7 +165,11 @@ export class QuorumCoordinator implements Coordinator {
           onAnswer(forwarded);
           return;
         }
-        const leftMs = Math.max(1, deadlineMs - this.#room.clock.monotonicMs());
+        const leftMs = deadlineMs - this.#room.clock.monotonicMs();
+        if (leftMs < 1) {
+          onAnswer(outOfTime());
+          return;
+        }
         const again = { ...request, knobs: { ...request.knobs, timeoutMs: leftMs } };
         if (forwarded.kind === "stand_in") this.#writeAsStandIn(again, onAnswer);
         else {

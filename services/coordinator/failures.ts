@@ -50,6 +50,13 @@ export function badQuorum(need: Exclude<QuorumNeed, { kind: "need" }>, n: number
       });
 }
 
+/** What comes before a write took all of its time: nothing was begun, for what is begun late may show up after all. */
+export function outOfTime(): Failure {
+  return refused("quorum_not_met", "The request's time was over before the write was begun; nothing was written.", {
+    retryable: true,
+  });
+}
+
 /** Facts that every failed quorum carries. */
 export interface UnmetFacts {
   readonly required: number;

@@ -6,7 +6,7 @@
  */
 
 import type { Failure, GetAnswer } from "./contract.ts";
-import { badQuorum } from "./failures.ts";
+import { badQuorum, outOfTime } from "./failures.ts";
 import type { WriteRequest } from "./forward-request.ts";
 import { readNeed, writeNeed } from "./quorum-core.ts";
 import { ReadOperation } from "./read-operation.ts";
@@ -19,7 +19,7 @@ type BlindDelete = Extract<WriteRequest, { op: "delete" }>;
 export interface SeenFirst {
   /** the write as it is to be done now: with the context that was seen, if there was anything, and the time that is left */
   readonly onSeen: (request: WriteRequest) => void;
-  /** too few replicas answered: nothing was written anywhere */
+  /** too few replicas answered, or too late: nothing was written anywhere */
   readonly onFailed: (failure: Failure) => void;
 }
 
@@ -54,7 +54,8 @@ function look(room: CoordinatorRoom, request: BlindDelete, { onSeen, onFailed }:
   room.counters.readCount += 1;
   new ReadOperation(room, read, (answer) => {
     if (answer.kind === "failed") return onFailed(answer);
-    const timeoutMs = Math.max(1, deadlineMs - room.clock.monotonicMs());
+    const timeoutMs = deadlineMs - room.clock.monotonicMs();
+    if (timeoutMs < 1) return onFailed(outOfTime());
     onSeen({ ...request, knobs: { ...knobs, timeoutMs }, context: contextOf(answer) });
   }).start();
 }

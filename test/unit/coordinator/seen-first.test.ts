@@ -78,6 +78,23 @@ describe("a DELETE without a context", () => {
     expect(cluster.node(0).coordinator.counters).toMatchObject({ notAppliedCount: 1, appliedCount: 0 });
   });
 
+  test("is not applied, and nothing is written, where looking took all of its time", async () => {
+    const cluster = await withLaggard();
+    cluster.node(2).replica.isSuspectStore = true;
+    const lost = cluster.node(1).id;
+    cluster.fateOf = (_from, to) => ({ thereMs: to === lost ? -1 : 1, backMs: 1 });
+    // what the suspect one has counts at the end of the read, and not before
+    const answer = await cluster.delete(0, { knobs: knobs({ timeoutMs: 500 }) });
+    expect(answer).toMatchObject({ code: "quorum_not_met", outcome: "not_applied", retryable: true });
+    await cluster.clock.advance(100);
+    for (const { set } of cluster.slotContents()) expect(set?.siblings).not.toEqual([]);
+    expect(cluster.node(0).coordinator.counters).toMatchObject({
+      notAppliedCount: 1,
+      appliedCount: 0,
+      unknownCount: 0,
+    });
+  });
+
   test("says that its parameters are wrong before it looks", async () => {
     const cluster = await withLaggard();
     expect(await cluster.delete(0, { knobs: knobs({ w: 4 }) })).toMatchObject({ code: "quorum_exceeds_n" });
