@@ -25,6 +25,29 @@ export function nodeIdOf(text: string): NodeId {
   return id;
 }
 
+/** The nodes of most tests. */
+export const A: NodeId = nodeIdOf("a");
+export const B: NodeId = nodeIdOf("b");
+export const C: NodeId = nodeIdOf("c");
+
+/** Any key. */
+export const KEY: Extract<PeerRequest, { kind: "digest" }>["key"] = {
+  partition: 3,
+  hash: 7n,
+  key: new TextEncoder().encode("b\0k"),
+};
+
+/** The cheapest question about it. */
+export const DIGEST: PeerRequest = { kind: "digest", key: KEY };
+
+/** So many calls that all ended in this way. */
+export function repeated(count: number, result: CallResult): readonly CallResult[] {
+  return Array.from({ length: count }, () => result);
+}
+
+/** Answers nothing. */
+export const NEVER: PeerHandler = () => {};
+
 /** A reply to whatever is asked, at once. */
 export const ANSWER_ALL: PeerHandler = (_from, request, _budgetMs, reply) => {
   switch (request.kind) {

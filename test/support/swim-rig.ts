@@ -21,6 +21,21 @@ export function aliveOf(nodeId: string, of: Life, address: string = addressOf(no
   return { kind: "alive", life: of, facts: { nodeId, address, zone: "z" } };
 }
 
+/** What `from` says: the life is suspected. */
+export function suspect(nodeId: string, of: Life = life(1, 1), from = "b"): Message {
+  return { kind: "suspect", nodeId, life: of, from };
+}
+
+/** What `from` says: the life has ended. */
+export function dead(nodeId: string, of: Life = life(1, 1), from = "b"): Message {
+  return { kind: "dead", nodeId, life: of, from };
+}
+
+/** What a node says of itself when it leaves. */
+export function left(nodeId: string, of: Life = life(1, 1)): Message {
+  return { kind: "left", nodeId, life: of };
+}
+
 export function entryOf(nodeId: string, state: TableEntry["state"], of: Life, ageMs = 0): TableEntry {
   return { facts: { nodeId, address: addressOf(nodeId), zone: "z" }, life: of, state, ageMs };
 }
