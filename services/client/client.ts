@@ -3,6 +3,7 @@
  * cannot be reached or is not able; a write only when it certainly had no effect, for a repeated one could stand beside itself
  * as a sibling. Must never hide an outcome. Source: API §3.
  */
+import { backoffMs } from "./backoff.ts";
 import { askNode, type Fetch, type NodeAnswer, type NodeRequest, withToken } from "./http-node.ts";
 
 /** What a client needs to know. */
@@ -30,6 +31,11 @@ export interface RequestOptions {
   readonly context?: string | undefined;
   /** of a write: seconds until the value is gone, 0 for never; absent: as the bucket says */
   readonly ttl?: string | undefined;
+}
+
+/** The same for a read. It asks for the stored bytes, which have no room for an explanation: `ask` has. */
+export interface ReadOptions extends RequestOptions {
+  readonly query?: Readonly<Record<string, string>> & { readonly explain?: never };
 }
 
 /** What became of a request, when it is not what was asked for. */
@@ -89,8 +95,6 @@ export type PostResult =
   | { readonly kind: "answered"; readonly node: string; readonly answer: Readonly<Record<string, unknown>> }
   | ClientFailure;
 
-const BACKOFF_MIN_MS = 25;
-const BACKOFF_MAX_MS = 1_000;
 const DEFAULT_TIMEOUT_MS = 5_000;
 const DEFAULT_ATTEMPTS = 6;
 /** How often in a row siblings may be resolved by others between the two requests that read them. */
@@ -107,12 +111,6 @@ const CHANGING: Omit<ClientFailure, "node" | "attemptCount"> = {
 /** The path of a key. */
 export function keyPath(bucket: string, key: string): string {
   return `/v1/kv/${encodeURIComponent(bucket)}/${encodeURIComponent(key)}`;
-}
-
-/** A pause with full jitter that grows with the attempts, milliseconds. Source: exponential backoff and jitter (Brooker 2015). */
-export function backoffMs(attempt: number, random: () => number): number {
-  const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(attempt, 10));
-  return ceiling * (0.5 + random() / 2);
 }
 
 /** The members of a JSON object, none when the bytes are no such thing. */
@@ -170,7 +168,7 @@ export class GyreClient {
   }
 
   /** Reads a key as the bytes that were stored. */
-  async get(bucket: string, key: string, options: RequestOptions = {}): Promise<ReadResult> {
+  async get(bucket: string, key: string, options: ReadOptions = {}): Promise<ReadResult> {
     let result = await this.#raw(bucket, key, options);
     // Siblings come with a second request, before which somebody may have resolved them: then there is one value to be read.
     for (let tries = 1; result === "resolved" && tries < MAX_RESOLVED; tries += 1) {
@@ -197,7 +195,9 @@ export class GyreClient {
     if (status === 404 && ["not_found", "deleted"].includes(String(parseObject(bytes)["code"]))) {
       return { kind: "absent", context, node };
     }
-    return status === 409 ? this.#siblings(bucket, key, options) : failureOf(answer, attemptCount);
+    // The second read must not see less than the first: what resolves the siblings covers their context.
+    if (status === 409) return this.#siblings(bucket, key, { ...options, context: context ?? options.context });
+    return failureOf(answer, attemptCount);
   }
 
   /** Writes a value. Give the context of what you read to replace exactly that. */
@@ -222,29 +222,29 @@ export class GyreClient {
     return (await this.#ask({ method: "GET", path }, true)).answer;
   }
 
+  /** Any POST that only reads, answered and repeated as `ask` is. */
+  async askWith(path: string, document: unknown): Promise<NodeAnswer> {
+    return (await this.#ask({ method: "POST", path, ...jsonOf(document) }, true)).answer;
+  }
+
   /** Sends a document to any path that takes one; repeated, as a write is, only when it certainly had no effect. */
   async post(path: string, document: unknown): Promise<PostResult> {
-    const headers = { "content-type": "application/json" };
-    const body = Buffer.from(JSON.stringify(document));
-    const { answer, attemptCount } = await this.#ask({ method: "POST", path, headers, body }, false);
+    const { answer, attemptCount } = await this.#ask({ method: "POST", path, ...jsonOf(document) }, false);
     if (answer.kind !== "answered" || answer.status !== 200) return failureOf(answer, attemptCount);
     return { kind: "answered", node: answer.node, answer: parseObject(answer.bytes) };
   }
 
   async #siblings(bucket: string, key: string, options: RequestOptions): Promise<ReadResult | "resolved"> {
     const path = pathOf(bucket, key, options.query);
-    const { answer, attemptCount } = await this.#ask(
-      { method: "GET", path, headers: { accept: "application/json" } },
-      true,
-    );
+    const headers = { ...contextHeader(options), accept: "application/json" };
+    const { answer, attemptCount } = await this.#ask({ method: "GET", path, headers }, true);
     if (answer.kind === "answered" && answer.status === 404) return "resolved";
     if (answer.kind !== "answered" || answer.status !== 200) return failureOf(answer, attemptCount);
     const { siblings, context } = parseObject(answer.bytes);
     // Never an empty list: whoever merged that and wrote with its context would remove the value that is there.
     if (!Array.isArray(siblings)) return "resolved";
-    const { node, headers } = answer;
     const seen = typeof context === "string" ? context : "";
-    return { kind: "siblings", siblings, context: seen, node, ...fallbacksOf(headers) };
+    return { kind: "siblings", siblings, context: seen, node: answer.node, ...fallbacksOf(answer.headers) };
   }
 
   async #write(request: Omit<NodeRequest, "timeoutMs">): Promise<WriteResult> {
@@ -287,6 +287,10 @@ function fallbacksOf(headers: Headers): { readonly fallbacks?: readonly string[]
 function pathOf(bucket: string, key: string, query: Readonly<Record<string, string>> | undefined): string {
   const text = new URLSearchParams(query).toString();
   return text === "" ? keyPath(bucket, key) : `${keyPath(bucket, key)}?${text}`;
+}
+
+function jsonOf(document: unknown): Pick<NodeRequest, "headers" | "body"> {
+  return { headers: { "content-type": "application/json" }, body: Buffer.from(JSON.stringify(document)) };
 }
 
 function contextHeader(options: RequestOptions): Readonly<Record<string, string>> {

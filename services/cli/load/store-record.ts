@@ -3,7 +3,8 @@
  * for good, or out of time. After an answer of unknown outcome the key is read and written again with what was read: found or
  * not, only an acknowledged write is on W replicas for certain.
  */
-import { backoffMs, failureOf, keyPath } from "../../client/client.ts";
+import { backoffMs } from "../../client/backoff.ts";
+import { failureOf, keyPath } from "../../client/client.ts";
 import { askNode, type Fetch, type NodeAnswer } from "../../client/http-node.ts";
 
 /** Where and how records are stored. */

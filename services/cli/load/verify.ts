@@ -3,7 +3,8 @@
  * its last one: what differs at first is compared again with that.
  */
 import { MAX_VALUE_BYTES } from "../../base/limits.ts";
-import { backoffMs, failureOf, keyPath } from "../../client/client.ts";
+import { backoffMs } from "../../client/backoff.ts";
+import { failureOf, keyPath } from "../../client/client.ts";
 import { askNode, type NodeAnswer } from "../../client/http-node.ts";
 import { linesOf } from "./lines.ts";
 import { type KeyRule, keyOf } from "./record-key.ts";

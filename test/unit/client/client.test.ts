@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { backoffMs, GyreClient, keyPath } from "../../../services/client/client.ts";
+import { backoffMs } from "../../../services/client/backoff.ts";
+import { GyreClient, keyPath } from "../../../services/client/client.ts";
 import { FakeNodes } from "../../support/fake-nodes.ts";
 
 let nodes: FakeNodes;
@@ -39,6 +40,32 @@ describe("the client", () => {
       siblings: [{ value: 1 }, { value: 2 }],
       context: "both",
     });
+  });
+
+  test("asks for siblings with the context of the conflict, else with the reader's own", async () => {
+    for (const [ofConflict, wanted] of [
+      ["newer", "newer"],
+      [undefined, "own"],
+    ] as const) {
+      const sent: (string | null)[] = [];
+      const answer = async (_url: unknown, init?: RequestInit): Promise<Response> => {
+        sent.push(new Headers(init?.headers).get("gyre-context"));
+        if (sent.length === 2) return Response.json({ siblings: [{ value: 1 }, { value: 2 }], context: "both" });
+        const headers = ofConflict === undefined ? {} : { "gyre-context": ofConflict };
+        return Response.json({ code: "siblings" }, { status: 409, headers });
+      };
+      const reader = new GyreClient({ nodes: ["http://one:1"], fetch: answer });
+      expect(await reader.get("b", "s", { context: "own" })).toMatchObject({ kind: "siblings", context: "both" });
+      expect(sent).toEqual(["own", wanted]);
+    }
+  });
+
+  test("offers no explanation with a read of the stored bytes, which nodes refuse together", async () => {
+    // @ts-expect-error: raw and explain exclude each other
+    await client.get(AT.bucket, AT.key, { query: { explain: "true" } });
+    await client.put(AT, value("1"), { query: { explain: "true" } });
+    await client.get(AT.bucket, AT.key, { query: { r: "1" } });
+    expect(nodes.queries).toEqual(["?explain=true&raw=true", "?explain=true", "?r=1&raw=true"]);
   });
 
   /** A client whose nodes answer so, one request after the other, and go round. */
