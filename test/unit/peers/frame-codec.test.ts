@@ -1,18 +1,26 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_FRAME_BYTES } from "../../../services/base/limits.ts";
+import { parseTraceId } from "../../../services/base/trace.ts";
 import {
   HEADER_BYTES,
   KIND_DIGEST,
   KIND_HELLO,
   KIND_REFUSED,
   KIND_STORE,
+  TRACE_BIT,
 } from "../../../services/peers/frame-layout.ts";
 import { type Frame, type FrameFault, FrameReader } from "../../../services/peers/frame-reader.ts";
 import { FrameWriter } from "../../../services/peers/frame-writer.ts";
 import type { KeyOnWire, RefusalReason } from "../../../services/peers/messages.ts";
 import { decodeReply, encodeReply, replySize, type WireReply } from "../../../services/peers/reply-codec.ts";
-import { decodeRequest, encodeRequest, requestSize, type WireRequest } from "../../../services/peers/request-codec.ts";
+import {
+  decodeRequest,
+  encodeRequest,
+  requestSize,
+  untraced,
+  type WireRequest,
+} from "../../../services/peers/request-codec.ts";
 import { nodeIdOf } from "../../support/sim-peers.ts";
 
 const u64 = fc.bigInt({ min: 0n, max: 0xffff_ffff_ffff_ffffn });
@@ -37,7 +45,11 @@ function maybe<T extends object, M extends object>(record: fc.Arbitrary<T>, more
     fc.tuple(record, more).map(([one, other]) => ({ ...one, ...other })),
   );
 }
-const inPlace = fc.record({ standIn });
+const trace = fc
+  .uint8Array({ minLength: 16, maxLength: 16 })
+  .map((bytes) => parseTraceId(bytes.toHex()))
+  .filter((id) => id !== undefined);
+const inPlace = fc.oneof(fc.record({ standIn }), fc.record({ trace }), fc.record({ standIn, trace }));
 const anyRequest: fc.Arbitrary<WireRequest> = fc.oneof(
   maybe(fc.record({ kind: fc.constantFrom("digest", "fetch"), key }), inPlace),
   maybe(fc.record({ kind: fc.constant("store"), key, baseDigest: u64, digest: u64, object }), inPlace),
@@ -258,7 +270,11 @@ function header(lengthBytes: number, kind: number): Uint8Array {
 test.each([
   ["a frame shorter than its header", header(HEADER_BYTES - 1, KIND_DIGEST), "frame_too_short"],
   ["a frame of no length", header(0, KIND_STORE), "frame_too_short"],
-  ["a digest longer than the longest key", header(HEADER_BYTES + 8 + 1_089, KIND_DIGEST), "frame_too_long"],
+  [
+    "a digest longer than the longest key and a trace",
+    header(HEADER_BYTES + 8 + 1_088 + 17, KIND_DIGEST),
+    "frame_too_long",
+  ],
   ["a store over the bound", header(MAX_FRAME_BYTES + 1, KIND_STORE), "frame_too_long"],
   ["a frame of 4 GiB", header(0xffff_ffff, KIND_STORE), "frame_too_long"],
   ["a hello over its bound", header(1_000_000, KIND_HELLO), "frame_too_long"],
@@ -363,8 +379,43 @@ test("a request for a stand-in is an owner's request with one byte of flags more
     whole[9] = flags;
     const { message } = readAll([whole], decodeRequest).read[0] ?? {};
     const [slotAsked, n] = [flags & 7, ((flags >> 3) & 7) + 1];
-    if (flags < 0x80) expect(message).toEqual(owners);
+    // The key of this one is too short to be followed by a trace.
+    if ((flags & TRACE_BIT) !== 0) expect(message).toBeUndefined();
+    else if (flags < 0x80) expect(message).toEqual(owners);
     else if (slotAsked >= n || n > 7) expect(message).toBeUndefined();
     else expect(message).toEqual({ ...owners, standIn: { slot: slotAsked, n } });
   }
+});
+
+test("a trace follows the key, behind a flag that older nodes never set; without it the frame is the one that they know", () => {
+  const name = new TextEncoder().encode("bucket\0key");
+  const id = parseTraceId("4bf92f3577b34da6a3ce929d0e0e4736");
+  if (id === undefined) throw new TypeError("no trace id");
+  const place = { partition: 1, hash: 2n, key: name };
+  const plain: readonly WireRequest[] = [
+    { kind: "digest", key: place },
+    { kind: "fetch", key: place, standIn: { slot: 1, n: 3 } },
+    { kind: "store", key: place, baseDigest: 0n, digest: 1n, object: new Uint8Array(40).fill(7) },
+  ];
+  for (const request of plain) {
+    if (request.kind === "ping" || request.kind === "ask") continue;
+    const traced: WireRequest = { ...request, trace: id };
+    const [bytes, more] = [encoded([request], encodeRequest), encoded([traced], encodeRequest)];
+    const keyEnd = Buffer.from(bytes).indexOf("bucket") + name.length;
+    expect(more.length).toBe(bytes.length + 16);
+    expect(more.slice(keyEnd, keyEnd + 16).toHex()).toBe(id);
+    expect([...more.slice(keyEnd + 16)]).toEqual([...bytes.slice(keyEnd)]);
+    expect(more[9]).toBe((bytes[9] ?? 0) | TRACE_BIT);
+    expect(untraced(traced)).toEqual(request);
+    expect(untraced(request)).toBe(request);
+    expect([...encoded([untraced(traced)], encodeRequest)]).toEqual([...bytes]);
+  }
+});
+
+test("a trace of zeros is none, and costs no link", () => {
+  const key = { partition: 1, hash: 2n, key: new Uint8Array(16) };
+  const whole = encoded<WireRequest>([{ kind: "fetch", key }], encodeRequest);
+  whole[9] = TRACE_BIT;
+  const { message } = readAll([whole], decodeRequest).read[0] ?? {};
+  expect(message).toEqual({ kind: "fetch", key: { ...key, key: new Uint8Array(0) } });
 });
