@@ -177,21 +177,14 @@ export class ForwardOperation implements FanOutListener {
 
   /** Nobody took it. Where slots are on the move that may change; otherwise it is an answer. */
   #endRound(): void {
-    if (this.#order.own.reason === "behind") {
-      this.#close();
-      this.#onEnd({ kind: "here" });
-      return;
-    }
+    if (this.#order.own.reason === "behind") return this.#takeHere("here");
     if (!this.#takesBehind && this.#reasons.includes(NOT_YET)) {
       this.#takesBehind = true;
-      this.#startRound();
+      // Not `here`: why this node cannot take it is as true as it was, and it would only hand it on once more.
+      this.#askAll(scopeOf(this.#room, this.#order.request.name) ?? this.#order.scope);
       return;
     }
-    if (this.#order.mayStandIn && this.#isReplaceable()) {
-      this.#close();
-      this.#onEnd({ kind: "stand_in" });
-      return;
-    }
+    if (this.#order.mayStandIn && this.#isReplaceable()) return this.#takeHere("stand_in");
     if (!this.#isStraySeen || this.#roundCount >= MAX_HOLDER_LOOKS || this.#fanOut.remainingMs() === 0) {
       this.#giveUp();
       return;
@@ -209,14 +202,15 @@ export class ForwardOperation implements FanOutListener {
     return this.#reasons.every((reason) => REPLACEABLE.has(reason) || (mayPassOverStray && isStray(reason)));
   }
 
+  /** Where slots were on the move: one may have come here. */
   #startRound(): void {
     this.#room.counters.holderLookCount += 1;
     const scope = scopeOf(this.#room, this.#order.request.name) ?? this.#order.scope;
-    if (this.#order.mayEndHere && scope.localIndex >= 0) {
-      this.#close();
-      this.#onEnd({ kind: "here" });
-      return;
-    }
+    if (this.#order.mayEndHere && scope.localIndex >= 0) this.#takeHere("here");
+    else this.#askAll(scope);
+  }
+
+  #askAll(scope: RequestScope): void {
     this.#met.clear();
     this.#hopCount = 0;
     this.#reasons = [];
@@ -246,6 +240,11 @@ export class ForwardOperation implements FanOutListener {
   #giveUp(): void {
     this.#close();
     this.#onEnd(forwardRefused(commonCodeOf(this.#reasons), this.#facts()));
+  }
+
+  #takeHere(kind: TakenHere["kind"]): void {
+    this.#close();
+    this.#onEnd({ kind });
   }
 
   #close(): void {

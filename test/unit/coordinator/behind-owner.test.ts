@@ -44,6 +44,15 @@ describe("an owner that may lack what others have", () => {
     expect(await cluster.put(3, "a")).toMatchObject({ kind: "applied", dot: { actor: 1 }, acks: { owners: 1 } });
   });
 
+  test("is asked again at once by one that cannot take the write itself, not after that has tried again", async () => {
+    const cluster = clusterWith([1, 2]);
+    cluster.node(0).replica.storeFault = "disk_full";
+    expect(await minterOf(cluster, 0)).not.toBe(0);
+    const asks = cluster.sent.filter(({ from, request }) => from === cluster.node(0).id && request.kind === "ask");
+    expect(asks).toHaveLength(3);
+    expect(cluster.node(0).coordinator.counters.forwardCount).toBe(1);
+  });
+
   test("waits for nobody in doubt: it takes the write itself", async () => {
     const cluster = clusterWith([0]);
     cluster.stateOf = (node) => (node === cluster.node(0).id ? "alive" : "suspect");
