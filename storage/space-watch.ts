@@ -21,6 +21,8 @@ export interface WatchParts {
 const LOOK_MS = 2_000;
 const PIECE_BYTES = 512 * 1024;
 const PIECE_REST_MS = 20;
+/** 1/8 of the ballast stays, for a start after the disk was filled by others: it has to write before it can read */
+const KEPT_FOR_START = 8;
 
 /** The watch. */
 export class SpaceWatch {
@@ -122,9 +124,10 @@ export class SpaceWatch {
       // the operator may have removed it, a start before this one laid it down, or a half of it
       const laidBytes = await sizeOf(disk, BALLAST_PATH);
       this.#hasBallast = laidBytes !== undefined && laidBytes >= ballastBytes;
+      const keptBytes = Math.floor(ballastBytes / KEPT_FOR_START);
       if (laidBytes !== undefined && needsBallastSpace(this.#space, diskReserveBytes)) {
-        await unlinkIfThere(disk, BALLAST_PATH);
-        await disk.fsyncDirectory("");
+        if (laidBytes <= keptBytes) return;
+        await cutTo(disk, keptBytes);
         this.#hasBallast = false;
         log.error({ event: "storage.ballast-released", ...this.#space });
       } else if (!this.#hasBallast && this.#level === "warn" && ballastBytes > 0) {
@@ -180,6 +183,16 @@ export class SpaceWatch {
         resolve();
       };
     });
+  }
+}
+
+async function cutTo(disk: Disk, sizeBytes: number): Promise<void> {
+  const file = await disk.open(BALLAST_PATH, "read-write");
+  try {
+    await file.truncate(sizeBytes);
+    await file.fdatasync();
+  } finally {
+    await file.close();
   }
 }
 

@@ -34,7 +34,8 @@ export async function takeDirectoryLock(path: string): Promise<{ release(): Prom
   };
   const ownName = nameOf(path, own);
   const ownPath = join(dirname(path), ownName);
-  await writeFile(ownPath, `held by process ${own.pid}\n`, { flag: "wx" });
+  // Empty: the name says it all, and a disk with nothing free still takes a name.
+  await writeFile(ownPath, "", { flag: "wx" });
   try {
     await winAgainstOthers(path, own);
   } catch (error) {
