@@ -1,23 +1,11 @@
 import { expect, test } from "vitest";
 import { acceptedMs, coldMs, coldWithin, failuresOf, quantileMs } from "./answer-times.ts";
-import type { TargetResult } from "./generator.ts";
+import { newResult, type TargetResult } from "./generator.ts";
 
 const DEADLINE_MS = 2_000;
 
 function result(given: Partial<TargetResult> = {}): TargetResult {
-  return {
-    sentCount: 0,
-    goodMs: [],
-    goodAtMs: [],
-    hotMs: [],
-    late: [],
-    refusedByStatus: {},
-    refusedHotCount: 0,
-    refusedMs: [],
-    lost: [],
-    unsentCount: 0,
-    ...given,
-  };
+  return { ...newResult(), ...given };
 }
 
 const tens = (count: number): number[] => Array.from({ length: count }, () => 10);

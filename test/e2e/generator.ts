@@ -230,7 +230,8 @@ function pauseUntil(atMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, Math.max(0, atMs - performance.now())));
 }
 
-function newResult(): TargetResult {
+/** Nothing sent, nothing heard. */
+export function newResult(): TargetResult {
   return {
     sentCount: 0,
     goodMs: [],

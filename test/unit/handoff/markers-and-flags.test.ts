@@ -11,6 +11,21 @@ function owners(rig: HandoffRig, partition = 7): { readonly self: RigNode; reado
   return { self: rig.holderOf(location, 0), away: rig.holderOf(location, 1) };
 }
 
+/** A version that a stand-in keeps for an owner that is away. */
+async function keptForAway(rig: HandoffRig): Promise<{
+  readonly keeper: RigNode;
+  readonly location: ReturnType<HandoffRig["nth"]>;
+  readonly minted: Awaited<ReturnType<HandoffRig["write"]>>;
+}> {
+  const { away } = owners(rig);
+  const location = rig.nth(7, 0);
+  const keeper = rig.fallbacksOf(location)[0] ?? away;
+  rig.crash(away);
+  const minted = await rig.write(location, 0, "kept");
+  await rig.life(keeper).handoff.fallback.store(location, 1, minted);
+  return { keeper, location, minted };
+}
+
 /** A write at slot 0 that the holder of slot 1 missed. */
 async function missed(rig: HandoffRig, n: number, text = `value ${n}`): Promise<void> {
   const location = rig.nth(7, n);
@@ -134,12 +149,7 @@ describe("what is given up", () => {
 
   test("objects older than the window, once an owner has them: and a flag is brought to an owner", async () => {
     const rig = await HandoffRig.started({ windowMs: HOUR_MS });
-    const { away } = owners(rig);
-    const location = rig.nth(7, 0);
-    const keeper = rig.fallbacksOf(location)[0] ?? away;
-    rig.crash(away);
-    const minted = await rig.write(location, 0, "kept");
-    await rig.life(keeper).handoff.fallback.store(location, 1, minted);
+    const { keeper, location } = await keptForAway(rig);
     await rig.pass(HOUR_MS - 60_000);
     expect(rig.keptCount()).toBe(1);
     expect(await rig.until(() => rig.keptCount() === 0, 300_000)).toBe(true);
@@ -151,12 +161,7 @@ describe("what is given up", () => {
 
   test("objects that are older than the window, though their keeper crashed again and again", async () => {
     const rig = await HandoffRig.started({ windowMs: HOUR_MS });
-    const { away } = owners(rig);
-    const location = rig.nth(7, 0);
-    const keeper = rig.fallbacksOf(location)[0] ?? away;
-    rig.crash(away);
-    const minted = await rig.write(location, 0, "kept");
-    await rig.life(keeper).handoff.fallback.store(location, 1, minted);
+    const { keeper } = await keptForAway(rig);
     for (let crashes = 0; crashes < 5; crashes += 1) {
       await rig.pass(HOUR_MS / 6);
       rig.crash(keeper);
@@ -202,12 +207,7 @@ describe("what is given up", () => {
 
   test("everything, by a node that leaves: to any owner, and flagged", async () => {
     const rig = await HandoffRig.started();
-    const { away } = owners(rig);
-    const location = rig.nth(7, 0);
-    const keeper = rig.fallbacksOf(location)[0] ?? away;
-    rig.crash(away);
-    const minted = await rig.write(location, 0, "kept");
-    await rig.life(keeper).handoff.fallback.store(location, 1, minted);
+    const { keeper, minted } = await keptForAway(rig);
     keeper.isLeaving = true;
     const late = rig.life(keeper).handoff.fallback.store(rig.nth(7, 1), 1, minted);
     expect(await late).toMatchObject({ kind: "refused", reason: "shutting_down" });

@@ -98,31 +98,24 @@ async function overwritten(client: NodeClient, keys: readonly string[]): Promise
   return ledger.records;
 }
 
+/** All records loaded, then each written once more. */
+async function loadedAndOverwritten(client: NodeClient): Promise<readonly WriteRecord[]> {
+  const loaded = await loadRecords({ client, plan: PLAN });
+  const keys = loaded.map(({ key }) => key);
+  return [...loaded, ...(await overwritten(client, keys))];
+}
+
 describe("the check of the data", () => {
   test("finds nothing where everything is kept", async () => {
     const client = madeClient(await madeNode(() => "kept"));
-    const loaded = await loadRecords({ client, plan: PLAN });
-    const writes = [
-      ...loaded,
-      ...(await overwritten(
-        client,
-        loaded.map(({ key }) => key),
-      )),
-    ];
+    const writes = await loadedAndOverwritten(client);
     const verdict = await checkData({ client, plan: PLAN }, writes, 0);
     expect(verdict).toMatchObject({ keyCount: 40, appliedCount: 80, lostCount: 0, foreignCount: 0, damagedCount: 0 });
   });
 
   test("finds each acknowledged write that a node forgot", async () => {
     const client = madeClient(await madeNode((number) => (number > 40 && number % 10 === 0 ? "forgotten" : "kept")));
-    const loaded = await loadRecords({ client, plan: PLAN });
-    const writes = [
-      ...loaded,
-      ...(await overwritten(
-        client,
-        loaded.map(({ key }) => key),
-      )),
-    ];
+    const writes = await loadedAndOverwritten(client);
     const verdict = await checkData({ client, plan: PLAN }, writes, 0);
     expect(verdict.lostCount).toBe(4);
     expect(verdict.examples.join("\n")).toMatch(/lost .*"id":"w10".*; shown: l\d+/);
@@ -130,14 +123,7 @@ describe("the check of the data", () => {
 
   test("finds what took effect although it was refused", async () => {
     const client = madeClient(await madeNode((number) => (number === 50 ? "refused" : "kept")));
-    const loaded = await loadRecords({ client, plan: PLAN });
-    const writes = [
-      ...loaded,
-      ...(await overwritten(
-        client,
-        loaded.map(({ key }) => key),
-      )),
-    ];
+    const writes = await loadedAndOverwritten(client);
     expect(await checkData({ client, plan: PLAN }, writes, 0)).toMatchObject({ undeadCount: 1, refusedCount: 1 });
   });
 

@@ -30,6 +30,15 @@ async function fill(engine: LogEngine): Promise<void> {
 }
 
 /** Files of sealed segments: those that have an index file. */
+/** A store of that much, stopped cleanly. */
+async function filledDisk(): Promise<SimDisk> {
+  const disk = simDisk();
+  const engine = await openTiny(disk);
+  await fill(engine);
+  await engine.close();
+  return disk;
+}
+
 function sealedFiles(disk: SimDisk): string[] {
   const paths = disk.paths();
   const indexes = paths.filter((path) => path.endsWith(".idx"));
@@ -230,10 +239,7 @@ describe("the scrub that runs by itself", () => {
   });
 
   test("stands still while background work has no share", async () => {
-    const disk = simDisk();
-    const made = await openTiny(disk);
-    await fill(made);
-    await made.close();
+    const disk = await filledDisk();
     const clock = new HandClock();
     const engine = await openTiny(disk, { clock, ...PACE });
     let share = 0;
@@ -249,10 +255,7 @@ describe("the scrub that runs by itself", () => {
   });
 
   test("is through in twice its time at the smallest share of background work, however large the store is", async () => {
-    const disk = simDisk();
-    const made = await openTiny(disk);
-    await fill(made);
-    await made.close();
+    const disk = await filledDisk();
     const clock = new HandClock();
     // a store that is large beside the least pace
     const large = { ...PACE, scrubPassMs: 100_000, scrubBoundMs: 200_000, scrubBytesPerSecond: 64, scrubRestMs: 0 };
@@ -263,10 +266,7 @@ describe("the scrub that runs by itself", () => {
   });
 
   test("does not end a pass over a segment that it could not look at: that one is looked at again", async () => {
-    const disk = simDisk();
-    const made = await openTiny(disk);
-    await fill(made);
-    await made.close();
+    const disk = await filledDisk();
     const clock = new HandClock();
     const events: string[] = [];
     const engine = await openTiny(disk, { clock, events, openSegmentFiles: 1, ...PACE });
@@ -282,10 +282,7 @@ describe("the scrub that runs by itself", () => {
   });
 
   test("counts no pass over a segment that it could not look at, however often it tried, and goes on", async () => {
-    const disk = simDisk();
-    const made = await openTiny(disk);
-    await fill(made);
-    await made.close();
+    const disk = await filledDisk();
     const clock = new HandClock();
     const events: string[] = [];
     const engine = await openTiny(disk, { clock, events, openSegmentFiles: 1, ...PACE });
