@@ -6,6 +6,7 @@
  * Source: reliability notes §3.2 (latent corruption), §3.6.
  */
 import type { ScrubReport, ScrubState } from "./engine.ts";
+import { StoreClosedError } from "./errors.ts";
 import { nextTurn } from "./index-loader.ts";
 import type { KeyLookup } from "./key-lookup.ts";
 import type { Keyspace } from "./keyspace.ts";
@@ -41,12 +42,14 @@ export interface ScrubberParts {
 const DOCUMENT = "storage-scrub";
 /** with a share of nothing it looks again after this long */
 const STANDSTILL_MS = 1_000;
-/** how often a pass looks at a segment that it could not look at before, after a rest each time */
+/** how often a pass looks at a segment that it could not look at before, after a rest each time; in a hurry after this one */
 const SKIPPED_TRIES = 5;
+const HURRIED_REST_MS = 1_000;
 
 /** What became of one segment; one that has gone is done. */
 type Looked = "done" | "skipped" | "given-up";
 
+const COUNTS = ["segmentCount", "readBytes", "badCount", "lostCount", "rebuiltIndexCount"] as const;
 type Counts = { -readonly [K in keyof ScrubReport]: number };
 
 /** The scrubber of one store. */
@@ -58,7 +61,8 @@ export class Scrubber {
   #loop: Promise<void> = Promise.resolve();
   #isStopped = false;
   #hurriedCount = 0;
-  #resume: (() => void) | undefined;
+  /** what ends each pause under way, and whether a hurry does */
+  readonly #pauses = new Map<() => void, boolean>();
 
   constructor(parts: ScrubberParts) {
     this.#parts = parts;
@@ -84,11 +88,12 @@ export class Scrubber {
    */
   async scrubNow(): Promise<ScrubReport> {
     this.#hurriedCount += 1;
-    this.#resume?.();
+    for (const [end, endsInHurry] of this.#pauses) if (endsInHurry) end();
     try {
       const before = { ...this.#totals };
       const ids = this.#sealedIds(0, Number.POSITIVE_INFINITY);
-      const { skipped } = await this.#lookAt(ids);
+      const { isThrough, skipped } = await this.#lookAt(ids);
+      if (!isThrough) throw this.#parts.health.failure ?? new StoreClosedError();
       if (skipped.length > 0) throw new Error(`segments that could not be looked at: ${skipped.join(", ")}`);
       this.#place = { ...this.#place, passCount: this.#place.passCount + 1, passEndedAtMs: this.#wallMs() };
       await this.#keepPlace();
@@ -101,21 +106,21 @@ export class Scrubber {
   /** Gives up; resolves when nothing is under way. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#resume?.();
+    for (const end of this.#pauses.keys()) end();
     await this.#loop;
     await this.#work;
   }
 
   async #runLoop(): Promise<void> {
     const { settings } = this.#parts;
-    await this.#rest(settings.scrubDelayMs);
+    await this.#pause(settings.scrubDelayMs);
     while (!this.#isOver()) {
       const startedMs = settings.clock.monotonicMs();
       const isDone = await this.#pass();
       if (!isDone) return;
       // a small store is read in no time: once a day is enough
       const restMs = Math.max(settings.scrubDelayMs, settings.scrubRestMs - (settings.clock.monotonicMs() - startedMs));
-      await this.#rest(restMs);
+      await this.#pause(restMs);
     }
   }
 
@@ -159,7 +164,8 @@ export class Scrubber {
       }
       if (skipped.length === 0 || tries === SKIPPED_TRIES) return { isThrough: true, skipped };
       left = skipped;
-      await this.#rest(this.#parts.settings.scrubDelayMs);
+      // the cause has to pass: in a hurry, too, trying again at once would only count up the tries
+      await this.#pause(this.#hurriedCount > 0 ? HURRIED_REST_MS : this.#parts.settings.scrubDelayMs);
     }
   }
 
@@ -234,14 +240,21 @@ export class Scrubber {
     return Math.max((sealedBytes / settings.scrubBoundMs) * 1_000, fullRate * share);
   }
 
+  /** Within a segment, whose turn others may wait for: in a hurry there is none. */
   #rest(durationMs: number): Promise<void> {
-    if (this.#isOver() || this.#hurriedCount > 0) return Promise.resolve();
+    return this.#hurriedCount > 0 ? Promise.resolve() : this.#pause(durationMs, true);
+  }
+
+  #pause(durationMs: number, endsInHurry = false): Promise<void> {
+    if (this.#isOver()) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = this.#parts.settings.clock.setTimer(durationMs, resolve);
-      this.#resume = () => {
+      const end = (): void => {
         timer.cancel();
+        this.#pauses.delete(end);
         resolve();
       };
+      const timer = this.#parts.settings.clock.setTimer(durationMs, end);
+      this.#pauses.set(end, endsInHurry);
     });
   }
 
@@ -276,12 +289,8 @@ function noCounts(): Counts {
   return { segmentCount: 0, readBytes: 0, badCount: 0, lostCount: 0, rebuiltIndexCount: 0 };
 }
 
-function difference(after: ScrubReport, before: ScrubReport): ScrubReport {
-  return {
-    segmentCount: after.segmentCount - before.segmentCount,
-    readBytes: after.readBytes - before.readBytes,
-    badCount: after.badCount - before.badCount,
-    lostCount: after.lostCount - before.lostCount,
-    rebuiltIndexCount: after.rebuiltIndexCount - before.rebuiltIndexCount,
-  };
+function difference(after: Counts, before: Counts): ScrubReport {
+  const done = { ...after };
+  for (const name of COUNTS) done[name] -= before[name];
+  return done;
 }

@@ -90,6 +90,10 @@ export class HandClock implements StorageClock {
     this.#waitsForTurn = deferUntil === "turn-done";
   }
 
+  get timerCount(): number {
+    return this.#timers.length;
+  }
+
   monotonicMs(): number {
     return this.#nowMs;
   }
