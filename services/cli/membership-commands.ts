@@ -36,16 +36,26 @@ function tellFailure(line: CommandLine, io: CliIo, failure: ClientFailure): numb
   return EXIT.failed;
 }
 
-/** Whether the plan may be committed: by flag, or by somebody who says so. */
-async function isAgreed(line: CommandLine, io: CliIo): Promise<boolean> {
+/** Whether it may be done: by flag, or by somebody who says so. Takes `yes` of `CHANGE_FLAGS`. */
+export async function isAgreed(line: CommandLine, io: CliIo, question = "commit this plan?"): Promise<boolean> {
   if (line.isSet("yes")) return true;
   if (!io.isInputTerminal) throw new UsageError("nobody is here to ask: give --yes to commit the plan, or --dry-run");
-  io.err("commit this plan? [y/N] ");
+  io.err(`${question} [y/N] `);
   return /^y(?:es)?$/i.test((await io.readLine()).trim());
 }
 
 /** Plans, shows, asks, commits, waits; resolves with the exit code. Takes the flags of `CHANGE_FLAGS`. */
 export async function runChange(line: CommandLine, io: CliIo, changes: readonly Change[]): Promise<number> {
+  const ended = await tryChange(line, io, { changes, ask: () => isAgreed(line, io) });
+  return ended === "plan_changed" ? EXIT.failed : ended;
+}
+
+/** The same; says when the cluster changed between plan and commit: then nothing was done, and another try may do. */
+export async function tryChange(
+  line: CommandLine,
+  io: CliIo,
+  { changes, ask }: { readonly changes: readonly Change[]; readonly ask: () => Promise<boolean> },
+): Promise<number | "plan_changed"> {
   const client = clientFor(line, io);
   const isJson = line.isSet("json");
   // Committing sends the changes again, so that nothing has to stay pending at the node that planned.
@@ -66,12 +76,15 @@ export async function runChange(line: CommandLine, io: CliIo, changes: readonly 
     return EXIT.failed;
   }
   if (line.isSet("dry-run")) return EXIT.ok;
-  if (!(await isAgreed(line, io))) {
+  if (!(await ask())) {
     io.err("nothing was changed\n");
     return EXIT.failed;
   }
   const done = await client.post("/v1/cluster/commit", { planHash: plan.planHash, changes });
-  if (done.kind === "failed") return tellFailure(line, io, done);
+  if (done.kind === "failed") {
+    const code = tellFailure(line, io, done);
+    return done.code === "plan_changed" ? "plan_changed" : code;
+  }
   if (isJson) io.out(`${JSON.stringify(done.answer)}\n`);
   io.err(`committed through ${done.node}\n`);
   if (line.isSet("no-wait")) return EXIT.ok;

@@ -17,14 +17,16 @@ import { type CliIo, EXIT } from "./io.ts";
 import { durationText } from "./load/ticker.ts";
 import { type Change, changeText } from "./plan-table.ts";
 
-/** Where a change is: `undone` somebody took it back. */
-export type ChangeState = "going" | "done" | "undone";
+/** Where a change is: `undone` somebody took it back; `unbegun` it has been waited for too long. */
+export type ChangeState = "going" | "done" | "undone" | "unbegun";
 
 const POLL_MS = 500;
 /** Without a terminal a line is told every so many looks. */
 const LOOKS_PER_LINE = 10;
 /** So many looks in a row that no node answered: half a minute and more. */
 const MAX_BLIND_LOOKS = 60;
+/** So many looks in a row that a change had not begun: a quarter of an hour, in which a pod starts and its disk is found. */
+const MAX_UNBEGUN_LOOKS = 1_800;
 
 /** Follows one or more changes. */
 export class ChangeWatch {
@@ -32,6 +34,7 @@ export class ChangeWatch {
   readonly #copies: number;
   /** changes of which the first step has been seen */
   readonly #begun = new Set<Change>();
+  #unbegunLooks = 0;
   #mostLeft = 0;
   #hasMoved = false;
 
@@ -46,11 +49,18 @@ export class ChangeWatch {
     return this.#changes.filter(({ kind }) => kind !== "join").map(({ node }) => node);
   }
 
-  /** Where all changes together are, by what is seen now. */
+  /** Where all changes together are, by what is seen now; to be asked once for each look. */
   stateOf(seen: ClusterSummary): ChangeState {
     const states = this.#changes.map((change) => this.#stateOfOne(change, seen));
     if (states.includes("undone")) return "undone";
-    return states.every((state) => state === "done") ? "done" : "going";
+    if (states.every((state) => state === "done")) return "done";
+    this.#unbegunLooks = this.unbegun(seen).length === 0 ? 0 : this.#unbegunLooks + 1;
+    return this.#unbegunLooks > MAX_UNBEGUN_LOOKS ? "unbegun" : "going";
+  }
+
+  /** The changes of which nothing has been seen. */
+  unbegun(seen: ClusterSummary): readonly Change[] {
+    return this.#changes.filter((change) => !this.#isBegun(change, seen));
   }
 
   /** How far it is, in one line. */
@@ -142,6 +152,12 @@ export async function watchChanges(
   }
 }
 
+const END_WORDS: Readonly<Record<Exclude<ChangeState, "going">, string>> = {
+  done: "done",
+  undone: "taken back by somebody",
+  unbegun: "not waiting any longer for what has not begun (gyre status; the log of the node)",
+};
+
 interface Following {
   readonly nodes: readonly string[];
   readonly fetch: Fetch;
@@ -153,10 +169,10 @@ async function follow(io: CliIo, watch: ChangeWatch, following: Following): Prom
   const tell = progressLine(io);
   let blindLooks = 0;
   while (!following.isInterrupted()) {
-    const told = await lookAt(following.nodes, following.fetch);
+    const views = await lookAt(following.nodes, following.fetch);
     // A node that is no member knows nothing of the ring: to it, everybody has left.
     const seen = mergedSummary(
-      told.filter(({ isMember }) => isMember),
+      views.filter(({ isMember }) => isMember),
       watch.subjects,
     );
     blindLooks = seen === undefined ? blindLooks + 1 : 0;
@@ -166,8 +182,8 @@ async function follow(io: CliIo, watch: ChangeWatch, following: Following): Prom
     }
     const state = seen === undefined ? "going" : watch.stateOf(seen);
     if (state !== "going") {
-      const words = following.changes.map(changeText).join(", ");
-      tell(state === "done" ? `done: ${words}` : `taken back by somebody: ${words}`, true);
+      const told = state === "unbegun" && seen !== undefined ? watch.unbegun(seen) : following.changes;
+      tell(`${END_WORDS[state]}: ${told.map(changeText).join(", ")}`, true);
       return state === "done" ? EXIT.ok : EXIT.failed;
     }
     tell(seen === undefined ? "no node answers" : watch.lineOf(seen), false);

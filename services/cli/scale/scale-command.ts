@@ -8,7 +8,7 @@ import { memberNamed, parseCluster } from "../cluster-summary.ts";
 import { type Command, type CommandLine, UsageError } from "../command.ts";
 import { fetchOf } from "../credentials.ts";
 import { type CliIo, EXIT } from "../io.ts";
-import { CHANGE_FLAGS, runChange } from "../membership-commands.ts";
+import { CHANGE_FLAGS, isAgreed, runChange, tryChange } from "../membership-commands.ts";
 import { watchChanges } from "../membership-watch.ts";
 import { nodesOf } from "../nodes.ts";
 import type { Change } from "../plan-table.ts";
@@ -92,13 +92,17 @@ class Scaling {
       this.#say(`${arriving.join(", ")}: would be started, and join by themselves`);
       return EXIT.ok;
     }
+    const isWaiting = !this.#isPrinting() && !this.#line.isSet("no-wait");
+    // Before the first pod is started: who says no then finds nothing changed.
+    if (isWaiting && returning.length > 0 && !(await this.#isReturnAgreed(returning))) {
+      return this.#failed("nothing was changed");
+    }
     const scaled = await this.#scale(current);
-    if (scaled !== EXIT.ok || this.#isPrinting()) {
+    if (scaled !== EXIT.ok || !isWaiting) {
       if (returning.length > 0)
         this.#say(`then, as they have left before: gyre join NODE, for ${returning.join(", ")}`);
       return scaled;
     }
-    if (this.#line.isSet("no-wait")) return EXIT.ok;
     const fresh = arriving.filter((pod) => !returning.includes(pod));
     if (fresh.length > 0) this.#say(`${fresh.join(", ")}: join by themselves`);
     const returned = await this.#takeBack(returning);
@@ -106,7 +110,12 @@ class Scaling {
     return this.#watch(fresh.map((node) => ({ kind: "join", node })));
   }
 
-  /** Who has left comes back with its disk only when it is told to. */
+  #isReturnAgreed(returning: readonly string[]): Promise<boolean> {
+    const question = `${returning.join(", ")}: left once; start them, and have them join again with their old disks?`;
+    return isAgreed(this.#line, this.#io, question);
+  }
+
+  /** Who has left comes back with its disk only when it is told to: that has been agreed to. */
   async #takeBack(returning: readonly string[]): Promise<number> {
     if (returning.length === 0) return EXIT.ok;
     this.#say(`${returning.join(", ")}: left once, and join again with their old disks`);
@@ -118,8 +127,9 @@ class Scaling {
       // A node that comes up has a new address, and a plan that was made before all know it does not hold.
       const isKnown = seen !== undefined && seen.differing.length === 0;
       if (isKnown && joining.every((node) => memberNamed(seen, node)?.liveness === "alive")) {
-        const list = joining.map((node): Change => ({ kind: "join", node }));
-        if ((await runChange(this.#line, this.#io, list)) === EXIT.ok) return EXIT.ok;
+        const changes = joining.map((node): Change => ({ kind: "join", node }));
+        const ended = await tryChange(this.#line, this.#io, { changes, ask: async () => true });
+        if (ended !== "plan_changed") return ended;
         tries += 1;
         if (tries === MAX_JOIN_TRIES) return EXIT.failed;
       }

@@ -368,6 +368,16 @@ describe("a change", () => {
     expect(lineOf({ members: { n4: "normal", n5: "joining" } })).toBe("196 of 196 copies moved");
   });
 
+  test("that never begins is not waited for without end, and one that has begun is", () => {
+    const watch = new ChangeWatch([join, { kind: "join", node: "n5" }], 0);
+    const state = (n5: string): string => watch.stateOf(seen({ members: { n4: "normal", n5 } }));
+    const quarterHour = Array.from({ length: 1_800 }, () => state("waiting"));
+    expect(new Set(quarterHour)).toEqual(new Set(["going"]));
+    expect(state("waiting")).toBe("unbegun");
+    expect(watch.unbegun(seen({ members: { n4: "normal", n5: "waiting" } }))).toEqual([{ kind: "join", node: "n5" }]);
+    expect(Array.from({ length: 2_000 }, () => state("joining")).at(-1)).toBe("going");
+  });
+
   test("of several is done with the last of them", () => {
     const watch = new ChangeWatch([join, { kind: "join", node: "n5" }], 10);
     expect(watch.stateOf(seen({ members: { n4: "normal", n5: "joining" } }))).toBe("going");

@@ -250,6 +250,47 @@ describe("gyre scale, to more", () => {
     expect(here.door.asked).toEqual([{ plan: changes }, { plan: changes }, { commit: "00112233445566aa" }]);
   });
 
+  describe("when one of them has left once", () => {
+    const away = { ...LEFT, liveness: "left" } as const;
+    const facts = [{ members: pods(4, { 3: away }) }, { members: pods(4, { 3: LEFT }) }];
+    const question = /gyre-3: left once; start them, .* \[y\/N\] /;
+
+    test("asks before it starts anything, and takes no for an answer", async () => {
+      const { code, err } = await run(["--to", "4"], { ...steps(...facts), answer: "n" }, workload(3));
+      expect([code, err.match(/\[y\/N\]/g)?.length]).toEqual([1, 1]);
+      expect(err).toMatch(question);
+      expect(err).toContain("nothing was changed");
+      expect([told().length, here.door.asked]).toEqual([1, []]);
+    });
+
+    test("asks once, for a start and a join", async () => {
+      const given = steps(
+        ...facts,
+        { members: pods(4, { 3: { status: "joining", incoming: 9 } }) },
+        { members: pods(4) },
+      );
+      const { code, err } = await run(["--to", "4"], { ...given, answer: "y" }, workload(3));
+      expect([code, err.match(/\[y\/N\]/g)?.length], err).toEqual([0, 1]);
+      expect(here.door.asked.at(-1)).toEqual({ commit: "00112233445566aa" });
+    });
+
+    test("starts nothing where nobody can be asked", async () => {
+      expect((await run(["--to", "4"], steps(...facts), workload(3))).err).toContain("nobody is here to ask");
+      expect(told()).toHaveLength(1);
+    });
+
+    test.each([
+      ["plan_changed", 5],
+      ["refused", 1],
+    ] as const)("a commit that is answered %s is tried so often: %d", async (kind, count) => {
+      here.door.answers.commit = kind === "refused" ? { kind, refusals: ["planted"] } : { kind, detail: "planted" };
+      const { code, err } = await run(["--to", "4", "--yes"], steps(...facts), workload(3));
+      expect(code, err).toBe(1);
+      const commits = here.door.asked.filter((one) => typeof one === "object" && one !== null && "commit" in one);
+      expect(commits).toHaveLength(count);
+    });
+  });
+
   test("does nothing when there are as many already", async () => {
     steps({ members: pods(5) });
     const { code, err } = await run(["--to", "5"]);
