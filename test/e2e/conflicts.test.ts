@@ -1,14 +1,21 @@
-/** Conflicts on a real cluster: shown on every node, resolved by a third write, never lost; contexts that lie change nothing. */
+/**
+ * Conflicts on a real cluster: shown on every node, resolved by a third write, never lost; contexts that lie change nothing. And
+ * what a collector of traces is told of such a cluster.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { factsOf, LoopbackCollector } from "../support/trace-collector.ts";
 import { RealCluster } from "./cluster.ts";
 import { ask, putJson, valuesOf } from "./http.ts";
 
 let cluster: RealCluster;
+let collector: LoopbackCollector;
 beforeAll(async () => {
-  cluster = await RealCluster.start(3);
+  collector = await LoopbackCollector.start();
+  cluster = await RealCluster.start(3, { GYRE_OTLP_URL: collector.url });
 }, 60_000);
 afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
+  await collector[Symbol.asyncDispose]();
 });
 
 const at = (node: number, key: string, query = ""): string => `${cluster.url(node)}/v1/kv/carts/${key}${query}`;
@@ -102,5 +109,32 @@ describe("deletes", () => {
     const again = await putJson(at(0, "gone"), { v: 2 }, { "gyre-context": String(missing.body["context"]) });
     expect(again.body["siblings"]).toBe(1);
     expect(valuesOf(await ask(at(1, "gone")))).toEqual(['{"v":2}']);
+  });
+});
+
+describe("a write and a read of a sampled trace", () => {
+  test("tell where their time went, and are told to the collector before their node has stopped; others are not", async () => {
+    const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const traceparent = `00-${traceId}-00f067aa0ba902b7-01`;
+    await putJson(at(0, "untraced"), {});
+    const written = await putJson(at(0, "traced"), { secret: 1 }, { traceparent });
+    const read = await ask(at(0, "traced"), { headers: { traceparent } });
+    for (const { headers } of [written, read]) {
+      expect(headers.get("server-timing")).toMatch(/^total;dur=[\d.]+, coord;dur=[\d.]+, r0;desc="n\d \w+ \w+"/);
+    }
+    expect(await cluster.stop(0)).toBe(0);
+    const { spans } = collector;
+    expect(spans.every((span) => span.traceId === traceId)).toBe(true);
+    const requests = spans.filter(({ kind }) => kind === 2);
+    expect(requests.map(({ name }) => name)).toEqual(["PUT /v1/kv/:bucket/*", "GET /v1/kv/:bucket/*"]);
+    for (const { spanId } of requests) {
+      const nodes = spans
+        .filter((span) => span.parentSpanId === spanId)
+        .map((span) => factsOf(span)["gyre.replica.node"]);
+      expect(nodes.length, "replicas that were asked").toBeGreaterThanOrEqual(2);
+      expect(nodes).toContain("n1");
+    }
+    expect(new Set(collector.posted.map(({ path }) => path))).toEqual(new Set(["/v1/traces"]));
+    expect(collector.posted.some(({ text }) => /carts|secret/.test(text))).toBe(false);
   });
 });
