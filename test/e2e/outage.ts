@@ -161,6 +161,7 @@ async function loadDuring(parts: Parts, rate: number, work: Promise<unknown>): P
   do {
     const results = await load(parts, { nodes: ALL, durationMs: STRETCH_MS, rate });
     results.forEach((result, node) => void all[node]?.push(result));
+    tell(`  ${STRETCH_MS / 1_000} s of it: ${feltText(feltOf(results))}`);
   } while (!isOver);
   await watched;
   return all.map(joined);
@@ -236,6 +237,8 @@ async function main(): Promise<boolean> {
   const capacity = peak.reduce((sum, { goodMs }) => sum + goodMs.length, 0) / 6;
   const rate = Math.floor(capacity * Number(flags.share));
   tell(`capacity ${Math.round(capacity)} requests a second; load from here on ${rate}`);
+  // A first stretch shows what the measuring of the capacity has left to do.
+  await load(parts, { nodes: ALL, durationMs: QUIET_MS, rate });
   const before = await quietStretch(parts, rate, "before");
 
   await cluster.kill(AWAY);
