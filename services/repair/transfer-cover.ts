@@ -17,7 +17,14 @@ import { PushWindow } from "./push-window.ts";
 import { leafBitsOf, leafHashesOf, leafLister, statesOf } from "./transfer-listing.ts";
 import { hashBytes, parseTransferReply, type TransferReply } from "./transfer-messages.ts";
 import { type TransferPace, WorkSlices } from "./transfer-pace.ts";
-import { encodeCursor, PartJoiner, parseEntries } from "./transfer-page-core.ts";
+import {
+  encodeCursor,
+  isFurther,
+  type PageCursor,
+  PartJoiner,
+  parseCursor,
+  parseEntries,
+} from "./transfer-page-core.ts";
 
 /** A holder, and the way to what it has. */
 export interface CoveringHolder {
@@ -147,12 +154,13 @@ export class TransferCover {
   /** For what no frame takes: the holder's version comes in parts, and must be the same or newer. */
   async #isDominated({ holder }: Proof, { hash, key }: ScanEntry, object: Uint8Array): Promise<boolean> {
     const differing = leafBitsOf(this.#parts.store, hash);
-    let cursor = encodeCursor({ hash, key: BEFORE_ALL_KEYS, offset: 0, digest: 0n });
+    let at: PageCursor = { hash, key: BEFORE_ALL_KEYS, offset: 0, digest: 0n };
     const joiner = new PartJoiner();
     for (;;) {
-      const reply = parseTransferReply(await holder.pull({ kind: "next", differing, cursor }));
-      if (reply?.kind !== "pulled") return false;
-      for (const entry of parseEntries(reply.objects) ?? []) {
+      const reply = parseTransferReply(await holder.pull({ kind: "next", differing, cursor: encodeCursor(at) }));
+      const entries = reply?.kind === "pulled" ? parseEntries(reply.objects) : undefined;
+      if (reply?.kind !== "pulled" || entries === undefined) return false;
+      for (const entry of entries) {
         const theirs = joiner.join(entry);
         if (theirs === undefined) return false;
         if (theirs === "more") continue;
@@ -160,8 +168,10 @@ export class TransferCover {
         // keys come by hash: the one that is looked for was passed over
         if (xxh64(entry.key) !== hash) return false;
       }
-      if (reply.next === undefined) return false;
-      cursor = reply.next;
+      const next = reply.next === undefined ? undefined : parseCursor(reply.next);
+      // a holder whose pages do not go on would be asked for ever
+      if (next === undefined || !isFurther(next, at)) return false;
+      at = next;
     }
   }
 }

@@ -148,6 +148,14 @@ export class PartJoiner {
   }
 }
 
+/** True when a page that ended at `next` has gone on from `from`; not when it has begun another version of an object anew. */
+export function isFurther(next: PageCursor, from: PageCursor): boolean {
+  if (next.hash !== from.hash) return next.hash > from.hash;
+  const order = compareKeys(next.key, from.key);
+  if (order !== 0) return order > 0;
+  return from.offset > 0 && (next.offset === 0 || next.offset > from.offset);
+}
+
 /** Orders keys of one hash. */
 export function compareKeys(a: Uint8Array, b: Uint8Array): number {
   return Buffer.compare(a, b);

@@ -4,6 +4,7 @@ import { parseNodeId } from "../../../services/base/ids.ts";
 import { MAX_LISTED_STATES } from "../../../services/base/limits.ts";
 import type { CallResult, PeerRequest } from "../../../services/peers/messages.ts";
 import type { CoveringHolder } from "../../../services/repair/transfer-cover.ts";
+import { encodeCursor } from "../../../services/repair/transfer-page-core.ts";
 import { putOf } from "../../support/replica-fixture.ts";
 import {
   COPIED,
@@ -114,15 +115,46 @@ describe("an old copy is covered", () => {
 describe("a version that no frame takes", () => {
   const half = 8 * 1024 * 1024 - 4096;
 
-  test("is looked for in the holder's pages: the same or newer covers it, less does not", async () => {
-    const nodes = await pair(5);
-    // each within a client's limits, together beyond a frame
+  /** Each within a client's limits, together beyond a frame. */
+  async function writeLarge(node: TransferNode): Promise<void> {
     for (const [at, letter] of ["x", "y", "z"].entries()) {
       const writer = transferNode(10 + at);
       await writer.replica.write(nthCopied(2), putOf(letter.repeat(half)), nothing);
       const written = await writer.engine.get(nthCopied(2));
-      await nodes.old.replica.ingest(nthCopied(2), written?.value ?? expect.fail("a version"));
+      await node.replica.ingest(nthCopied(2), written?.value ?? expect.fail("a version"));
     }
+  }
+
+  test("is not covered by a holder whose pages do not go on, or make no sense", async () => {
+    const nodes = await pair(5);
+    await writeLarge(nodes.old);
+    const { hash, key } = nthCopied(2);
+    const at = (offset: number): Uint8Array => encodeCursor({ hash, key, offset, digest: 1n });
+    const empty = new Uint8Array();
+    const answers: Record<string, readonly [objects: Uint8Array, next: readonly Uint8Array[]]> = {
+      "the same again": [empty, [at(100)]],
+      "back and forth": [empty, [at(200), at(100)]],
+      "no cursor": [empty, [empty]],
+      "no page": [Uint8Array.of(1, 2, 3), [at(100), at(200), at(300)]],
+    };
+    for (const [name, [objects, nexts]] of Object.entries(answers)) {
+      let askCount = 0;
+      const pull = async (body: unknown): Promise<unknown> => {
+        const { kind, differing } = Object(body);
+        if (kind !== "next") return carried(await nodes.holder.donor.copy(COPIED, carried(body), false));
+        const next = nexts[askCount % nexts.length];
+        askCount += 1;
+        if (askCount > 50) throw new Error(`asked for ever: ${name}`);
+        return { kind: "pulled", differing, objects, next };
+      };
+      expect(await nodes.old.donor.isCoveredBy(COPIED, { node: HOLDER, pull })).toBe(false);
+      expect([name, askCount]).toEqual([name, name === "no page" || name === "no cursor" ? 1 : 2]);
+    }
+  });
+
+  test("is looked for in the holder's pages: the same or newer covers it, less does not", async () => {
+    const nodes = await pair(5);
+    await writeLarge(nodes.old);
     expect(await prove(nodes)).toMatchObject({ isCovered: false, given: [] });
     const large = await nodes.old.engine.get(nthCopied(2));
     await nodes.holder.replica.ingest(nthCopied(2), large?.value ?? expect.fail("a version"));
