@@ -3,9 +3,10 @@
  * unsent question is asked again within its time. Must never be used for what a client waits for.
  */
 import type { NodeId } from "../base/ids.ts";
-import type { Clock, Timer } from "../base/ports.ts";
+import type { Clock } from "../base/ports.ts";
 import type { CallResult } from "../peers/messages.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
+import { Pauses } from "../repair/pauses.ts";
 
 /** How long to wait before an unsent question is tried again. */
 const RETRY_MS = 20;
@@ -14,22 +15,19 @@ const RETRY_MS = 20;
 export class BulkAsks {
   readonly #links: Pick<PeerLinks, "callBulk">;
   readonly #clock: Clock;
-  readonly #pauses = new Map<Timer, () => void>();
+  readonly #pauses: Pauses;
   #isStopped = false;
 
   constructor(links: Pick<PeerLinks, "callBulk">, clock: Clock) {
     this.#links = links;
     this.#clock = clock;
+    this.#pauses = new Pauses(clock);
   }
 
   /** Asks nobody any more: what waits for its next try has no answer. */
   stop(): void {
     this.#isStopped = true;
-    for (const [timer, goOn] of this.#pauses) {
-      timer.cancel();
-      goOn();
-    }
-    this.#pauses.clear();
+    this.#pauses.end();
   }
 
   /** The answer's body, or undefined when none came within `timeoutMs`, for whatever reason. Never rejects. */
@@ -41,18 +39,8 @@ export class BulkAsks {
       );
       if (result.kind === "answer") return result.body;
       if (result.kind !== "unsent") return undefined;
-      if (!this.#isStopped) await this.#pause();
+      if (!this.#isStopped) await this.#pauses.pause(RETRY_MS);
     }
     return undefined;
-  }
-
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#clock.setTimer(RETRY_MS, () => {
-        this.#pauses.delete(timer);
-        resolve();
-      });
-      this.#pauses.set(timer, resolve);
-    });
   }
 }
