@@ -82,7 +82,7 @@ function typeOf(bytes: Uint8Array): string {
 }
 
 function tellFound(line: CommandLine, io: CliIo, found: Extract<ReadResult, { kind: "found" }>): void {
-  const { bytes, contentType, context } = found;
+  const { bytes, contentType, context, expires } = found;
   if (!line.isSet("json")) {
     io.out(bytes);
     if (io.isTerminal) io.out("\n");
@@ -91,7 +91,8 @@ function tellFound(line: CommandLine, io: CliIo, found: Extract<ReadResult, { ki
   const isJson = contentType.includes("json");
   const text = Buffer.from(bytes).toString(isJson ? "utf8" : "base64");
   const value = isJson ? `"value":${text}` : `"base64":"${text}"`;
-  io.out(`{${value},"contentType":${JSON.stringify(contentType)},"context":"${context}"}\n`);
+  const end = expires === undefined ? "" : `,"expires":${JSON.stringify(expires)}`;
+  io.out(`{${value},"contentType":${JSON.stringify(contentType)}${end},"context":"${context}"}\n`);
 }
 
 async function runGet(line: CommandLine, io: CliIo): Promise<number> {

@@ -5,6 +5,7 @@
  */
 import { backoffMs } from "./backoff.ts";
 import { askNode, type Fetch, type NodeAnswer, type NodeRequest, withToken } from "./http-node.ts";
+import { expiresOf, fallbacksOf } from "./read-headers.ts";
 
 /** What a client needs to know. */
 export interface ClientOptions {
@@ -62,6 +63,8 @@ export type ReadResult =
       readonly contentType: string;
       readonly context: string;
       readonly node: string;
+      /** when the value ends by itself, ISO; absent: it does not */
+      readonly expires?: string;
       /** nodes that stood in for owners of the key; absent: none did */
       readonly fallbacks?: readonly string[];
     }
@@ -190,7 +193,8 @@ export class GyreClient {
     const context = headers.get("gyre-context") ?? undefined;
     if (status === 200) {
       const contentType = headers.get("content-type") ?? "";
-      return { kind: "found", bytes, contentType, context: context ?? "", node, ...fallbacksOf(headers) };
+      const told = { ...expiresOf(headers), ...fallbacksOf(headers) };
+      return { kind: "found", bytes, contentType, context: context ?? "", node, ...told };
     }
     if (status === 404 && ["not_found", "deleted"].includes(String(parseObject(bytes)["code"]))) {
       return { kind: "absent", context, node };
@@ -277,11 +281,6 @@ export class GyreClient {
       if (attempt % this.nodes.length === 0) await this.#pause(backoffMs(attempt / this.nodes.length, this.#random));
     }
   }
-}
-
-function fallbacksOf(headers: Headers): { readonly fallbacks?: readonly string[] } {
-  const names = headers.get("gyre-fallbacks");
-  return names === null ? {} : { fallbacks: names.split(", ") };
 }
 
 function pathOf(bucket: string, key: string, query: Readonly<Record<string, string>> | undefined): string {

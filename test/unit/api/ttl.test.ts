@@ -101,6 +101,19 @@ describe("an answer", () => {
     expect([same.statusCode, same.headers["gyre-expires"]]).toEqual([304, LATER]);
   });
 
+  it("of raw bytes says it however they are asked for: by Accept, and by HEAD", async () => {
+    here.coordinator.answers.get = () => found({ ...ending, contentType: "text/plain" });
+    for (const asked of [
+      { method: "HEAD", url: "/v1/kv/b/k?raw=true" },
+      { method: "HEAD", url: "/v1/kv/b/k" },
+      { method: "GET", url: "/v1/kv/b/k", headers: { accept: "text/plain" } },
+      { method: "GET", url: "/v1/kv/b/k?raw=true&r=one" },
+    ] as const) {
+      const reply = await here.api.inject(asked);
+      expect([asked, reply.statusCode, reply.headers["gyre-expires"]]).toEqual([asked, 200, LATER]);
+    }
+  });
+
   it("to a read after the end is 404 deleted, and says what happened and when", async () => {
     const context = seen({ actor: 1, counter: 5 });
     here.coordinator.answers.get = () => ({ kind: "deleted", context, expiredAtMs: NOON_MS + 60_000 });

@@ -87,6 +87,13 @@ describe("the client", () => {
     expect(read).toMatchObject({ kind: "found", context: "one", bytes: new Uint8Array(Buffer.from("3")) });
   });
 
+  test("tells when a value ends by itself, and of others nothing", async () => {
+    const expires = "2026-11-20T10:01:00.000Z";
+    const ending = (): Response => new Response("3", { headers: { "gyre-context": "one", "gyre-expires": expires } });
+    expect(await answered(ending).get("b", "s")).toMatchObject({ kind: "found", expires });
+    expect(await answered(raw).get("b", "s")).not.toHaveProperty("expires");
+  });
+
   test("gives up, and says why, when versions change faster than they can be read", async () => {
     const read = await answered(conflict, single).get("b", "s");
     expect(read).toMatchObject({ kind: "failed", code: "siblings", outcome: "not_applied", isRetryable: true });

@@ -56,6 +56,7 @@ describe("a line", () => {
   test("is of what happened between the two scrapes, and of nothing before", () => {
     const page = new Page("n1");
     page.requests(1_000, { ms: 5_000 });
+    page.requests(9_000, { ms: 0.1 });
     page.requests(1, { method: "PUT", ms: 1 });
     const before = page.look(1_000);
     page.requests(98, { ms: 1 });
