@@ -82,6 +82,8 @@ export class BootstrapWorld {
   /** events of the log so far, by name: shows what a schedule reached */
   readonly events: Map<string, number> = new Map();
   private mintedCount = 0;
+  /** what the documents say, each read once */
+  private readonly read = new WeakMap<Uint8Array, OwnRecord>();
 
   constructor(shape: WorldShape) {
     this.nodes = Array.from({ length: shape.nodeCount }, (_, index) => {
@@ -96,10 +98,12 @@ export class BootstrapWorld {
     });
   }
 
-  recordOf(node: WorldNode): OwnRecord {
-    const read = decodeOwnRecord(node.document);
-    assert.ok(read.kind === "record", "what was written reads back");
-    return read.record;
+  recordOf({ document }: WorldNode): OwnRecord {
+    const known = this.read.get(document);
+    if (known !== undefined) return known;
+    const record = recordIn(document);
+    this.read.set(document, record);
+    return record;
   }
 
   step(choice: number): void {
@@ -199,7 +203,7 @@ export class BootstrapWorld {
 
   restart(index: number): void {
     const node = this.node(index);
-    if (node.state === undefined) node.state = startBootstrapState(node.settings, this.recordOf(node));
+    if (node.state === undefined) node.state = startBootstrapState(node.settings, recordIn(node.document));
   }
 
   deliver(pick: number): void {
@@ -247,4 +251,10 @@ export class BootstrapWorld {
     assert.ok(node !== undefined, "a node of this world");
     return node;
   }
+}
+
+function recordIn(document: Uint8Array): OwnRecord {
+  const read = decodeOwnRecord(document);
+  assert.ok(read.kind === "record", "what was written reads back");
+  return read.record;
 }
