@@ -262,8 +262,8 @@ class Server implements ApiServer {
     return failureReply(defectFailure(isHarmless));
   }
 
-  #errorReply(error: FastifyError, request: Incoming): Reply {
-    const known = frameworkFailure(error);
+  #errorReply(error: FastifyError, request: FastifyRequest): Reply {
+    const known = frameworkFailure(error, request);
     return known === undefined ? this.#defectReply(error, true, request) : failureReply(known.failure, known.how);
   }
 

@@ -107,7 +107,12 @@ describe("a batch", () => {
       url: "/v1/kv/b:batch",
       payload: " ".repeat(MAX_BATCH_BYTES + 1),
     });
-    expect([fat.statusCode, fat.json().code]).toEqual([413, "value_too_large"]);
+    expect(fat.json()).toMatchObject({
+      status: 413,
+      code: "value_too_large",
+      limitBytes: MAX_BATCH_BYTES,
+      sizeBytes: MAX_BATCH_BYTES + 1,
+    });
     expect(await batch([])).toEqual([]);
   });
 

@@ -189,6 +189,16 @@ describe("bodies", () => {
     expect(told).not.toMatch(/ {4}at |node_modules|\.ts:\d/);
   });
 
+  test("of no length that are over their limit are told the limit", async () => {
+    const chunk = "x".repeat(20_000);
+    const head = "PATCH /v1/buckets/b HTTP/1.1\r\nhost: h\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    const told = await answersTo(Buffer.from(`${head}${chunk.length.toString(16)}\r\n${chunk}\r\n0\r\n\r\n`));
+    expect(statusesIn(told)).toEqual([413]);
+    const problem = JSON.parse(told.slice(told.indexOf("\r\n\r\n") + 4));
+    expect(problem).toMatchObject({ code: "value_too_large", limitBytes: 16_384 });
+    expect(problem).not.toHaveProperty("sizeBytes");
+  });
+
   test("of a batch with names of JavaScript's own are refused one by one", async () => {
     const ops =
       '{"ops":[{"op":"get","key":"__proto__"},{"__proto__":1,"op":"get","key":"k"},{"op":"constructor","key":"k"},{"op":"get","key":"\\ud800"}]}';
