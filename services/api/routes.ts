@@ -27,7 +27,11 @@ export function allRoutes(deps: ApiDependencies, isClosing: () => boolean): read
     ...repairRoutes(deps.repair),
     ...healthRoutes({ status, metrics, isClosing, isMetricsOpen: deps.isMetricsOpen }),
   ];
-  const shown: readonly Route[] = [...routes, ...frontRoutes({ status, reads }), ...docsRoutes(() => all)];
+  const shown: readonly Route[] = [
+    ...routes,
+    ...frontRoutes({ status, reads, needsToken: deps.tokens !== undefined }),
+    ...docsRoutes(() => all),
+  ];
   const heads = shown.filter((route) => route.method === "GET" && !shown.some((other) => isHeadOf(other, route)));
   const all = [...shown, ...heads.map((route): Route => ({ ...route, method: "HEAD" }))];
   return all;

@@ -114,6 +114,8 @@ describe("the client listener on TLS", () => {
   test("serves, speaks TLS 1.3 and nothing older", async () => {
     const { port, warnings } = await listening(new Source(open()));
     expect((await get(port)).status).toBe(404);
+    const { text } = await get(port, { path: "/" });
+    expect(text.match(/^curl .*https:\/\/127\.0\.0\.1:\d+\/v1\/kv\/demo\/hello/gm)).toHaveLength(3);
     await expect(get(port, { maxVersion: "TLSv1.2" })).rejects.toThrow(/protocol version/);
     await untilReal(() => warnings.length > 0);
     expect(warnings).toMatchObject([

@@ -332,6 +332,17 @@ describe("with tokens", () => {
   });
 });
 
+test("GET / shows lines that carry a token where one is needed, and none elsewhere", async () => {
+  const shown = async (of: ApiNode, headers: Readonly<Record<string, string>>): Promise<readonly string[]> => {
+    const { body } = await of.api.inject({ url: "/", headers });
+    return body.split("\n").filter((line) => line.startsWith("curl "));
+  };
+  const guarded = await shown(guardedNode({ tokens: book() }), bearer("reader"));
+  expect(guarded).toHaveLength(3);
+  for (const line of guarded) expect(line).toMatch(/^curl -H "Authorization: Bearer \$TOKEN" /);
+  expect((await shown(apiNode(), {})).join("\n")).not.toContain("Authorization");
+});
+
 describe("a refusal", () => {
   test("without a token is 401 with a challenge, and says what to send", async () => {
     const reply = await guardedNode({ tokens: book() }).api.inject({ url: key(MINE) });
