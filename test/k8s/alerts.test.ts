@@ -37,5 +37,6 @@ test("every alert says what is wrong, where, how bad it is, and waits before it 
     expect(textAt(rule, "for"), name).toMatch(/^\d+[mh]$/);
     expect(textAt(rule, "annotations", "summary").length, name).toBeGreaterThan(20);
     expect(textAt(rule, "annotations", "description").length, name).toBeGreaterThan(20);
+    expect(textAt(rule, "annotations", "description"), "there is no tool for them").not.toContain("backup");
   }
 });

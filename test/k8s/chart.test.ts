@@ -127,6 +127,19 @@ describe("the chart", () => {
     expect([...used].toSorted()).toEqual(leaves(DEFAULTS, "").toSorted());
   });
 
+  test.each([
+    [{}, "http://localhost:4400 --token-file ops.token"],
+    [{ open: true }, "http://localhost:4400"],
+    [{ "tls.enabled": true }, "https://localhost:4400 --ca ca.pem --token-file ops.token"],
+  ])("ends with a look at the cluster that works with the values %o", (changes, words) => {
+    const values = Object.entries(changes).reduce((all, [path, value]) => changed(all, path, value), DEFAULTS);
+    const template = readManifest(`${CHART}/templates/NOTES.txt`).replaceAll("{{ .Release.Namespace }}", "kv");
+    const lines = renderTemplate(template, values).split("\n");
+    expect(lines).toContain("  kubectl -n kv port-forward service/gyre 4400 &");
+    expect(lines).toContain(`  gyre status --nodes ${words}`);
+    expect(lines.join("\n"), "the pod has neither a token nor a CA for its own command line").not.toContain("exec");
+  });
+
   test("has a schema that takes its defaults and refuses what is misspelt or too little", () => {
     const isValid = new Ajv({ strict: false }).compile(
       JSON.parse(readManifest(`${CHART}/values.schema.json`)) as object,
