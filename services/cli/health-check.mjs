@@ -10,6 +10,9 @@ const isSecure = (process.env.GYRE_TLS_CERT ?? "") !== "";
 // The certificate names the node as others know it, not this loopback address; what is asked here is no secret.
 const options = { host: "127.0.0.1", port, path: "/readyz?verbose", timeout: TIMEOUT_MS, rejectUnauthorized: false };
 
+// Until it is proven: whatever ends the check otherwise, such as an answer that breaks off, is no health.
+process.exitCode = 1;
+
 function end(code, words) {
   process.stdout.write(`${words.trim()}\n`);
   process.exitCode = code;
@@ -21,6 +24,7 @@ const request = (isSecure ? getSecure : getPlain)(options, (response) => {
   response.on("data", (chunk) => {
     text = (text + chunk).slice(0, 2_000);
   });
+  response.on("error", (error) => end(1, error.message));
   response.on("end", () => end(response.statusCode === 200 ? 0 : 1, text));
 });
 request.on("timeout", () => request.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));

@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { fencesOf, type TourStep, tourOf } from "../tidy/docs-text.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
+/** All steps of a document together. */
+const MOST_MS = 120_000;
 const MARK = "--- end of step ---";
 const PROGRAM_END = "END_OF_PROGRAM";
 const SHOWN_URLS = ["http://127.0.0.1:4401", "http://127.0.0.1:4402", "http://127.0.0.1:4403"];
@@ -39,7 +41,9 @@ export function runTour(markdown: string, urls: readonly string[]): readonly Tol
   const head = 'exec 2>&1\ngyre() { node services/main.ts "$@"; }';
   const bin = join(ROOT, "node_modules/.bin");
   const env = { ...process.env, GYRE_NODES: urls.join(","), PATH: `${bin}:${process.env["PATH"]}` };
-  const run = spawnSync("bash", ["-c", `${head}\n${script}`], { cwd: ROOT, env });
+  const run = spawnSync("bash", ["-c", `${head}\n${script}`], { cwd: ROOT, env, timeout: MOST_MS });
+  if (run.error !== undefined)
+    throw new Error(`the steps did not end:\n${run.stdout.toString()}`, { cause: run.error });
   const outputs = toShown(run.stdout.toString()).split(`${MARK}\n`);
   return steps.map((step, at) => ({ ...step, output: (outputs[at] ?? "").trimEnd() }));
 }

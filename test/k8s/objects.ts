@@ -79,7 +79,8 @@ function fieldValue(path: string): string {
   return values[path] ?? "";
 }
 
-/** One complaint, unless all is fine. */
-export function fault(isFine: boolean, owner: string, words: string): readonly string[] {
-  return isFine ? [] : [`${owner}: ${words}`];
+/** One complaint about an object, or about what has that name, unless all is fine. */
+export function fault(isFine: boolean, owner: Fields | string, words: string): readonly string[] {
+  const name = typeof owner === "string" ? owner : `${textAt(owner, "kind")} ${textAt(owner, "metadata", "name")}`;
+  return isFine ? [] : [`${name}: ${words}`];
 }

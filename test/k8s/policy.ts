@@ -3,7 +3,7 @@
  * k8s/README.md gives reasons for. Each fault names the object and the field. Source: Kubernetes, "Pod Security Standards".
  */
 import { at, type Fields, isFields, listAt, type Tree, textAt } from "../../services/cli/manifests/yaml-text.ts";
-import { fieldsAt, isChosen, numberAt, ofKind, type PodLook, podsOf } from "./objects.ts";
+import { fault, fieldsAt, isChosen, numberAt, ofKind, type PodLook, podsOf } from "./objects.ts";
 
 const GYRE = "app.kubernetes.io/name";
 
@@ -26,11 +26,6 @@ export function policyFaults(objects: readonly Fields[]): readonly string[] {
     ),
     ...ofKind(objects, "HorizontalPodAutoscaler").map(() => "an autoscaler: each step would move data"),
   ];
-}
-
-function fault(isFine: boolean, owner: Fields | string, words: string): readonly string[] {
-  const name = typeof owner === "string" ? owner : `${textAt(owner, "kind")} ${textAt(owner, "metadata", "name")}`;
-  return isFine ? [] : [`${name}: ${words}`];
 }
 
 function securityFaults({ owner, spec }: PodLook): readonly string[] {

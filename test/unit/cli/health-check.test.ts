@@ -14,6 +14,10 @@ async function nodeAnswering(status: number, text: string): Promise<string> {
     response.writeHead(request.url === "/readyz?verbose" ? status : 404).end(text),
   );
   server = node;
+  return addressOf(node);
+}
+
+async function addressOf(node: Server): Promise<string> {
   await new Promise<void>((resolve) => {
     node.listen(0, "127.0.0.1", resolve);
   });
@@ -35,6 +39,15 @@ test("a node that takes requests is healthy, by the port that it listens on", as
 test("one that does not is not, and the reason is passed on", async () => {
   const words = await check(await nodeAnswering(503, "[no] joined: waits for the other members"));
   expect(words).toEqual({ code: 1, out: "[no] joined: waits for the other members\n" });
+});
+
+test("one whose answer breaks off is not healthy", async () => {
+  const node = createServer((_request, response) => {
+    response.writeHead(200, { "content-length": "100" }).write("[ok]", () => response.destroy());
+  });
+  server = node;
+  const { code } = await check(await addressOf(node));
+  expect(code).toBe(1);
 });
 
 test("where nobody listens the check fails in words, not with a trace", async () => {
