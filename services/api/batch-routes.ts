@@ -19,6 +19,7 @@ import { parseQuery } from "./query.ts";
 import { failureReply } from "./reply.ts";
 import { isOfOtherSite } from "./same-origin.ts";
 import { bucketTarget } from "./target.ts";
+import { withTrace } from "./timing.ts";
 
 type BatchDependencies = Pick<ApiDependencies, "coordinator" | "contexts" | "clock">;
 
@@ -39,8 +40,9 @@ function batch(deps: BatchDependencies, request: Incoming): Reply | Promise<Repl
   if (target.kind === "failed") return failureReply(target);
   const query = parseQuery(target.query, KNOB_NAMES);
   if (query.kind === "failed") return failureReply(query);
-  const knobs = knobsOf(query);
-  if ("kind" in knobs) return failureReply(knobs);
+  const asked = knobsOf(query);
+  if ("kind" in asked) return failureReply(asked);
+  const knobs = withTrace(asked, request);
   const found = slicesOf(request.body);
   if (found.kind === "failed") return failureReply(found);
   const scope = { bucket: target.bucket, text: found.text, contexts: deps.contexts };

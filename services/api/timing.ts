@@ -5,12 +5,10 @@
  */
 import type { Clock } from "../base/ports.ts";
 import { parseTraceparent, type TracedCall, type TraceParent, type TraceSink } from "../base/trace.ts";
+import { MAX_TRACED_CALLS } from "../base/trace-limits.ts";
 import type { Explain, GetAnswer, Knobs, ReplicaReport, WriteAnswer } from "../coordinator/contract.ts";
 import type { Incoming, Reply, Route, Timing } from "./exchange.ts";
 import type { RequestEnd } from "./request-log.ts";
-
-/** Replicas in a header at most: n, and as many that stood in, twice over. */
-const MAX_SHOWN_REPLICAS = 28;
 
 /** Looks on while a request is coordinated. */
 class Watch {
@@ -52,6 +50,12 @@ function sampledTraceOf({ headers }: Pick<Incoming, "headers">): TraceParent | u
   return parent?.isSampled === true ? parent : undefined;
 }
 
+/** The knobs of many requests in one: replicas are told of its trace, and nobody of its times. */
+export function withTrace(knobs: Knobs, request: Incoming): Knobs {
+  const sampled = sampledTraceOf(request);
+  return sampled === undefined ? knobs : { ...knobs, trace: sampled.traceId };
+}
+
 /** A watch where somebody wants to know; undefined for nearly all requests. */
 export function watchOf(request: Incoming, knobs: Knobs, clock: Pick<Clock, "monotonicMs">): Watch | undefined {
   const sampled = sampledTraceOf(request);
@@ -60,7 +64,7 @@ export function watchOf(request: Incoming, knobs: Knobs, clock: Pick<Clock, "mon
 
 /** The Server-Timing header: the whole request, the coordinator's part, each replica that was asked; milliseconds. */
 export function serverTimingText({ beganMs, endedMs, explain }: Timing, totalMs: number): string {
-  const replicas = (explain?.replicas ?? []).filter(({ asked }) => asked !== "nothing").slice(0, MAX_SHOWN_REPLICAS);
+  const replicas = (explain?.replicas ?? []).filter(({ asked }) => asked !== "nothing").slice(0, MAX_TRACED_CALLS);
   const parts = replicas.map(({ node, asked, answer, latencyMs }, index) => {
     const duration = latencyMs === undefined ? "" : `;dur=${shown(latencyMs)}`;
     return `r${index};desc="${plain(`${node} ${asked} ${answer}`)}"${duration}`;

@@ -94,6 +94,14 @@ describe("Server-Timing", () => {
     }
   });
 
+  test("is not on a batch, whose operations are part of the trace all the same", async () => {
+    const payload = JSON.stringify({ ops: [{ op: "get", key: "alice" }] });
+    const headers = { ...SAMPLED, "content-type": "application/json" };
+    const answer = await here.api.inject({ method: "POST", url: "/v1/kv/carts:batch", payload, headers });
+    expect([answer.statusCode, answer.headers["server-timing"]]).toEqual([200, undefined]);
+    expect(here.coordinator.gets.map(({ knobs }) => [knobs.explain, knobs.trace])).toEqual([[false, TRACE]]);
+  });
+
   test("is on failures too, whose documents are as they were", async () => {
     const explained = { ...UNMET, explain: EXPLAIN };
     here.coordinator.answers.get = ({ knobs }) => (knobs.explain ? explained : UNMET);
