@@ -45,15 +45,16 @@ export function readHere(
   const { location } = scope;
   const slot = local.slotOf(location.partition);
   if (slot < 0) return strayHere(room, scope);
+  // before the disk is asked for what would be thrown away
+  if (isHidden(room, scope)) return hiddenAt(slot, question);
   if (question === "digest") {
-    if (isHidden(room, scope)) return { kind: "digest", slot, isSuspect: true, digest: 0n };
     return { kind: "digest", slot, isSuspect: local.isSuspect(location.partition), digest: local.digestOf(location) };
   }
   try {
     const result = local.read(location, deadlineMs - room.clock.monotonicMs());
     if (!(result instanceof Promise)) return stillAt(slot, wordOf(room, scope, result)) ?? strayHere(room, scope);
     return result.then(
-      (later) => stillAt(slot, wordOf(room, scope, later)) ?? strayHere(room, scope),
+      (later) => stillAt(slot, laterWordOf(room, scope, later)) ?? strayHere(room, scope),
       (error: unknown) => defect(room, error),
     );
   } catch (error) {
@@ -96,19 +97,29 @@ function wordOf(room: CoordinatorRoom, scope: RequestScope, result: ReplicaReadR
     return word === undefined ? { kind: "failed", reason: result.reason } : { kind: "stray", word };
   }
   const { partition } = scope.location;
-  const slot = room.local.slotOf(partition);
-  if (isHidden(room, scope)) return { kind: "set", slot, isSuspect: true, set: undefined };
   return {
     kind: "set",
-    slot,
+    slot: room.local.slotOf(partition),
     isSuspect: room.local.isSuspect(partition),
     set: result.set,
   };
 }
 
+/** The same once time has passed: it may have been hidden meanwhile. */
+function laterWordOf(room: CoordinatorRoom, scope: RequestScope, result: ReplicaReadResult): LocalWord {
+  const word = wordOf(room, scope, result);
+  return word.kind === "set" && isHidden(room, scope) ? hiddenAt(word.slot) : word;
+}
+
 /** What is held may be older than what was collected elsewhere: then it has no word, like a suspect copy without the key. */
 function isHidden({ local }: CoordinatorRoom, { location }: RequestScope): boolean {
   return local.isHidden?.(location.partition, location.key) === true;
+}
+
+function hiddenAt(slot: number, question?: LocalQuestion["question"]): LocalWord {
+  return question === "digest"
+    ? { kind: "digest", slot, isSuspect: true, digest: 0n }
+    : { kind: "set", slot, isSuspect: true, set: undefined };
 }
 
 /** The word, unless another slot or none is held by now than when the read began. */

@@ -190,6 +190,8 @@ export class PeerRequests {
     reply: Reply,
   ): void {
     const { replica } = this.#parts;
+    // before the disk is asked for what would be thrown away; and again after it, for time has passed
+    if (this.#isHidden(request.key)) return reply({ kind: "object", slot, object: undefined, isSuspect: true });
     const finish = (read: EncodedRead): void => {
       if (read.kind === "refused") return reply(refusalOf(read));
       // The slot may have gone while the disk was read, and with it the key: such a read says nothing about the slot.

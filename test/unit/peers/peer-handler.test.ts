@@ -64,6 +64,22 @@ class World {
   }
 }
 
+test("what is hidden is not read from the disk; nor told, when it was hidden while it was read", async () => {
+  const nothing = [{ kind: "object", slot: 2, object: undefined, isSuspect: true }];
+  const world = new World({ isHidden: () => true });
+  expect(await world.ask({ kind: "fetch", key: KEY })).toEqual(nothing);
+  expect(world.touched).toEqual([]);
+  let isHidden = false;
+  const later = new World({
+    isHidden: () => isHidden,
+    readEncoded: async () => {
+      isHidden = true;
+      return { kind: "object", object: Uint8Array.of(1) };
+    },
+  });
+  expect(await later.ask({ kind: "fetch", key: KEY })).toEqual(nothing);
+});
+
 test("a store is told how much time is left, for it may wait for its key", async () => {
   const budgets: (number | undefined)[] = [];
   const world = new World({
