@@ -67,6 +67,9 @@ export const MAX_QUEUED_REPAIRS: number = 1_024;
 export const MAX_QUEUED_REPAIR_BYTES: number = 32 * MIB;
 export const MAX_RUNNING_REPAIRS: number = 4;
 export const REPAIR_TIMEOUT_MS: number = 5_000;
+/** Who says again that it has nothing is not given the same again within this; so many are remembered. */
+export const REPAIR_REPEAT_MS: number = 10_000;
+export const MAX_REMEMBERED_REPAIRS: number = 1_024;
 
 /** Requests under way at one node. */
 export const MAX_INFLIGHT_REQUESTS: number = 1_024;

@@ -9,7 +9,9 @@ import {
   MAX_MOVED_HOPS,
   MAX_QUEUED_REPAIR_BYTES,
   MAX_QUEUED_REPAIRS,
+  MAX_REMEMBERED_REPAIRS,
   MAX_RUNNING_REPAIRS,
+  REPAIR_REPEAT_MS,
   REPAIR_TIMEOUT_MS,
 } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
@@ -64,6 +66,9 @@ interface StoreOrder {
   readonly hopsLeft: number;
 }
 
+/** What became of a version at its target; `uncertain`: the target will not take it before it has caught up. */
+type RepairEnd = "stored" | "uncertain" | "failed";
+
 interface WaitingTask {
   readonly task: ReadRepairTask;
   /** encoded size of what would be sent, with its key */
@@ -75,6 +80,11 @@ export class ReadRepair {
   readonly #parts: ReadRepairParts;
   /** by key, oldest first: one task per key waits */
   readonly #waiting = new Map<string, WaitingTask>();
+  /**
+   * By node and key, oldest first: the version that it was given, and until when it is not given again. Who may lack deletions hides
+   * what it holds, and says to each read that it has nothing.
+   */
+  readonly #given = new Map<string, { readonly digest: bigint; readonly untilMs: number }>();
   #waitingBytes = 0;
   #isWoken = false;
   #runningCount = 0;
@@ -148,38 +158,63 @@ export class ReadRepair {
   }
 
   #run(task: ReadRepairTask): void {
+    const name = nameOf(task.location);
+    const targets = task.targets.filter((target) => !this.#isGiven(target, name, task.digest));
+    if (targets.length === 0) return;
     this.#runningCount += 1;
     const object = encodeSet(task.set);
-    let left = task.targets.length;
-    const onEnd = (isStored: boolean): void => {
-      if (isStored) this.#repairedCount += 1;
+    let left = targets.length;
+    const onEnd = (node: NodeId, end: RepairEnd): void => {
+      if (end === "stored") this.#repairedCount += 1;
       else this.#failedCount += 1;
+      if (end !== "failed") this.#remember(`${node} ${name}`, task.digest);
       left -= 1;
       if (left > 0) return;
       this.#runningCount -= 1;
       this.#wake();
     };
-    for (const target of task.targets) {
-      const version = { baseDigest: target.digest, digest: task.digest, object };
-      this.#store({ location: task.location, version, node: target.node, hopsLeft: MAX_MOVED_HOPS }, onEnd);
+    for (const { node, digest } of targets) {
+      const version = { baseDigest: digest, digest: task.digest, object };
+      const order = { location: task.location, version, node, hopsLeft: MAX_MOVED_HOPS };
+      this.#store(order, (end) => onEnd(node, end));
+    }
+  }
+
+  #isGiven({ node, digest }: ReadRepairTarget, name: string, version: bigint): boolean {
+    if (digest !== 0n) return false;
+    const given = this.#given.get(`${node} ${name}`);
+    return given?.digest === version && this.#parts.clock.monotonicMs() < given.untilMs;
+  }
+
+  #remember(nodeAndKey: string, digest: bigint): void {
+    this.#given.delete(nodeAndKey);
+    this.#given.set(nodeAndKey, { digest, untilMs: this.#parts.clock.monotonicMs() + REPAIR_REPEAT_MS });
+    for (const oldest of this.#given.keys()) {
+      if (this.#given.size <= MAX_REMEMBERED_REPAIRS) return;
+      this.#given.delete(oldest);
     }
   }
 
   /** Stores at a node, or at the one that its slot has gone to since the read met it. */
-  #store(order: StoreOrder, onEnd: (isStored: boolean) => void): void {
+  #store(order: StoreOrder, onEnd: (end: RepairEnd) => void): void {
     const { location, version, node, hopsLeft } = order;
     const onResult = (result: CallResult | ReplicaWriteResult): void => {
       const to = hopsLeft > 0 ? movedTo(result) : undefined;
-      if (to === undefined || to === node)
-        onEnd(result.kind === "stored" || (result.kind === "refused" && result.reason === "collected"));
+      if (to === undefined || to === node) onEnd(endOf(result));
       else this.#store({ ...order, node: to, hopsLeft: hopsLeft - 1 }, onEnd);
     };
     if (node === this.#parts.self) {
-      this.#parts.local.store(location, { ...version, budgetMs: REPAIR_TIMEOUT_MS }).then(onResult, () => onEnd(false));
+      const { local } = this.#parts;
+      local.store(location, { ...version, budgetMs: REPAIR_TIMEOUT_MS }).then(onResult, () => onEnd("failed"));
     } else {
       this.#parts.peers.call(node, { kind: "store", key: location, ...version }, REPAIR_TIMEOUT_MS, onResult);
     }
   }
+}
+
+function endOf(result: CallResult | ReplicaWriteResult): RepairEnd {
+  if (result.kind === "stored" || (result.kind === "refused" && result.reason === "collected")) return "stored";
+  return result.kind === "refused" && result.reason === "uncertain" ? "uncertain" : "failed";
 }
 
 /** Whom the slot went to that the replica no longer holds; undefined for every other result. */

@@ -1,7 +1,13 @@
 /** Read repair: after the answer, bounded, one task per key, everywhere it is lacking. */
 import { describe, expect, test } from "vitest";
 import { type NodeId, parseNodeId } from "../../../services/base/ids.ts";
-import { MAX_QUEUED_REPAIR_BYTES, MAX_QUEUED_REPAIRS, MAX_RUNNING_REPAIRS } from "../../../services/base/limits.ts";
+import {
+  MAX_QUEUED_REPAIR_BYTES,
+  MAX_QUEUED_REPAIRS,
+  MAX_REMEMBERED_REPAIRS,
+  MAX_RUNNING_REPAIRS,
+  REPAIR_REPEAT_MS,
+} from "../../../services/base/limits.ts";
 import type { CallResult, PeerRequest } from "../../../services/peers/messages.ts";
 import { ReadRepair } from "../../../services/repair/read-repair.ts";
 import { contextOf } from "../../../services/versioning/causal-context.ts";
@@ -60,6 +66,33 @@ describe("read repair", () => {
     expect(calls.map((call) => call.to)).toEqual([B, C, B, C, C]);
     calls.at(-1)?.end(STORED);
     expect(repair.counts()).toMatchObject({ repairedCount: 1, runningNow: 0 });
+  });
+
+  test("does not give again for a while what a replica was given that says it has nothing", async () => {
+    const { clock, calls, repair } = room();
+    const empty = (key: string, set: SiblingSet) => ({ ...task(key, set, []), targets: [{ node: B, digest: 0n }] });
+    const sentBy = async (found: Parameters<ReadRepair["repair"]>[0], end: CallResult): Promise<number> => {
+      const before = calls.length;
+      repair.repair(found);
+      await clock.advance(0);
+      for (const call of calls.slice(before)) call.end(end);
+      return calls.length - before;
+    };
+    const uncertain: CallResult = { kind: "refused", reason: "uncertain", detail: "" };
+    const lost: CallResult = { kind: "lost", reason: "timeout" };
+    expect(await sentBy(empty("a", version(3)), lost)).toBe(1);
+    expect(await sentBy(empty("a", version(3)), STORED)).toBe(1);
+    expect(await sentBy(empty("a", version(3)), STORED)).toBe(0);
+    // another version, another key, or one that names what it holds
+    expect(await sentBy(empty("a", version(4)), uncertain)).toBe(1);
+    expect(await sentBy(empty("a", version(4)), uncertain)).toBe(0);
+    expect(await sentBy(empty("b", version(4)), STORED)).toBe(1);
+    expect(await sentBy(task("a", version(4), [B]), STORED)).toBe(1);
+    await clock.advance(REPAIR_REPEAT_MS);
+    expect(await sentBy(empty("a", version(4)), STORED)).toBe(1);
+    expect(repair.counts()).toMatchObject({ repairedCount: 4, failedCount: 2, runningNow: 0, queuedNow: 0 });
+    for (let n = 0; n < MAX_REMEMBERED_REPAIRS; n += 1) await sentBy(empty(`c${n}`, version(3)), STORED);
+    expect(await sentBy(empty("a", version(4)), STORED)).toBe(1);
   });
 
   test("sends the merged version with what the replica held, and never in the turn of the read", async () => {
