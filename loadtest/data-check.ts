@@ -16,6 +16,8 @@ const WORKERS = 16;
 const LOAD_ATTEMPTS = 50;
 const READ_AGAIN_FOR_MS = 20_000;
 const READ_AGAIN_EVERY_MS = 500;
+/** All keys together, as a multiple of the patience with one: where nothing can be read the check ends all the same. */
+const MOST_PATIENCES = 6;
 const SHOWN_EXAMPLES = 5;
 
 /** What the end of a run shows of its writes. */
@@ -95,7 +97,7 @@ async function readKey({ client, plan }: DataTools, key: string, query: string):
   return { isRead, ids: whole, damagedCount: ids.length - whole.length, why: told(answer) };
 }
 
-/** Reads every key that was written and compares. Takes up to `patienceMs` more for what is not there at once. */
+/** Reads every key that was written and compares. Takes up to `patienceMs` more for each key that is not there at once. */
 export async function checkData(
   tools: DataTools,
   writes: readonly WriteRecord[],
@@ -112,8 +114,9 @@ export async function checkData(
     mostSiblings: 0,
   };
   const examples: string[] = [];
-  const giveUpAtMs = performance.now() + patienceMs;
+  const endMs = performance.now() + patienceMs * MOST_PATIENCES;
   await inParallel([...keys], async ([key, ofKey]) => {
+    const giveUpAtMs = Math.min(endMs, performance.now() + patienceMs);
     let shown = await readKey(tools, key, "");
     let verdict = judgeKey(ofKey, shown.ids);
     const firstLost = verdict.lost.length;

@@ -114,7 +114,8 @@ async function loadAndMeasure(stage: Stage, startedAt: Date): Promise<Summary> {
     const result = JSON.parse(readFileSync(files.result, "utf8")) as RunResult;
     const nodes =
       options.targets === undefined ? `${plan.targets.length} nodes on this machine` : plan.targets.join(", ");
-    return summarize({ workload, journeyFaultCount, plan, startedAt, result, data, faults: faults.marks, nodes });
+    const happened = { faults: faults.marks, plannedFaultCount: faults.plannedCount };
+    return summarize({ workload, journeyFaultCount, plan, startedAt, result, data, ...happened, nodes });
   } finally {
     await client.close();
   }

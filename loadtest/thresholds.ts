@@ -65,6 +65,8 @@ export interface Verdict {
 export interface Judged {
   readonly workload: string;
   readonly hasFaults: boolean;
+  /** planned steps of faults, their ends among them, that did not happen before the load was over */
+  readonly missedFaultCount: number;
   readonly latenessP99Ms: number;
   readonly loopBusyShare: number;
   readonly sentShare: number;
@@ -101,6 +103,8 @@ export function judge(run: Judged): readonly Verdict[] {
       unit: "",
       isMet: run.sentShare >= minSentShare,
     },
+    // A run through no trouble says nothing about trouble.
+    atMost("generator", "planned faults that did not happen", run.missedFaultCount, 0),
     atMost("data", "lost updates", run.lostCount, 0),
     atMost("data", "refused writes that took effect", run.undeadCount, 0),
     atMost("data", "values that nobody wrote", run.foreignCount, 0),

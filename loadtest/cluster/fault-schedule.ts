@@ -63,6 +63,11 @@ export class FaultSchedule {
     this.#steps = steps.toSorted((a, b) => a.atSeconds - b.atSeconds);
   }
 
+  /** How many marks there are when everything has happened. */
+  get plannedCount(): number {
+    return this.#steps.length;
+  }
+
   /** Faults of a cluster of one's own. */
   static of(cluster: OwnCluster, faults: readonly PlannedFault[], seconds: number): FaultSchedule {
     return new FaultSchedule(faults.flatMap((fault) => stepsOf(cluster, fault, seconds)));
@@ -101,9 +106,11 @@ export class FaultSchedule {
       if (isCancelled) return;
       await ready?.();
       if (this.#stop.signal.aborted) return;
-      this.marks.push({ text, atSeconds: (Date.now() - measuredAtMs) / 1_000 });
+      const atSecondsReally = (Date.now() - measuredAtMs) / 1_000;
       tell(text);
       await act();
+      // Only what was done: a run is judged by it.
+      this.marks.push({ text, atSeconds: atSecondsReally });
     }
   }
 }

@@ -56,6 +56,8 @@ export interface SummaryParts {
   readonly result: RunResult;
   readonly data: DataVerdict;
   readonly faults: readonly FaultMark[];
+  /** how many of them there should be */
+  readonly plannedFaultCount: number;
   /** whose nodes they were, in words */
   readonly nodes: string;
 }
@@ -88,6 +90,7 @@ export function summarize({
   result,
   data,
   faults,
+  plannedFaultCount,
   nodes,
 }: SummaryParts): Summary {
   const operations = Object.entries(result.operations)
@@ -102,6 +105,7 @@ export function summarize({
   const verdicts = judge({
     workload: workload.name,
     hasFaults: faults.length > 0,
+    missedFaultCount: plannedFaultCount - faults.length,
     latenessP99Ms: generator.latenessP99Ms,
     loopBusyShare: generator.loopBusyShare,
     sentShare: generator.sentCount / Math.max(1, generator.plannedCount),

@@ -33,6 +33,9 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 /** A store of one node, of which `keep` says whether it stores what it acknowledges, by the number of the write. */
 class FakeNode {
   readonly values = new Map<string, unknown>();
+  /** the first read of each key finds nothing */
+  isShownLate = false;
+  readonly #asked = new Set<string>();
   #server: Server | undefined;
   #writeCount = 0;
 
@@ -44,7 +47,9 @@ class FakeNode {
           response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(json));
         };
         if (request.method === "GET") {
-          const value = this.values.get(path);
+          const isHidden = this.isShownLate && !this.#asked.has(path);
+          this.#asked.add(path);
+          const value = isHidden ? undefined : this.values.get(path);
           answer(
             value === undefined ? 404 : 200,
             value === undefined ? { code: "not_found" } : { value, context: "c" },
@@ -119,6 +124,17 @@ describe("the check of the data", () => {
     const verdict = await checkData({ client, plan: PLAN }, writes, 0);
     expect(verdict.lostCount).toBe(4);
     expect(verdict.examples.join("\n")).toMatch(/lost .*"id":"w10".*; shown: l\d+/);
+  });
+
+  test("is as patient with the last key as with the first", async () => {
+    const node = new FakeNode();
+    ends.push(() => node.stop());
+    const client = madeClient(await node.start(() => "kept"));
+    // one more than are read at a time
+    const plan = { ...PLAN, recordCount: 17 };
+    const writes = await loadRecords({ client, plan });
+    node.isShownLate = true;
+    expect(await checkData({ client, plan }, writes, 400)).toMatchObject({ lostCount: 0, lateCount: 17 });
   });
 
   test("finds what took effect although it was refused", async () => {

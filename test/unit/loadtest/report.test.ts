@@ -60,7 +60,7 @@ const RESULT: RunResult = {
   },
 };
 
-function summaryOf(lostCount: number, result: RunResult = RESULT): Summary {
+function summaryOf(lostCount: number, result: RunResult = RESULT, plannedFaultCount = 1): Summary {
   const data = {
     keyCount: 10,
     appliedCount: 10,
@@ -85,6 +85,7 @@ function summaryOf(lostCount: number, result: RunResult = RESULT): Summary {
     result,
     data,
     faults,
+    plannedFaultCount,
     nodes: "3 nodes",
   });
 }
@@ -94,6 +95,10 @@ describe("a summary", () => {
     expect(summaryOf(0).isPassed).toBe(true);
     expect(summaryOf(1).isPassed).toBe(false);
     expect(summaryText(summaryOf(1))).toMatch(/NOT KEPT \(data\): lost updates 1, limit 0\nFAILED$/);
+  });
+
+  test("of a run whose faults did not all happen fails", () => {
+    expect(summaryOf(0, RESULT, 2).isPassed).toBe(false);
   });
 
   test("of a run that did nothing fails", () => {

@@ -5,6 +5,7 @@ import { type Judged, judge } from "../../../loadtest/thresholds.ts";
 const GOOD: Judged = {
   workload: "ycsb-a",
   hasFaults: false,
+  missedFaultCount: 0,
   latenessP99Ms: 2,
   loopBusyShare: 0.2,
   sentShare: 1,
@@ -34,6 +35,7 @@ describe("a run", () => {
     [{ latenessP99Ms: 51 }, "generator: operations sent late (p99)"],
     [{ loopBusyShare: 0.9 }, "generator: event loop busy"],
     [{ sentShare: 0.9 }, "generator: sent of what was planned (at least)"],
+    [{ missedFaultCount: 1 }, "generator: planned faults that did not happen"],
     [{ lostCount: 1 }, "data: lost updates"],
     [{ undeadCount: 1 }, "data: refused writes that took effect"],
     [{ foreignCount: 1 }, "data: values that nobody wrote"],
