@@ -152,6 +152,7 @@ describe("a write", () => {
   });
 
   test("is never not_applied when any replica ever stored it, in any order and with any loss", () => {
+    const reached = new Set<string>();
     const reply = fc.record({
       // what the replica really does, and what of it is heard
       does: fc.boolean(),
@@ -177,6 +178,7 @@ describe("a write", () => {
             if (core.verdict === "not_applied") break;
           }
           core.onDeadline();
+          reached.add(core.verdict);
           const slots = new Set(
             replies.filter((what) => what.does && what.heard === "word" && what.slot < 4).map((what) => what.slot),
           );
@@ -186,7 +188,9 @@ describe("a write", () => {
           expect(core.verdict).not.toBe("pending");
         },
       ),
+      { numRuns: 1_000 },
     );
+    expect([...reached].toSorted()).toEqual(["applied", "not_applied", "unknown"]);
   });
 });
 
@@ -243,6 +247,7 @@ describe("a write with stand-ins", () => {
   });
 
   test("is never not_applied when anybody ever stored it, nor applied without W slots, whatever is said in any order", () => {
+    const reached = new Set<string>();
     const saying = fc.record({
       does: fc.nat(4).map((drawn) => drawn === 0),
       heard: fc.constantFrom("word", "word", "word", "word", "word", "lost", "failed", "slow", "nothing"),
@@ -276,6 +281,7 @@ describe("a write with stand-ins", () => {
             }
           }
           core.onDeadline();
+          reached.add(core.verdict);
           const storedSlots = new Set([...heard].filter((at) => says[at]?.does).map((at) => core.parties[at]?.slot));
           if (core.verdict === "applied") expect(storedSlots.size).toBeGreaterThanOrEqual(total);
           if (core.verdict === "not_applied") {
@@ -287,5 +293,6 @@ describe("a write with stand-ins", () => {
       ),
       { numRuns: 1_000 },
     );
+    expect([...reached].toSorted()).toEqual(["applied", "not_applied", "unknown"]);
   });
 });

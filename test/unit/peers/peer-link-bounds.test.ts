@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { MAX_LINK_QUEUE_BYTES, MAX_SERVED_BYTES_PER_PEER } from "../../../services/base/limits.ts";
 import type { CallResult } from "../../../services/peers/messages.ts";
-import { B, DIGEST, KEY, NEVER, repeated, SimPeers, storeOf } from "../../support/sim-peers.ts";
+import { B, DIGEST, KEY, NEVER, repeated, type SimPeer, SimPeers, storeOf } from "../../support/sim-peers.ts";
 
 describe("bounds", () => {
   test("a link whose queue is full takes no more, at once; when it has drained it takes calls again", async () => {
@@ -50,13 +50,19 @@ describe("bounds", () => {
     expect(results.filter((result) => result.kind === "lost")).toHaveLength(16_384);
   });
 
-  test("a peer that asks for objects and does not read them gets refusals, then loses its link", async () => {
+  /** One peer asks another for a hundred large objects at once, over a link of so many bytes a millisecond. */
+  async function greedy(bytesPerMs: number): Promise<{
+    readonly world: SimPeers;
+    readonly a: SimPeer;
+    readonly b: SimPeer;
+    readonly results: readonly CallResult[];
+  }> {
     const world = new SimPeers("slow-reader");
     const object = new Uint8Array(3 * 1_024 * 1_024);
     const { a, b } = await world.pair({
       handler: (_from, _request, _budgetMs, reply) => reply({ kind: "object", slot: 1, object, isSuspect: false }),
     });
-    world.network.setFaults("b", "a", { bytesPerMs: 10 });
+    world.network.setFaults("b", "a", { bytesPerMs });
     const results: CallResult[] = [];
     world.scheduler.after(
       0,
@@ -69,6 +75,26 @@ describe("bounds", () => {
     );
     await world.pass(100);
     expect(b.links.stats().queuedBytes).toBeLessThan(MAX_LINK_QUEUE_BYTES + 4 * 1_024 * 1_024);
+    return { world, a, b, results };
+  }
+
+  test("a peer that asks for more objects than it reads gets as many as fit, and refusals", async () => {
+    const { world, a, results } = await greedy(20_000);
+    await world.pass(5_000);
+    const kinds = results.map((result) => (result.kind === "refused" ? `refused ${result.reason}` : result.kind));
+    expect(new Set(kinds)).toEqual(new Set(["object", "refused overloaded"]));
+    expect(kinds).toHaveLength(100);
+    expect(kinds.filter((kind) => kind === "object").length).toBeLessThan(10);
+    expect(a.changes).toEqual(["+b"]);
+  });
+
+  test("a peer that reads next to nothing loses its link, and what waited for it is let go", async () => {
+    const { world, a, b, results } = await greedy(10);
+    expect(b.links.stats().queuedBytes).toBeGreaterThan(MAX_LINK_QUEUE_BYTES / 2);
+    await world.pass(10_000);
+    expect(results).toEqual(repeated(100, { kind: "lost", reason: "link_closed" }));
+    expect(a.changes).toContain("-b silent");
+    expect(b.links.stats().queuedBytes).toBe(0);
   });
 });
 

@@ -210,10 +210,13 @@ describe("a dropped partition", () => {
     await settle();
     const heal = disk.inject({ on: ["write"], code: "ENOSPC", path: "segments/" });
     const failing = Array.from({ length: 20 }, (_, n) =>
-      engine.put(writeOf(addressOf({ partition: 3, low: BigInt(n), key: `x${n}` }), n)).catch(() => undefined),
+      engine.put(writeOf(addressOf({ partition: 3, low: BigInt(n), key: `x${n}` }), n)),
     );
     const dropping = engine.dropPartition(1);
-    await Promise.all([...failing, dropping]);
+    for (const end of await Promise.allSettled(failing)) {
+      expect(end).toMatchObject({ status: "rejected", reason: { code: "DISK_FULL" } });
+    }
+    await dropping;
     heal();
     await engine.put(writeOf(nthAddress(1), 90));
     const again = await reborn(disk);

@@ -24,6 +24,7 @@ describe("gyre manifests", () => {
   test("prints a namespace into each object, and a smoke test of every node", async () => {
     const { out } = await gyre("manifests --namespace kv --smoke-test --tls --nodes 4".split(" "));
     const objects = parseDocuments(out, "stdout");
+    expect(objects.length).toBeGreaterThan(5);
     expect(objects.every((object) => JSON.stringify(object).includes('"namespace":"kv"'))).toBe(true);
     expect(out).toContain("https://gyre-3.gyre-headless.$(POD_NAMESPACE).svc:4400");
   });
