@@ -95,15 +95,8 @@ async function serve(
     await node.stop();
     throw error;
   });
-  const { mode, recordCount, durationMs } = node.engine.recovery;
-  log.info({
-    event: "node.listening",
-    http: address,
-    peer: config.peerAddress,
-    recovery: mode,
-    recordCount,
-    durationMs,
-  });
+  const { mode: recovery, recordCount, durationMs } = node.engine.recovery;
+  log.info({ event: "node.listening", http: address, peer: config.peerAddress, recovery, recordCount, durationMs });
 
   registerProcessMetrics(node.metrics, { node: config.nodeId, version: VERSION });
   security.start(node.metrics);

@@ -392,12 +392,12 @@ test("a trace follows the key, behind a flag that older nodes never set; without
   const id = parseTraceId("4bf92f3577b34da6a3ce929d0e0e4736");
   if (id === undefined) throw new TypeError("no trace id");
   const place = { partition: 1, hash: 2n, key: name };
-  const plain: readonly WireRequest[] = [
+  const untracedOnes: readonly WireRequest[] = [
     { kind: "digest", key: place },
     { kind: "fetch", key: place, standIn: { slot: 1, n: 3 } },
     { kind: "store", key: place, baseDigest: 0n, digest: 1n, object: new Uint8Array(40).fill(7) },
   ];
-  for (const request of plain) {
+  for (const request of untracedOnes) {
     if (request.kind === "ping" || request.kind === "ask") continue;
     const traced: WireRequest = { ...request, trace: id };
     const [bytes, more] = [encoded([request], encodeRequest), encoded([traced], encodeRequest)];
@@ -413,9 +413,9 @@ test("a trace follows the key, behind a flag that older nodes never set; without
 });
 
 test("a trace of zeros is none, and costs no link", () => {
-  const key = { partition: 1, hash: 2n, key: new Uint8Array(16) };
-  const whole = encoded<WireRequest>([{ kind: "fetch", key }], encodeRequest);
+  const zeros = { partition: 1, hash: 2n, key: new Uint8Array(16) };
+  const whole = encoded<WireRequest>([{ kind: "fetch", key: zeros }], encodeRequest);
   whole[9] = TRACE_BIT;
   const { message } = readAll([whole], decodeRequest).read[0] ?? {};
-  expect(message).toEqual({ kind: "fetch", key: { ...key, key: new Uint8Array(0) } });
+  expect(message).toEqual({ kind: "fetch", key: { ...zeros, key: new Uint8Array(0) } });
 });
