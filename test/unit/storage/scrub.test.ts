@@ -291,13 +291,13 @@ describe("the scrub that runs by itself", () => {
     await pass(clock, 200_000);
     expect(engine.stats().scrub.passCount).toBe(0);
     expect(events.filter((event) => event === "storage.scrub-incomplete")).toHaveLength(1);
-    const hurried = expect(engine.scrub()).rejects.toThrow("could not be looked at");
+    const hurried = engine.scrub().then(() => "done", String);
     const skipped = events.filter((event) => event === "storage.scrub-skipped").length;
     await settle(50);
     // in a hurry too there is a while between its tries
     expect(events.filter((event) => event === "storage.scrub-skipped")).toHaveLength(skipped + 1);
     await pass(clock, 10_000);
-    await hurried;
+    expect(await hurried).toContain("could not be looked at");
     expect(events.filter((event) => event === "storage.scrub-skipped")).toHaveLength(skipped + 5);
     heal();
     expect(await engine.scrub()).toMatchObject({ badCount: 0 });
@@ -309,11 +309,11 @@ describe("the scrub that runs by itself", () => {
     const path = sealedFiles(disk).find((name) => name.endsWith("0003.log")) ?? "";
     const engine = await openTiny(disk, { clock, openSegmentFiles: 1, ...PACE });
     const heal = disk.inject({ on: ["open"], code: "EMFILE", path });
-    const asked = expect(engine.scrub()).rejects.toThrow("closed");
+    const asked = engine.scrub().then(() => "done", String);
     await settle(50);
     expect(engine.stats().scrub.segmentCount).toBeGreaterThan(0);
     await engine.close();
-    await asked;
+    expect(await asked).toContain("closed");
     expect(clock.timerCount).toBe(0);
     heal();
     expect((await openTiny(disk, { clock })).stats().scrub.passCount).toBe(0);
