@@ -8,7 +8,7 @@ import { codeOnly, exportsOf, importsOf, isPassingOn } from "./source-text.ts";
 import type { SourceFile } from "./walk.ts";
 
 const MAX_FILE_LINES = 300;
-const MAX_TEST_LINES = 1_000;
+const MAX_TEST_LINES = 700;
 
 const AMBIENT =
   /\b(?:Date\.now|new Date\(\s*\)|Math\.random|setTimeout|setInterval|setImmediate|performance\.(?:now|mark|timeOrigin)|process\.(?:env|hrtime|argv|exit|nextTick)|queueMicrotask|crypto\.(?:random\w*|getRandomValues)|random(?:Bytes|UUID|Int|FillSync)\b|AbortSignal\.timeout|WeakRef|FinalizationRegistry|localeCompare|Temporal\.Now)/g;
