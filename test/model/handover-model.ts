@@ -141,6 +141,7 @@ function calmTurn(world: World): void {
   else if (chance < 0.4) gossip(world);
   else if (chance < 0.8) reviewOne(world);
   else if (chance < 0.85) crashOrRestart(world);
+  else if (chance < 0.87) compareOne(world);
 }
 
 function gossip(world: World): void {
@@ -156,10 +157,25 @@ function reviewOne(world: World): void {
   if (life !== undefined) world.review(life);
 }
 
-/** A disk finds that it may lack something, of all partitions. It never is trusted again. */
+/** A disk finds that it may lack something, of all partitions. In times of trouble it is not trusted again. */
 function suspectOne(world: World): void {
   const life = runningLife(world);
   if (life !== undefined) for (const partition of life.ledger.slots.keys()) life.suspect.add(partition);
+}
+
+/** Anti-entropy has compared a suspect copy with all others that are held: it is whole. */
+function compareOne(world: World): void {
+  const life = runningLife(world);
+  for (const partition of life?.suspect ?? []) {
+    const isHeld = (one: Life): boolean => one.ledger.slots[partition] !== -1 && !world.removedByAnyone.has(one.index);
+    const holders = world.lives.filter((one) => isMember(one) && isHeld(one));
+    if (life === undefined || !holders.includes(life) || holders.some(({ isUp }) => !isUp)) continue;
+    const own = world.registers(life, partition);
+    for (const one of holders) {
+      for (const [at, value] of world.registers(one, partition).entries()) own[at] = Math.max(own[at] ?? 0, value);
+    }
+    life.suspect.delete(partition);
+  }
 }
 
 /** Splits the network, or pauses a node. */
