@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import { parseOrder } from "../../loadtest/options.ts";
 import { ALL_KNOBS, DEFAULT_HTTP_PORT, DEFAULT_PEER_PORT, variableOf } from "../../services/base/knobs.ts";
 import { DRAIN_TIMEOUT_MS } from "../../services/base/limits.ts";
 
@@ -18,6 +19,7 @@ interface ComposeService {
   readonly cap_drop: readonly string[];
   readonly stop_grace_period: string;
   readonly profiles?: readonly string[];
+  readonly command?: string;
 }
 
 interface ComposeConfig {
@@ -113,6 +115,12 @@ describe("compose.yaml", () => {
     expect(existsSync(join(ROOT, dashboard.split(":")[0] ?? "?"))).toBe(true);
     const outside = Object.values(services).flatMap(({ ports }) => ports);
     expect(outside.filter((port) => !port.startsWith("127.0.0.1:"))).toEqual([]);
+  });
+
+  test("asks the load test for what it can do, against every node", () => {
+    const order = parseOrder(services["load-test"]?.command?.split(" ") ?? []);
+    if (order.kind !== "run") throw new Error(`no run: ${order.kind}`);
+    expect(order.options.targets).toEqual(nodes.map(([name]) => `http://${name}:${DEFAULT_HTTP_PORT}`));
   });
 
   test("gives a node more time to stop than it takes", () => {
