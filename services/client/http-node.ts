@@ -53,6 +53,9 @@ const NEVER_SENT: readonly string[] = [
   "UND_ERR_CONNECT_TIMEOUT",
 ];
 
+/** Codes of errors that may be about the address itself. */
+const OF_NO_NETWORK: readonly string[] = ["", "ERR_INVALID_URL"];
+
 /** The innermost cause that has a code, as `{ code, message }`. */
 function rootOf(error: unknown): { readonly code: string; readonly message: string } {
   let code = "";
@@ -82,10 +85,10 @@ export async function askNode(fetchIt: Fetch, node: string, request: NodeRequest
     const tls = tlsReason(root.code);
     if (tls !== undefined) return { kind: "unsent", node, reason: tls };
     if (NEVER_SENT.includes(root.code)) return { kind: "unsent", node, reason: root.code };
-    // Asked last: it is about addresses that never work, and costs every other request nothing.
-    const flaw = addressFlaw(node);
-    if (flaw !== undefined) return { kind: "unsent", node, reason: flaw };
     const isTimeout = error instanceof Error && error.name === "TimeoutError";
+    // A fetch that does not refuse such ports may have sent it: only what no network has said can be about the address.
+    const flaw = !isTimeout && OF_NO_NETWORK.includes(root.code) ? addressFlaw(node) : undefined;
+    if (flaw !== undefined) return { kind: "unsent", node, reason: flaw };
     const reason = isTimeout ? `no answer within ${request.timeoutMs} ms` : root.code || root.message;
     return { kind: "lost", node, reason };
   }

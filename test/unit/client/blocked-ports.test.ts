@@ -43,6 +43,16 @@ describe("an address", () => {
     expect(failed.kind === "failed" && failed.detail).toContain(`${node} cannot be reached: ${addressFlaw(node)}`);
   });
 
+  it.each([
+    ["did not answer in time", new DOMException("the time is over", "TimeoutError")],
+    ["broke the connection", Object.assign(new Error("reset"), { code: "ECONNRESET" })],
+  ])("with such a port may have got a write all the same, where it %s", async (_, error) => {
+    const fetchAnything = (): Promise<Response> => Promise.reject(error);
+    const client = new GyreClient({ nodes: ["http://127.0.0.1:6000"], maxAttempts: 1, fetch: fetchAnything });
+    const failed = await client.put({ bucket: "b", key: "k" }, { bytes: Buffer.from("1"), contentType: "text/plain" });
+    expect(failed).toMatchObject({ kind: "failed", outcome: "unknown" });
+  });
+
   it("that a command is given with such a port is a mistake of the command line", async () => {
     const { code, err } = await gyre(["get", "b", "k", "--nodes", "http://127.0.0.1:4401,127.0.0.1:6000"]);
     expect([code, err]).toEqual([2, expect.stringContaining('"127.0.0.1:6000": port 6000 is one that HTTP clients')]);
