@@ -3,11 +3,13 @@ import { X509Certificate } from "node:crypto";
 import { type IncomingMessage, request as plainRequest } from "node:http";
 import { Agent, request } from "node:https";
 import { type ConnectionOptions, connect } from "node:tls";
+import { Agent as UndiciAgent, fetch as undiciFetch } from "undici";
 import { afterEach, describe, expect, test } from "vitest";
 import { isProven, tlsServerMaker } from "../../../services/adapters/tls-server.ts";
 import { createUndiciNetwork } from "../../../services/adapters/undici-network.ts";
 import { createApiServer } from "../../../services/api/server.ts";
 import type { ByteLink, LogFacts, Network } from "../../../services/base/ports.ts";
+import { GyreClient } from "../../../services/client/client.ts";
 import type { TlsMaterial, TlsSource } from "../../../services/security/tls-material.ts";
 import { apiDependencies } from "../../support/api-node.ts";
 import { type CertificateWish, TestCa } from "../../support/certificates.ts";
@@ -140,6 +142,28 @@ describe("the client listener on TLS", () => {
     expect((await get(port, { agent })).status, "the connection that stands").toBe(404);
     await expect(get(port)).rejects.toMatchObject({ code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" });
     expect((await get(port, { ca: other.cert })).status).toBe(404);
+  });
+
+  test.each([
+    [
+      "has expired",
+      () => open({ validMs: [-2 * HOUR_MS, -HOUR_MS] }),
+      "its certificate has expired (CERT_HAS_EXPIRED)",
+    ],
+    ["is for another host", () => open({ hosts: ["elsewhere"] }), "its certificate is for another host name"],
+    ["is of another CA", () => ({ ...material(other), ca: undefined }), "not of a CA that is trusted here"],
+  ])("whose certificate %s is sent nothing by a client, which says why", async (_what, wrong, words) => {
+    const { port } = await listening(new Source(wrong()));
+    const agent = new UndiciAgent({ connect: { ca: ca.cert } });
+    cleanups.push(() => agent.close());
+    const client = new GyreClient({
+      nodes: [`https://${LOOPBACK}:${port}`],
+      maxAttempts: 1,
+      // the same fetch, with a CA that only this test believes
+      fetch: (url: string, init: object) => undiciFetch(url, { ...init, dispatcher: agent }),
+    });
+    const failed = await client.put({ bucket: "b", key: "k" }, { bytes: Buffer.from("1"), contentType: "text/plain" });
+    expect(failed).toMatchObject({ kind: "failed", outcome: "not_applied", detail: expect.stringContaining(words) });
   });
 
   test("with a client CA lets those in whose certificate is of it; the others are told, and probes need none", async () => {
