@@ -7,10 +7,11 @@ import { createServer, type Server, type ServerOptions } from "node:https";
 import type { TLSSocket } from "node:tls";
 import type { Log } from "../base/ports.ts";
 import { TLS_HANDSHAKE_TIMEOUT_MS } from "../base/security-limits.ts";
+import { certificateCode } from "../security/client-certificate.ts";
 import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
 import type { TlsSource } from "../security/tls-material.ts";
-import { contextOf, isProven, refuseInWords } from "./tls-server.ts";
-import { rootCodeOf, TlsError, tlsWords } from "./tls-words.ts";
+import { adviceFact, contextOf, isProven, refuseInWords } from "./tls-server.ts";
+import { peerAdvice, rootCodeOf, TlsError, tlsWords } from "./tls-words.ts";
 
 /** What links need for TLS. */
 export interface PeerTls {
@@ -23,6 +24,8 @@ export interface PeerTls {
 }
 
 const EVENT = "peers.tls-refused";
+/** Of what an unproven certificate says, in a line of the log. */
+const MAX_CLAIM_CHARS = 160;
 
 /** A server that lets nobody through to HTTP whose certificate is not of the CA. */
 export function createPeerTlsServer(limits: ServerOptions, { source, log, nowMs }: PeerTls): Server {
@@ -33,24 +36,28 @@ export function createPeerTlsServer(limits: ServerOptions, { source, log, nowMs 
     ALPNProtocols: ["http/1.1"],
   });
   source.onChange((material) => server.setSecureContext(contextOf(material)));
-  refuseInWords(server, { log, nowMs, event: EVENT });
+  refuseInWords(server, { log, nowMs, event: EVENT, advice: peerAdvice });
   const limiter = new FailureLimiter(3, 60_000);
   server.prependListener("secureConnection", (socket: TLSSocket) => {
     if (isProven(socket)) return;
     const address = socket.remoteAddress ?? "unknown";
-    const code = codeOf(socket);
+    const code = certificateCode(socket);
+    const claim = claimOf(socket);
     socket.destroy();
     const { isOverLimit, heldBackCount } = limiter.fail(sourceOf(address), nowMs());
-    if (!isOverLimit) log.warn({ event: EVENT, address, reason: tlsWords(code) ?? code, heldBackCount });
+    if (isOverLimit) return;
+    const why = { reason: tlsWords(code) ?? code, ...adviceFact(peerAdvice(code)) };
+    log.warn({ event: EVENT, address, ...claim, ...why, heldBackCount });
   });
   return server;
 }
 
-/** Why a connection is not believed. Without a certificate OpenSSL only says that it found no issuer. */
-function codeOf(socket: TLSSocket): string {
-  if (socket.getPeerX509Certificate() === undefined) return "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE";
-  const why: unknown = socket.authorizationError;
-  return why instanceof Error ? rootCodeOf(why) : String(why);
+/** What a certificate says of itself: which file of which node it may be. Nothing of it is proven. */
+function claimOf(socket: TLSSocket): { readonly certificate?: string } {
+  const shown = socket.getPeerX509Certificate();
+  if (shown === undefined) return {};
+  const words = `${shown.subject}, valid until ${shown.validTo}`.replaceAll(/[^ -~]+/g, " ");
+  return { certificate: words.length > MAX_CLAIM_CHARS ? `${words.slice(0, MAX_CLAIM_CHARS)} …` : words };
 }
 
 /** What a dialling side is told, as of now. */
@@ -70,7 +77,10 @@ export function dialContextOf({ source }: PeerTls): {
 export function dialErrorOf(error: unknown, address: string, isTls: boolean): unknown {
   const code = rootCodeOf(error);
   const words = tlsWords(code);
-  if (words !== undefined) return new TlsError(`${address}: ${words}`, { cause: error });
+  if (words !== undefined) {
+    const advice = peerAdvice(code);
+    return new TlsError(`${address}: ${words}${advice === undefined ? "" : `; ${advice}`}`, { cause: error });
+  }
   // The other side ends a connection at once when it does not speak what we do, or does not believe us.
   const isHungUp = code === "UND_ERR_SOCKET" || code === "ECONNRESET";
   if (!isTls || !isHungUp) return error;

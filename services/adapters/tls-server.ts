@@ -79,7 +79,13 @@ export function contextOf({ cert, key, ca }: TlsMaterial): {
 /** Ends connections whose handshake failed, and says why, not too often for one source. */
 export function refuseInWords(
   server: Server,
-  how: { readonly log: Log; readonly nowMs: () => number; readonly event: string },
+  how: {
+    readonly log: Log;
+    readonly nowMs: () => number;
+    readonly event: string;
+    /** what mends it, by its code */
+    readonly advice?: (code: string) => string | undefined;
+  },
 ): void {
   const limiter = new FailureLimiter(3, 60_000);
   // The one that is there hands TLS errors to the answerer of HTTP errors, which would write into a broken handshake.
@@ -87,10 +93,17 @@ export function refuseInWords(
   server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
     const address = socket.remoteAddress ?? "unknown";
     socket.destroy();
-    const words = tlsWords(error.code ?? "");
+    const code = error.code ?? "";
+    const words = tlsWords(code);
     // Whoever only looks whether the port is open, as load balancers do, is not told of.
     if (words === undefined) return;
     const { isOverLimit, heldBackCount } = limiter.fail(sourceOf(address), how.nowMs());
-    if (!isOverLimit) how.log.warn({ event: how.event, address, reason: words, heldBackCount });
+    if (isOverLimit) return;
+    how.log.warn({ event: how.event, address, reason: words, ...adviceFact(how.advice?.(code)), heldBackCount });
   });
+}
+
+/** The fact for a line of the log, where there is advice. */
+export function adviceFact(advice: string | undefined): { readonly advice?: string } {
+  return advice === undefined ? {} : { advice };
 }

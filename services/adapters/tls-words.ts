@@ -32,6 +32,38 @@ const WORDS: Readonly<Record<string, string>> = {
   ERR_TLS_HANDSHAKE_TIMEOUT: "the handshake took too long",
 };
 
+const NEW_ONE = "there a new certificate of the nodes' CA has to take the place of the one in GYRE_PEER_TLS_CERT";
+const OTHER_CA =
+  "there GYRE_PEER_TLS_CERT has to be of the CA in GYRE_PEER_TLS_CA here; while the CA changes, both belong into that file on all nodes";
+const SETTINGS = "if it is a node, it needs GYRE_PEER_TLS_CERT, GYRE_PEER_TLS_KEY and GYRE_PEER_TLS_CA";
+
+/** What mends a link between nodes. `there`: at the other one. */
+const PEER_ADVICE: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: NEW_ONE,
+  CERT_NOT_YET_VALID: "set the clocks of both machines, and of the one that makes certificates",
+  DEPTH_ZERO_SELF_SIGNED_CERT: OTHER_CA,
+  SELF_SIGNED_CERT_IN_CHAIN: OTHER_CA,
+  UNABLE_TO_GET_ISSUER_CERT: OTHER_CA,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: OTHER_CA,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: OTHER_CA,
+  CERT_SIGNATURE_FAILURE: OTHER_CA,
+  INVALID_PURPOSE: "there the certificate needs the extended key usages serverAuth and clientAuth",
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    "there the certificate has to name what others dial (GYRE_ADVERTISE, GYRE_SEEDS), or all have one name: GYRE_PEER_TLS_NAME",
+  ERR_SSL_WRONG_VERSION_NUMBER: SETTINGS,
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: SETTINGS,
+  ERR_SSL_HTTP_REQUEST: SETTINGS,
+  ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: SETTINGS,
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: "the CA of GYRE_PEER_TLS_CERT here has to be in GYRE_PEER_TLS_CA there",
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    "here a new certificate has to take the place of the one in GYRE_PEER_TLS_CERT",
+};
+
+/** What mends a link between nodes that failed with a code of TLS; undefined where nothing can be said. */
+export function peerAdvice(code: string): string | undefined {
+  return PEER_ADVICE[code];
+}
+
 /** The words for a code of TLS, the code behind them; undefined when the code is about something else. */
 export function tlsWords(code: string): string | undefined {
   const words = WORDS[code] ?? (code.startsWith("ERR_SSL_") || code.startsWith("ERR_TLS_") ? "TLS failed" : undefined);

@@ -6,6 +6,7 @@ import type { Counter, MetricsRegistry } from "../base/metrics.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import { audit } from "../security/audit.ts";
+import { certificateFlaw, type ShownCertificate } from "../security/client-certificate.ts";
 import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
 import { ANYONE, type Caller, NOBODY, type Right } from "../security/rights.ts";
 import type { TokenBook } from "../security/token-book.ts";
@@ -18,7 +19,10 @@ import { bucketIn } from "./target.ts";
 /** A request with its connection. */
 export interface GuardedRequest extends Incoming {
   readonly raw: Incoming["raw"] & {
-    readonly socket: { readonly remoteAddress?: string | undefined; readonly authorized?: boolean | undefined };
+    readonly socket: ShownCertificate & {
+      readonly remoteAddress?: string | undefined;
+      readonly authorized?: boolean | undefined;
+    };
   };
   caller?: Caller | undefined;
 }
@@ -38,8 +42,6 @@ export interface GateParts {
 
 const REFUSALS = ["unauthenticated", "forbidden", "throttled"] as const;
 type RefusalKind = (typeof REFUSALS)[number];
-const NO_CERTIFICATE =
-  "this node wants a client certificate, valid now and of the CA that it was told of; the connection showed none such";
 const CHALLENGE = 'Bearer realm="gyre"';
 
 /** Whom a request comes from, for routes that ask part by part. */
@@ -89,7 +91,7 @@ export class Gatekeeper {
     const tokens = this.#tokens;
     if (access.kind === "open") return undefined;
     if (this.#needsCertificate && request.raw.socket.authorized !== true) {
-      return this.#unauthenticated(route, request, NO_CERTIFICATE);
+      return this.#unauthenticated(route, request, certificateFlaw(request.raw.socket));
     }
     if (tokens === undefined) {
       // The only routes that ask for the caller again: the others need not pay for it.
@@ -98,7 +100,7 @@ export class Gatekeeper {
     }
     const header = request.headers["authorization"];
     const shown = tokens.present(typeof header === "string" ? header : undefined, this.#wallMs);
-    if (shown.kind !== "known") return this.#unauthenticated(route, request, shown.words);
+    if (shown.kind !== "known") return this.#unauthenticated(route, request, shown);
     request.caller = shown.caller;
     const failure = failureOf(access, shown.caller, request.raw.url);
     if (failure === undefined) return undefined;
@@ -125,7 +127,12 @@ export class Gatekeeper {
 
   readonly #wallMs = (): number => this.#parts.clock.wallMicros() / 1_000;
 
-  #unauthenticated(route: Route, request: GuardedRequest, words: string): Reply {
+  /** `code`: what is wrong with the certificate, when that is the reason. */
+  #unauthenticated(
+    route: Route,
+    request: GuardedRequest,
+    { words, code }: { readonly words: string; readonly code?: string },
+  ): Reply {
     const address = addressOf(request);
     const verdict = this.#failures.fail(sourceOf(address), this.#parts.clock.monotonicMs());
     if (verdict.isOverLimit) {
@@ -135,7 +142,8 @@ export class Gatekeeper {
       return failureReply({ ...refusalForNow("overloaded", detail), retryable: false }, { status: 429, headers });
     }
     this.#refused.unauthenticated.add();
-    this.#tell(route, request, { principal: NOBODY.name, code: "unauthenticated", status: 401, ...verdict });
+    const facts = { principal: NOBODY.name, code: "unauthenticated", status: 401, certificate: code };
+    this.#tell(route, request, { ...facts, ...verdict });
     return failureReply(refusal("unauthenticated", words), {
       headers: { "www-authenticate": CHALLENGE, ...closing(request) },
     });
@@ -171,10 +179,11 @@ export class Gatekeeper {
       readonly bucket?: string | undefined;
       /** in place of what the route asks for */
       readonly right?: string | undefined;
+      readonly certificate?: string | undefined;
       readonly heldBackCount: number;
     },
   ): void {
-    const { principal, code, status, bucket, right = rightOf(route), heldBackCount } = facts;
+    const { principal, code, status, bucket, right = rightOf(route), certificate, heldBackCount } = facts;
     audit(this.#parts.log, {
       principal,
       address: addressOf(request),
@@ -184,6 +193,7 @@ export class Gatekeeper {
       outcome: "refused",
       status,
       code,
+      ...(certificate === undefined ? {} : { certificate }),
       requestId: request.id,
       heldBackCount,
     });

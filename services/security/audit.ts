@@ -17,6 +17,8 @@ export interface AuditEntry {
   readonly outcome: "refused" | "done" | "failed";
   readonly status: number;
   readonly code?: string | undefined;
+  /** what is wrong with the client's certificate, a code of TLS; absent where that was not the reason */
+  readonly certificate?: string;
   readonly requestId: string;
   /** refusals of the same source that were not told since the last line */
   readonly heldBackCount?: number;

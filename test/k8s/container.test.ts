@@ -60,7 +60,7 @@ function unknownVariables(text: string): readonly string[] {
 /** What each image that is built here must be run without. */
 function openings(service: ComposeService): readonly string[] {
   const isHeld: Readonly<Record<string, boolean>> = {
-    read_only: service.read_only === true,
+    read_only: service.read_only,
     cap_drop: isDeepStrictEqual(service.cap_drop, ["ALL"]),
     security_opt: isDeepStrictEqual(service.security_opt, ["no-new-privileges:true"]),
     mem_limit: /^\d+g$/.test(service.mem_limit),

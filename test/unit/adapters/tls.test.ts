@@ -12,7 +12,7 @@ import type { ByteLink, LogFacts, Network } from "../../../services/base/ports.t
 import { GyreClient } from "../../../services/client/client.ts";
 import type { TlsMaterial, TlsSource } from "../../../services/security/tls-material.ts";
 import { apiDependencies } from "../../support/api-node.ts";
-import { type CertificateWish, TestCa } from "../../support/certificates.ts";
+import { type CertificateWish, type MadeCertificate, TestCa } from "../../support/certificates.ts";
 import { untilReal } from "../../support/until-real.ts";
 
 const HOUR_MS = 3_600_000;
@@ -53,6 +53,10 @@ function material(
   believed: string | undefined = ca.cert,
 ): TlsMaterial {
   return { ...from.issue({ name: "n1", hosts: [LOOPBACK], ...wish }), ca: believed, expiresAtMs: 0, expires: "" };
+}
+
+function chained({ cert, key }: MadeCertificate, by: TestCa): MadeCertificate {
+  return { cert: cert + by.cert, key };
 }
 
 function logOf(): { readonly log: Parameters<typeof tlsServerMaker>[1]; readonly warnings: LogFacts[] } {
@@ -96,7 +100,7 @@ describe("the client listener on TLS", () => {
   async function listening(source: TlsSource): Promise<{ readonly port: number; readonly warnings: LogFacts[] }> {
     const { log, warnings } = logOf();
     const needsCertificate = source.current().ca !== undefined;
-    const api = createApiServer({ ...apiDependencies(), needsCertificate }, tlsServerMaker(source, log, nowMs));
+    const api = createApiServer({ ...apiDependencies(), log, needsCertificate }, tlsServerMaker(source, log, nowMs));
     const address = await api.listen(`${LOOPBACK}:0`);
     cleanups.push(() => api.close());
     return { port: Number(address.split(":").at(-1)), warnings };
@@ -166,19 +170,66 @@ describe("the client listener on TLS", () => {
     expect(failed).toMatchObject({ kind: "failed", outcome: "not_applied", detail: expect.stringContaining(words) });
   });
 
-  test("with a client CA lets those in whose certificate is of it; the others are told, and probes need none", async () => {
-    const { port } = await listening(new Source(material(ca)));
-    const told = async (certificate: Partial<TlsMaterial>): Promise<unknown> => {
-      const { status, text } = await get(port, { cert: certificate.cert, key: certificate.key });
-      return [status, JSON.parse(text).code];
-    };
-    expect(await told(ca.issue({ name: "app", usage: ["client"] }))).toEqual([404, "not_found"]);
-    const refused = [401, "unauthenticated"];
-    expect(await told({}), "none").toEqual(refused);
-    expect(await told(other.issue({ name: "app" })), "of another CA").toEqual(refused);
-    expect(await told(ca.issue({ name: "app", validMs: [-2 * HOUR_MS, -HOUR_MS] })), "expired").toEqual(refused);
-    expect(await told(ca.issue({ name: "app", usage: ["server"] })), "for servers only").toEqual(refused);
+  test("with a client CA lets those in whose certificate is of it, and probes without any", async () => {
+    const { port, warnings } = await listening(new Source(material(ca)));
+    const { cert, key } = ca.issue({ name: "app", usage: ["client"] });
+    expect((await get(port, { cert, key })).status).toBe(404);
     expect((await get(port, { path: "/livez" })).status).toBe(200);
+    expect(warnings).toEqual([]);
+  });
+
+  const expired = { name: "app", validMs: [-2 * HOUR_MS, -HOUR_MS] } as const;
+  test.each([
+    ["is missing", () => ({}), "the connection showed none", "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE"],
+    ["has expired", () => ca.issue(expired), "has expired", "CERT_HAS_EXPIRED"],
+    [
+      "is not valid yet",
+      () => ca.issue({ name: "app", validMs: [HOUR_MS, 2 * HOUR_MS] }),
+      "is not valid yet: are the clocks right",
+      "CERT_NOT_YET_VALID",
+    ],
+    [
+      "is of another CA",
+      () => other.issue({ name: "app" }),
+      "is not of the CA that this node takes",
+      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    ],
+    [
+      "comes with another CA",
+      () => chained(other.issue({ name: "app" }), other),
+      "is not of the CA that this node takes",
+      "SELF_SIGNED_CERT_IN_CHAIN",
+    ],
+    [
+      "is of another CA of the same name",
+      () => new TestCa("cluster").issue({ name: "app" }),
+      "is not of the CA that this node takes",
+      "CERT_SIGNATURE_FAILURE",
+    ],
+    [
+      // OpenSSL tells one of the two, not the worse.
+      "is of another CA and has expired",
+      () => other.issue(expired),
+      "has expired",
+      "CERT_HAS_EXPIRED",
+    ],
+    [
+      "is for servers only",
+      () => ca.issue({ name: "app", usage: ["server"] }),
+      "has to name clientAuth",
+      "INVALID_PURPOSE",
+    ],
+  ])("tells a client whose certificate %s so, and the audit trail why", async (_what, made, words, certificate) => {
+    const shown: Partial<MadeCertificate> = made();
+    const { port, warnings } = await listening(new Source(material(ca)));
+    const { status, text } = await get(port, { cert: shown.cert, key: shown.key });
+    const problem = JSON.parse(text) as Readonly<Record<string, unknown>>;
+    expect([status, problem["code"], problem["outcome"]]).toEqual([401, "unauthenticated", "not_applied"]);
+    expect(problem["detail"]).toContain(words);
+    expect(problem["detail"]).toContain("connect");
+    expect(warnings).toMatchObject([
+      { event: "audit", outcome: "refused", status: 401, principal: "nobody", certificate },
+    ]);
   });
 
   test("resumes no session where certificates are asked for: each connection shows its own", async () => {
@@ -293,23 +344,63 @@ describe("links between nodes on mutual TLS", () => {
   });
 
   test.each([
-    ["is of another CA", () => material(other), "is not of the CA that is trusted here"],
-    ["has expired", () => material(ca, { validMs: [-2 * HOUR_MS, -HOUR_MS] }), "has expired (CERT_HAS_EXPIRED)"],
-    ["is for another host", () => material(ca, { hosts: ["elsewhere"] }), "is for another host name"],
-    ["is for clients only", () => material(ca, { usage: ["client"] }), "is not meant for this use"],
-  ])("are not made to a node whose certificate %s: the dial fails in words", async (_what, wrong, words) => {
-    const { address } = await accepting(new Source(wrong()));
-    const dial = nodeOf(new Source(material(ca))).network.dial(address, 2_000);
-    await expect(dial).rejects.toMatchObject({ code: "ERR_GYRE_TLS", message: expect.stringContaining(words) });
-  });
+    [
+      "is of another CA",
+      () => material(other),
+      "is not of the CA that is trusted here",
+      "both belong into that file on all nodes",
+    ],
+    [
+      "has expired",
+      () => material(ca, { validMs: [-2 * HOUR_MS, -HOUR_MS] }),
+      "has expired (CERT_HAS_EXPIRED)",
+      "there a new certificate",
+    ],
+    [
+      "is for another host",
+      () => material(ca, { hosts: ["elsewhere"] }),
+      "is for another host name",
+      "GYRE_PEER_TLS_NAME",
+    ],
+    [
+      "is for clients only",
+      () => material(ca, { usage: ["client"] }),
+      "is not meant for this use",
+      "serverAuth and clientAuth",
+    ],
+  ])(
+    "are not made to a node whose certificate %s: the dial fails in words, with what mends it",
+    async (_what, wrong, words, advice) => {
+      const { address } = await accepting(new Source(wrong()));
+      const dial = nodeOf(new Source(material(ca))).network.dial(address, 2_000);
+      await expect(dial).rejects.toMatchObject({ code: "ERR_GYRE_TLS", message: expect.stringContaining(words) });
+      await expect(dial).rejects.toThrow(`${address}: `);
+      await expect(dial).rejects.toThrow(advice);
+    },
+  );
 
   test.each([
-    ["is of another CA", () => material(other), "is not of the CA that is trusted here"],
-    ["has expired", () => material(ca, { validMs: [-2 * HOUR_MS, -HOUR_MS] }), "has expired"],
-    ["is for servers only", () => material(ca, { usage: ["server"] }), "is not meant for this use"],
+    [
+      "is of another CA",
+      () => material(other),
+      "is not of the CA that is trusted here",
+      "both belong into that file on all nodes",
+    ],
+    [
+      "has expired",
+      () => material(ca, { validMs: [-2 * HOUR_MS, -HOUR_MS] }),
+      "has expired",
+      "there a new certificate",
+    ],
+    [
+      "is for servers only",
+      () => material(ca, { usage: ["server"] }),
+      "is not meant for this use",
+      "serverAuth and clientAuth",
+    ],
   ])(
     "are not taken from a node whose certificate %s: the log says so, and the dial fails",
-    async (_what, wrong, words) => {
+    async (_what, wrong, words, advice) => {
       const { address, accepted, warnings } = await accepting(new Source(material(ca)));
       const dial = nodeOf(new Source(wrong())).network.dial(address, 2_000);
       await expect(dial).rejects.toMatchObject({ code: "ERR_GYRE_TLS" });
@@ -317,7 +408,9 @@ describe("links between nodes on mutual TLS", () => {
       expect(warnings[0]).toMatchObject({
         event: "peers.tls-refused",
         address: LOOPBACK,
+        certificate: expect.stringMatching(/^CN=n1, valid until .* GMT$/),
         reason: expect.stringContaining(words),
+        advice: expect.stringContaining(advice),
       });
       expect(accepted).toEqual([]);
     },
@@ -340,6 +433,17 @@ describe("links between nodes on mutual TLS", () => {
     await expect(createUndiciNetwork().dial(address, 2_000)).rejects.toThrow(/other side closed|ECONNRESET|socket/);
     expect(accepted).toEqual([]);
     await untilReal(() => warnings.some(({ reason }) => String(reason).includes("showed no certificate")));
+    expect(warnings.filter(({ advice }) => String(advice).includes("if it is a node, it needs"))).not.toEqual([]);
+  });
+
+  test("are refused with a line that a certificate of a stranger cannot fill or break", async () => {
+    const { address, warnings } = await accepting(new Source(material(ca)));
+    const name = `n1\nCN=ops${"x".repeat(300)}\u001b[31m`;
+    await expect(nodeOf(new Source(material(other, { name }))).network.dial(address, 2_000)).rejects.toThrow("hung up");
+    await untilReal(() => warnings.length > 0);
+    const claimed = String(warnings[0]?.["certificate"]);
+    expect(claimed).toMatch(/^CN=n1[ -~]+ …$/);
+    expect(claimed.length).toBeLessThan(200);
   });
 
   test("take a new certificate for the next link, and keep the ones that stand", async () => {
