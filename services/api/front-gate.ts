@@ -24,6 +24,11 @@ export class FrontGate {
     this.#calm = calm;
   }
 
+  /** Less than half of what may be under way is, of reads and of writes. */
+  isRoomy(): boolean {
+    return this.#isHalfFree("read") && this.#isHalfFree("write");
+  }
+
   /** Why no request of the class and target is let in just now, in words; undefined: one may be. */
   reasonNow(work: WorkClass, target: string | undefined): string | undefined {
     const limit = this.#calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
@@ -32,5 +37,10 @@ export class FrontGate {
     if (this.#admission.isFull(work)) return `this node has all the ${work} work that it takes at a time`;
     if (target === undefined || inflightCount < limit * CROWDED_FROM) return undefined;
     return this.crowd.isFull(crowdPlaceOf(target), inflightCount, limit) ? CROWDED : undefined;
+  }
+
+  #isHalfFree(work: WorkClass): boolean {
+    const limit = this.#calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
+    return this.#admission.inflightOf(work) < limit / 2;
   }
 }

@@ -39,6 +39,7 @@ export interface ListenerCounters {
 export function listenerCounters(
   metrics: MetricsRegistry,
   underWay: { readonly requests: number; readonly bytes: number },
+  unread: { readonly count: number },
 ): ListenerCounters {
   const counter = (name: string, help: string, labels: Labels = {}): Counter => metrics.counter({ name, help, labels });
   const shed = (work: WorkClass): Counter =>
@@ -55,6 +56,10 @@ export function listenerCounters(
   metrics.gauge(
     { name: "gyre_http_inflight_bytes", help: "Bytes of client requests under way." },
     () => underWay.bytes,
+  );
+  metrics.gauge(
+    { name: "gyre_http_paused_connections", help: "Client connections that are not read for a while after a refusal." },
+    () => unread.count,
   );
   return {
     shed: { control: shed("control"), write: shed("write"), read: shed("read"), list: shed("list") },

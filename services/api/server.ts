@@ -29,6 +29,7 @@ import { crowdPlaceOf } from "./key-crowd.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
 import { overloadWords, QuickRefusal, retryAfterText } from "./quick-refusal.ts";
+import { RefusedConnections } from "./refused-connections.ts";
 import { failureReply } from "./reply.ts";
 import { isWorthALine, RequestLog } from "./request-log.ts";
 import {
@@ -74,6 +75,7 @@ class Server implements ApiServer {
   readonly #requestLog: RequestLog;
   readonly #idPrefix: string;
   readonly #routes: readonly Route[];
+  readonly #refused: RefusedConnections;
   #lastId = 0;
   #closing: Promise<void> | undefined;
 
@@ -81,8 +83,9 @@ class Server implements ApiServer {
     this.#deps = deps;
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
     this.#requestLog = new RequestLog(deps);
-    this.#counters = listenerCounters(deps.metrics, this.#admission);
     this.#gate = new FrontGate(this.#admission, deps.calm);
+    this.#refused = new RefusedConnections({ clock: deps.clock, isRoomy: () => this.#gate.isRoomy() });
+    this.#counters = listenerCounters(deps.metrics, this.#admission, this.#refused);
     this.#gatekeeper = new Gatekeeper({
       ...deps,
       tokens: deps.tokens,
@@ -278,7 +281,11 @@ class Server implements ApiServer {
     const listeners = app.server.listeners("request");
     app.server.removeAllListeners("request");
     app.server.on("request", (request, response) => {
-      if (!quick.refuse(request, response)) for (const listen of listeners) listen.call(app.server, request, response);
+      if (quick.refuse(request, response)) this.#refused.refused(request.socket);
+      else {
+        this.#refused.admitted(request.socket);
+        for (const listen of listeners) listen.call(app.server, request, response);
+      }
     });
   }
 
