@@ -56,6 +56,13 @@ export interface ReapEntry {
   readonly digest: bigint;
 }
 
+/** Hashes from one on, those before another (undefined: to the end), and so many at most (≥ 1). */
+export interface HashRange {
+  readonly fromHash: bigint;
+  readonly beforeHash: bigint | undefined;
+  readonly limit: number;
+}
+
 /** A page of a scan in hash order. */
 export interface ScanPage {
   readonly entries: readonly ScanEntry[];
@@ -190,8 +197,11 @@ export interface StorageEngine {
   /** True when acknowledged records of the partition may be missing here: an absence proves nothing. */
   isSuspect(partition: number): boolean;
   suspectPartitions(): readonly number[];
-  /** Hashes of keys of a partition whose newest record the index has given up, because it cannot be read. From RAM, O(keys). */
-  unreadableIn(partition: number): readonly bigint[];
+  /**
+   * Hashes, in order, of keys of a partition whose newest record the index has given up, because it cannot be read; all,
+   * or those of a range. From RAM, O(keys of the range).
+   */
+  unreadableIn(partition: number, range?: HashRange): readonly bigint[];
   /** Declares a partition whole again, durably. A record that was given up before makes it suspect no more. */
   clearSuspect(partition: number): Promise<void>;
 

@@ -3,6 +3,7 @@
  * are still pointed at. The three change together or not at all.
  * Must never be told of a record that is not durable.
  */
+import type { HashRange } from "./engine.ts";
 import { KIND_EXPIRING, KIND_REAPED, KIND_TOMBSTONE, type RecordKind } from "./format/record.ts";
 import { IndexTable } from "./index-table.ts";
 import { MerkleTree } from "./merkle-tree.ts";
@@ -24,6 +25,8 @@ export interface LogPlace {
   readonly segment: number;
   readonly offset: number;
 }
+
+const EVERY_HASH: HashRange = { fromHash: 0n, beforeHash: undefined, limit: Number.POSITIVE_INFINITY };
 
 /** All partitions. */
 export class Keyspace {
@@ -214,13 +217,14 @@ export class Keyspace {
     return true;
   }
 
-  /** The hashes that `disown` was called for and that were not put again. O(keys of the partition). */
-  unreadableIn(partition: number): readonly bigint[] {
+  /** The hashes that `disown` was called for and that were not put again, in order. O(keys of the range). */
+  unreadableIn(partition: number, { fromHash, beforeHash, limit }: HashRange = EVERY_HASH): readonly bigint[] {
     const hashes: bigint[] = [];
     const table = this.#tables[partition];
-    table?.forEachFrom(0n, (slot) => {
+    table?.forEachFrom(fromHash, (slot) => {
+      if (beforeHash !== undefined && table.hashAt(slot) >= beforeHash) return false;
       if (table.digestAt(slot) === 0n && table.kindAt(slot) !== KIND_REAPED) hashes.push(table.hashAt(slot));
-      return true;
+      return hashes.length < limit;
     });
     return hashes;
   }

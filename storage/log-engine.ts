@@ -6,6 +6,7 @@
 import assert from "node:assert";
 import type {
   DiskState,
+  HashRange,
   KeyAddress,
   PutRequest,
   ReapEntry,
@@ -174,8 +175,8 @@ class OpenLogEngine implements LogEngine {
     return this.#parts.suspicion.all();
   }
 
-  unreadableIn(partition: number): readonly bigint[] {
-    return this.#parts.keyspace.unreadableIn(partition);
+  unreadableIn(partition: number, range?: HashRange): readonly bigint[] {
+    return this.#parts.keyspace.unreadableIn(partition, range);
   }
 
   async clearSuspect(partition: number): Promise<void> {

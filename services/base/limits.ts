@@ -270,9 +270,11 @@ export const COLLECT_LOOK_AGAIN_MS: number = 200;
 export const COLLECT_ASK_MS: number = 5_000;
 /** Records read or taken out in one step. */
 export const COLLECT_STEP: number = 256;
-/** Keys, and bytes of objects, in one answer to a holder that catches up. */
+/** Keys, hashes of lost ones, and bytes of objects in one answer to a holder that catches up; keys without proof that it remembers; its pause after silence. */
 export const CATCH_UP_KEYS: number = 1_024;
 export const CATCH_UP_BYTES: number = 1_048_576;
+export const MAX_UNPROVED_KEYS: number = 65_536;
+export const CATCH_UP_LOST_MS: number = 60_000;
 
 /** A node waits so long for its own name to appear in DNS before it gives up its start. */
 export const OWN_NAME_TRIES: number = 60;

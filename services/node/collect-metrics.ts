@@ -25,6 +25,11 @@ export function registerCollecting(metrics: MetricsRegistry, status: () => Colle
     "Partitions of which this node took no part in the last collection.",
     ({ behind }) => behind,
   );
+  gauge(
+    "unproved_keys",
+    "Keys of which this node caught up without a word on what was held, until their next collection.",
+    ({ unproved }) => unproved,
+  );
   total("rounds_total", "Rounds of collection led, since start.", ({ rounds }) => rounds);
 }
 

@@ -1,28 +1,28 @@
 /**
  * Brings a holder that is behind (`collect-floors-core.ts`) to what a holder has that took part in the proof: everything
  * that one has is adopted, however old; what only this one has and is at or below the line was deleted, and goes. Key by
- * key over the whole partition, while both are written to. Must never touch what is above the line, nor keys of buckets
- * that leave one of the two slots empty. Source: features notes §4.14 (zombie nodes).
+ * key over the whole partition, while both are written to, or over single hashes of which another one had lost the records.
+ * Must never touch what is above the line, nor keys of buckets that leave one of the two slots empty, nor drop anything of a hash whose record the
+ * other one has lost. Source: features notes §4.14 (zombie nodes).
  */
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
-import { CATCH_UP_BYTES, CATCH_UP_KEYS, COLLECT_ASK_MS, MAX_KEY_BYTES } from "../base/limits.ts";
+import { CATCH_UP_KEYS, COLLECT_ASK_MS, MAX_UNPROVED_KEYS } from "../base/limits.ts";
 import type { KeyLocation, LocalReplica, ReplicaWriteResult } from "../replica/contract.ts";
 import { caughtUp } from "../replica/stale-versions.ts";
 import { decodeSet, digestOf, encodeSet } from "../versioning/object-codec.ts";
 import { EMPTY } from "../versioning/sibling-set.ts";
 import type { SiblingSet } from "../versioning/types.ts";
-import type { CollectFloors } from "./collect-floors-core.ts";
-import { bufferOf, CATCH_UP_TOPIC, countOf, fieldsOf, hexOf, parseHex } from "./collect-messages.ts";
+import { type Listed, type Page, parsePage } from "./collect-catch-up-pages.ts";
+import { bufferOf, CATCH_UP_TOPIC, fieldsOf, hexOf } from "./collect-messages.ts";
 import type { SlotRules } from "./exchange-view.ts";
 
 /** What catching up works with. */
 export interface CatchUpParts {
-  readonly store: Pick<StorageEngine, "scan" | "isSuspect" | "unreadableIn" | "partitionCount">;
-  readonly replica: Pick<LocalReplica, "read" | "readEncoded" | "slotOf"> & {
+  readonly store: Pick<StorageEngine, "scan">;
+  readonly replica: Pick<LocalReplica, "read" | "slotOf"> & {
     adopt(location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult>;
   };
-  readonly floors: CollectFloors;
   readonly rules: SlotRules;
   /** the rules under which this node's marks were noted, which are those of now */
   readonly rulesOfMarks: () => bigint;
@@ -38,41 +38,47 @@ export interface CatchUpOrder {
   readonly peer: NodeId;
   readonly peerSlot: number;
   readonly line: number;
+  /** it has all keys that this one should have */
+  readonly isWhole: boolean;
+  /** only these hashes, ascending, at least one; undefined: the whole partition */
+  readonly among: readonly bigint[] | undefined;
 }
+
+/**
+ * The hashes on which the other one had no word, and whether something is held of them that is at or below the line and may
+ * have been deleted.
+ */
+export type Unsure = ReadonlyMap<bigint, boolean>;
 
 /** How it ended. */
-export type CatchUpEnd = { readonly kind: "complete" } | { readonly kind: "failed"; readonly reason: string };
+export type CatchUpEnd =
+  | { readonly kind: "complete"; readonly unsure: Unsure }
+  | { readonly kind: "failed"; readonly reason: string };
 
-interface Listed {
-  readonly hash: bigint;
-  readonly digest: bigint;
-  readonly key: Buffer;
+/** Where a page begins: a hash, and how many of those that are asked for are before it. */
+interface Place {
+  readonly from: bigint;
+  readonly asked: number;
 }
 
-interface Asked {
-  readonly partition: number;
-  readonly line: number;
-  /** of the asked, and of the asker */
-  readonly slot: number;
-  readonly askerSlot: number;
-  readonly rules: bigint;
-  readonly what:
-    | { readonly kind: "list"; readonly from: bigint }
-    | { readonly kind: "fetch"; readonly keys: readonly unknown[] };
+interface Range {
+  readonly from: bigint;
+  readonly to: bigint | undefined;
+  readonly higherSlot: number;
+  /** the hashes in it that are asked for; undefined: all */
+  readonly among: ReadonlySet<bigint> | undefined;
 }
 
-interface Page {
-  readonly keys: readonly Listed[];
-  /** hashes whose records the peer has lost: what it does not list of them says nothing */
-  readonly lost: ReadonlySet<bigint>;
-  readonly next: bigint | undefined;
+interface Meeting {
+  readonly order: CatchUpOrder;
+  readonly page: Page;
+  readonly among: ReadonlySet<bigint> | undefined;
+  /** of this node, in the range of the page */
+  readonly own: readonly Listed[];
+  readonly unsure: Map<bigint, boolean>;
 }
 
-const COMPLETE: CatchUpEnd = { kind: "complete" };
-const LIST_HEADER_BYTES = 18;
-const MAX_ADDRESS_BYTES = 64 + MAX_KEY_BYTES;
-
-/** Both sides of catching up. */
+/** The side that is behind. */
 export class CatchUp {
   readonly #parts: CatchUpParts;
 
@@ -84,83 +90,43 @@ export class CatchUp {
   async run(order: CatchUpOrder): Promise<CatchUpEnd> {
     const { replica } = this.#parts;
     const ownSlot = replica.slotOf(order.partition);
-    const higherSlot = Math.max(ownSlot, order.peerSlot);
     const rules = this.#parts.rulesOfMarks();
-    for (let from: bigint | undefined = 0n; from !== undefined; ) {
-      if (ownSlot < 0 || replica.slotOf(order.partition) !== ownSlot) return failed("the slot has moved");
+    const obstacle = (): string | undefined => {
+      if (ownSlot < 0 || replica.slotOf(order.partition) !== ownSlot) return "the slot has moved";
       // What came of pages before would not be what should be compared now.
-      if (this.#parts.rulesOfMarks() !== rules) return failed("other bucket settings hold");
-      const page: Page | undefined = parsePage(await this.#ask(order, { from: hexOf(from) }));
-      if (page === undefined) return failed(`node ${order.peer} lists nothing`);
-      const own = await this.#listOwn(order.partition, { from, to: page.next, higherSlot });
-      const reason = await this.#meet(order, page, own);
+      return this.#parts.rulesOfMarks() === rules ? undefined : "other bucket settings hold";
+    };
+    const unsure = new Map<bigint, boolean>();
+    for (let place = firstOf(order); place !== undefined; ) {
+      const reason = obstacle();
       if (reason !== undefined) return failed(reason);
-      if (page.next !== undefined && page.next <= from) return failed(`node ${order.peer} lists in circles`);
-      from = page.next;
+      const step = await this.#step(order, place, unsure);
+      if (typeof step === "string") return failed(step);
+      place = step.next;
       if (!(await this.#parts.rest())) return failed("this node stops");
     }
-    if (replica.slotOf(order.partition) !== ownSlot) return failed("the slot has moved");
-    if (this.#parts.rulesOfMarks() !== rules) return failed("other bucket settings hold");
-    return COMPLETE;
+    const reason = obstacle();
+    return reason === undefined ? { kind: "complete", unsure } : failed(reason);
   }
 
-  /** The answer to one that catches up with this node; null for what is none. Rejects as the store does. */
-  async answer(body: unknown): Promise<unknown> {
-    const asked = parseAsked(body);
-    // What one of two slots should not have by other settings would look deleted.
-    if (asked === undefined || asked.rules !== this.#parts.rulesOfMarks()) return null;
-    const { partition, slot, line, what } = asked;
-    if (partition >= this.#parts.floors.partitionCount || !this.#mayAnswer(partition, slot, line)) return null;
-    if (what.kind === "fetch") return this.#fetchFor(partition, what.keys);
-    const listed = await this.#listFor(partition, what.from, Math.max(slot, asked.askerSlot));
-    // A scan leaves out what it cannot read, and says so in this way only.
-    return this.#mayAnswer(partition, slot, line) ? listed : null;
-  }
-
-  /** Only who took part in the proof, and has lost nothing since, can be believed. */
-  #mayAnswer(partition: number, slot: number, line: number): boolean {
-    const { replica, floors, store } = this.#parts;
-    if (replica.slotOf(partition) !== slot || store.isSuspect(partition)) return false;
-    return !floors.isBehind(partition) && floors.marksOf(partition).noted.floor >= line;
-  }
-
-  async #listFor(partition: number, from: bigint, higherSlot: number): Promise<unknown> {
-    const page = await this.#parts.store.scan(partition, from, CATCH_UP_KEYS);
-    const shown = page.entries.filter(({ key }) => !this.#parts.rules.isExempt(key, higherSlot));
-    const listed = Buffer.concat(
-      shown.flatMap(({ hash, digest, key }) => {
-        const head = Buffer.alloc(LIST_HEADER_BYTES);
-        head.writeBigUInt64BE(hash, 0);
-        head.writeBigUInt64BE(digest, 8);
-        head.writeUInt16BE(key.length, 16);
-        return [head, key];
-      }),
-    );
-    const lost = this.#parts.store.unreadableIn(partition).map(hexOf);
-    return {
-      listed,
-      ...(lost.length === 0 ? {} : { lost }),
-      ...(page.nextHash === undefined ? {} : { next: hexOf(page.nextHash) }),
-    };
-  }
-
-  /** As many objects as fit, in order, at least one; an empty one stands for nothing. */
-  async #fetchFor(partition: number, keys: readonly unknown[]): Promise<unknown> {
-    const objects: Uint8Array[] = [];
-    let sizeBytes = 0;
-    for (const item of keys) {
-      const fields = fieldsOf(item);
-      const hash = parseHex(fields?.["hash"]);
-      const key = bufferOf(fields?.["key"]);
-      if (hash === undefined || key === undefined) return null;
-      const read = await this.#parts.replica.readEncoded({ partition, hash, key });
-      if (read.kind !== "object") return null;
-      const object = read.object ?? new Uint8Array(0);
-      if (objects.length > 0 && sizeBytes + object.length > CATCH_UP_BYTES) break;
-      objects.push(object);
-      sizeBytes += object.length;
-    }
-    return { objects };
+  /** One page further; a reason when that failed. */
+  async #step(
+    order: CatchUpOrder,
+    { from, asked }: Place,
+    unsure: Map<bigint, boolean>,
+  ): Promise<{ readonly next: Place | undefined } | string> {
+    const page = parsePage(await this.#ask(order, { from: hexOf(from) }));
+    if (page === undefined) return `node ${order.peer} lists nothing that can be believed`;
+    if (page.next !== undefined && page.next <= from) return `node ${order.peer} lists in circles`;
+    const end = endOf(order.among, asked, page.next);
+    const among = order.among === undefined ? undefined : new Set(order.among.slice(asked, end));
+    const higherSlot = Math.max(this.#parts.replica.slotOf(order.partition), order.peerSlot);
+    const own = await this.#listOwn(order.partition, { from, to: page.next, higherSlot, among });
+    const reason = await this.#meet({ order, page, among, own, unsure });
+    if (reason !== undefined) return reason;
+    if (unsure.size > MAX_UNPROVED_KEYS) return `node ${order.peer} has lost too much`;
+    const next = order.among === undefined ? page.next : order.among[end];
+    return { next: next === undefined ? undefined : { from: next, asked: end } };
   }
 
   #ask(order: CatchUpOrder, what: Readonly<Record<string, unknown>>): Promise<unknown> {
@@ -171,11 +137,8 @@ export class CatchUp {
     return this.#parts.ask(peer, CATCH_UP_TOPIC, body, COLLECT_ASK_MS);
   }
 
-  /** What this node has from `from` up to `to`. */
-  async #listOwn(
-    partition: number,
-    range: { readonly from: bigint; readonly to: bigint | undefined; readonly higherSlot: number },
-  ): Promise<readonly Listed[]> {
+  /** What this node has from `from` up to `to`, as far as it is asked for. */
+  async #listOwn(partition: number, range: Range): Promise<readonly Listed[]> {
     const listed: Listed[] = [];
     for (
       let from: bigint | undefined = range.from;
@@ -184,7 +147,8 @@ export class CatchUp {
       const page = await this.#parts.store.scan(partition, from, CATCH_UP_KEYS);
       for (const { hash, digest, key } of page.entries) {
         if (range.to !== undefined && hash >= range.to) break;
-        if (!this.#parts.rules.isExempt(key, range.higherSlot)) listed.push({ hash, digest, key: Buffer.from(key) });
+        if (range.among?.has(hash) === false || this.#parts.rules.isExempt(key, range.higherSlot)) continue;
+        listed.push({ hash, digest, key: Buffer.from(key) });
       }
       from = page.nextHash;
     }
@@ -192,13 +156,14 @@ export class CatchUp {
   }
 
   /** Makes of what differs what it should be; a reason when that failed. */
-  async #meet(order: CatchUpOrder, page: Page, own: readonly Listed[]): Promise<string | undefined> {
+  async #meet(meeting: Meeting): Promise<string | undefined> {
+    const { order, page, own, among } = meeting;
     const { partition } = order;
-    const { keys: theirs, lost } = page;
+    const theirs = page.keys.filter(({ hash }) => among?.has(hash) !== false);
     const ownDigests = new Map(own.map((one) => [nameOf(one), one.digest]));
     const theirNames = new Set(theirs.map(nameOf));
     const wanted = theirs.filter((one) => ownDigests.get(nameOf(one)) !== one.digest);
-    const alone = own.filter((one) => !theirNames.has(nameOf(one)) && !lost.has(one.hash));
+    const alone = own.filter((one) => !theirNames.has(nameOf(one)) && !page.lost.has(one.hash));
     for (const { hash, key } of alone) {
       const reason = await this.#settle({ partition, hash, key }, EMPTY, order.line);
       if (reason !== undefined) return reason;
@@ -212,10 +177,34 @@ export class CatchUp {
         const listed = asked[index];
         const their = setOf(bufferOf(value));
         if (listed === undefined || their === undefined) return `node ${order.peer} gives what is no object`;
-        const reason = await this.#settle({ partition, hash: listed.hash, key: listed.key }, their, order.line);
+        // Of what it has lost it may have had more.
+        const line = page.lost.has(listed.hash) ? 0 : order.line;
+        const reason = await this.#settle({ partition, hash: listed.hash, key: listed.key }, their, line);
         if (reason !== undefined) return reason;
       }
       at += objects.length;
+    }
+    return this.#noteUnsure(meeting, theirs);
+  }
+
+  /** On what of this page the other one had no word. */
+  async #noteUnsure(
+    { order, page, among, own, unsure }: Meeting,
+    theirs: readonly Listed[],
+  ): Promise<string | undefined> {
+    const { partition, line } = order;
+    for (const hash of page.lost) if (among?.has(hash) !== false) unsure.set(hash, false);
+    if (among !== undefined && !order.isWhole) {
+      // A key that is on neither list may be one that a bucket leaves out there.
+      const spoken = new Set([...theirs, ...own].map(({ hash }) => hash));
+      for (const hash of among) if (!spoken.has(hash)) unsure.set(hash, false);
+    }
+    for (const { hash, key } of own) {
+      if (!unsure.has(hash)) continue;
+      const read = await this.#parts.replica.read({ partition, hash, key });
+      if (read.kind === "refused" && read.reason !== "corrupt_record") return read.detail;
+      const held = read.kind === "object" ? (read.set ?? EMPTY) : EMPTY;
+      if (held.siblings.some(({ dot }) => dot.counter <= line)) unsure.set(hash, true);
     }
     return undefined;
   }
@@ -234,20 +223,17 @@ export class CatchUp {
   }
 }
 
-function parseAsked(body: unknown): Asked | undefined {
-  const fields = fieldsOf(body);
-  if (fields === undefined) return undefined;
-  const [partition, line, slot, askerSlot] = ["partition", "line", "peerSlot", "ownSlot"].map((name) =>
-    countOf(fields[name]),
-  );
-  const rules = parseHex(fields["rules"]);
-  if (partition === undefined || line === undefined || rules === undefined) return undefined;
-  if (slot === undefined || askerSlot === undefined) return undefined;
-  const from = parseHex(fields["from"]);
-  if (from !== undefined) return { partition, line, slot, askerSlot, rules, what: { kind: "list", from } };
-  const keys: unknown = fields["keys"];
-  if (!Array.isArray(keys) || keys.length > CATCH_UP_KEYS) return undefined;
-  return { partition, line, slot, askerSlot, rules, what: { kind: "fetch", keys } };
+function firstOf({ among }: CatchUpOrder): Place | undefined {
+  const from = among === undefined ? 0n : among[0];
+  return from === undefined ? undefined : { from, asked: 0 };
+}
+
+/** Where, of the hashes that are asked for, those end that are before `next`, from a place on. */
+function endOf(among: readonly bigint[] | undefined, from: number, next: bigint | undefined): number {
+  if (among === undefined) return 0;
+  let end = from;
+  while (end < among.length && (next === undefined || (among[end] ?? next) < next)) end += 1;
+  return end;
 }
 
 function failed(reason: string): CatchUpEnd {
@@ -264,30 +250,4 @@ function setOf(object: Buffer | undefined): SiblingSet | undefined {
   if (object.length === 0) return EMPTY;
   const decoded = decodeSet(object);
   return decoded.kind === "set" ? decoded.set : undefined;
-}
-
-function parsePage(body: unknown): Page | undefined {
-  const fields = fieldsOf(body);
-  const bytes = bufferOf(fields?.["listed"]);
-  const next = fields?.["next"] === undefined ? undefined : parseHex(fields["next"]);
-  if (bytes === undefined || (next === undefined && fields?.["next"] !== undefined)) return undefined;
-  const keys: Listed[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    if (at + LIST_HEADER_BYTES > bytes.length) return undefined;
-    const keyBytes = bytes.readUInt16BE(at + 16);
-    const end = at + LIST_HEADER_BYTES + keyBytes;
-    if (keyBytes > MAX_ADDRESS_BYTES || end > bytes.length) return undefined;
-    const key = Buffer.from(bytes.subarray(at + LIST_HEADER_BYTES, end));
-    keys.push({ hash: bytes.readBigUInt64BE(at), digest: bytes.readBigUInt64BE(at + 8), key });
-    at = end;
-  }
-  const lost = parseLost(fields?.["lost"]);
-  return lost === undefined ? undefined : { keys, lost, next };
-}
-
-function parseLost(value: unknown): ReadonlySet<bigint> | undefined {
-  if (value === undefined) return new Set();
-  if (!Array.isArray(value)) return undefined;
-  const hashes = value.map(parseHex);
-  return hashes.includes(undefined) ? undefined : new Set(hashes.filter((hash) => hash !== undefined));
 }

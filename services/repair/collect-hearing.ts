@@ -6,15 +6,14 @@
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
 import { COLLECT_ASK_MS } from "../base/limits.ts";
-import type { Log } from "../base/ports.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
-import type { CatchUp } from "./collect-catch-up.ts";
+import type { CatchUpTurns } from "./collect-catch-up-turns.ts";
 import type { CollectDoor } from "./collect-door.ts";
 import type { CollectFloors } from "./collect-floors-core.ts";
 import type { CollectHolder } from "./collect-holder.ts";
 import { encodeMarks, FLOORS_TOPIC, fieldsOf, parseMarks, type ToldMark } from "./collect-messages.ts";
 import type { CollectRules } from "./collect-rules-core.ts";
-import { type CatchUpSource, sourceOf } from "./collect-sources-core.ts";
+import { type CatchUpPlan, sourcesOf } from "./collect-sources-core.ts";
 
 /** What hearing works with. */
 export interface HearingParts {
@@ -25,14 +24,13 @@ export interface HearingParts {
   readonly floors: CollectFloors;
   readonly door: CollectDoor;
   readonly holder: CollectHolder;
-  readonly catchUp: CatchUp;
+  readonly turns: CatchUpTurns;
   readonly rules: CollectRules;
   readonly slotOf: (partition: number) => number;
   readonly table: () => HolderTable | undefined;
   readonly isAlive: (node: NodeId) => boolean;
   readonly isStopped: () => boolean;
   readonly ask: (to: NodeId, topic: string, body: unknown, timeoutMs: number) => Promise<unknown>;
-  readonly log: Log;
 }
 
 interface PeerMarks {
@@ -60,6 +58,7 @@ export class CollectHearing {
   /** A new life of the node has begun, maybe. */
   forget(node: NodeId): void {
     this.#peers.delete(node);
+    this.#parts.turns.wake();
   }
 
   /** Whether the node has told its marks since a link to it last came up. */
@@ -155,6 +154,7 @@ export class CollectHearing {
     const { version, rules, isOpen } = told;
     const marks = told.marks === undefined ? known?.marks : new Map(told.marks.map((mark) => [mark.partition, mark]));
     this.#peers.set(node, { version, rules, isOpen, marks: marks ?? NO_MARKS });
+    if (known?.rules !== rules) this.#parts.turns.wake();
     return true;
   }
 
@@ -191,37 +191,29 @@ export class CollectHearing {
   }
 
   async #runCatchUps(): Promise<void> {
-    const { floors, slotOf, store, isStopped } = this.#parts;
+    const { floors, slotOf, store, door, turns, isStopped } = this.#parts;
     for (let partition = 0; partition < floors.partitionCount; partition += 1) {
       if (!floors.isBehind(partition) || slotOf(partition) < 0 || store.isSuspect(partition)) continue;
       if (isStopped()) return;
-      await this.#catchUpOne(partition);
+      // Those that seem to be there have three seconds at a start: what one has lost another may have.
+      if (door.isHearing && !this.hasHeardHolders(partition)) continue;
+      if (turns.isDue(partition)) await this.#catchUpOne(partition);
     }
   }
 
   async #catchUpOne(partition: number): Promise<void> {
-    const { floors, holder, catchUp, store, log } = this.#parts;
-    const source = this.#sourceOf(partition);
-    if (source === "nobody") {
+    const { floors, holder, turns } = this.#parts;
+    const plan = this.#planFor(partition);
+    if (plan === "nobody") {
       // Whoever told of that proof tells otherwise now: its disk was set back, or its slot is gone.
       floors.unhear(partition);
       holder.persistSoon();
       return;
     }
-    if (source === "wait") return;
-    const { node, slot, mark } = source;
-    const end = await catchUp.run({ partition, peer: node, peerSlot: slot, line: mark.floor });
-    if (end.kind === "failed") {
-      log.warn({ event: "collect.catch-up-failed", partition, peer: node, reason: end.reason });
-      return;
-    }
-    // Records that were lost meanwhile, or rules that changed, would make it worth nothing.
-    if (store.isSuspect(partition) || floors.lineOf(partition) > mark.floor) return;
-    log.info({ event: "collect.caught-up", partition, peer: node });
-    await holder.catchUp(partition, mark);
+    if (plan !== "wait") await turns.run(partition, plan);
   }
 
-  #sourceOf(partition: number): CatchUpSource {
+  #planFor(partition: number): CatchUpPlan | "wait" | "nobody" {
     const { table, self, floors, rules, slotOf, holder } = this.#parts;
     const ownRules = holder.rulesOfMarks();
     const claims = (table()?.claimsOf(partition) ?? []).filter(({ node }) => node !== self);
@@ -238,7 +230,7 @@ export class CollectHearing {
       };
     });
     const { heard } = floors.marksOf(partition);
-    return sourceOf({ slot: slotOf(partition), heard, rules: rules.known() }, holders);
+    return sourcesOf({ slot: slotOf(partition), heard, rules: rules.known() }, holders);
   }
 
   #slotAt(node: NodeId, partition: number): number {

@@ -9,6 +9,18 @@
  * | one has the proof and knows other rules | wait: it hears of them |
  * | all have told, and whoever has the proof is in doubt or behind itself | nobody: each would wait for the others for ever |
  * | somebody has not told | wait |
+ *
+ * The one that it catches up with may have lost records. Of each such hash the others that took part are asked, one after
+ * another; one that has no key of it, and has lost none, says so that it was collected:
+ *
+ * | of a lost hash, this one holds | another that took part | then |
+ * |---|---|---|
+ * | anything, or nothing | has the record | it is merged; what is at or below the line and not in it goes |
+ * | siblings at or below the line | has collected it | they go; what is above the line stays |
+ * | siblings at or below the line | has lost it too, or is behind, or there is none | they stay, told of; the hash is named as unproved |
+ * | siblings at or below the line | is silent | wait, behind |
+ * | siblings above the line alone, a tombstone, or nothing | has collected it | proved |
+ * | the same | has lost it too, is silent, or there is none | stays as it is; the hash is named as unproved |
  */
 import type { NodeId } from "../base/ids.ts";
 import type { CollectMark } from "./collect-floors-core.ts";
@@ -26,31 +38,65 @@ export interface ToldHolder {
   readonly reaped: CollectMark | undefined;
 }
 
-/** Who, up to what mark; or why not. */
-export type CatchUpSource =
-  | { readonly node: NodeId; readonly slot: number; readonly mark: CollectMark }
-  | "wait"
-  | "nobody";
+/** One that took part, and has lost nothing since that it does not name. */
+export interface AbleHolder {
+  readonly node: NodeId;
+  readonly slot: number;
+  readonly floor: number;
+  /** up to where to catch up with it */
+  readonly mark: CollectMark;
+  /** it has all keys that the one that is behind should have */
+  readonly isWhole: boolean;
+}
 
-/** The source for the holder of `slot`, which knows of a proof up to `heard`. */
-export function sourceOf(
+/** Whom to ask. */
+export interface CatchUpPlan {
+  /** with one of these the whole partition is compared, the first that answers */
+  readonly bases: readonly AbleHolder[];
+  /** all that took part: asked for what that one has lost */
+  readonly able: readonly AbleHolder[];
+  /** there are others, of which nobody knows yet whether they took part */
+  readonly isAnyoneSilent: boolean;
+}
+
+/** What follows when those who could be asked have no word on some hashes (`Unsure`). */
+export type UnprovedVerdict =
+  /** somebody may have: the partition stays behind meanwhile */
+  | "wait"
+  /** nobody has: what is held stays */
+  | "keep";
+
+/** With whom the holder of `slot` catches up, which knows of a proof up to `heard`; or why with nobody now. */
+export function sourcesOf(
   own: { readonly slot: number; readonly heard: CollectMark; readonly rules: KnownRules },
   holders: readonly ToldHolder[],
-): CatchUpSource {
+): CatchUpPlan | "wait" | "nobody" {
   const able = holders
-    .map((holder) => ({ ...holder, mark: greater(own.heard, holder.reaped) }))
+    .map((holder) => ({
+      ...holder,
+      mark: greater(own.heard, holder.reaped),
+      isWhole: coversAll(own.rules, own.slot, holder.slot),
+    }))
     .filter(
       ({ isHeard, hasSameRules, reaped, floor, mark }) =>
         isHeard && hasSameRules && reaped !== undefined && floor > 0 && floor >= mark.floor,
     )
     .toSorted((one, other) => one.slot - other.slot);
-  const whole = able.find(({ slot }) => coversAll(own.rules, own.slot, slot));
-  if (whole !== undefined) return whole;
+  const whole = able.filter(({ isWhole }) => isWhole);
+  const isAnyoneSilent = holders.some(({ isHeard, hasSameRules }) => !isHeard || !hasSameRules);
+  if (whole.length > 0) return { bases: whole, able, isAnyoneSilent };
   if (!holders.every(({ isHeard }) => isHeard)) return "wait";
-  if (able[0] !== undefined) return able[0];
+  if (able[0] !== undefined) return { bases: [able[0]], able, isAnyoneSilent };
   // Those that know other rules will hear of them; until then nothing follows from what they do not say.
-  if (holders.some(({ hasSameRules }) => !hasSameRules)) return "wait";
-  return "nobody";
+  return isAnyoneSilent ? "wait" : "nobody";
+}
+
+/**
+ * What is held and may have been deleted waits for whoever may know; what is lacking does not: it is named, and comes by
+ * anti-entropy if anybody has it. `isAnyoneSilent`: of those who may know, somebody has not answered.
+ */
+export function verdictOn(unsure: Iterable<boolean>, isAnyoneSilent: boolean): UnprovedVerdict {
+  return isAnyoneSilent && [...unsure].some((mayBeDeleted) => mayBeDeleted) ? "wait" : "keep";
 }
 
 function greater(one: CollectMark, other: CollectMark | undefined): CollectMark {

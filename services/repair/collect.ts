@@ -18,6 +18,8 @@ import type { Clock, Log, Random } from "../base/ports.ts";
 import type { TopicHandler } from "../peers/peer-handler.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import { CatchUp, type CatchUpParts } from "./collect-catch-up.ts";
+import { type CatchUpAnswerParts, CatchUpAnswers } from "./collect-catch-up-answers.ts";
+import { CatchUpTurns } from "./collect-catch-up-turns.ts";
 import type { CollectDoor } from "./collect-door.ts";
 import type { CollectFloors } from "./collect-floors-core.ts";
 import { CollectHearing } from "./collect-hearing.ts";
@@ -27,6 +29,7 @@ import { CATCH_UP_TOPIC, COLLECT_TOPIC, FLOORS_TOPIC } from "./collect-messages.
 import type { CollectRules } from "./collect-rules-core.ts";
 import { CollectSweep } from "./collect-sweep.ts";
 import { CollectTimers, STEP_REST_MS } from "./collect-timers.ts";
+import { UnprovedKeys } from "./collect-unproved-core.ts";
 import { PairViews } from "./exchange-view.ts";
 
 /** The times of a real cluster in which tombstones wait at least so long, ms: a twelfth of it between two rounds, within bounds. */
@@ -43,7 +46,7 @@ export function collectTimesOf(minAgeMs: number): CollectTimes {
 export interface CollectParts {
   readonly self: NodeId;
   readonly store: StorageEngine;
-  readonly replica: CatchUpParts["replica"];
+  readonly replica: CatchUpParts["replica"] & CatchUpAnswerParts["replica"];
   /** the same that the replica takes its lines from */
   readonly door: CollectDoor;
   readonly rules: CollectRules;
@@ -77,6 +80,8 @@ export interface CollectStatus {
   /** partitions of which this node is behind a peer */
   readonly behind: number;
   readonly rounds: number;
+  /** keys of which nobody who was asked could say what was held; until the next proof of their partitions */
+  readonly unproved: number;
 }
 
 const MICROS_PER_MS = 1_000;
@@ -87,7 +92,9 @@ export class Collecting {
   readonly #holder: CollectHolder;
   readonly #leader: CollectLeader;
   readonly #sweep: CollectSweep;
-  readonly #catchUp: CatchUp;
+  readonly #answers: CatchUpAnswers;
+  readonly #turns: CatchUpTurns;
+  readonly #unproved: UnprovedKeys;
   readonly #hearing: CollectHearing;
   readonly #timers: CollectTimers;
   #floors: CollectFloors;
@@ -105,13 +112,15 @@ export class Collecting {
     this.#sweep = new CollectSweep({ ...parts, floors, slotOf, rest });
     const own = { ...parts, floors, slotOf, rest, views, sweep: this.#sweep };
     this.#holder = new CollectHolder({ ...own, onReaped: (partition) => this.#sweep.mark(partition) });
-    this.#catchUp = new CatchUp({ ...own, rulesOfMarks: () => this.#holder.rulesOfMarks() });
+    this.#unproved = new UnprovedKeys(floors);
+    const rulesOfMarks = (): bigint => this.#holder.rulesOfMarks();
+    const behind = { ...own, unproved: this.#unproved, holder: this.#holder, isStopped: () => this.#isStopped };
+    this.#answers = new CatchUpAnswers({ ...behind, rulesOfMarks });
+    this.#turns = new CatchUpTurns({ ...behind, catchUp: new CatchUp({ ...own, rulesOfMarks }) });
     this.#hearing = new CollectHearing({
-      ...own,
-      holder: this.#holder,
-      catchUp: this.#catchUp,
+      ...behind,
+      turns: this.#turns,
       boot: Buffer.from(parts.random.bytes(6)).toString("hex"),
-      isStopped: () => this.#isStopped,
     });
     this.#leader = new CollectLeader({
       ...own,
@@ -132,7 +141,7 @@ export class Collecting {
     return [
       [COLLECT_TOPIC, answering((from, body) => this.#holder.answer(from, body))],
       [FLOORS_TOPIC, answering(async (_, body) => this.#hearing.tell(body))],
-      [CATCH_UP_TOPIC, answering((_, body) => this.#catchUp.answer(body))],
+      [CATCH_UP_TOPIC, answering((_, body) => this.#answers.answer(body))],
     ];
   }
 
@@ -145,7 +154,8 @@ export class Collecting {
     door.leavesOut = ({ partition, key }) => this.#parts.rules.isExempt(key, this.#parts.replica.slotOf(partition));
     // Nobody is waited for for ever: a node that is alone goes on with what it knows.
     this.#timers.after(COLLECT_FIRST_HEARING_MS, () => this.#hasHeardEnough());
-    await this.#holder.begin();
+    // In one turn with the marks: nobody is told of keys without proof as if they had one.
+    await Promise.all([this.#holder.begin(), this.#turns.begin()]);
     this.#timers.every(0, () => this.#hearAgain());
     this.#timers.every((0.2 + random.float()) * times.everyMs, async () => {
       await this.collect();
@@ -242,6 +252,7 @@ export class Collecting {
       waiting: Object.fromEntries(reasonsOf(this.#leader.waiting)),
       behind,
       rounds: this.#leader.counts.roundCount,
+      unproved: this.#unproved.count,
     };
   }
 

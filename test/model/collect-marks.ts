@@ -4,7 +4,7 @@
  */
 import { NO_MARK } from "../../services/repair/collect-floors-core.ts";
 import { fingerprintOf } from "../../services/repair/collect-rules-core.ts";
-import { sourceOf } from "../../services/repair/collect-sources-core.ts";
+import { sourcesOf } from "../../services/repair/collect-sources-core.ts";
 import { caughtUp } from "../../services/replica/stale-versions.ts";
 import { EMPTY } from "../../services/versioning/sibling-set.ts";
 import { Copies } from "./collect-copies.ts";
@@ -38,7 +38,7 @@ export class Marks extends Copies {
     const { slot } = this.at(at).disk;
     const rules = fingerprintOf(life.rules);
     const holders = this.holders().filter((one) => one !== at);
-    const source = sourceOf(
+    const plan = sourcesOf(
       { slot, heard: life.floors.marksOf(P).heard, rules: life.rules },
       holders.map((one) => {
         const told = life.peers.get(one);
@@ -53,11 +53,12 @@ export class Marks extends Copies {
         };
       }),
     );
-    if (source === "nobody") {
+    if (plan === "nobody") {
       life.floors.unhear(P);
       this.persist(at);
     }
-    if (typeof source === "string") return;
+    const source = typeof plan === "string" ? undefined : plan.bases[0];
+    if (source === undefined) return;
     const peer = this.machines.findIndex(({ id }) => id === source.node);
     const keys = [...new Set([...this.at(at).disk.objects.keys(), ...this.at(peer).disk.objects.keys()])];
     life.catchingUp = { peer, line: source.mark.floor, mark: source.mark, rules, keys };

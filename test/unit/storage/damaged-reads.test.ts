@@ -80,6 +80,19 @@ describe("the records of a partition that cannot be read", () => {
     }
     expect([...engine.unreadableIn(0)].sort()).toEqual([nthAddress(0).hash, nthAddress(4).hash].sort());
     expect([engine.unreadableIn(1), engine.isSuspect(0)]).toEqual([[], true]);
+    const [least = 0n, most = 0n] = engine.unreadableIn(0);
+    const within = (fromHash: bigint, beforeHash: bigint | undefined, limit = 9): readonly bigint[] =>
+      engine.unreadableIn(0, { fromHash, beforeHash, limit });
+    expect([within(0n, undefined), within(0n, undefined, 1), within(0n, most)]).toEqual([
+      [least, most],
+      [least],
+      [least],
+    ]);
+    expect([within(least, least + 1n), within(least + 1n, undefined), within(least + 1n, most)]).toEqual([
+      [least],
+      [most],
+      [],
+    ]);
 
     await engine.clearSuspect(0);
     await meet(engine, 0);
