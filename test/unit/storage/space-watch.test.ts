@@ -143,5 +143,10 @@ describe("a store on a disk that fills up", () => {
     await fillTo(0.97);
     expect(engine.disk.level).toBe("ok");
     await engine.put(writeOf(nthAddress(1), 100, 10));
+    // Nothing is kept back for deletes either.
+    disk.inject({ on: ["write"], code: "ENOSPC" });
+    for (const refused of [writeOf(nthAddress(1), 101, 10), tombstoneOf(nthAddress(2), 102)])
+      await expect(engine.put(refused)).rejects.toMatchObject({ code: "DISK_FULL" });
+    expect(engine.failure).toBeUndefined();
   });
 });
