@@ -52,6 +52,8 @@ const READ_CODES: readonly ErrorCode[] = [
   "not_ready",
   "stale",
 ];
+/** A delete needs no context, and leaves no version more than it met. */
+const OF_PUT_ALONE: readonly ErrorCode[] = ["context_required", "too_many_siblings"];
 const EXAMPLE_CONTEXT = "AQEAAAAAAAABm1…";
 const EXAMPLE_DOT = "5f21c0de0001-1795168800000000";
 const EXAMPLE_TIME = "2026-11-20T10:00:00.000Z";
@@ -142,7 +144,7 @@ const KEY_OPERATIONS: readonly Operation[] = [
         headers: ["Context", "Siblings", "ServerTiming"],
       },
     ],
-    codes: [...WRITE_CODES.filter((code) => code !== "context_required"), "invalid_context"],
+    codes: [...WRITE_CODES.filter((code) => !OF_PUT_ALONE.includes(code)), "invalid_context"],
   },
   {
     id: "listKeys",

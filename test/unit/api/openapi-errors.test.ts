@@ -70,7 +70,7 @@ describe("whatever the coordinator fails with", () => {
   const NEVER: Readonly<Record<keyof typeof REQUESTS, readonly ErrorCode[]>> = {
     getKey: ["value_too_large", "too_many_siblings", "context_required", "disk_full"],
     putKey: ["stale"],
-    deleteKey: ["context_required", "stale"],
+    deleteKey: ["context_required", "too_many_siblings", "stale"],
     listKeys: ["quorum_exceeds_n", "value_too_large", "too_many_siblings", "context_required", "stale", "disk_full"],
   };
   const IDS = ["getKey", "putKey", "deleteKey", "listKeys"] as const;

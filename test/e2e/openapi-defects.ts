@@ -1,0 +1,33 @@
+/**
+ * A defect on demand, inside a real process: loaded before everything else by `node --import`, it makes the reading of one header
+ * throw what no code expects, for requests that ask for it. Must never be loaded by anything but a test.
+ */
+import { type IncomingMessage, Server } from "node:http";
+
+/** The variable without which nothing is done. */
+export const DEFECTS_VARIABLE = "TEST_DEFECTS";
+/** The request header that names the header whose reading throws. */
+export const DEFECT_HEADER = "test-defect";
+
+function plant({ headers }: IncomingMessage): void {
+  const name = headers[DEFECT_HEADER];
+  if (typeof name !== "string") return;
+  const broken = {
+    get: (): never => {
+      throw new Error(`injected: ${name} cannot be read`);
+    },
+  };
+  Object.defineProperty(headers, name, broken);
+}
+
+function install(): void {
+  const original: unknown = Reflect.get(Server.prototype, "emit");
+  if (typeof original !== "function") throw new Error("a server emits nothing");
+  const emit = function (this: Server, event: string, ...args: readonly unknown[]): unknown {
+    if (event === "request") plant(args[0] as IncomingMessage);
+    return Reflect.apply(original, this, [event, ...args]);
+  };
+  Reflect.set(Server.prototype, "emit", emit);
+}
+
+if (process.env[DEFECTS_VARIABLE] !== undefined) install();
