@@ -6,6 +6,7 @@
 import { createServer, type Server, type ServerOptions } from "node:https";
 import type { TLSSocket } from "node:tls";
 import type { Log } from "../base/ports.ts";
+import type { PeerTlsMode } from "../base/security-knobs.ts";
 import { TLS_HANDSHAKE_TIMEOUT_MS } from "../base/security-limits.ts";
 import { certificateCode } from "../security/client-certificate.ts";
 import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
@@ -18,6 +19,8 @@ export interface PeerTls {
   readonly source: TlsSource;
   /** what certificates are looked at for in place of the host that is dialled */
   readonly name?: string | undefined;
+  /** undefined: `required` */
+  readonly mode?: PeerTlsMode | undefined;
   readonly log: Log;
   /** of a clock that never goes back */
   readonly nowMs: () => number;

@@ -1,15 +1,17 @@
 /**
- * The network window: links are HTTP/1.1 Upgrades, dialled by undici (the one door to it) and accepted by `node:http`, or by
- * `node:https` with certificates on both sides. Must never answer HTTP: whatever is no upgrade to our protocol is refused and its
+ * The network window: links are HTTP/1.1 Upgrades, dialled by undici (the one door to it) and accepted through `peer-door.ts`, with
+ * certificates on both sides where there is TLS. Must never answer HTTP: whatever is no upgrade to our protocol is refused and its
  * connection closed.
  */
 import { lookup } from "node:dns/promises";
-import { createServer, type IncomingMessage, type Server } from "node:http";
-import { isIP, Socket } from "node:net";
+import type { IncomingMessage } from "node:http";
+import { isIP, type Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Client } from "undici";
 import type { ByteLink, Listener, Network } from "../base/ports.ts";
-import { createPeerTlsServer, dialContextOf, dialErrorOf, type PeerTls } from "./peer-tls.ts";
+import { TLS_HANDSHAKE_TIMEOUT_MS } from "../base/security-limits.ts";
+import { createPeerDoor } from "./peer-door.ts";
+import { dialContextOf, dialErrorOf, type PeerTls } from "./peer-tls.ts";
 import { createSocketLink } from "./socket-link.ts";
 
 /** What both sides must name in `Upgrade`. The version of what follows is checked by the handshake, not here. */
@@ -17,6 +19,8 @@ const PROTOCOL = "gyre-peer";
 const PATH = "/peer";
 const MAX_HEADER_BYTES = 4_096;
 const HEADERS_TIMEOUT_MS = 2_000;
+/** From the first byte of a connection, or from none, to the upgrade. */
+const UPGRADE_TIMEOUT_MS = TLS_HANDSHAKE_TIMEOUT_MS + HEADERS_TIMEOUT_MS;
 const MAX_UNUPGRADED_CONNECTIONS = 1_024;
 const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;
 const REFUSAL = `HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\nUpgrade: ${PROTOCOL}\r\nContent-Length: 0\r\n\r\n`;
@@ -29,11 +33,12 @@ const HTTP_LIMITS = {
   noDelay: true,
 };
 
-/** The network of this machine; with `tls` every link is mutual TLS. Addresses are `host:port`, IPv6 hosts in brackets. */
+/** The network of this machine; with `tls` every link is mutual TLS, unless its mode says otherwise. Addresses are `host:port`, IPv6 hosts in brackets. */
 export function createUndiciNetwork(tls?: PeerTls): Network {
   return {
     listen: (address, accept) => listen(address, accept, tls),
-    dial: (address, timeoutMs, name) => dial(address, timeoutMs, tls && { tls, name }),
+    dial: (address, timeoutMs, name) =>
+      dial(address, timeoutMs, tls === undefined || tls.mode === "accept" ? undefined : { tls, name }),
     resolve,
   };
 }
@@ -45,7 +50,7 @@ export function httpClient(origin: string, maxHeaderSize: number): Client {
 
 async function listen(address: string, accept: (link: ByteLink) => void, tls: PeerTls | undefined): Promise<Listener> {
   const { host, port } = splitAddress(address);
-  const server = tls === undefined ? createServer(HTTP_LIMITS) : createPeerTlsServer(HTTP_LIMITS, tls);
+  const { port: server, readers } = createPeerDoor(HTTP_LIMITS, tls);
   // By address: a TLS socket is another object than the one below it.
   const waiting = new Map<string, Socket>();
   server.on("connection", (socket: Socket) => {
@@ -55,17 +60,23 @@ async function listen(address: string, accept: (link: ByteLink) => void, tls: Pe
     }
     const remote = remoteOf(socket);
     waiting.set(remote, socket);
+    const isWaiting = (): boolean => waiting.get(remote) === socket;
+    // A reader that does not listen itself has no look at times of its own.
+    const deadline = setTimeout(() => isWaiting() && socket.destroy(), UPGRADE_TIMEOUT_MS).unref();
     socket.once("close", () => {
-      if (waiting.get(remote) === socket) waiting.delete(remote);
+      clearTimeout(deadline);
+      if (isWaiting()) waiting.delete(remote);
     });
   });
-  server.on("request", (_request, response) => {
-    response.writeHead(426, { connection: "close", upgrade: PROTOCOL, "content-length": 0 }).end();
-  });
-  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
-    waiting.delete(remoteOf(socket));
-    acceptUpgrade(request, socket, head, accept);
-  });
+  for (const reader of readers) {
+    reader.on("request", (_request, response) => {
+      response.writeHead(426, { connection: "close", upgrade: PROTOCOL, "content-length": 0 }).end();
+    });
+    reader.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
+      waiting.delete(remoteOf(socket));
+      acceptUpgrade(request, socket, head, accept);
+    });
+  }
   await listening(server, host, port);
   return {
     address: boundAddress(server, address),

@@ -3,6 +3,7 @@
  * node to other machines without somebody having said so.
  */
 import { KNOBS, type Knob, variableOf } from "./knobs.ts";
+import type { PeerTlsMode } from "./security-knobs.ts";
 import { isLoopback } from "./setting-parsers.ts";
 import type { SettingReader } from "./setting-reader.ts";
 
@@ -21,6 +22,7 @@ export interface PeerTlsFiles {
   readonly caFile: string;
   /** what their certificates are looked at for; undefined: the host that is dialled */
   readonly name: string | undefined;
+  readonly mode: PeerTlsMode;
 }
 
 /** What is looked at here. */
@@ -63,14 +65,17 @@ export function takeClientTls(reader: SettingReader): ClientTlsFiles | undefined
 export function takePeerTls(reader: SettingReader): PeerTlsFiles | undefined {
   const files = together(reader, [KNOBS.peerTlsCert, KNOBS.peerTlsKey, KNOBS.peerTlsCa]);
   const name = reader.take<string | undefined>(KNOBS.peerTlsName, undefined);
+  const mode = reader.take<PeerTlsMode>(KNOBS.peerTlsMode, "required");
   if (files === undefined) {
-    const isAlone =
-      name !== undefined && ![KNOBS.peerTlsCert, KNOBS.peerTlsKey, KNOBS.peerTlsCa].some((knob) => reader.has(knob));
-    if (isAlone) reader.problems.push("GYRE_PEER_TLS_NAME: is of use only with GYRE_PEER_TLS_CERT, _KEY and _CA");
+    const isAlone = ![KNOBS.peerTlsCert, KNOBS.peerTlsKey, KNOBS.peerTlsCa].some((knob) => reader.has(knob));
+    const useless = [KNOBS.peerTlsName, KNOBS.peerTlsMode].filter((knob) => isAlone && reader.has(knob));
+    for (const knob of useless) {
+      reader.problems.push(`${variableOf(knob)}: is of use only with GYRE_PEER_TLS_CERT, _KEY and _CA`);
+    }
     return undefined;
   }
   const [certFile = "", keyFile = "", caFile = ""] = files;
-  return { certFile, keyFile, caFile, name };
+  return { certFile, keyFile, caFile, name, mode };
 }
 
 /** What a node does not start with. */
@@ -112,6 +117,11 @@ export function securityWarnings(config: SecuritySettings): readonly string[] {
   if (peerTls === undefined && !isLoopback(peerAddress)) {
     warnings.push(
       `GYRE_PEER=${peerAddress} is not encrypted: values cross the network as they are; give GYRE_PEER_TLS_CERT, _KEY and _CA`,
+    );
+  }
+  if (peerTls !== undefined && peerTls.mode !== "required") {
+    warnings.push(
+      `GYRE_PEER_TLS_MODE=${peerTls.mode} takes links without TLS and without a certificate: go on to required once all nodes have TLS`,
     );
   }
   return warnings;

@@ -2,7 +2,7 @@
  * The knobs of security: secrets, tokens, certificates. Rows of the one table in `knobs.ts`. Secrets and keys come as files, so that
  * they show in no process list; what a file holds is read and checked where it is used.
  */
-import { type Parsed, parseBoolean, parseLabel, parseText } from "./setting-parsers.ts";
+import { oneOf, type Parsed, parseBoolean, parseLabel, parseText } from "./setting-parsers.ts";
 
 /** A knob here: the shape of `Knob` in `knobs.ts`. */
 interface Row<T> {
@@ -30,7 +30,14 @@ export interface SecurityKnobs {
   readonly peerTlsKey: Row<string>;
   readonly peerTlsCa: Row<string>;
   readonly peerTlsName: Row<string>;
+  readonly peerTlsMode: Row<PeerTlsMode>;
 }
+
+/**
+ * How strictly links are TLS: `required`, none without; `prefer`, dialled with it and taken without too; `accept`, dialled without it
+ * and taken either way. Neighbours in this order understand each other, and `accept` a node without TLS.
+ */
+export type PeerTlsMode = "accept" | "prefer" | "required";
 
 /** The shortest cluster secret taken, in characters. */
 export const MIN_SECRET_CHARS: number = 16;
@@ -90,5 +97,12 @@ export const SECURITY_KNOBS: SecurityKnobs = {
     meaning:
       "a name that the certificates of all nodes have; looked for in place of the host that is dialled, where addresses change",
     parse: parseLabel,
+  },
+  peerTlsMode: {
+    name: "peer-tls-mode",
+    defaultText: "`required`",
+    meaning:
+      "only while a running cluster takes up TLS between its nodes: `accept` takes links with and without it and dials without, `prefer` takes both and dials with it, `required` neither takes nor dials any without",
+    parse: oneOf(["accept", "prefer", "required"]),
   },
 };

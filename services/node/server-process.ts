@@ -73,7 +73,7 @@ async function serve(
   const windows: NodeWindows = {
     clock,
     random: createSystemRandom(),
-    network: createUndiciNetwork(peerTlsOf(security, { clock, log, name: config.peerTls?.name })),
+    network: createUndiciNetwork(peerTlsOf(security, config.peerTls, { clock, log })),
     datagrams: createUdpDatagrams(),
     disk,
     log,
@@ -124,9 +124,11 @@ async function serve(
 
 function peerTlsOf(
   { peerTls: source }: NodeSecurity,
-  { clock, log, name }: { readonly clock: Clock; readonly log: Log; readonly name: string | undefined },
+  files: Config["peerTls"],
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): PeerTls | undefined {
-  return source === undefined ? undefined : { source, name, log, nowMs: () => clock.monotonicMs() };
+  if (source === undefined) return undefined;
+  return { source, name: files?.name, mode: files?.mode, log, nowMs: () => clock.monotonicMs() };
 }
 
 /** Nothing of it is there unless the configuration names a collector. */

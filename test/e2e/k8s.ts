@@ -19,12 +19,16 @@ const KUBERNETES = "1.35.0";
 const CHART = join(K8S, "helm/gyre");
 const NOTES = "NOTES.txt";
 const MANIFESTS = readdirSync(join(CHART, "templates")).filter((name) => name.endsWith(".yaml"));
-const hasHelm = spawnSync("helm", ["version"]).status === 0;
+const hasHelm = isHere("helm");
 let failed = 0;
 
 function tell(isFine: boolean, words: string): void {
   process.stdout.write(`${isFine ? "ok    " : "FAILED"} ${words}\n`);
   if (!isFine) failed += 1;
+}
+
+function isHere(command: string): boolean {
+  return spawnSync(command, ["version"]).status === 0;
 }
 
 function output(command: string, args: readonly string[]): string | undefined {

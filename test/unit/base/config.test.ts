@@ -31,6 +31,7 @@ function problemsOf(given: Given): readonly string[] {
 }
 
 const SECRET = "0123456789abcdef";
+const PEER_TLS = { GYRE_PEER_TLS_CERT: "c.pem", GYRE_PEER_TLS_KEY: "k.pem", GYRE_PEER_TLS_CA: "ca.pem" };
 const THREE = { GYRE_SEEDS: "127.0.0.1:4501,127.0.0.1:4502", GYRE_BOOTSTRAP_EXPECT: "3" };
 
 describe("the configuration of a node", () => {
@@ -268,6 +269,14 @@ describe("a wrong configuration", () => {
       given: { env: { GYRE_PEER_TLS_KEY: "k.pem", GYRE_PEER_TLS_CERT: "c.pem" } },
       says: "GYRE_PEER_TLS_CA: needed with GYRE_PEER_TLS_CERT",
     },
+    {
+      given: { env: { GYRE_PEER_TLS_MODE: "accept" } },
+      says: "GYRE_PEER_TLS_MODE: is of use only with GYRE_PEER_TLS_CERT",
+    },
+    {
+      given: { env: { ...PEER_TLS, GYRE_PEER_TLS_MODE: "optional" } },
+      says: "GYRE_PEER_TLS_MODE=optional: is none of accept, prefer, required",
+    },
     { given: { hostname: "-bad-" }, says: 'GYRE_NODE_ID: is not given, and the host name "-bad-" is not a node id' },
   ])("says $says", ({ given, says }) => {
     const problems = problemsOf(given);
@@ -291,6 +300,17 @@ describe("a wrong configuration", () => {
     expect(warned({ ...open, GYRE_HTTP: "127.0.0.1:1", GYRE_PEER: "10.0.0.1:4500" })).toEqual([
       expect.stringContaining("GYRE_PEER=10.0.0.1:4500 is not encrypted"),
     ]);
+  });
+
+  test("has links with TLS alone, unless it says otherwise, and is then warned of", () => {
+    expect(configOf({ env: PEER_TLS }).peerTls?.mode).toBe("required");
+    for (const mode of ["accept", "prefer", "required"]) {
+      const result = read({ env: { ...PEER_TLS, GYRE_PEER_TLS_MODE: mode } });
+      if (result.kind !== "config") throw new Error("refused");
+      expect(result.config.peerTls?.mode).toBe(mode);
+      const words = `GYRE_PEER_TLS_MODE=${mode} takes links without TLS`;
+      expect(result.warnings).toEqual(mode === "required" ? [] : [expect.stringContaining(words)]);
+    }
   });
 
   test("that is only unwise is a warning", () => {
