@@ -140,6 +140,8 @@ describe("a cluster with TLS everywhere and tokens", () => {
     expect(told[0]).toMatchObject({
       level: "warn",
       reason: expect.stringContaining("not of the CA that is trusted here"),
+      certificate: expect.stringContaining("CN=stranger"),
+      advice: expect.stringContaining("GYRE_PEER_TLS_CA here"),
     });
     expect(lines(added, "peers.link-up")).toEqual([]);
     await cluster.kill(added);
