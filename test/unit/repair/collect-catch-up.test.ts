@@ -24,9 +24,10 @@ function loses(on: CollectRig, slot: number, ...hashes: readonly bigint[]): void
   };
 }
 
-function neighbourOf(on: CollectRig, { partition }: Location, bucket?: string): Location {
-  const found = Array.from({ length: 500 }, (_, at) => on.locate(`near-${at}`, bucket)).find(
-    (one) => one.partition === partition,
+/** A key of the same partition, behind it in the order of hashes. */
+function neighbourOf(on: CollectRig, { partition, hash }: Location, bucket?: string): Location {
+  const found = Array.from({ length: 2_000 }, (_, at) => on.locate(`near-${at}`, bucket)).find(
+    (one) => one.partition === partition && one.hash > hash,
   );
   if (found === undefined) throw new Error("no key of that partition");
   return found;
@@ -142,7 +143,11 @@ describe("a value that lives, of which the source has lost the record", () => {
     const { on, lives } = await collected();
     loses(on, 0, lives.hash);
     on.away.add(1);
+    on.mute.add(CATCH_UP);
     await on.restart(2, newMemoryImage());
+    await on.write(2, lives, { intent: putOf("new", undefined, "sibling"), others: [] });
+    on.mute.clear();
+    await on.pass(10_000);
     // Nothing is held that might have been deleted: nobody is waited for.
     expect([isBehind(on, 2, lives), unprovedAt(on, 2), told(on, 2)]).toEqual([false, 1, []]);
     on.away.clear();
@@ -150,10 +155,30 @@ describe("a value that lives, of which the source has lost the record", () => {
     await on.node(1).collecting.lostRecords(lives.partition);
     await on.restart(1);
     await on.pass(300_000);
-    expect(await on.valuesAt(1, lives)).toBe(1);
+    expect(await on.valuesAt(1, lives)).toBe(2);
     on.away.clear();
     await on.pass(180_000);
-    expect([isBehind(on, 1, lives), await on.valuesAt(1, lives)]).toEqual([false, 1]);
+    expect([isBehind(on, 1, lives), await on.valuesAt(1, lives)]).toEqual([false, 2]);
+  });
+
+  test("is compared once more where nobody remembers any more that nobody proved its absence", async () => {
+    const { on, lives } = await collected();
+    loses(on, 0, lives.hash);
+    on.away.add(1);
+    await on.restart(2, newMemoryImage());
+    expect([isBehind(on, 2, lives), unprovedAt(on, 2)]).toEqual([false, 1]);
+    await on.node(2).engine.writeDocument("unproved", Buffer.from("rot"));
+    on.mute.add(CATCH_UP);
+    await on.restart(2);
+    expect([isBehind(on, 2, lives), on.node(2).log.events.includes("collect.unproved-unreadable")]).toEqual([
+      true,
+      true,
+    ]);
+    on.mute.clear();
+    on.away.clear();
+    on.node(2).collecting.peerUp(on.node(1).id);
+    await on.pass(70_000);
+    expect([isBehind(on, 2, lives), await on.valuesAt(2, lives), unprovedAt(on, 2)]).toEqual([false, 1, 0]);
   });
 
   test("stays though it is not found where its bucket leaves it out", async () => {
