@@ -192,25 +192,39 @@ export class CollectHearing {
 
   async #runCatchUps(): Promise<void> {
     const { floors, slotOf, store, door, turns, isStopped } = this.#parts;
+    const silent = new Set<NodeId>();
     for (let partition = 0; partition < floors.partitionCount; partition += 1) {
       if (!floors.isBehind(partition) || slotOf(partition) < 0 || store.isSuspect(partition)) continue;
       if (isStopped()) return;
       // Those that seem to be there have three seconds at a start: what one has lost another may have.
       if (door.isHearing && !this.hasHeardHolders(partition)) continue;
-      if (turns.isDue(partition)) await this.#catchUpOne(partition);
+      if (turns.isDue(partition)) await this.#catchUpOne(partition, silent);
     }
   }
 
-  async #catchUpOne(partition: number): Promise<void> {
+  async #catchUpOne(partition: number, silent: Set<NodeId>): Promise<void> {
     const { floors, holder, turns } = this.#parts;
     const plan = this.#planFor(partition);
     if (plan === "nobody") {
+      // What one told a minute ago may be older than the proof that another told of since.
+      if (!(await this.#haveAllTold(partition, silent)) || this.#planFor(partition) !== "nobody") return;
       // Whoever told of that proof tells otherwise now: its disk was set back, or its slot is gone.
       floors.unhear(partition);
       holder.persistSoon();
       return;
     }
     if (plan !== "wait") await turns.run(partition, plan);
+  }
+
+  /** All other holders tell their marks now; `silent`: who did not, and is not asked again. */
+  async #haveAllTold(partition: number, silent: Set<NodeId>): Promise<boolean> {
+    const { table, self } = this.#parts;
+    const others = (table()?.claimsOf(partition) ?? []).map(({ node }) => node).filter((node) => node !== self);
+    if (others.some((node) => silent.has(node))) return false;
+    const told = await Promise.all(others.map((node) => this.#learn(node)));
+    for (const [index, node] of others.entries()) if (told[index] !== true) silent.add(node);
+    await this.takeMarks();
+    return told.every((hasTold) => hasTold);
   }
 
   #planFor(partition: number): CatchUpPlan | "wait" | "nobody" {

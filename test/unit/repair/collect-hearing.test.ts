@@ -63,6 +63,30 @@ describe("a member with an empty disk and a clock a day slow", () => {
   });
 });
 
+describe("a holder in doubt that heard of a proof from one of the others", () => {
+  test("asks the rest anew before it concludes that nobody took part: what they told may be older", async () => {
+    const { on, gone } = await collected();
+    await on.write(0, gone);
+    await on.delete(1, gone);
+    // all have told of the first proof; the second is told by the last holder only, which is in doubt then
+    await on.pass(TWO_HOURS_MS);
+    const { collecting, floors } = on.node(1);
+    on.mute.add("collect.floors");
+    on.mute.add("collect.catch-up");
+    await on.collect();
+    await on.node(1).collecting.lostRecords(gone.partition);
+    await on.node(2).collecting.lostRecords(gone.partition);
+    on.mute.clear();
+    on.away.add(0);
+    collecting.peerUp(on.node(2).id);
+    await on.pass(60_000);
+    expect([floors.isBehind(gone.partition), on.hidden(gone)[1]]).toEqual([true, true]);
+    on.away.clear();
+    await on.pass(60_000);
+    expect([floors.isBehind(gone.partition), floors.lineOf(gone.partition) > 0]).toEqual([false, true]);
+  });
+});
+
 describe("a holder whose disk was set back", () => {
   test("is behind until it was compared, however long those who know are silent, and through its own restarts", async () => {
     const on = new CollectRig();
