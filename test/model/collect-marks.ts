@@ -33,12 +33,11 @@ export class Marks extends Copies {
     this.catchUpStep(at);
   }
 
-  beginCatchUp(at: number, life: Life): void {
-    if (life.catchingUp !== undefined) return;
+  planFor(at: number, life: Life): ReturnType<typeof sourcesOf> {
     const { slot } = this.at(at).disk;
     const rules = fingerprintOf(life.rules);
     const holders = this.holders().filter((one) => one !== at);
-    const plan = sourcesOf(
+    return sourcesOf(
       { slot, heard: life.floors.marksOf(P).heard, rules: life.rules },
       holders.map((one) => {
         const told = life.peers.get(one);
@@ -53,6 +52,20 @@ export class Marks extends Copies {
         };
       }),
     );
+  }
+
+  /** All other holders tell their marks now. */
+  haveAllTold(at: number, life: Life): boolean {
+    const others = this.holders().filter((one) => one !== at);
+    for (const one of others) if (this.at(one).life !== undefined) life.peers.set(one, this.told(one));
+    return others.every((one) => this.at(one).life !== undefined);
+  }
+
+  beginCatchUp(at: number, life: Life): void {
+    if (life.catchingUp !== undefined) return;
+    const plan = this.planFor(at, life);
+    if (plan === "nobody" && (!this.haveAllTold(at, life) || this.planFor(at, life) !== "nobody")) return;
+    const rules = fingerprintOf(life.rules);
     if (plan === "nobody") {
       life.floors.unhear(P);
       this.persist(at);
