@@ -1,11 +1,17 @@
 /**
  * What links of other nodes come in through: a port without TLS, with TLS, or with both while a running cluster moves from one to the
- * other. Must never take a connection without TLS unless the configuration says so, and must tell of each that it takes.
+ * other. Must never take a connection without TLS unless the configuration says so, and must tell of each address that makes one,
+ * once a minute.
  */
 import { createServer as createPlainServer, type Server as HttpServer } from "node:http";
 import type { ServerOptions } from "node:https";
 import { createServer as createPort, type Server, type Socket } from "node:net";
-import { FailureLimiter, sourceOf } from "../security/failure-limiter.ts";
+import {
+  WITHOUT_TLS_LINE_EVERY_MS,
+  WITHOUT_TLS_LINES_AT_ONCE,
+  WITHOUT_TLS_LINES_REFILL_MS,
+} from "../base/security-limits.ts";
+import { FailureLimiter } from "../security/failure-limiter.ts";
 import { createPeerTlsServer, type PeerTls } from "./peer-tls.ts";
 
 /** The first byte of a TLS connection (RFC 8446 §5.1, a record of the type handshake); no request of HTTP begins so. */
@@ -48,11 +54,16 @@ function mixed(plain: HttpServer, secure: HttpServer, tls: PeerTls): PeerDoor {
   return { port, readers: [plain, secure] };
 }
 
-/** One line for a source every minute: how an operator sees who does not dial with TLS yet. */
+/**
+ * How an operator sees who does not dial with TLS yet. By the whole address, for nodes of one network share a /64; that somebody with
+ * many addresses does not fill the log, there is a bound on all of them together.
+ */
 function teller({ log, nowMs }: PeerTls): (socket: Socket) => void {
-  const limiter = new FailureLimiter(1, 60_000);
+  const each = new FailureLimiter(1, WITHOUT_TLS_LINE_EVERY_MS);
+  const all = new FailureLimiter(WITHOUT_TLS_LINES_AT_ONCE, WITHOUT_TLS_LINES_REFILL_MS);
   return ({ remoteAddress: address = "unknown" }) => {
-    const { isOverLimit, heldBackCount } = limiter.fail(sourceOf(address), nowMs());
-    if (!isOverLimit) log.info({ event: "peers.connection-without-tls", address, heldBackCount });
+    const { isOverLimit, heldBackCount } = each.fail(address, nowMs());
+    if (isOverLimit || all.fail("", nowMs()).isOverLimit) return;
+    log.warn({ event: "peers.connection-without-tls", address, heldBackCount });
   };
 }

@@ -73,8 +73,9 @@ async function listen(address: string, accept: (link: ByteLink) => void, tls: Pe
       response.writeHead(426, { connection: "close", upgrade: PROTOCOL, "content-length": 0 }).end();
     });
     reader.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
+      if (!isOurs(request)) return refuse(socket);
       waiting.delete(remoteOf(socket));
-      acceptUpgrade(request, socket, head, accept);
+      acceptUpgrade(socket, head, accept);
     });
   }
   await listening(server, host, port);
@@ -88,17 +89,17 @@ async function listen(address: string, accept: (link: ByteLink) => void, tls: Pe
   };
 }
 
-function acceptUpgrade(
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Uint8Array,
-  accept: (link: ByteLink) => void,
-): void {
-  if (request.method !== "GET" || request.url !== PATH || request.headers.upgrade !== PROTOCOL) {
-    socket.on("error", () => socket.destroy());
-    socket.end(REFUSAL);
-    return;
-  }
+function isOurs({ method, url, headers }: IncomingMessage): boolean {
+  return method === "GET" && url === PATH && headers.upgrade === PROTOCOL;
+}
+
+/** The HTTP server has let go of it, and takes connections that are half open: nobody else would ever end it. */
+function refuse(socket: Duplex): void {
+  socket.on("error", () => socket.destroy());
+  socket.end(REFUSAL, () => socket.destroy());
+}
+
+function acceptUpgrade(socket: Duplex, head: Uint8Array, accept: (link: ByteLink) => void): void {
   if (socket instanceof Socket) {
     socket.setNoDelay(true);
     socket.setTimeout(0);

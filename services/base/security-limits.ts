@@ -21,5 +21,9 @@ export const CERTIFICATE_WARN_EVERY_MS: number = 24 * 60 * 60 * 1_000;
 export const FAILURES_AT_ONCE: number = 20;
 export const FAILURE_REFILL_MS: number = 1_000;
 export const MAX_FAILING_SOURCES: number = 4_096;
+/** Lines of addresses that make links without TLS: each address once in this time, and so many of all at once, then one every so often. */
+export const WITHOUT_TLS_LINE_EVERY_MS: number = 60_000;
+export const WITHOUT_TLS_LINES_AT_ONCE: number = 256;
+export const WITHOUT_TLS_LINES_REFILL_MS: number = 500;
 /** How long a TLS handshake may take. */
 export const TLS_HANDSHAKE_TIMEOUT_MS: number = 5_000;

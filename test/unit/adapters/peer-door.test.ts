@@ -1,7 +1,10 @@
 /** The port of links while a cluster takes up TLS between its nodes: who can dial whom, and what a port without TLS lets in. */
-import { connect } from "node:net";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { connect, type Socket } from "node:net";
+import { PassThrough } from "node:stream";
 import { connect as connectSecurely } from "node:tls";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { createPeerDoor } from "../../../services/adapters/peer-door.ts";
 import type { PeerTls } from "../../../services/adapters/peer-tls.ts";
 import { createUndiciNetwork } from "../../../services/adapters/undici-network.ts";
 import type { ByteLink, LogFacts } from "../../../services/base/ports.ts";
@@ -18,6 +21,15 @@ const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
+
+/** What a server here accepts from now on, as the server sees it. */
+function acceptedHere(): readonly Socket[] {
+  const sockets: Socket[] = [];
+  const note = (message: unknown): void => void sockets.push((message as { readonly socket: Socket }).socket);
+  subscribe("net.server.socket", note);
+  cleanups.push(() => unsubscribe("net.server.socket", note));
+  return sockets;
+}
 
 /** In the order in which a cluster goes through them. */
 const MOVES = ["none", "accept", "prefer", "required"] as const;
@@ -147,6 +159,49 @@ describe("a port that takes links with TLS and without", () => {
       await answerTo(address, "\u0016\u0003\u0001no handshake at all, and a record of a length that lies"),
     ).not.toContain("1");
     expect(accepted).toEqual([]);
+  });
+
+  test.each(["none", "accept"] as const)(
+    "at %s ends an upgrade to something else, though its client keeps the connection open and reads nothing",
+    async (move) => {
+      const { address, accepted } = await accepting(toldOf(move));
+      const theirs = acceptedHere();
+      const socket = connect({ port: Number(address.split(":")[1]), host: LOOPBACK, allowHalfOpen: true }, () =>
+        socket.write("GET /x HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: nope\r\n\r\n"),
+      );
+      socket.pause().on("error", () => undefined);
+      cleanups.push(() => socket.destroy());
+      await untilReal(() => theirs.length === 1 && theirs[0]?.destroyed === true);
+      expect([socket.destroyed, accepted]).toEqual([false, []]);
+    },
+  );
+
+  test("names each address that comes without TLS once a minute, two of one network too, and not all of very many", async () => {
+    let now = 0;
+    const warned: unknown[] = [];
+    const ignore = (): void => undefined;
+    const log = {
+      debug: ignore,
+      info: ignore,
+      error: ignore,
+      warn: ({ address }: LogFacts) => void warned.push(address),
+    };
+    const { tls } = toldOf("accept");
+    if (tls === undefined) throw new Error("no TLS at accept");
+    const { port } = createPeerDoor({}, { ...tls, log, nowMs: () => now });
+    const visit = (remoteAddress: string): void => {
+      const socket = Object.assign(new PassThrough(), { remoteAddress });
+      port.emit("connection", socket);
+      socket.emit("data", Buffer.from("G"));
+      socket.destroy();
+    };
+    for (const from of ["fd00::1", "fd00::2", "fd00::1"]) visit(from);
+    expect(warned).toEqual(["fd00::1", "fd00::2"]);
+    now = 60_000;
+    visit("fd00::1");
+    expect(warned.splice(0)).toEqual(["fd00::1", "fd00::2", "fd00::1"]);
+    for (let number = 0; number < 1_000; number += 1) visit(`fd00::1:${number}`);
+    expect(warned).toHaveLength(255);
   });
 
   test.each(["", "G", "\u0016"])("ends a connection that stays at %j, and no link", async (words) => {
