@@ -36,6 +36,7 @@ const NEW_ONE = "there a new certificate of the nodes' CA has to take the place 
 const OTHER_CA =
   "there GYRE_PEER_TLS_CERT has to be of the CA in GYRE_PEER_TLS_CA here; while the CA changes, both belong into that file on all nodes";
 const SETTINGS = "if it is a node, it needs GYRE_PEER_TLS_CERT, GYRE_PEER_TLS_KEY and GYRE_PEER_TLS_CA";
+const MODE = `${SETTINGS}; or, if it has them and GYRE_PEER_TLS_MODE=accept, GYRE_PEER_TLS_MODE=prefer, for at accept it dials without TLS`;
 
 /** What mends a link between nodes. `there`: at the other one. */
 const PEER_ADVICE: Readonly<Record<string, string>> = {
@@ -52,7 +53,7 @@ const PEER_ADVICE: Readonly<Record<string, string>> = {
     "there the certificate has to name what others dial (GYRE_ADVERTISE, GYRE_SEEDS), or all have one name: GYRE_PEER_TLS_NAME",
   ERR_SSL_WRONG_VERSION_NUMBER: SETTINGS,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: SETTINGS,
-  ERR_SSL_HTTP_REQUEST: SETTINGS,
+  ERR_SSL_HTTP_REQUEST: MODE,
   ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: SETTINGS,
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: "the CA of GYRE_PEER_TLS_CERT here has to be in GYRE_PEER_TLS_CA there",
   ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED:

@@ -119,9 +119,15 @@ export function securityWarnings(config: SecuritySettings): readonly string[] {
       `GYRE_PEER=${peerAddress} is not encrypted: values cross the network as they are; give GYRE_PEER_TLS_CERT, _KEY and _CA`,
     );
   }
-  if (peerTls !== undefined && peerTls.mode !== "required") {
+  if (peerTls?.mode === "accept") {
     warnings.push(
-      `GYRE_PEER_TLS_MODE=${peerTls.mode} takes links without TLS and without a certificate: go on to required once all nodes have TLS`,
+      "GYRE_PEER_TLS_MODE=accept takes links without TLS and without a certificate, and dials without TLS: values cross the network " +
+        "as they are; go on to prefer once all nodes are at accept, then to required",
+    );
+  }
+  if (peerTls?.mode === "prefer") {
+    warnings.push(
+      "GYRE_PEER_TLS_MODE=prefer takes links without TLS and without a certificate: go on to required once all nodes are at prefer",
     );
   }
   return warnings;
