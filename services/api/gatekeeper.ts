@@ -137,7 +137,10 @@ export class Gatekeeper {
     const verdict = this.#failures.fail(sourceOf(address), this.#parts.clock.monotonicMs());
     if (verdict.isOverLimit) {
       this.#refused.throttled.add();
-      const detail = "too many requests without a valid token came from this address; those with one are not held up";
+      const detail =
+        code === undefined
+          ? "too many requests without a valid token came from this address; those with one are not held up"
+          : `too many refused requests came from this address; those that may come in are not held up. Of this one: ${words}`;
       const headers = { "www-authenticate": CHALLENGE, ...closing(request) };
       return failureReply({ ...refusalForNow("overloaded", detail), retryable: false }, { status: 429, headers });
     }

@@ -1,6 +1,6 @@
 /**
  * How often each source may fail: so many at once, then one every so often. Bounded: when the table is full, the source whose
- * failures are longest ago is forgotten. Pure. Must never slow down whoever shows a valid token.
+ * failures are longest ago is forgotten. Pure. Must never slow down whoever may come in.
  */
 import { FAILURE_REFILL_MS, FAILURES_AT_ONCE, MAX_FAILING_SOURCES } from "../base/security-limits.ts";
 

@@ -405,6 +405,16 @@ describe("a refusal", () => {
     expect([reply.statusCode, reply.json().detail]).toEqual([401, expect.stringContaining("client certificate")]);
     expect((await here.api.inject({ url: "/readyz" })).statusCode).toBe(200);
   });
+
+  test("of too many without a client certificate still says that it is the certificate, for the token may be a good one", async () => {
+    const here = guardedNode({ tokens: book(), needsCertificate: true });
+    const ask = () => here.api.inject({ url: key(MINE), headers: bearer("reader") });
+    let reply = await ask();
+    for (let time = 0; time < 40 && reply.statusCode === 401; time += 1) reply = await ask();
+    const { status, detail } = reply.json();
+    expect([status, detail]).toEqual([429, expect.stringContaining("the connection showed none: connect with one")]);
+    expect(detail).not.toContain("valid token");
+  });
 });
 
 describe("the audit trail", () => {
