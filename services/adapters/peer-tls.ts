@@ -59,7 +59,9 @@ export function createPeerTlsServer(limits: ServerOptions, { source, log, nowMs 
 function claimOf(socket: TLSSocket): { readonly certificate?: string } {
   const shown = socket.getPeerX509Certificate();
   if (shown === undefined) return {};
-  const words = `${shown.subject}, valid until ${shown.validTo}`.replaceAll(/[^ -~]+/g, " ");
+  // A certificate may have no subject, whatever the types say.
+  const subject: string | undefined = shown.subject;
+  const words = `${subject ?? shown.subjectAltName ?? "no name"}, valid until ${shown.validTo}`.replaceAll(/[^ -~]+/g, " ");
   return { certificate: words.length > MAX_CLAIM_CHARS ? `${words.slice(0, MAX_CLAIM_CHARS)} …` : words };
 }
 

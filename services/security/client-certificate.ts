@@ -42,9 +42,8 @@ const WORDS: Readonly<Record<string, string>> = {
 /** Why the certificate of a connection was not taken, as a code of TLS. */
 export function certificateCode(socket: ShownCertificate): string {
   if (socket.getPeerX509Certificate?.() === undefined) return NO_CERTIFICATE;
-  const { authorizationError } = socket;
   // Node's types say Error; it is the code alone.
-  const code = authorizationError instanceof Error ? authorizationError.message : authorizationError;
+  const { authorizationError: code } = socket;
   return typeof code === "string" && code !== "" ? code : NOT_PROVEN;
 }
 

@@ -13,6 +13,7 @@ export interface MadeCertificate {
 
 /** What a certificate should say. */
 export interface CertificateWish {
+  /** the subject's common name; empty: no subject */
   readonly name: string;
   /** host names, IPv4 addresses, or URIs with `://` in them */
   readonly hosts?: readonly string[];
@@ -54,7 +55,8 @@ function time(ms: number): Buffer {
   return der(0x18, Buffer.from(digits));
 }
 
-const nameOf = (name: string): Buffer => sequence(der(0x31, sequence(oid("2.5.4.3"), text(name))));
+const nameOf = (name: string): Buffer =>
+  name === "" ? sequence() : sequence(der(0x31, sequence(oid("2.5.4.3"), text(name))));
 
 function extension(id: string, isCritical: boolean, value: Uint8Array): Buffer {
   return sequence(oid(id), ...(isCritical ? [TRUE] : []), octets(value));

@@ -455,6 +455,18 @@ describe("links between nodes on mutual TLS", () => {
     expect(claimed.length).toBeLessThan(200);
   });
 
+  test.each([
+    [[LOOPBACK, "n1.peers"], `IP Address:${LOOPBACK}, DNS:n1.peers, valid until `],
+    [undefined, "no name, valid until "],
+  ])("are refused with the other names of a certificate without a subject: %j", async (hosts, words) => {
+    const { address, warnings } = await accepting(new Source(material(ca)));
+    const nameless = { ...other.issue({ name: "", ...(hosts === undefined ? {} : { hosts }) }), ca: ca.cert };
+    const source = new Source({ ...nameless, expiresAtMs: 0, expires: "" });
+    await expect(nodeOf(source).network.dial(address, 2_000)).rejects.toThrow("hung up");
+    await untilReal(() => warnings.length > 0);
+    expect(warnings[0]?.["certificate"]).toMatch(words);
+  });
+
   test("take a new certificate for the next link, and keep the ones that stand", async () => {
     const [here, there] = [new Source(material(ca)), new Source(material(ca))];
     const { address, accepted } = await accepting(here);
