@@ -1,32 +1,73 @@
 /**
- * Answers to bytes that never became a request: written straight to the socket, in the same shape as every other error.
- * Must never keep such a connection open. Source: Node's `clientError` event.
+ * Answers to bytes that never became a request: written straight to the socket, in the same shape as every other error, after the
+ * answers of the requests before them. Must never keep such a connection open, never say of a request that was read whole that it
+ * was not applied, and let nothing become a request that comes later. Source: Node's `clientError` event, lib/_http_server.js.
  */
+import { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Failure } from "../coordinator/contract.ts";
+import { HTTP_LIMITS } from "./http-limits.ts";
 import { problemOf, refusal } from "./problem.ts";
 
-/** What is needed of the connection. */
-interface RawSocket {
-  readonly writable: boolean;
-  readonly destroyed: boolean;
-  end(text: string): unknown;
-  destroy(): unknown;
+/** What Node says of it. */
+export interface ClientError {
+  readonly code?: string | undefined;
+  /** a Buffer of what was read last, if that was wrong; it need not begin with a request */
+  readonly rawPacket?: unknown;
 }
 
-/** Writes the problem document and closes the connection; nothing when the other side is gone. */
-export function answerClientError(
-  error: { readonly code?: string | undefined },
-  socket: RawSocket,
+/** Writes the problem document when its turn comes, and closes the connection; nothing when the other side is gone. */
+export function answerClientError(error: ClientError, socket: Socket, requestId: string): void {
+  if (error.code === "ECONNRESET" || socket.destroyed || !socket.writable) socket.destroy();
+  else if (!socket.listeners("data").includes(drop)) {
+    // Takes the connection from Node's parser, which after a timeout would go on, and have the rest of a late write applied.
+    socket.removeAllListeners("data");
+    socket.on("data", drop);
+    answerInTurn(error, socket, requestId);
+  }
+}
+
+/** What still comes is no request; once the answer has been written nobody needs to read it. */
+function drop(this: Socket): void {
+  if (!this.writable) this.destroy();
+}
+
+/**
+ * A client takes the first answer for that of its first request: a request that was read whole gets its own. The last
+ * that is waiting may be the one whose body is late or broken: the framework waits for it, and this is its answer.
+ */
+function answerInTurn(error: ClientError, socket: Socket, requestId: string): void {
+  const first = firstAnswerDue(socket);
+  if (first === undefined || !(first.req.complete || first.writableEnded)) write(error, { socket, first }, requestId);
+  // Node's own listener came before: it has put the next answer in the place of this one.
+  else first.once("finish", () => answerInTurn(error, socket, requestId));
+}
+
+/** Node has no public name for it, and keeping count would cost every request something; a test sees it change. */
+function firstAnswerDue(socket: Socket): ServerResponse | undefined {
+  const answer: unknown = Reflect.get(socket, "_httpMessage");
+  return answer instanceof ServerResponse ? answer : undefined;
+}
+
+function write(
+  error: ClientError,
+  { socket, first }: { readonly socket: Socket; readonly first: ServerResponse | undefined },
   requestId: string,
 ): void {
-  if (error.code === "ECONNRESET" || socket.destroyed || !socket.writable) {
-    socket.destroy();
-    return;
-  }
+  if (!socket.writable) return;
   const { line, status, failure } = answerOf(error.code);
   const body = JSON.stringify(problemOf(failure, status));
-  const head = `HTTP/1.1 ${line}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}`;
-  socket.end(`${head}\r\ngyre-request-id: ${requestId}\r\nconnection: close\r\n\r\n${body}`);
+  const head = `HTTP/1.1 ${line}\r\ncontent-type: application/problem+json\r\ngyre-request-id: ${requestId}\r\nconnection: close`;
+  // Without a length it is right for other methods, too: the body ends with the connection.
+  if (isHead(error, first)) socket.end(`${head}\r\n\r\n`);
+  else socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  socket.setTimeout(HTTP_LIMITS.headersTimeout, () => socket.destroy());
+}
+
+/** Of a head that is not whole Node tells no method: only what was read last shows it, if the head began there, and a timeout shows nothing. */
+function isHead({ rawPacket }: ClientError, first: ServerResponse | undefined): boolean {
+  if (first !== undefined) return first.req.method === "HEAD";
+  return Buffer.isBuffer(rawPacket) && rawPacket.toString("latin1", 0, 5) === "HEAD ";
 }
 
 function answerOf(code: string | undefined): {

@@ -1,7 +1,6 @@
 /** The listener itself: hostile bytes, overload, and a stop that loses nothing and never hangs. */
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { answerClientError } from "../../../services/api/client-error.ts";
 import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import type { GetAnswer } from "../../../services/coordinator/contract.ts";
 import { type ApiNode, apiNode, found, sibling } from "../../support/api-node.ts";
@@ -86,31 +85,6 @@ describe("bytes that are no request", () => {
     expect(text).toContain("content-type: application/problem+json");
     expect(text.toLowerCase()).toContain("gyre-request-id: 1234abcd-");
     expect(JSON.parse(text.slice(text.indexOf("\r\n\r\n") + 4))).toMatchObject({ status, code: "invalid_request" });
-  });
-
-  it("that stop coming are 408", () => {
-    const written: string[] = [];
-    const socket = {
-      writable: true,
-      destroyed: false,
-      end: (text: string) => written.push(text),
-      destroy: () => undefined,
-    };
-    answerClientError({ code: "ERR_HTTP_REQUEST_TIMEOUT" }, socket, "id-1");
-    expect(written[0]).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
-    expect(JSON.parse(written[0]?.split("\r\n\r\n")[1] ?? "")).toMatchObject({ status: 408, outcome: "not_applied" });
-  });
-
-  it("of a client that is gone are answered by nothing", () => {
-    let isDestroyed = false;
-    const socket = {
-      writable: true,
-      destroyed: false,
-      end: () => expect.fail("wrote"),
-      destroy: () => (isDestroyed = true),
-    };
-    answerClientError({ code: "ECONNRESET" }, socket, "id-1");
-    expect(isDestroyed).toBe(true);
   });
 
   it("in headers of 20 KiB are still a request: a context and a long key fit", async () => {
