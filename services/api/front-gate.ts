@@ -11,7 +11,8 @@ import type { LoadControl } from "./ports.ts";
 
 /** Why a request is refused that no count of requests refuses. */
 export const FULL_OF_BYTES: string = "this node holds all the bytes of requests that it takes at a time";
-const CROWDED = "this node has all the requests of this key that it takes at a time";
+/** Why a request is refused for its key's sake alone. */
+export const CROWDED: string = "this node has all the requests of this key that it takes at a time";
 
 /** The gate of one listener. */
 export class FrontGate {
@@ -24,9 +25,13 @@ export class FrontGate {
     this.#calm = calm;
   }
 
-  /** Less than half of what may be under way is, of reads and of writes. */
-  isRoomy(): boolean {
-    return this.#isHalfFree("read") && this.#isHalfFree("write");
+  /**
+   * Requests of the class that may come at once until half of what may be under way is: the other half is for those that come
+   * with them, and for those who have not been refused. A class of which nothing is let in asks nobody to wait.
+   */
+  roomFor(work: WorkClass): number {
+    const limit = this.#calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
+    return limit === 0 ? Number.POSITIVE_INFINITY : limit / 2 - this.#admission.inflightOf(work);
   }
 
   /** Why no request of the class and target is let in just now, in words; undefined: one may be. */
@@ -37,10 +42,5 @@ export class FrontGate {
     if (this.#admission.isFull(work)) return `this node has all the ${work} work that it takes at a time`;
     if (target === undefined || inflightCount < limit * CROWDED_FROM) return undefined;
     return this.crowd.isFull(crowdPlaceOf(target), inflightCount, limit) ? CROWDED : undefined;
-  }
-
-  #isHalfFree(work: WorkClass): boolean {
-    const limit = this.#calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
-    return this.#admission.inflightOf(work) < limit / 2;
   }
 }

@@ -20,6 +20,13 @@ export interface RawResponse {
   end(body: string): unknown;
 }
 
+/** Who was refused, and why. */
+export interface Refusal {
+  readonly work: "read" | "write";
+  /** in words */
+  readonly reason: string;
+}
+
 /** What refusing works with. */
 export interface RefusalParts {
   /** why a request of this class and target is not let in now, in words; undefined: it may be */
@@ -43,12 +50,12 @@ export class QuickRefusal {
     this.#parts = parts;
   }
 
-  /** Answers the request if it is one of a key that is not let in now; true when it has. */
-  refuse(request: RawRequest, response: RawResponse): boolean {
+  /** Answers the request if it is one of a key that is not let in now, and says why, in words; undefined: it has not. */
+  refuse(request: RawRequest, response: RawResponse): Refusal | undefined {
     const work = classOf(request);
-    if (work === undefined) return false;
+    if (work === undefined) return undefined;
     const reason = this.#parts.reasonNow(work, request.url);
-    if (reason === undefined) return false;
+    if (reason === undefined) return undefined;
     this.#parts.onRefused(work);
     const body = this.#bodyOf(work, reason);
     response.writeHead(503, [
@@ -63,7 +70,7 @@ export class QuickRefusal {
     ]);
     // A HEAD's body is left out by Node itself.
     response.end(body);
-    return true;
+    return { work, reason };
   }
 
   #bodyOf(work: WorkClass, reason: string): string {

@@ -1,39 +1,52 @@
 /**
- * Backpressure behind a refusal: a connection whose request was refused for overload is not read for a while, so a client that
- * neither waits for `Retry-After` nor for its answers fills its own buffers instead of this node's time. Bounds what refusals
- * cost by the number of connections and not by what clients care to send. Must never hold back an answer, nor the rest of a
- * request that has been let in, nor leave a connection unread.
+ * Backpressure behind a refusal: a connection whose request was refused for overload is not read for a while, so that a client
+ * which neither waits for `Retry-After` nor for its answers fills its own buffers instead of this node's time. Those who wait
+ * are read again oldest first, as many as there is room for, and each after a quarter of a second at the latest.
+ * Must never hold back an answer, nor the rest of a request that has been let in, nor leave a connection unread.
  * Source: TCP flow control; Cassandra's native transport does the same to clients that exceed its limits (CASSANDRA-16663).
  */
 import { PAUSE_LOOK_MS, REFUSED_PAUSE_MS } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
 
+/** The classes of work that are refused before the framework sees them. */
+export type RefusedWork = "read" | "write";
+
 /** What is needed of a connection. */
 export interface Readable {
+  readonly destroyed: boolean;
   pause(): unknown;
   resume(): unknown;
 }
 
-/** What pausing works with. */
-export interface PauseParts {
-  readonly clock: Pick<Clock, "monotonicMs" | "setTimer" | "defer">;
-  /** there is room again: nobody needs to wait */
-  readonly isRoomy: () => boolean;
+/** What is needed of a request that was let in. */
+export interface Arriving {
+  /** all of it has been read */
+  readonly complete: boolean;
 }
 
-interface Batch {
-  readonly untilMs: number;
-  readonly connections: readonly Readable[];
+/** What pausing works with. */
+export interface PauseParts {
+  readonly clock: Pick<Clock, "monotonicMs" | "setTimer">;
+  /** how many requests of the class may be read without filling this node */
+  readonly roomFor: (work: RefusedWork) => number;
 }
+
+interface Refused {
+  readonly work: RefusedWork;
+  /** what was let in behind the refused one, its body perhaps on the way */
+  readonly behind: Arriving | undefined;
+}
+
+const CLASSES: readonly RefusedWork[] = ["read", "write"];
 
 /** The connections that are not read just now. At most as many as the listener has. */
 export class RefusedConnections {
   readonly #parts: PauseParts;
-  /** refused in this turn of the event loop: their parsers may be in the middle of what they have read */
-  readonly #ofTurn = new Set<Readable>();
-  readonly #paused = new Set<Readable>();
-  /** oldest first: all wait equally long */
-  #batches: Batch[] = [];
+  /** of what has just been read: its parser is in the middle of it, and would undo a pause */
+  readonly #fresh = new Map<Readable, Refused>();
+  /** until when each waits, by what was refused; oldest first, for all wait equally long */
+  readonly #waiting: Readonly<Record<RefusedWork, Map<Readable, number>>> = { read: new Map(), write: new Map() };
+  #isLooking = false;
 
   constructor(parts: PauseParts) {
     this.#parts = parts;
@@ -41,44 +54,63 @@ export class RefusedConnections {
 
   /** Connections that are not read. */
   get count(): number {
-    return this.#paused.size;
+    return this.#waiting.read.size + this.#waiting.write.size;
   }
 
   /** A request of this connection was refused. */
-  refused(connection: Readable): void {
-    if (this.#ofTurn.size === 0) this.#parts.clock.defer(this.#endTurn);
-    this.#ofTurn.add(connection);
+  refused(connection: Readable, work: RefusedWork): void {
+    // A microtask: after the parser is done with what was read, before more is read of the same connection.
+    if (this.#fresh.size === 0) void Promise.resolve().then(this.#pauseFresh);
+    this.#fresh.set(connection, { work, behind: undefined });
   }
 
-  /** A request of this connection was let in: its body may still have to be read. */
-  admitted(connection: Readable): void {
-    if (this.#ofTurn.size > 0) this.#ofTurn.delete(connection);
+  /** A request of this connection was let in. */
+  admitted(connection: Readable, behind: Arriving): void {
+    if (this.#fresh.size === 0) return;
+    const fresh = this.#fresh.get(connection);
+    if (fresh !== undefined) this.#fresh.set(connection, { work: fresh.work, behind });
   }
 
-  readonly #endTurn = (): void => {
-    const { clock } = this.#parts;
-    const connections = [...this.#ofTurn].filter((one) => !this.#paused.has(one));
-    this.#ofTurn.clear();
-    if (connections.length === 0) return;
-    for (const one of connections) {
-      this.#paused.add(one);
-      one.pause();
+  /** Reads all of them at once: this node stops, and what they have sent is to be answered. */
+  readAll(): void {
+    for (const work of CLASSES) for (const connection of this.#waiting[work].keys()) this.#read(connection, work);
+  }
+
+  readonly #pauseFresh = (): void => {
+    const untilMs = this.#parts.clock.monotonicMs() + REFUSED_PAUSE_MS;
+    for (const [connection, { work, behind }] of this.#fresh) {
+      if (connection.destroyed || behind?.complete === false) continue;
+      // Also one that waits already: a body that was thrown away, or a full buffer that emptied, has it read again.
+      connection.pause();
+      if (!CLASSES.some((one) => this.#waiting[one].has(connection))) this.#waiting[work].set(connection, untilMs);
     }
-    if (this.#batches.length === 0) clock.setTimer(PAUSE_LOOK_MS, this.#look);
-    this.#batches.push({ untilMs: clock.monotonicMs() + REFUSED_PAUSE_MS, connections });
+    this.#fresh.clear();
+    this.#lookLater();
   };
+
+  #lookLater(): void {
+    if (this.#isLooking || this.count === 0) return;
+    this.#isLooking = true;
+    this.#parts.clock.setTimer(PAUSE_LOOK_MS, this.#look);
+  }
 
   readonly #look = (): void => {
-    const { clock, isRoomy } = this.#parts;
-    const nowMs = isRoomy() ? Number.POSITIVE_INFINITY : clock.monotonicMs();
-    const due = this.#batches.filter(({ untilMs }) => untilMs <= nowMs);
-    this.#batches = this.#batches.slice(due.length);
-    for (const { connections } of due) for (const one of connections) this.#read(one);
-    if (this.#batches.length > 0) clock.setTimer(PAUSE_LOOK_MS, this.#look);
+    this.#isLooking = false;
+    const { clock, roomFor } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    for (const work of CLASSES) {
+      let room = roomFor(work);
+      for (const [connection, untilMs] of this.#waiting[work]) {
+        if (untilMs > nowMs && room <= 0) break;
+        room -= 1;
+        this.#read(connection, work);
+      }
+    }
+    this.#lookLater();
   };
 
-  #read(connection: Readable): void {
-    this.#paused.delete(connection);
+  #read(connection: Readable, work: RefusedWork): void {
+    this.#waiting[work].delete(connection);
     connection.resume();
   }
 }

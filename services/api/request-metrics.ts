@@ -39,7 +39,7 @@ export interface ListenerCounters {
 export function listenerCounters(
   metrics: MetricsRegistry,
   underWay: { readonly requests: number; readonly bytes: number },
-  unread: { readonly count: number },
+  frontDoor: { readonly unreadCount: number },
 ): ListenerCounters {
   const counter = (name: string, help: string, labels: Labels = {}): Counter => metrics.counter({ name, help, labels });
   const shed = (work: WorkClass): Counter =>
@@ -59,7 +59,7 @@ export function listenerCounters(
   );
   metrics.gauge(
     { name: "gyre_http_paused_connections", help: "Client connections that are not read for a while after a refusal." },
-    () => unread.count,
+    () => frontDoor.unreadCount,
   );
   return {
     shed: { control: shed("control"), write: shed("write"), read: shed("read"), list: shed("list") },

@@ -22,14 +22,14 @@ import { drain } from "./drain.ts";
 import { type Incoming, isReading, NO_BODY_BYTES, type Reply, type Route, type Timing } from "./exchange.ts";
 import { NOT_ADMITTED } from "./exchange-marks.ts";
 import { frameworkFailure } from "./framework-failure.ts";
+import { FrontDoor } from "./front-door.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { Gatekeeper, routeFlaws } from "./gatekeeper.ts";
 import { HTTP_LIMITS, type HttpLimits } from "./http-limits.ts";
 import { crowdPlaceOf } from "./key-crowd.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
-import { overloadWords, QuickRefusal, retryAfterText } from "./quick-refusal.ts";
-import { RefusedConnections } from "./refused-connections.ts";
+import { overloadWords, retryAfterText } from "./quick-refusal.ts";
 import { failureReply } from "./reply.ts";
 import { isWorthALine, RequestLog } from "./request-log.ts";
 import {
@@ -75,7 +75,7 @@ class Server implements ApiServer {
   readonly #requestLog: RequestLog;
   readonly #idPrefix: string;
   readonly #routes: readonly Route[];
-  readonly #refused: RefusedConnections;
+  readonly #frontDoor: FrontDoor;
   #lastId = 0;
   #closing: Promise<void> | undefined;
 
@@ -84,8 +84,15 @@ class Server implements ApiServer {
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
     this.#requestLog = new RequestLog(deps);
     this.#gate = new FrontGate(this.#admission, deps.calm);
-    this.#refused = new RefusedConnections({ clock: deps.clock, isRoomy: () => this.#gate.isRoomy() });
-    this.#counters = listenerCounters(deps.metrics, this.#admission, this.#refused);
+    this.#frontDoor = new FrontDoor({
+      clock: deps.clock,
+      gate: this.#gate,
+      reasonNow: (work, target) => (this.#closing === undefined ? this.#gate.reasonNow(work, target) : undefined),
+      onRefused: (work) => this.#counters.shed[work].add(),
+      nextId: () => this.#nextId(),
+      chance: () => deps.random.float(),
+    });
+    this.#counters = listenerCounters(deps.metrics, this.#admission, this.#frontDoor);
     this.#gatekeeper = new Gatekeeper({
       ...deps,
       tokens: deps.tokens,
@@ -119,7 +126,8 @@ class Server implements ApiServer {
     const { clock, log } = this.#deps;
     const { server } = this.#app;
     const requestCount = (): number => this.#admission.requests;
-    return drain({ clock, log, server, requestCount, close: () => this.#app.close() });
+    const close = (): Promise<void> => this.#frontDoor.readAll().then(() => this.#app.close());
+    return drain({ clock, log, server, requestCount, close });
   }
 
   #build(makeServer: ServerMaker | undefined): FastifyInstance {
@@ -154,7 +162,7 @@ class Server implements ApiServer {
       else this.#write(request, reply, this.#errorReply(error, request));
     });
     for (const route of this.#routes) this.#register(app, route);
-    this.#refuseFirst(app);
+    this.#standBefore(app);
     app.server.maxConnections = MAX_CLIENT_CONNECTIONS;
     app.server.on("drop", () => this.#counters.dropped.add());
     return app;
@@ -270,22 +278,13 @@ class Server implements ApiServer {
     return known === undefined ? this.#defectReply(error, true, request) : failureReply(known.failure, known.how);
   }
 
-  /** Puts the quick refusal before the framework; a test's `inject` goes past it. */
-  #refuseFirst(app: FastifyInstance): void {
-    const quick = new QuickRefusal({
-      reasonNow: (work, target) => (this.#closing === undefined ? this.#gate.reasonNow(work, target) : undefined),
-      onRefused: (work) => this.#counters.shed[work].add(),
-      nextId: () => this.#nextId(),
-      chance: () => this.#deps.random.float(),
-    });
-    const listeners = app.server.listeners("request");
-    app.server.removeAllListeners("request");
-    app.server.on("request", (request, response) => {
-      if (quick.refuse(request, response)) this.#refused.refused(request.socket);
-      else {
-        this.#refused.admitted(request.socket);
-        for (const listen of listeners) listen.call(app.server, request, response);
-      }
+  /** The door sees requests before the framework does; a test's `inject` goes past it. */
+  #standBefore({ server }: FastifyInstance): void {
+    const listeners = server.listeners("request");
+    server.removeAllListeners("request");
+    server.on("request", (request, response) => {
+      if (!this.#frontDoor.passes(request, response)) return;
+      for (const listen of listeners) listen.call(server, request, response);
     });
   }
 

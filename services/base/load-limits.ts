@@ -46,8 +46,8 @@ export const LOOP_DELAY_SHED_LIST_MS: number = 100;
 export const LOOP_DELAY_SHED_DATA_MS: number = 250;
 /** A refusal for overload asks to come back after 1 … this many seconds. */
 export const RETRY_AFTER_MAX_SECONDS: number = 3;
-/** A connection whose request was refused is not read for so long; how often it is looked whose time is over. */
-export const REFUSED_PAUSE_MS: number = 100;
+/** A connection whose request was refused is not read for so long at most; how often it is looked who may be read again. */
+export const REFUSED_PAUSE_MS: number = 250;
 export const PAUSE_LOOK_MS: number = 10;
 /** Utilisation of the event loop, for a second, from which listings are shed. */
 export const LOOP_UTILISATION_SHED_LIST: number = 0.95;

@@ -41,6 +41,14 @@ describe("the gate", () => {
     expect(gate.reasonNow("write", "/v1/kv/b/another")).toBe("busy");
   });
 
+  it("has room until half of what may be under way is, and makes nobody wait where nothing is let in", () => {
+    const { gate, enter } = gateOf(64);
+    expect(gate.roomFor("write")).toBe(32);
+    for (let n = 0; n < 40; n += 1) enter(`/v1/kv/b/key-${n}`);
+    expect([gate.roomFor("write"), gate.roomFor("read")]).toEqual([-8, 32]);
+    expect(gateOf(0).gate.roomFor("write")).toBe(Number.POSITIVE_INFINITY);
+  });
+
   it("refuses no key while there is room for all", () => {
     const { enter } = gateOf(1_024);
     expect(Array.from({ length: 512 }, () => enter("/v1/kv/b/hot")).every(Boolean)).toBe(true);
@@ -90,7 +98,7 @@ describe("the quick refusal", () => {
       writeHead: (status: number, headers: string[]) => void written.push(status, headers),
       end: (body: string) => void written.push(JSON.parse(body)),
     };
-    const isAnswered = quick.refuse({ method, url }, response);
+    const isAnswered = quick.refuse({ method, url }, response) !== undefined;
     if (isAnswered) {
       expect(written[0]).toBe(503);
       expect(written[1]).toContain("id-1");

@@ -4,14 +4,15 @@ import { connect as connectTls } from "node:tls";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { tlsServerMaker } from "../../../services/adapters/tls-server.ts";
-import { RefusedConnections } from "../../../services/api/refused-connections.ts";
+import { RefusedConnections, type RefusedWork } from "../../../services/api/refused-connections.ts";
 import { type ApiServer, createApiServer } from "../../../services/api/server.ts";
 import { PAUSE_LOOK_MS, REFUSED_PAUSE_MS } from "../../../services/base/load-limits.ts";
-import { apiDependencies } from "../../support/api-node.ts";
+import { apiDependencies, FakeCoordinator } from "../../support/api-node.ts";
 import { TestCa } from "../../support/certificates.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 class Line {
+  destroyed = false;
   isRead = true;
   pauses = 0;
 
@@ -25,18 +26,30 @@ class Line {
   }
 }
 
-function rig(): { readonly clock: FakeClock; readonly refused: RefusedConnections; isRoomy: boolean } {
-  const clock = new FakeClock();
-  const state = { isRoomy: false };
-  const refused = new RefusedConnections({ clock, isRoomy: () => state.isRoomy });
-  return Object.assign(state, { clock, refused });
+interface Rig {
+  readonly clock: FakeClock;
+  readonly refused: RefusedConnections;
+  readonly room: Record<RefusedWork, number>;
 }
 
+function rig(): Rig {
+  const clock = new FakeClock();
+  const room = { read: 0, write: 0 };
+  return { clock, room, refused: new RefusedConnections({ clock, roomFor: (work) => room[work] }) };
+}
+
+function lines(count: number): Line[] {
+  return Array.from({ length: count }, () => new Line());
+}
+
+const ARRIVED = { complete: true };
+const ARRIVING = { complete: false };
+
 describe("a refused connection", () => {
-  it("is read to the end of the turn, then not for a tenth of a second, then again", async () => {
+  it("is read to the end of what came, then not for a quarter of a second, then again", async () => {
     const { clock, refused } = rig();
     const line = new Line();
-    refused.refused(line);
+    refused.refused(line, "read");
     expect(line.isRead).toBe(true);
     await clock.advance(0);
     expect([line.isRead, refused.count]).toEqual([false, 1]);
@@ -46,56 +59,95 @@ describe("a refused connection", () => {
     expect([line.isRead, refused.count, clock.plannedCount]).toEqual([true, 0, 0]);
   });
 
-  it("is paused once for all that was refused of it in a turn", async () => {
+  it("waits once for all that was refused of it, and no longer for what is refused meanwhile", async () => {
     const { clock, refused } = rig();
     const line = new Line();
-    for (let i = 0; i < 8; i += 1) refused.refused(line);
+    for (let i = 0; i < 8; i += 1) refused.refused(line, "read");
+    await clock.advance(200);
+    expect(line.pauses).toBe(1);
+    line.resume();
+    refused.refused(line, "write");
     await clock.advance(0);
-    refused.refused(line);
-    await clock.advance(0);
-    expect([line.pauses, refused.count]).toEqual([1, 1]);
+    expect([line.isRead, refused.count]).toEqual([false, 1]);
+    await clock.advance(REFUSED_PAUSE_MS - 200 + PAUSE_LOOK_MS);
+    expect([line.isRead, refused.count]).toEqual([true, 0]);
   });
 
-  it("is read on when a request of it was let in after the refused one: its body may be on the way", async () => {
+  it.each([
+    ["whose body is on the way", ARRIVING, true],
+    ["that has come whole", ARRIVED, false],
+  ])("that also had a request let in %s is read on: %s", async (_, behind, isRead) => {
+    const { clock, refused } = rig();
+    const [line = new Line(), other = new Line()] = lines(2);
+    refused.refused(line, "read");
+    refused.admitted(line, behind);
+    refused.admitted(other, behind);
+    await clock.advance(0);
+    expect([line.isRead, other.isRead, refused.count]).toEqual([isRead, true, isRead ? 0 : 1]);
+  });
+
+  it("is not kept once it is gone", async () => {
     const { clock, refused } = rig();
     const line = new Line();
-    refused.refused(line);
-    refused.admitted(line);
+    refused.refused(line, "read");
+    line.destroyed = true;
     await clock.advance(0);
-    expect([line.isRead, refused.count, clock.plannedCount]).toEqual([true, 0, 0]);
+    expect([refused.count, clock.plannedCount]).toEqual([0, 0]);
   });
 
-  it("does not wait when there is room again", async () => {
-    const world = rig();
-    const line = new Line();
-    world.refused.refused(line);
-    await world.clock.advance(0);
-    world.isRoomy = true;
-    await world.clock.advance(PAUSE_LOOK_MS);
-    expect(line.isRead).toBe(true);
+  it("is read again when there is room for what it was refused, the oldest first, and no more than there is room for", async () => {
+    const { clock, refused, room } = rig();
+    const [readers, writers] = [lines(5), lines(5)];
+    for (const line of readers) refused.refused(line, "read");
+    for (const line of writers) refused.refused(line, "write");
+    await clock.advance(0);
+    room.read = 2;
+    await clock.advance(PAUSE_LOOK_MS);
+    expect(readers.map(({ isRead }) => isRead)).toEqual([true, true, false, false, false]);
+    expect(writers.some(({ isRead }) => isRead)).toBe(false);
+    room.read = Number.POSITIVE_INFINITY;
+    await clock.advance(PAUSE_LOOK_MS);
+    expect(readers.every(({ isRead }) => isRead)).toBe(true);
+    expect(refused.count).toBe(5);
+  });
+
+  it("is read at once when the node stops", async () => {
+    const { clock, refused } = rig();
+    const [reader = new Line(), writer = new Line()] = lines(2);
+    refused.refused(reader, "read");
+    refused.refused(writer, "write");
+    await clock.advance(0);
+    refused.readAll();
+    expect([reader.isRead, writer.isRead, refused.count]).toEqual([true, true, 0]);
+    await clock.advance(PAUSE_LOOK_MS);
+    expect(clock.plannedCount).toBe(0);
   });
 
   it("is read again in bounded time whatever happened, and no timer is left behind", async () => {
     const step = fc.record({
       line: fc.nat(5),
-      what: fc.constantFrom<"refused" | "admitted">("refused", "refused", "admitted"),
-      thenMs: fc.nat(40),
-      isRoomy: fc.boolean(),
+      work: fc.constantFrom<RefusedWork>("read", "write"),
+      isLetIn: fc.boolean(),
+      behind: fc.constantFrom(ARRIVED, ARRIVING),
+      thenMs: fc.nat(60),
+      room: fc.integer({ min: -2, max: 2 }),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-        const world = rig();
-        const lines = Array.from({ length: 6 }, () => new Line());
-        for (const { line, what, thenMs, isRoomy } of steps) {
-          world.isRoomy = isRoomy;
-          world.refused[what](lines[line] ?? new Line());
-          await world.clock.advance(thenMs);
-          expect(world.refused.count).toBe(lines.filter(({ isRead }) => !isRead).length);
+        const { clock, refused, room } = rig();
+        const all = lines(6);
+        for (const { line, work, isLetIn, behind, thenMs, room: places } of steps) {
+          room[work] = places;
+          const one = all[line] ?? new Line();
+          if (isLetIn) refused.admitted(one, behind);
+          else refused.refused(one, work);
+          await clock.advance(thenMs);
+          expect(refused.count).toBe(all.filter(({ isRead }) => !isRead).length);
         }
-        world.isRoomy = false;
-        await world.clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
-        expect(lines.every(({ isRead }) => isRead)).toBe(true);
-        expect([world.refused.count, world.clock.plannedCount]).toEqual([0, 0]);
+        Object.assign(room, { read: 0, write: 0 });
+        await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+        expect(all.every(({ isRead }) => isRead)).toBe(true);
+        expect([refused.count, clock.plannedCount]).toEqual([0, 0]);
       }),
       { numRuns: 60 },
     );
@@ -117,41 +169,69 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
   const clock = new HeldClock();
   let here: ApiServer;
   const sockets: Socket[] = [];
+  let end: () => void;
   afterEach(async () => {
+    end();
     for (const socket of sockets.splice(0)) socket.destroy();
     const closed = here.close();
     await clock.advance(1_000);
     await closed;
   });
 
-  /** Refuses reads, lets writes in. */
-  async function listening(): Promise<() => { readonly socket: Socket; readonly statuses: () => readonly string[] }> {
+  interface Client {
+    readonly socket: Socket;
+    readonly text: () => string;
+    readonly statuses: () => readonly string[];
+  }
+
+  /** A node that is full of requests of the class: one, which never ends by itself. */
+  async function fullOf(busy: RefusedWork): Promise<() => Client> {
     const calm = {
-      limitOf: (work: string) => (work === "read" ? 0 : 64),
+      limitOf: (work: string) => (work === busy ? 1 : 64),
       reasonOf: () => "this node is busy",
       answered: () => undefined,
       follow: () => undefined,
     };
-    const deps = { ...apiDependencies(), clock, calm };
+    const coordinator = new FakeCoordinator();
+    const occupied = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    end = ended.resolve;
+    const hold = async (): Promise<never> => {
+      occupied.resolve();
+      await ended.promise;
+      throw new Error("the test is over");
+    };
+    if (busy === "read") coordinator.answers.get = hold;
+    else coordinator.answers.put = hold;
+    const deps = { ...apiDependencies(), clock, calm, coordinator };
     here = createApiServer(deps, kind === "TLS" ? tlsServerMaker(source, deps.log, Date.now) : undefined);
     const port = Number((await here.listen("127.0.0.1:0")).split(":")[1]);
     const host = "127.0.0.1";
-    return () => {
+    const open = (): Client => {
       const socket = kind === "TLS" ? connectTls({ port, host, ca: ca.cert }) : connect(port, host);
       sockets.push(socket);
       let received = "";
+      socket.on("error", () => undefined);
       socket.setEncoding("utf8").on("data", (data) => {
         received += String(data);
       });
-      return { socket, statuses: () => [...received.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status ?? "") };
+      const text = (): string => received;
+      return {
+        socket,
+        text,
+        statuses: () => [...received.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status ?? ""),
+      };
     };
+    open().socket.write(busy === "read" ? GET : `${putHead(1)}x`);
+    await occupied.promise;
+    return open;
   }
 
   const pausedCount = async (): Promise<string | undefined> =>
     /^gyre_http_paused_connections (\d+)$/m.exec((await here.inject({ url: "/metrics" })).body)?.[1];
 
   it("its next request waits in the kernel, others' do not, and all are answered in the end", async () => {
-    const open = await listening();
+    const open = await fullOf("read");
     const [flood, other] = [open(), open()];
     flood.socket.write(`${GET}${GET}`);
     await expect.poll(flood.statuses).toEqual(["503", "503"]);
@@ -166,16 +246,38 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
   });
 
   it("the body of a write that was let in behind a refused read is read at once", async () => {
-    const open = await listening();
+    const open = await fullOf("read");
     const { socket, statuses } = open();
-    socket.write(`${GET}PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\na`);
+    socket.write(`${GET}${putHead(3)}a`);
     await expect.poll(statuses).toEqual(["503"]);
     socket.write("bc");
     await expect.poll(statuses).toEqual(["503", "200"]);
   });
 
+  it("a write that was refused with half of its body on the way is answered, and what follows it is, too", async () => {
+    const open = await fullOf("write");
+    const { socket, statuses } = open();
+    socket.write(`${putHead(3)}a`);
+    await expect.poll(statuses).toEqual(["503"]);
+    socket.write(`bc${READY}`);
+    await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+    await expect.poll(statuses).toEqual(["503", "200"]);
+  });
+
+  it("what it had sent before the node stopped is answered", async () => {
+    const open = await fullOf("read");
+    const { socket, statuses, text } = open();
+    socket.write(GET);
+    await expect.poll(statuses).toEqual(["503"]);
+    await expect.poll(pausedCount).toBe("1");
+    await new Promise((resolve) => socket.write(GET, resolve));
+    void here.close();
+    await expect.poll(statuses).toEqual(["503", "503"]);
+    expect(text()).toContain("shutting_down");
+  });
+
   it("one that goes away meanwhile is forgotten", async () => {
-    const open = await listening();
+    const open = await fullOf("read");
     const { socket, statuses } = open();
     socket.write(GET);
     await expect.poll(statuses).toEqual(["503"]);
@@ -188,3 +290,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
 
 const GET = "GET /v1/kv/b/k HTTP/1.1\r\nhost: h\r\n\r\n";
 const READY = "GET /readyz HTTP/1.1\r\nhost: h\r\n\r\n";
+
+function putHead(bytes: number): string {
+  return `PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ncontent-length: ${bytes}\r\n\r\n`;
+}
