@@ -72,6 +72,8 @@ export interface RunFiles {
   readonly result: string;
   readonly ledger: string;
   readonly artillery: string;
+  readonly summary: string;
+  readonly report: string;
 }
 
 /** The files of a run, by its directory. */
@@ -83,6 +85,8 @@ export function runFiles(directory: string): RunFiles {
     result: `${directory}/result.json`,
     ledger: `${directory}/ledger.ndjson`,
     artillery: `${directory}/artillery.json`,
+    summary: `${directory}/summary.json`,
+    report: `${directory}/report.html`,
   };
 }
 

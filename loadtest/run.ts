@@ -70,10 +70,10 @@ async function runOne(options: RunOptions, stop: AbortSignal): Promise<Summary> 
   if (problem !== undefined) throw new Error(problem);
   const { runStage } = await import("./stage.ts");
   const { runPage } = await import("./report/page.ts");
-  const { summary, directory } = await runStage(options, { tell, stop });
-  writeFileSync(`${directory}/report.html`, runPage([summary]));
+  const { summary, files } = await runStage(options, { tell, stop });
+  writeFileSync(files.report, runPage([summary]));
   process.stdout.write(`\n${summaryText(summary)}\n`);
-  tell(`report: ${directory}/report.html, numbers: ${directory}/summary.json`);
+  tell(`report: ${files.report}, numbers: ${files.summary}`);
   return summary;
 }
 

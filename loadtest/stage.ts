@@ -25,7 +25,7 @@ export type Tell = (text: string) => void;
 /** A run that is over. */
 export interface FinishedRun {
   readonly summary: Summary;
-  readonly directory: string;
+  readonly files: RunFiles;
 }
 
 interface Stage {
@@ -131,7 +131,9 @@ export async function runStage(
   const directory = options.outDirectory === "" ? `${process.cwd()}/${OUT_DIRECTORY}/${runId}` : options.outDirectory;
   mkdirSync(directory, { recursive: true });
   const files = runFiles(directory);
-  for (const path of [files.started, files.result, files.ledger]) rmSync(path, { force: true });
+  // A run that fails must not hand out what an older one left in the same folder.
+  const { started, result, ledger, summary: numbers, report } = files;
+  for (const path of [started, result, ledger, numbers, report]) rmSync(path, { force: true });
   const there = options.targets === undefined ? undefined : await reachable(options.targets, tell);
   const isSplittable = options.faults.some(({ kind }) => kind === "split");
   if (options.targets === undefined) tell(`starting a cluster of ${options.nodeCount} nodes`);
@@ -161,6 +163,6 @@ export async function runStage(
       ? FaultSchedule.ofCommand(options.faultCommand)
       : FaultSchedule.of(cluster, options.faults, seconds);
   const summary = await loadAndMeasure({ options, plan, files, faults, cluster, there, tell, stop }, new Date());
-  writeFileSync(`${directory}/summary.json`, `${JSON.stringify(summary)}\n`);
-  return { summary, directory };
+  writeFileSync(numbers, `${JSON.stringify(summary)}\n`);
+  return { summary, files };
 }

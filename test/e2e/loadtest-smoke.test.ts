@@ -3,7 +3,7 @@
  * first where it is not there yet, as the user's first run does.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -52,9 +52,12 @@ test("smoke passes on a cluster of its own, loses nothing by its own count, and 
   expect(readFileSync(join(OUT, "compare.html"), "utf8")).toContain("two runs compared");
 });
 
-test("a cluster that is not there is told in words, with what to try", () => {
-  const { status, text } = loadtest("ycsb-a", "--target", "http://127.0.0.1:9", "--seconds", "1");
+test("a cluster that is not there is told in words, with what to try, and no older run's report is left to be taken for this one's", () => {
+  const older = ["report.html", "summary.json"].map((name) => join(OUT, name));
+  for (const path of older) writeFileSync(path, "of an older run");
+  const { status, text } = loadtest("ycsb-a", "--target", "http://127.0.0.1:9", "--seconds", "1", "--out", OUT);
   expect(status).toBe(69);
   expect(text).toContain("no node answers ready at http://127.0.0.1:9");
   expect(text).toContain("npm start");
+  expect(older.filter((path) => existsSync(path))).toEqual([]);
 });
