@@ -20,7 +20,7 @@ export type ChartEngine = (
   values: readonly Fields[],
 ) => readonly Readonly<Record<string, string>>[];
 
-/** The engine; or what is missing for it, in words. Its build takes up to a minute. Throws when that fails. */
+/** The engine, which is built at each use, in up to a minute, and throws when that fails; or what is missing for it, in words. */
 export function goEngine(): ChartEngine | string {
   const compiler = COMPILERS.find((one) => spawnSync(one, ["version"]).status === 0);
   if (compiler === undefined || !existsSync(SPRIG)) {

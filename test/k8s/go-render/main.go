@@ -1,6 +1,6 @@
 // Renders the chart's templates by Go's own text/template with Sprig's functions, as Helm does, where Helm itself is not at hand.
 // Reads {"templates": {name: text}, "values": [values …]}, writes [{name: text} …]. A value that is not there is an error.
-// Built by test/e2e/chart-engines.ts from Debian's golang-github-masterminds-sprig-dev alone: nothing is downloaded.
+// Built by test/e2e/chart-engine.ts from Debian's golang-github-masterminds-sprig-dev alone: nothing is downloaded.
 package main
 
 import (
