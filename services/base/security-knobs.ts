@@ -87,7 +87,7 @@ export const SECURITY_KNOBS: SecurityKnobs = {
   tlsClientCa: file("tls-client-ca", "clients must also show a certificate of this CA (PEM); health probes need none"),
   peerTlsCert: file(
     "peer-tls-cert",
-    "this node's certificate chain (PEM) for links between nodes, all of them mutual TLS 1.3; followed likewise",
+    "this node's certificate chain (PEM) for links between nodes, which are then mutual TLS 1.3, unless `GYRE_PEER_TLS_MODE` says otherwise; followed likewise",
   ),
   peerTlsKey: file("peer-tls-key", "its private key (PEM)"),
   peerTlsCa: file("peer-tls-ca", "the CA (PEM) of all nodes' certificates, and of nothing else"),
