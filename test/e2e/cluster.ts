@@ -124,6 +124,11 @@ export class RealCluster implements AsyncDisposable {
     return `${tls === undefined ? "http" : "https"}://${HOST}:${this.#httpPorts[node]}`;
   }
 
+  /** Where a node takes links, as `host:port`. */
+  peerAddress(node: number): string {
+    return `${HOST}:${this.#peerPorts[node]}`;
+  }
+
   /** What the node has logged so far. */
   log(node: number): string {
     return readFileSync(join(this.#directory, `${node}.log`), "utf8");

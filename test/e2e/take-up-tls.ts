@@ -1,9 +1,12 @@
 /**
  * `npm run accept:peer-tls`: three nodes under load take up TLS between them as docs/TLS-AND-TOKENS.md tells, one node after the other,
  * in three rounds, and lay it down again by the same way. Ends with exit code 1 when a promise was broken, an operation failed for
- * long, a node was not healthy after its start, or a link was refused on the way there. About a minute.
+ * long, a node was not healthy after its start, a link was refused for TLS, or a port took links without TLS where it must not, or
+ * none where it must. About a minute.
  */
+
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TestCa } from "../support/certificates.ts";
@@ -14,6 +17,8 @@ import { OracleLoad } from "./oracle-load.ts";
 const NODES = [0, 1, 2];
 const READY_MS = 30_000;
 const LONGEST_FAILURE_MS = 2_000;
+const ANSWER_MS = 2_000;
+const UPGRADE = "GET /peer HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: gyre-peer\r\n\r\n";
 const ROUNDS = ["accept", "prefer", "required"] as const;
 type Mode = (typeof ROUNDS)[number] | "none";
 const startedAt = performance.now();
@@ -45,6 +50,29 @@ function envAt(mode: Mode, files: Readonly<Record<string, string>>): Readonly<Re
 function withoutTls(cluster: RealCluster, node: number, from: number): number {
   const lines = cluster.logged(node).slice(from);
   return lines.filter(({ event }) => event === "peers.connection-without-tls").length;
+}
+
+/** What a port of links answers first to an upgrade without TLS; empty when it ends the connection. */
+function answerWithoutTls(address: string): Promise<string> {
+  const [host = "", port] = address.split(":");
+  return new Promise((resolve) => {
+    const socket = connect({ host, port: Number(port), timeout: ANSWER_MS }, () => socket.write(UPGRADE));
+    const end = (answer: string): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("data", (part: Buffer) => end(part.toString().split("\r\n", 1)[0] ?? ""));
+    socket.once("timeout", () => end("nothing, and did not end"));
+    socket.once("error", () => end(""));
+    socket.once("close", () => end(""));
+  });
+}
+
+/** How many links a node refused, and how many of its dials failed, because of TLS. */
+function mistrusted(cluster: RealCluster, node: number): number {
+  const isMistrust = ({ event, level }: Readonly<Record<string, unknown>>): boolean =>
+    event === "peers.tls-refused" || (event === "peers.dial-failed" && level === "warn");
+  return cluster.logged(node).filter(isMistrust).length;
 }
 
 class Story {
@@ -81,9 +109,15 @@ async function main(directory: string): Promise<boolean> {
   load.start();
   tell("3 nodes without TLS between them, under load");
   for (const mode of ROUNDS) await story.round(mode);
-  const refused = NODES.flatMap((node) => cluster.logged(node)).filter(({ event }) => event === "peers.tls-refused");
-  tell(`links refused on the way there: ${refused.length}`);
+  const there = await Promise.all(NODES.map((node) => answerWithoutTls(cluster.peerAddress(node))));
   for (const mode of ["prefer", "accept", "none"] as const) await story.round(mode);
+  const back = await Promise.all(NODES.map((node) => answerWithoutTls(cluster.peerAddress(node))));
+  tell(`answers to an upgrade without TLS: at required ${JSON.stringify(there)}, at none ${JSON.stringify(back)}`);
+  // Each node told of the one that was tried at required, and of nothing else.
+  const told = NODES.map((node) => mistrusted(cluster, node));
+  tell(
+    `links refused and dials failed for TLS, there and back: ${told.join(", ")}; one each is the upgrade tried at required`,
+  );
   await load.stop();
   const unread = await load.judge(1, "at the end");
   const { operationCount, failedCount, longestFailureMs, longestFailureText } = load.counts;
@@ -94,7 +128,9 @@ async function main(directory: string): Promise<boolean> {
     `broken promises: ${violations.length} ${JSON.stringify(violations.slice(0, 5))}; keys unread: ${unread.length}`,
   );
   const isPrompt = longestFailureMs <= LONGEST_FAILURE_MS;
-  return refused.length === 0 && isPrompt && violations.length === 0 && unread.length === 0;
+  const isTaken = there.every((answer) => answer === "") && back.every((answer) => answer.includes(" 101 "));
+  const isTrusted = told.every((count) => count === 1);
+  return isTaken && isTrusted && isPrompt && violations.length === 0 && unread.length === 0;
 }
 
 const directory = mkdtempSync(join(tmpdir(), "gyre-take-up-tls-"));
