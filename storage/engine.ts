@@ -68,6 +68,8 @@ export interface ScanPage {
   readonly entries: readonly ScanEntry[];
   /** hash to go on from (inclusive); undefined when the partition is exhausted. All keys of one hash come in one page. */
   readonly nextHash: bigint | undefined;
+  /** hashes, in order, of keys of this page that could not be read, though they may be by now; not there: none */
+  readonly unread?: readonly bigint[];
 }
 
 /** Who this store is: the actor that dots carry, and how far its counters are leased. */

@@ -60,7 +60,10 @@ export async function scanPage(parts: ScanParts, range: ScanRange, limit: number
     }
     const read = await Promise.all(entries);
     if (failures.length > 0) throw failures[0];
-    return { entries: read.filter((entry) => entry !== undefined), nextHash };
+    const shown = read.filter((entry) => entry !== undefined);
+    if (shown.length === found.length) return { entries: shown, nextHash };
+    const unread = found.filter((_, at) => read[at] === undefined).map(({ hash }) => hash);
+    return { entries: shown, nextHash, unread };
   } finally {
     for (const { spot } of found) parts.segments.unpin(spot.segment);
   }

@@ -109,6 +109,22 @@ describe("the records of a partition that cannot be read", () => {
   });
 });
 
+describe("a page of a scan", () => {
+  test("names what could not be read for it, though that is overwritten meanwhile", async () => {
+    const disk = simDisk();
+    const engine = await openTiny(disk, roomy);
+    for (let n = 0; n < 8; n += 1) await engine.put(writeOf(nthAddress(n), n, 50));
+    expect(await engine.scan(0, 0n, 9)).not.toHaveProperty("unread");
+    spoil(disk, recordsOfKey(disk, "key-4")[0], KEY_AT);
+    const scanning = engine.scan(0, 0n, 9);
+    await engine.put(writeOf(nthAddress(4), 9, 50));
+    const { entries, unread } = await scanning;
+    expect(unread).toEqual([nthAddress(4).hash]);
+    expect(entries.map(({ hash }) => hash)).not.toContain(nthAddress(4).hash);
+    expect([engine.unreadableIn(0), (await engine.scan(0, 0n, 9)).unread]).toEqual([[], undefined]);
+  });
+});
+
 describe("the suspicion of a partition", () => {
   async function damaged(): Promise<{ readonly disk: SimDisk; readonly engine: LogEngine }> {
     const disk = simDisk();
