@@ -3,10 +3,10 @@
  * answer for a proof in which it took no part, nor list keys without naming those of which it cannot say what it held: records
  * that it has lost, and keys that it could not prove itself (`collect-unproved-core.ts`).
  */
-import type { StorageEngine } from "../../storage/engine.ts";
+import type { ScanEntry, ScanPage, StorageEngine } from "../../storage/engine.ts";
 import { CATCH_UP_BYTES, CATCH_UP_KEYS } from "../base/limits.ts";
 import type { LocalReplica } from "../replica/contract.ts";
-import { encodePage, parseAsked } from "./collect-catch-up-pages.ts";
+import { type AskedPage, encodePage, parseAsked } from "./collect-catch-up-pages.ts";
 import type { CollectFloors } from "./collect-floors-core.ts";
 import { bufferOf, fieldsOf, parseHex } from "./collect-messages.ts";
 import type { UnprovedKeys } from "./collect-unproved-core.ts";
@@ -23,6 +23,10 @@ export interface CatchUpAnswerParts {
   readonly rulesOfMarks: () => bigint;
 }
 
+/** the digest of a record that the index has given up */
+const GIVEN_UP = 0n;
+const NONE: readonly bigint[] = [];
+
 /** The side that is asked. */
 export class CatchUpAnswers {
   readonly #parts: CatchUpAnswerParts;
@@ -35,18 +39,21 @@ export class CatchUpAnswers {
   async answer(body: unknown): Promise<unknown> {
     const asked = parseAsked(body);
     // What one of two slots should not have by other settings would look deleted.
-    if (asked === undefined || asked.rules !== this.#parts.rulesOfMarks()) return null;
-    const { partition, slot, line, what } = asked;
-    if (partition >= this.#parts.floors.partitionCount || !this.#mayAnswer(partition, slot, line)) return null;
-    if (what.kind === "fetch") return this.#fetchFor(partition, what.keys);
-    const listed = await this.#listFor(partition, what.from, Math.max(slot, asked.askerSlot));
-    // A scan leaves out what it cannot read, and says so in this way only.
-    return this.#mayAnswer(partition, slot, line) ? listed : null;
+    if (asked === undefined || asked.partition >= this.#parts.floors.partitionCount) return null;
+    if (!this.#mayAnswer(asked)) return null;
+    const { partition, slot, askerSlot, what } = asked;
+    const made =
+      what.kind === "fetch"
+        ? await this.#fetchFor(partition, what.keys)
+        : await this.#listFor(partition, what.from, Math.max(slot, askerSlot));
+    // What was lost, given away, or left out by other settings while it was read would look deleted.
+    return this.#mayAnswer(asked) ? made : null;
   }
 
-  /** Only who took part in the proof, and has lost nothing since, can be believed. */
-  #mayAnswer(partition: number, slot: number, line: number): boolean {
-    const { replica, floors, store } = this.#parts;
+  /** Only who took part in the proof, and has lost nothing since, can be believed, by the settings of who asks. */
+  #mayAnswer({ partition, slot, line, rules }: AskedPage): boolean {
+    const { replica, floors, store, rulesOfMarks } = this.#parts;
+    if (rules !== rulesOfMarks()) return false;
     if (replica.slotOf(partition) !== slot || store.isSuspect(partition)) return false;
     return !floors.isBehind(partition) && floors.marksOf(partition).noted.floor >= line;
   }
@@ -55,24 +62,31 @@ export class CatchUpAnswers {
   async #listFor(partition: number, from: bigint, higherSlot: number): Promise<unknown> {
     const { store, rules } = this.#parts;
     const page = await store.scan(partition, from, CATCH_UP_KEYS);
-    const lost = this.#lostIn(partition, from, page.nextHash);
+    const lost = this.#lostIn(partition, from, page);
     const cut = lost[CATCH_UP_KEYS];
-    const isShown = (hash: bigint, key: Uint8Array): boolean =>
-      (cut === undefined || hash < cut) && !rules.isExempt(key, higherSlot);
+    // Of a record that was given up the key may be there to be read; nothing else is, for whoever fetches it.
+    const isShown = ({ hash, key, digest }: ScanEntry): boolean =>
+      (cut === undefined || hash < cut) && digest !== GIVEN_UP && !rules.isExempt(key, higherSlot);
     return encodePage({
-      keys: page.entries.filter(({ hash, key }) => isShown(hash, key)),
+      keys: page.entries.filter(isShown),
       lost: lost.slice(0, CATCH_UP_KEYS),
       next: cut ?? page.nextHash,
     });
   }
 
-  /** In order, each once; one more than fits into a page at most. */
-  #lostIn(partition: number, fromHash: bigint, beforeHash: bigint | undefined): readonly bigint[] {
+  /**
+   * In order, each once; one more than fits into a page at most. What the page lacks for it could not be read is lost to it,
+   * though it was written anew meanwhile.
+   */
+  #lostIn(partition: number, fromHash: bigint, page: ScanPage): readonly bigint[] {
     const { store, unproved } = this.#parts;
+    const { entries, nextHash: beforeHash, unread = NONE } = page;
     const unreadable = store.unreadableIn(partition, { fromHash, beforeHash, limit: CATCH_UP_KEYS + 1 });
     const isInside = (hash: bigint): boolean => hash >= fromHash && (beforeHash === undefined || hash < beforeHash);
     const kept = unproved.hashesOf(partition).filter(isInside);
-    const lost = kept.length === 0 ? unreadable : [...new Set([...unreadable, ...kept])].toSorted(ascending);
+    const givenUp = entries.filter(({ digest }) => digest === GIVEN_UP).map(({ hash }) => hash);
+    const others = [...unread, ...givenUp, ...kept];
+    const lost = others.length === 0 ? unreadable : [...new Set([...unreadable, ...others])].toSorted(ascending);
     return lost.slice(0, CATCH_UP_KEYS + 1);
   }
 

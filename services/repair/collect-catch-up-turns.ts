@@ -5,6 +5,7 @@
  * that what it holds was deleted, nor drop what nobody knows of, nor forget that nobody does.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
+import { StoreUnusableError } from "../../storage/errors.ts";
 import { CATCH_UP_LOST_MS, MAX_LOST_HASHES_TOLD } from "../base/limits.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { CatchUp } from "./collect-catch-up.ts";
@@ -34,6 +35,8 @@ interface Turn {
   readonly partition: number;
   readonly slot: number;
   readonly rules: bigint;
+  /** of this node, when it began */
+  readonly losses: number;
   readonly base: AbleHolder;
 }
 
@@ -55,12 +58,24 @@ export class CatchUpTurns {
   /** Takes up what former lives could not prove. Rejects as the store does. */
   async begin(): Promise<void> {
     const { store, unproved, floors, holder, log } = this.#parts;
-    const bytes = store.readDocument(UNPROVED_DOCUMENT);
-    if (bytes === undefined || unproved.restore(bytes)) return;
+    if (this.#isRestored()) return;
     log.warn({ event: "collect.unproved-unreadable" });
-    // Any may be one of which it names nothing now.
+    // Any may be one of which it names nothing now. Durably, before the flaw is gone that says so.
     for (const partition of floors.marked()) holder.lostRecords(partition);
     await holder.persist();
+    await store.writeDocument(UNPROVED_DOCUMENT, unproved.encode());
+  }
+
+  /** False when what was durable cannot be read. */
+  #isRestored(): boolean {
+    const { store, unproved } = this.#parts;
+    try {
+      const bytes = store.readDocument(UNPROVED_DOCUMENT);
+      return bytes === undefined || unproved.restore(bytes);
+    } catch (error) {
+      if (!(error instanceof StoreUnusableError)) throw error;
+      return false;
+    }
   }
 
   /** Whether it is worth the while: not so soon after somebody was silent. */
@@ -74,20 +89,27 @@ export class CatchUpTurns {
     this.#waiting.clear();
   }
 
-  /** Catches up as planned, as far as that goes now. Rejects as the store does. */
-  async run(partition: number, plan: CatchUpPlan): Promise<void> {
+  /**
+   * Catches up as planned, as far as that goes now. `planAnew`: the plan by what all other holders tell when it is asked for;
+   * undefined when one is silent. Rejects as the store does.
+   */
+  async run(partition: number, plan: CatchUpPlan, planAnew: () => Promise<CatchUpPlan | undefined>): Promise<void> {
     const { catchUp, holder, slotOf } = this.#parts;
     this.#waiting.delete(partition);
     for (const base of plan.bases) {
-      const turn = { partition, slot: slotOf(partition), rules: holder.rulesOfMarks(), base };
+      const losses = holder.lossesOf(partition);
+      const turn = { partition, slot: slotOf(partition), rules: holder.rulesOfMarks(), losses, base };
       const { node, slot, mark, isWhole } = base;
       const order = { partition, peer: node, peerSlot: slot, line: mark.floor, isWhole, among: undefined };
       const end = await catchUp.run(order);
       if (end.kind === "complete") {
-        await this.#end(turn, await this.#askOthers(turn, plan, end.unsure));
+        // What they told before may be older than the proof: who took part meanwhile would not be asked.
+        const now = end.unsure.size === 0 ? plan : await planAnew();
+        await this.#end(turn, await this.#askOthers(turn, now ?? { ...plan, isAnyoneSilent: true }, end.unsure));
         return;
       }
       this.#tellFailed(partition, base, end.reason);
+      if (end.isLasting) this.#waiting.set(partition, this.#parts.clock.monotonicMs());
       if (this.#parts.isStopped()) return;
     }
   }
@@ -114,12 +136,10 @@ export class CatchUpTurns {
   }
 
   async #end(turn: Turn, { unsure, isAnyoneSilent }: Left): Promise<void> {
-    const { store, holder, floors, unproved, slotOf, isStopped, clock, log } = this.#parts;
+    const { store, holder, unproved, clock, log } = this.#parts;
     const { partition, base } = turn;
     const { mark, node } = base;
-    // Records that were lost meanwhile, a slot that moved, or rules that changed, would make it worth nothing.
-    const isSame = slotOf(partition) === turn.slot && holder.rulesOfMarks() === turn.rules;
-    if (!isSame || store.isSuspect(partition) || floors.lineOf(partition) > mark.floor || isStopped()) return;
+    if (!this.#isStillTrue(turn)) return;
     const held = [...unsure].filter(([, mayBeDeleted]) => mayBeDeleted).map(([hash]) => hash);
     const facts = { partition, count: held.length, hashes: held.slice(0, MAX_LOST_HASHES_TOLD).map(hexOf) };
     if (verdictOn(unsure.values(), isAnyoneSilent) === "wait") {
@@ -128,12 +148,24 @@ export class CatchUpTurns {
       return;
     }
     const isChanged = unproved.keep(partition, mark.floor, [...unsure.keys()]);
-    if (isChanged === undefined) return this.#tellFailed(partition, base, "too much is lost to be remembered");
+    if (isChanged === undefined) {
+      this.#waiting.set(partition, clock.monotonicMs());
+      return this.#tellFailed(partition, base, "too much is lost to be remembered");
+    }
     // Before the mark that makes others believe what is here.
     if (isChanged) await store.writeDocument(UNPROVED_DOCUMENT, unproved.encode());
+    if (!this.#isStillTrue(turn)) return;
     if (held.length > 0) log.error({ event: "collect.unproved-kept", peer: node, ...facts });
     log.info({ event: "collect.caught-up", partition, peer: node, unproved: unsure.size });
     await holder.catchUp(partition, mark);
+  }
+
+  /** Records that were lost meanwhile, a slot that moved, or rules that changed, would make it worth nothing. */
+  #isStillTrue({ partition, slot, rules, losses, base }: Turn): boolean {
+    const { store, holder, floors, slotOf, isStopped } = this.#parts;
+    const isSame = slotOf(partition) === slot && holder.rulesOfMarks() === rules;
+    if (holder.lossesOf(partition) !== losses) return false;
+    return isSame && !store.isSuspect(partition) && floors.lineOf(partition) <= base.mark.floor && !isStopped();
   }
 
   #tellFailed(partition: number, { node }: AbleHolder, reason: string): void {

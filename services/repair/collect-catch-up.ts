@@ -53,12 +53,20 @@ export type Unsure = ReadonlyMap<bigint, boolean>;
 /** How it ended. */
 export type CatchUpEnd =
   | { readonly kind: "complete"; readonly unsure: Unsure }
-  | { readonly kind: "failed"; readonly reason: string };
+  | { readonly kind: "failed"; readonly reason: string; readonly isLasting: boolean };
 
 /** Where a page begins: a hash, and how many of those that are asked for are before it. */
 interface Place {
   readonly from: bigint;
   readonly asked: number;
+}
+
+/** One comparison: what it goes by must hold to its end. */
+interface Run {
+  readonly order: CatchUpOrder;
+  readonly ownSlot: number;
+  readonly rules: bigint;
+  readonly unsure: Map<bigint, boolean>;
 }
 
 interface Range {
@@ -88,43 +96,41 @@ export class CatchUp {
 
   /** Catches up with one holder. Rejects as the store does. */
   async run(order: CatchUpOrder): Promise<CatchUpEnd> {
-    const { replica } = this.#parts;
-    const ownSlot = replica.slotOf(order.partition);
-    const rules = this.#parts.rulesOfMarks();
-    const obstacle = (): string | undefined => {
-      if (ownSlot < 0 || replica.slotOf(order.partition) !== ownSlot) return "the slot has moved";
-      // What came of pages before would not be what should be compared now.
-      return this.#parts.rulesOfMarks() === rules ? undefined : "other bucket settings hold";
-    };
+    const { replica, rulesOfMarks } = this.#parts;
     const unsure = new Map<bigint, boolean>();
+    const run = { order, ownSlot: replica.slotOf(order.partition), rules: rulesOfMarks(), unsure };
     for (let place = firstOf(order); place !== undefined; ) {
-      const reason = obstacle();
+      const reason = this.#obstacleTo(run);
       if (reason !== undefined) return failed(reason);
-      const step = await this.#step(order, place, unsure);
+      const step = await this.#step(run, place);
       if (typeof step === "string") return failed(step);
       place = step.next;
+      if (unsure.size > MAX_UNPROVED_KEYS) return failed(`node ${order.peer} has lost too much`, true);
       if (!(await this.#parts.rest())) return failed("this node stops");
     }
-    const reason = obstacle();
+    const reason = this.#obstacleTo(run);
     return reason === undefined ? { kind: "complete", unsure } : failed(reason);
   }
 
+  #obstacleTo({ order, ownSlot, rules }: Run): string | undefined {
+    if (ownSlot < 0 || this.#parts.replica.slotOf(order.partition) !== ownSlot) return "the slot has moved";
+    // What came of pages before would not be what should be compared now.
+    return this.#parts.rulesOfMarks() === rules ? undefined : "other bucket settings hold";
+  }
+
   /** One page further; a reason when that failed. */
-  async #step(
-    order: CatchUpOrder,
-    { from, asked }: Place,
-    unsure: Map<bigint, boolean>,
-  ): Promise<{ readonly next: Place | undefined } | string> {
+  async #step(run: Run, { from, asked }: Place): Promise<{ readonly next: Place | undefined } | string> {
+    const { order, unsure } = run;
     const page = parsePage(await this.#ask(order, { from: hexOf(from) }));
     if (page === undefined) return `node ${order.peer} lists nothing that can be believed`;
     if (page.next !== undefined && page.next <= from) return `node ${order.peer} lists in circles`;
     const end = endOf(order.among, asked, page.next);
     const among = order.among === undefined ? undefined : new Set(order.among.slice(asked, end));
-    const higherSlot = Math.max(this.#parts.replica.slotOf(order.partition), order.peerSlot);
+    const higherSlot = Math.max(run.ownSlot, order.peerSlot);
     const own = await this.#listOwn(order.partition, { from, to: page.next, higherSlot, among });
-    const reason = await this.#meet({ order, page, among, own, unsure });
+    // Both lists leave out what the same settings exempt, or one looks deleted where the other leaves it out.
+    const reason = this.#obstacleTo(run) ?? (await this.#meet({ order, page, among, own, unsure }));
     if (reason !== undefined) return reason;
-    if (unsure.size > MAX_UNPROVED_KEYS) return `node ${order.peer} has lost too much`;
     const next = order.among === undefined ? page.next : order.among[end];
     return { next: next === undefined ? undefined : { from: next, asked: end } };
   }
@@ -236,8 +242,8 @@ function endOf(among: readonly bigint[] | undefined, from: number, next: bigint 
   return end;
 }
 
-function failed(reason: string): CatchUpEnd {
-  return { kind: "failed", reason };
+function failed(reason: string, isLasting = false): CatchUpEnd {
+  return { kind: "failed", reason, isLasting };
 }
 
 /** The key's bytes as text, one character each: a name for the map, never shown. */

@@ -213,7 +213,13 @@ export class CollectHearing {
       holder.persistSoon();
       return;
     }
-    if (plan !== "wait") await turns.run(partition, plan);
+    if (plan !== "wait") await turns.run(partition, plan, () => this.#planAnew(partition, silent));
+  }
+
+  async #planAnew(partition: number, silent: Set<NodeId>): Promise<CatchUpPlan | undefined> {
+    const haveTold = await this.#haveAllTold(partition, silent);
+    const plan = this.#planFor(partition);
+    return haveTold && typeof plan !== "string" ? plan : undefined;
   }
 
   /** All other holders tell their marks now; `silent`: who did not, and is not asked again. */

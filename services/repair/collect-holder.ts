@@ -41,6 +41,7 @@ export interface HolderParts {
 export class CollectHolder {
   readonly #parts: HolderParts;
   readonly #core: HolderCore;
+  readonly #losses = new Map<number, number>();
   #version = 0;
   #rules: KnownRules | undefined;
   #persisting: Promise<void> | undefined;
@@ -85,8 +86,14 @@ export class CollectHolder {
     if (this.#core.slotChanged(partition)) this.persistSoon();
   }
 
+  /** Changes whenever records of the partition were lost in this life. */
+  lossesOf(partition: number): number {
+    return this.#losses.get(partition) ?? 0;
+  }
+
   /** Records of the partition were lost: its marks are in doubt until it was compared. */
   lostRecords(partition: number): void {
+    this.#losses.set(partition, this.lossesOf(partition) + 1);
     if (this.#core.lostRecords(partition)) this.persistSoon();
   }
 

@@ -35,10 +35,25 @@ describe("a page", () => {
 });
 
 /** One that holds every hash from 0 on, so many, and has lost those that `isLost`. */
-function answersOf(count: number, isLost: (hash: bigint) => boolean, kept: readonly bigint[] = []) {
+function answersOf(
+  count: number,
+  isLost: (hash: bigint) => boolean,
+  {
+    kept = [],
+    unread = [],
+    digestOf = (hash) => hash + 1n,
+    whileRead = () => undefined,
+  }: {
+    readonly kept?: readonly bigint[];
+    readonly unread?: readonly bigint[];
+    readonly digestOf?: (hash: bigint) => bigint;
+    readonly whileRead?: () => void;
+  } = {},
+) {
   const hashes = Array.from({ length: count }, (_, at) => BigInt(at));
   const ranges: HashRange[] = [];
   let looked = 0;
+  const now = { slot: 0, rules: 1n };
   const floors = new CollectFloors(1);
   floors.catchUp(0, MARK);
   const unproved = new UnprovedKeys(floors);
@@ -48,8 +63,11 @@ function answersOf(count: number, isLost: (hash: bigint) => boolean, kept: reado
       isSuspect: () => false,
       scan: async (_partition, fromHash, limit) => {
         const from = hashes.filter((hash) => hash >= fromHash && !isLost(hash));
-        const entries = from.slice(0, limit).map((hash) => ({ ...listed(hash), isTombstone: false, mayExpire: false }));
-        return { entries, nextHash: from[limit] };
+        const entries = from.slice(0, limit).map((hash) => {
+          return { ...listed(hash), digest: digestOf(hash), isTombstone: false, mayExpire: false };
+        });
+        whileRead();
+        return { entries, nextHash: from[limit], ...(unread.length === 0 ? {} : { unread }) };
       },
       unreadableIn: (_partition, range) => {
         if (range === undefined) throw new Error("the whole index");
@@ -64,15 +82,22 @@ function answersOf(count: number, isLost: (hash: bigint) => boolean, kept: reado
         return inside;
       },
     },
-    replica: { slotOf: () => 0, readEncoded: () => Promise.reject(new Error("not asked")) },
+    replica: {
+      slotOf: () => now.slot,
+      readEncoded: async () => {
+        whileRead();
+        return { kind: "object", object: undefined, digest: 0n };
+      },
+    },
     floors,
     unproved,
     rules: { isExempt: () => false, isAnyExempt: () => false, fingerprint: () => 1n },
-    rulesOfMarks: () => 1n,
+    rulesOfMarks: () => now.rules,
   });
+  const answer = (what: object): Promise<unknown> =>
+    answers.answer({ partition: 0, line: 100, peerSlot: 0, ownSlot: 1, rules: hexOf(1n), ...what });
   const pageFrom = async (from: bigint): Promise<Page> => {
-    const body = { partition: 0, line: 100, peerSlot: 0, ownSlot: 1, rules: hexOf(1n), from: hexOf(from) };
-    const page = parsePage(await answers.answer(body));
+    const page = parsePage(await answer({ from: hexOf(from) }));
     if (page === undefined) throw new Error("no page");
     return page;
   };
@@ -84,7 +109,7 @@ function answersOf(count: number, isLost: (hash: bigint) => boolean, kept: reado
     }
     return pages;
   };
-  return { all, ranges, looked: () => looked };
+  return { all, answer, ranges, now, looked: () => looked };
 }
 
 describe("all pages of a partition", () => {
@@ -111,8 +136,36 @@ describe("all pages of a partition", () => {
   });
 
   test("name keys without proof like losses, in their place", async () => {
-    const { all } = answersOf(2 * CATCH_UP_KEYS, (hash) => hash === 5n, [5n, 6n, 1_500n]);
+    const { all } = answersOf(2 * CATCH_UP_KEYS, (hash) => hash === 5n, { kept: [5n, 6n, 1_500n] });
     const pages = await all();
     expect(pages.map(({ lost }) => [...lost])).toEqual([[5n, 6n], [1_500n]]);
+  });
+
+  test("name a record that was given up as lost, not as a key", async () => {
+    const { all } = answersOf(3, () => false, { digestOf: (hash) => (hash === 1n ? 0n : 9n) });
+    const [page] = await all();
+    expect([page?.keys.map(({ hash }) => hash), [...(page?.lost ?? [])]]).toEqual([[0n, 2n], [1n]]);
+  });
+
+  test("name what could not be read for them, though it can be by now", async () => {
+    const { all } = answersOf(9, (hash) => hash === 5n, { unread: [3n, 5n], kept: [7n] });
+    expect((await all()).map(({ lost }) => [...lost])).toEqual([[3n, 5n, 7n]]);
+  });
+});
+
+describe("an answer", () => {
+  const list = { from: hexOf(0n) };
+  const fetch = { keys: [{ hash: hexOf(1n), key: Buffer.from("key-1") }] };
+
+  test.each([
+    ["the slot goes", { slot: -1 }],
+    ["other bucket settings come", { rules: 2n }],
+  ])("is none when %s while it is made: what it lacks would look deleted", async (_what, change) => {
+    for (const what of [list, fetch]) {
+      const { answer, now } = answersOf(9, () => false, { whileRead: () => Object.assign(now, change) });
+      expect(await answer(what)).toBeNull();
+      const { answer: steady } = answersOf(9, () => false);
+      expect(await steady(what)).not.toBeNull();
+    }
   });
 });
