@@ -1,5 +1,4 @@
-/** Errors that need a node that is full, stops, or has a defect: provoked here, and compared with the document. */
-import { connect, type Socket } from "node:net";
+/** Errors that need a coordinator that fails, or a node that is full: provoked here, and compared with the document. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../../services/base/errors.ts";
 import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
@@ -101,28 +100,6 @@ function failed(code: ErrorCode, retryable: boolean): Failure {
 }
 
 describe("an error that only a node in trouble gives looks as documented", () => {
-  it("internal_error: a defect, in reads and writes", async () => {
-    const broken = (): never => {
-      throw new Error("planted");
-    };
-    Object.assign(here.coordinator.answers, { get: broken, put: broken, delete: broken, list: broken });
-    const asked = [
-      ["getKey", { method: "GET", url: "/v1/kv/b/k" }],
-      ["putKey", { method: "PUT", url: "/v1/kv/b/k", payload: "1", headers: { "content-type": "application/json" } }],
-      ["deleteKey", { method: "DELETE", url: "/v1/kv/b/k" }],
-      ["listKeys", { method: "GET", url: "/v1/kv/b" }],
-    ] as const;
-    for (const [id, request] of asked) {
-      const answer = await here.api.inject(request);
-      expect([id, answer.statusCode, answer.json()["code"], flawOf(id, answer)]).toEqual([
-        id,
-        500,
-        "internal_error",
-        undefined,
-      ]);
-    }
-  });
-
   it("overloaded: a node with all the requests that it takes", async () => {
     const release = Promise.withResolvers<GetAnswer>();
     const all = Promise.withResolvers<void>();
@@ -137,36 +114,7 @@ describe("an error that only a node in trouble gives looks as documented", () =>
     release.resolve({ kind: "not_found" });
     await Promise.all(held);
   });
-
-  it("shutting_down: a request that comes to its end when the node has begun to stop", async () => {
-    const port = Number((await here.api.listen("127.0.0.1:0")).split(":")[1]);
-    const late = connect(port, "127.0.0.1");
-    const answer = textOf(late);
-    late.write("GET /v1/kv/b HTTP/1.1\r\nhost: h\r\n");
-    // It has reached the server once a request that was sent after it is answered.
-    const marker = connect(port, "127.0.0.1");
-    marker.write("GET /livez HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
-    await textOf(marker);
-    const closing = here.api.close();
-    late.write("\r\n");
-    const [head = "", body = ""] = (await answer).split("\r\n\r\n");
-    await closing;
-    expect(head).toMatch(/^HTTP\/1\.1 503 /);
-    expect(members(JSON.parse(body))["code"]).toBe("shutting_down");
-    expect(flawOf("listKeys", { statusCode: 503, body })).toBeUndefined();
-  });
 });
 
 /** What fills the share of the list class, which is shed first. */
 const HELD = MAX_INFLIGHT_REQUESTS / 2;
-
-function textOf(socket: Socket): Promise<string> {
-  let all = "";
-  socket.setEncoding("utf8").on("data", (text) => {
-    all += String(text);
-  });
-  return new Promise((resolve, reject) => {
-    socket.on("error", reject);
-    socket.on("close", () => resolve(all));
-  });
-}
