@@ -3,11 +3,35 @@
  * answers of the requests before them. Must never keep such a connection open, never say of a request that was read whole that it
  * was not applied, and let nothing become a request that comes later. Source: Node's `clientError` event, lib/_http_server.js.
  */
-import { ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import type { Clock } from "../base/ports.ts";
 import type { Failure } from "../coordinator/contract.ts";
 import { HTTP_LIMITS } from "./http-limits.ts";
 import { problemOf, refusal } from "./problem.ts";
+
+/** What is needed of the connection. */
+interface RawSocket {
+  readonly writable: boolean;
+  readonly destroyed: boolean;
+  listeners(event: "data"): readonly unknown[];
+  removeAllListeners(event: "data"): unknown;
+  on(event: "data", listener: (this: RawSocket) => void): unknown;
+  once(event: "close", listener: () => void): unknown;
+  end(text: string): unknown;
+  destroy(): unknown;
+}
+
+/** What is needed of an answer that is due. */
+interface DueAnswer {
+  readonly req: { readonly complete: boolean; readonly method?: string | undefined };
+  readonly writableEnded: boolean;
+  once(event: "finish", listener: () => void): unknown;
+}
+
+/** What answering works with. */
+export interface ErrorAnswering {
+  readonly requestId: string;
+  readonly clock: Pick<Clock, "setTimer">;
+}
 
 /** What Node says of it. */
 export interface ClientError {
@@ -17,18 +41,18 @@ export interface ClientError {
 }
 
 /** Writes the problem document when its turn comes, and closes the connection; nothing when the other side is gone. */
-export function answerClientError(error: ClientError, socket: Socket, requestId: string): void {
+export function answerClientError(error: ClientError, socket: RawSocket, how: ErrorAnswering): void {
   if (error.code === "ECONNRESET" || socket.destroyed || !socket.writable) socket.destroy();
   else if (!socket.listeners("data").includes(drop)) {
     // Takes the connection from Node's parser, which after a timeout would go on, and have the rest of a late write applied.
     socket.removeAllListeners("data");
     socket.on("data", drop);
-    answerInTurn(error, socket, requestId);
+    answerInTurn(error, socket, how);
   }
 }
 
 /** What still comes is no request; once the answer has been written nobody needs to read it. */
-function drop(this: Socket): void {
+function drop(this: RawSocket): void {
   if (!this.writable) this.destroy();
 }
 
@@ -36,23 +60,27 @@ function drop(this: Socket): void {
  * A client takes the first answer for that of its first request: a request that was read whole gets its own. The last
  * that is waiting may be the one whose body is late or broken: the framework waits for it, and this is its answer.
  */
-function answerInTurn(error: ClientError, socket: Socket, requestId: string): void {
+function answerInTurn(error: ClientError, socket: RawSocket, how: ErrorAnswering): void {
   const first = firstAnswerDue(socket);
-  if (first === undefined || !(first.req.complete || first.writableEnded)) write(error, { socket, first }, requestId);
+  if (first === undefined || !(first.req.complete || first.writableEnded)) write(error, { socket, first }, how);
   // Node's own listener came before: it has put the next answer in the place of this one.
-  else first.once("finish", () => answerInTurn(error, socket, requestId));
+  else first.once("finish", () => answerInTurn(error, socket, how));
 }
 
 /** Node has no public name for it, and keeping count would cost every request something; a test sees it change. */
-function firstAnswerDue(socket: Socket): ServerResponse | undefined {
+function firstAnswerDue(socket: RawSocket): DueAnswer | undefined {
   const answer: unknown = Reflect.get(socket, "_httpMessage");
-  return answer instanceof ServerResponse ? answer : undefined;
+  return isAnswer(answer) ? answer : undefined;
+}
+
+function isAnswer(answer: unknown): answer is DueAnswer {
+  return typeof answer === "object" && answer !== null && "req" in answer && "writableEnded" in answer;
 }
 
 function write(
   error: ClientError,
-  { socket, first }: { readonly socket: Socket; readonly first: ServerResponse | undefined },
-  requestId: string,
+  { socket, first }: { readonly socket: RawSocket; readonly first: DueAnswer | undefined },
+  { requestId, clock }: ErrorAnswering,
 ): void {
   if (!socket.writable) return;
   const { line, status, failure } = answerOf(error.code);
@@ -61,11 +89,12 @@ function write(
   // Without a length it is right for other methods, too: the body ends with the connection.
   if (isHead(error, first)) socket.end(`${head}\r\n\r\n`);
   else socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-  socket.setTimeout(HTTP_LIMITS.headersTimeout, () => socket.destroy());
+  const timer = clock.setTimer(HTTP_LIMITS.headersTimeout, () => socket.destroy());
+  socket.once("close", () => timer.cancel());
 }
 
 /** Of a head that is not whole Node tells no method: only what was read last shows it, if the head began there, and a timeout shows nothing. */
-function isHead({ rawPacket }: ClientError, first: ServerResponse | undefined): boolean {
+function isHead({ rawPacket }: ClientError, first: DueAnswer | undefined): boolean {
   if (first !== undefined) return first.req.method === "HEAD";
   return Buffer.isBuffer(rawPacket) && rawPacket.toString("latin1", 0, 5) === "HEAD ";
 }

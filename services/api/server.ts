@@ -144,7 +144,8 @@ class Server implements ApiServer {
       routerOptions: { maxParamLength: MAX_HEADER_BYTES, querystringParser: () => ({}) },
       genReqId: () => this.#nextId(),
       frameworkErrors: (error, request, reply) => this.#write(request, reply, this.#errorReply(error, request)),
-      clientErrorHandler: (error, socket) => answerClientError(error, socket, this.#nextId()),
+      clientErrorHandler: (error, socket) =>
+        answerClientError(error, socket, { requestId: this.#nextId(), clock: this.#deps.clock }),
     });
     app.decorateRequest("caller", undefined);
     app.decorateReply("heldBytes", NOT_ADMITTED);

@@ -11,9 +11,18 @@ const PUT = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ncontent-type: text/plain\r\n"
 const WHOLE_PUT = `${PUT}content-length: 3\r\n\r\nabc`;
 const GET = "GET /v1/kv/b/none HTTP/1.1\r\nhost: h\r\n\r\n";
 
+/** What is done after a time, that a test calls itself. */
+const timers: { readonly delayMs: number; readonly run: () => void }[] = [];
+const setTimer = (delayMs: number, run: () => void): { cancel(): void } => {
+  timers.push({ delayMs, run });
+  return { cancel: () => undefined };
+};
+const HOW = { requestId: "id-1", clock: { setTimer } };
+
 const sockets: Socket[] = [];
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
+  timers.length = 0;
   for (const socket of sockets.splice(0)) socket.destroy();
   for (const end of ends.splice(0)) await end();
 });
@@ -136,7 +145,7 @@ describe("a request that is not sent to its end", () => {
     server.on("clientError", (error, socket) => {
       errorCount += 1;
       const code = "code" in error ? String(error.code) : undefined;
-      answerClientError({ code }, accepted.find((one) => one === socket) ?? expect.fail(), "id-1");
+      answerClientError({ code }, accepted.find((one) => one === socket) ?? expect.fail(), HOW);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     port = portOf(server);
@@ -150,8 +159,6 @@ describe("a request that is not sent to its end", () => {
     const client = open(port);
     client.socket.write(bytes);
     expect(answersIn(await client.closed)).toEqual(["408 not_applied"]);
-    // A client that sends nothing more and does not close is left after this time.
-    expect(accepted[0]?.timeout).toBe(HTTP_LIMITS.headersTimeout);
     const ended = new Promise((resolve) => accepted[0]?.once("close", resolve));
     client.socket.write(rest);
     await ended;
@@ -170,6 +177,19 @@ describe("a request that is not sent to its end", () => {
     expect(done).toEqual(["/held"]);
   });
 
+  it("has its connection closed after a time if the client does not", async () => {
+    const client = open(port);
+    client.socket.write(PUT);
+    await client.closed;
+    const ended = new Promise((resolve) => accepted[0]?.once("close", resolve));
+    expect([accepted[0]?.destroyed, timers.map(({ delayMs }) => delayMs)]).toEqual([
+      false,
+      [HTTP_LIMITS.headersTimeout],
+    ]);
+    timers[0]?.run();
+    await ended;
+  });
+
   it("has no body in its answer if it is known to be a HEAD", async () => {
     const client = open(port);
     client.socket.write("HEAD /k HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nab");
@@ -186,7 +206,7 @@ describe("a head of which only the beginning is known", () => {
     ["GET /HEAD ", '{"type":"/docs/errors#invalid_request"'],
   ])("is answered without a body if it says HEAD: %s", async (begun, body) => {
     const server = createTcpServer((socket) => {
-      answerClientError({ code: "HPE_HEADER_OVERFLOW", rawPacket: Buffer.from(begun) }, socket, "id-1");
+      answerClientError({ code: "HPE_HEADER_OVERFLOW", rawPacket: Buffer.from(begun) }, socket, HOW);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     ends.push(() => server.close());
