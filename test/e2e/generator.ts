@@ -18,6 +18,8 @@ export interface Shot {
 export interface GeneratorPlan {
   readonly ports: readonly number[];
   readonly connectionsPerTarget: number;
+  /** requests that a connection may have outstanding, open loop; 1: no pipelining. Default 8 */
+  readonly depth?: number;
   readonly durationMs: number;
   /** requests a second over all targets; undefined: closed loop, one at a time for each connection */
   readonly rate: number | undefined;
@@ -173,7 +175,7 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
     await pauseUntil(beginMs + plan.durationMs);
   } else {
     await openLoop(plan, beginMs, (target, dueMs) => {
-      const connection = takeIdle(idle[target]) ?? shallowest(all[target] ?? []);
+      const connection = takeIdle(idle[target]) ?? shallowest(all[target] ?? [], plan.depth ?? MAX_DEPTH);
       const result = results[target];
       if (connection === undefined) {
         if (result !== undefined) result.unsentCount += 1;
@@ -211,11 +213,11 @@ function takeIdle(idle: Connection[] | undefined): Connection | undefined {
 }
 
 /** A few looks at random: the one with the fewest outstanding, if it may have more. */
-function shallowest(list: readonly Connection[]): Connection | undefined {
+function shallowest(list: readonly Connection[], depth: number): Connection | undefined {
   let best: Connection | undefined;
   for (let look = 0; look < 3; look += 1) {
     const one = list[Math.floor(Math.random() * list.length)];
-    if (one?.isOpen === true && one.waiting.length < (best?.waiting.length ?? MAX_DEPTH)) best = one;
+    if (one?.isOpen === true && one.waiting.length < (best?.waiting.length ?? depth)) best = one;
   }
   return best;
 }

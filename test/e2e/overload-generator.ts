@@ -11,6 +11,7 @@ export type Order =
       readonly kind: "load";
       readonly ports: readonly number[];
       readonly connectionsPerTarget: number;
+      readonly depth?: number;
       readonly durationMs: number;
       readonly rate: number | undefined;
       readonly deadlineMs: number;

@@ -4,7 +4,9 @@
  * latency of what was accepted, memory, acknowledged writes that are gone, and how soon all is as before. Ends with exit code 1
  * when a promise was broken. Generator and servers share the machine's cores: see docs/OVERLOAD.md for what that does.
  * Options: `--seconds N` of overload (default 20; for a verdict: 120), `--factor F` (default 3), `--pause 1`: one node is
- * stopped (SIGSTOP) for the middle third, `--hot 0.9`: so many of the requests are reads of one key.
+ * stopped (SIGSTOP) for the middle third, `--hot 0.9`: so many of the requests are reads of one key, `--connections N`: to each
+ * node during the overload (default 100), `--depth N`: requests that each may have outstanding (default 8; 1: no pipelining).
+ * What finds all connections full is unsent, and no goodput.
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -24,6 +26,8 @@ const { values: flags } = parseArgs({
     writes: { type: "string", default: "0.5" },
     hot: { type: "string", default: "0" },
     keys: { type: "string", default: "2000" },
+    connections: { type: "string", default: "100" },
+    depth: { type: "string", default: "8" },
     verify: { type: "string", default: "20000" },
   },
 });
@@ -69,7 +73,12 @@ interface Story {
 
 async function phase(
   { cluster, generator, ports }: Story,
-  plan: { readonly durationMs: number; readonly rate: number | undefined; readonly connectionsPerTarget: number },
+  plan: {
+    readonly durationMs: number;
+    readonly rate: number | undefined;
+    readonly connectionsPerTarget: number;
+    readonly depth?: number;
+  },
 ): Promise<Phase> {
   const cpuBefore = NODES.map((node) => cpuMs(cluster.pid(node)));
   const loaded = await generator.order({
@@ -115,6 +124,16 @@ function phaseText({ goodPerSecond, goodCount, p50Ms, p99Ms, serverCpuMs, loaded
     `, late ${sum((one) => one.late.length)}, lost ${sum((one) => one.lost.length)}, unsent ${sum((one) => one.unsentCount)}; ` +
     `generator's CPU ${(loaded.cpuMicros / 1_000).toFixed(0)} ms, servers' ${serverCpuMs} ms`
   );
+}
+
+/** What backpressure did: of all that was due, what the clients' connections took. */
+function sentText({ loaded }: Phase): string {
+  const total = (pick: (target: TargetResult) => number): number =>
+    loaded.targets.reduce((sum, one) => sum + pick(one), 0);
+  const [sent, unsent] = [total((one) => one.sentCount), total((one) => one.unsentCount)];
+  const refused = total((one) => one.refusedMs.length);
+  const share = (count: number): string => `${((100 * count) / (sent + unsent)).toFixed(0)} %`;
+  return `of what was due ${share(sent - refused)} accepted, ${share(refused)} refused, ${share(unsent)} unsent: all connections full`;
 }
 
 /** Stops one node for the middle third of the overload. */
@@ -206,11 +225,13 @@ async function main(): Promise<boolean> {
   const watch = setInterval(() => void resident.push(NODES.map((node) => residentMib(cluster.pid(node)))), 500);
   const pausing = flags.pause === "1" ? pauseOne(cluster) : Promise.resolve();
   const looking = pause(OVERLOAD_MS / 4).then(async () => tell(`meanwhile: ${await loadText(story)}`));
-  const over = await phase(story, { durationMs: OVERLOAD_MS, rate, connectionsPerTarget: 100 });
+  const connectionsPerTarget = Number(flags.connections);
+  const over = await phase(story, { durationMs: OVERLOAD_MS, rate, connectionsPerTarget, depth: Number(flags.depth) });
   const recoveredMs = await recoveryMs(story, Math.min(DEADLINE_MS / 2, Math.max(100, 3 * half.p99Ms)));
   await Promise.all([pausing, looking]);
   clearInterval(watch);
   tell(`open loop at ${flags.factor} × the peak (${rate.toFixed(0)}/s): ${phaseText(over)}`);
+  tell(sentText(over));
   const memory = memoryOf(resident);
   tell(memory.text);
   tell(`recovered ${recoveredMs.toFixed(0)} ms after the last answer of the load (of 20 requests in a row)`);
