@@ -7,7 +7,12 @@ import type { ViteUserConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Real processes, real timers, real stalls: they are judged by the clock on the wall. */
-const BY_THE_CLOCK = ["test/e2e/**/*.test.ts", "test/unit/adapters/**/*.test.ts", "test/unit/loadtest/**/*.test.ts"];
+const BY_THE_CLOCK = [
+  "test/e2e/**/*.test.ts",
+  "test/unit/adapters/**/*.test.ts",
+  "test/unit/loadtest/**/*.test.ts",
+  "test/unit/api/client-error.test.ts",
+];
 
 /** Files that take ten seconds and more: one that began last would be waited for by an idle core. */
 const LONG = /\/test\/(?:sim|model)\/|\/(?:exhaustive-cuts|bootstrap-core|storage-engine\.log|crash-)/;

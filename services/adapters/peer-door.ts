@@ -1,7 +1,7 @@
 /**
  * What links of other nodes come in through: a port without TLS, with TLS, or with both while a running cluster moves from one to the
- * other. Must never take a connection without TLS unless the configuration says so, and must tell of each address that makes one,
- * once a minute.
+ * other. Must never take a connection without TLS unless the configuration says so, and must tell of each address that makes one
+ * once a minute, as far as the bound on such lines allows.
  */
 import { createServer as createPlainServer, type Server as HttpServer } from "node:http";
 import type { ServerOptions } from "node:https";

@@ -1,6 +1,6 @@
 /**
  * Answers to bytes that never became a request: written straight to the socket, in the same shape as every other error, after the
- * answers of the requests before them. Must never keep such a connection open, never say of a request that was read whole that it
+ * answers of the requests before them. Must never keep such a connection open once they have left, never say of a request that was read whole that it
  * was not applied, and let nothing become a request that comes later. Source: Node's `clientError` event, lib/_http_server.js.
  */
 import type { Clock } from "../base/ports.ts";
@@ -14,7 +14,7 @@ interface RawSocket {
   readonly destroyed: boolean;
   listeners(event: "data"): readonly unknown[];
   removeAllListeners(event: "data"): unknown;
-  on(event: "data", listener: (this: RawSocket) => void): unknown;
+  on(event: "data", listener: () => void): unknown;
   once(event: "close", listener: () => void): unknown;
   end(text: string): unknown;
   destroy(): unknown;
@@ -51,10 +51,8 @@ export function answerClientError(error: ClientError, socket: RawSocket, how: Er
   }
 }
 
-/** What still comes is no request; once the answer has been written nobody needs to read it. */
-function drop(this: RawSocket): void {
-  if (!this.writable) this.destroy();
-}
+/** What still comes is no request; but a client that is cut off while it sends may never read what it was answered. */
+function drop(): void {}
 
 /**
  * A client takes the first answer for that of its first request: a request that was read whole gets its own. The last

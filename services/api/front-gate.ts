@@ -31,7 +31,8 @@ export class FrontGate {
    */
   roomFor(work: WorkClass): number {
     const limit = this.#calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
-    return limit === 0 ? Number.POSITIVE_INFINITY : limit / 2 - this.#admission.inflightOf(work);
+    if (limit === 0) return Number.POSITIVE_INFINITY;
+    return this.#admission.isFull(work) ? 0 : limit / 2 - this.#admission.inflightOf(work);
   }
 
   /** Why no request of the class and target is let in just now, in words; undefined: one may be. */

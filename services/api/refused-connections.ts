@@ -2,10 +2,11 @@
  * Backpressure behind a refusal: a connection whose request was refused for overload is not read for a while, so that a client
  * which neither waits for `Retry-After` nor for its answers fills its own buffers instead of this node's time. Those who wait
  * are read again oldest first, as many as there is room for, and each after a quarter of a second at the latest.
+ * A few refusals cost nothing and make nobody wait: a burst is over before a pause would be.
  * Must never hold back an answer, nor the rest of a request that has been let in, nor leave a connection unread.
  * Source: TCP flow control; Cassandra's native transport does the same to clients that exceed its limits (CASSANDRA-16663).
  */
-import { PAUSE_LOOK_MS, REFUSED_PAUSE_MS } from "../base/load-limits.ts";
+import { FLOOD_REFUSALS, FLOOD_WINDOW_MS, PAUSE_LOOK_MS, REFUSED_PAUSE_MS } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
 
 /** The classes of work that are refused before the framework sees them. */
@@ -26,7 +27,7 @@ export interface Arriving {
 
 /** What pausing works with. */
 export interface PauseParts {
-  readonly clock: Pick<Clock, "monotonicMs" | "setTimer">;
+  readonly clock: Pick<Clock, "monotonicMs" | "setTimer" | "defer">;
   /** how many requests of the class may be read without filling this node */
   readonly roomFor: (work: RefusedWork) => number;
 }
@@ -42,8 +43,10 @@ const CLASSES: readonly RefusedWork[] = ["read", "write"];
 /** The connections that are not read just now. At most as many as the listener has. */
 export class RefusedConnections {
   readonly #parts: PauseParts;
-  /** of what has just been read: its parser is in the middle of it, and would undo a pause */
-  readonly #fresh = new Map<Readable, Refused>();
+  /** of this turn of the event loop: their parsers may be in the middle of what was read, and undo a pause */
+  readonly #ofTurn = new Map<Readable, Refused>();
+  #windowEndMs = 0;
+  #countOfWindow = 0;
   /** until when each waits, by what was refused; oldest first, for all wait equally long */
   readonly #waiting: Readonly<Record<RefusedWork, Map<Readable, number>>> = { read: new Map(), write: new Map() };
   #isLooking = false;
@@ -59,16 +62,16 @@ export class RefusedConnections {
 
   /** A request of this connection was refused. */
   refused(connection: Readable, work: RefusedWork): void {
-    // A microtask: after the parser is done with what was read, before more is read of the same connection.
-    if (this.#fresh.size === 0) void Promise.resolve().then(this.#pauseFresh);
-    this.#fresh.set(connection, { work, behind: undefined });
+    if (!this.#isFlood()) return;
+    if (this.#ofTurn.size === 0) this.#parts.clock.defer(this.#endTurn);
+    this.#ofTurn.set(connection, { work, behind: undefined });
   }
 
   /** A request of this connection was let in. */
   admitted(connection: Readable, behind: Arriving): void {
-    if (this.#fresh.size === 0) return;
-    const fresh = this.#fresh.get(connection);
-    if (fresh !== undefined) this.#fresh.set(connection, { work: fresh.work, behind });
+    if (this.#ofTurn.size === 0) return;
+    const refused = this.#ofTurn.get(connection);
+    if (refused !== undefined) this.#ofTurn.set(connection, { work: refused.work, behind });
   }
 
   /** Reads all of them at once: this node stops, and what they have sent is to be answered. */
@@ -76,15 +79,25 @@ export class RefusedConnections {
     for (const work of CLASSES) for (const connection of this.#waiting[work].keys()) this.#read(connection, work);
   }
 
-  readonly #pauseFresh = (): void => {
+  #isFlood(): boolean {
+    const nowMs = this.#parts.clock.monotonicMs();
+    if (nowMs >= this.#windowEndMs) {
+      this.#windowEndMs = nowMs + FLOOD_WINDOW_MS;
+      this.#countOfWindow = 0;
+    }
+    this.#countOfWindow += 1;
+    return this.#countOfWindow > FLOOD_REFUSALS;
+  }
+
+  readonly #endTurn = (): void => {
     const untilMs = this.#parts.clock.monotonicMs() + REFUSED_PAUSE_MS;
-    for (const [connection, { work, behind }] of this.#fresh) {
+    for (const [connection, { work, behind }] of this.#ofTurn) {
       if (connection.destroyed || behind?.complete === false) continue;
       // Also one that waits already: a body that was thrown away, or a full buffer that emptied, has it read again.
       connection.pause();
       if (!CLASSES.some((one) => this.#waiting[one].has(connection))) this.#waiting[work].set(connection, untilMs);
     }
-    this.#fresh.clear();
+    this.#ofTurn.clear();
     this.#lookLater();
   };
 
@@ -102,7 +115,7 @@ export class RefusedConnections {
       let room = roomFor(work);
       for (const [connection, untilMs] of this.#waiting[work]) {
         if (untilMs > nowMs && room <= 0) break;
-        room -= 1;
+        if (!connection.destroyed) room -= 1;
         this.#read(connection, work);
       }
     }

@@ -49,6 +49,9 @@ export const RETRY_AFTER_MAX_SECONDS: number = 3;
 /** A connection whose request was refused is not read for so long at most; how often it is looked who may be read again. */
 export const REFUSED_PAUSE_MS: number = 250;
 export const PAUSE_LOOK_MS: number = 10;
+/** So many refusals in so long make nobody wait: they take about a hundredth of a core. */
+export const FLOOD_REFUSALS: number = 32;
+export const FLOOD_WINDOW_MS: number = 100;
 /** Utilisation of the event loop, for a second, from which listings are shed. */
 export const LOOP_UTILISATION_SHED_LIST: number = 0.95;
 /** What is taken at a time of each class while the loop cannot bear clients' data. */

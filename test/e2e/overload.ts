@@ -6,11 +6,11 @@
  * Options: `--seconds N` of overload (default 20; for a verdict: 120), `--factor F` (default 3), `--pause 1`: one node is
  * stopped (SIGSTOP) for the middle third, `--hot 0.9`: so many of the requests are reads of one key, `--connections N`: to each
  * node during the overload (default 100), `--depth N`: requests that each may have outstanding (default 8; 1: no pipelining).
- * What finds all connections full is unsent, and no goodput.
+ * What finds no connection with room is unsent, and no goodput.
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { acceptedMs, coldWithin, quantileMs } from "./answer-times.ts";
+import { acceptedMs, coldWithin, failuresOf, quantileMs } from "./answer-times.ts";
 import { fillBulk } from "./bulk-keys.ts";
 import { pause, RealCluster } from "./cluster.ts";
 import type { TargetResult } from "./generator.ts";
@@ -126,16 +126,6 @@ function phaseText({ goodPerSecond, goodCount, p50Ms, p99Ms, serverCpuMs, loaded
   );
 }
 
-/** What backpressure did: of all that was due, what the clients' connections took. */
-function sentText({ loaded }: Phase): string {
-  const total = (pick: (target: TargetResult) => number): number =>
-    loaded.targets.reduce((sum, one) => sum + pick(one), 0);
-  const [sent, unsent] = [total((one) => one.sentCount), total((one) => one.unsentCount)];
-  const refused = total((one) => one.refusedMs.length);
-  const share = (count: number): string => `${((100 * count) / (sent + unsent)).toFixed(0)} %`;
-  return `of what was due ${share(sent - refused)} accepted, ${share(refused)} refused, ${share(unsent)} unsent: all connections full`;
-}
-
 /** Stops one node for the middle third of the overload. */
 async function pauseOne(cluster: RealCluster): Promise<void> {
   await pause(OVERLOAD_MS / 3);
@@ -231,7 +221,7 @@ async function main(): Promise<boolean> {
   await Promise.all([pausing, looking]);
   clearInterval(watch);
   tell(`open loop at ${flags.factor} × the peak (${rate.toFixed(0)}/s): ${phaseText(over)}`);
-  tell(sentText(over));
+  tell(`of what was due: ${failuresOf(over.loaded.targets).text}`);
   const memory = memoryOf(resident);
   tell(memory.text);
   tell(`recovered ${recoveredMs.toFixed(0)} ms after the last answer of the load (of 20 requests in a row)`);

@@ -161,6 +161,8 @@ describe("a request that is not sent to its end", () => {
     expect(answersIn(await client.closed)).toEqual(["408 not_applied"]);
     const ended = new Promise((resolve) => accepted[0]?.once("close", resolve));
     client.socket.write(rest);
+    await expect.poll(() => accepted[0]?.bytesRead).toBe(bytes.length + rest.length);
+    timers[0]?.run();
     await ended;
     expect(done).toEqual([]);
   });

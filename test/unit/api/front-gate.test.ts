@@ -6,6 +6,7 @@ import type { WorkClass } from "../../../services/api/exchange.ts";
 import { FrontGate } from "../../../services/api/front-gate.ts";
 import { crowdPlaceOf, KeyCrowd } from "../../../services/api/key-crowd.ts";
 import { QuickRefusal } from "../../../services/api/quick-refusal.ts";
+import { MAX_INFLIGHT_BYTES } from "../../../services/base/limits.ts";
 
 interface Rig {
   readonly gate: FrontGate;
@@ -47,6 +48,14 @@ describe("the gate", () => {
     for (let n = 0; n < 40; n += 1) enter(`/v1/kv/b/key-${n}`);
     expect([gate.roomFor("write"), gate.roomFor("read")]).toEqual([-8, 32]);
     expect(gateOf(0).gate.roomFor("write")).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it("has no room for a class that all others together keep out", () => {
+    const { gate, admission } = gateOf(64);
+    admission.tryEnter("list", MAX_INFLIGHT_BYTES / 2);
+    expect(gate.roomFor("read")).toBe(32);
+    admission.tryEnter("write", MAX_INFLIGHT_BYTES / 2);
+    expect([gate.roomFor("read"), gate.roomFor("write")]).toEqual([0, 0]);
   });
 
   it("refuses no key while there is room for all", () => {

@@ -6,7 +6,12 @@ import { afterEach, describe, expect, it } from "vitest";
 import { tlsServerMaker } from "../../../services/adapters/tls-server.ts";
 import { RefusedConnections, type RefusedWork } from "../../../services/api/refused-connections.ts";
 import { type ApiServer, createApiServer } from "../../../services/api/server.ts";
-import { PAUSE_LOOK_MS, REFUSED_PAUSE_MS } from "../../../services/base/load-limits.ts";
+import {
+  FLOOD_REFUSALS,
+  FLOOD_WINDOW_MS,
+  PAUSE_LOOK_MS,
+  REFUSED_PAUSE_MS,
+} from "../../../services/base/load-limits.ts";
 import { apiDependencies, FakeCoordinator } from "../../support/api-node.ts";
 import { TestCa } from "../../support/certificates.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
@@ -29,13 +34,21 @@ class Line {
 interface Rig {
   readonly clock: FakeClock;
   readonly refused: RefusedConnections;
+  /** refuses a request of the line, in the middle of a flood */
+  readonly refuse: (line: Line, work: RefusedWork) => void;
   readonly room: Record<RefusedWork, number>;
 }
 
 function rig(): Rig {
   const clock = new FakeClock();
   const room = { read: 0, write: 0 };
-  return { clock, room, refused: new RefusedConnections({ clock, roomFor: (work) => room[work] }) };
+  const refused = new RefusedConnections({ clock, roomFor: (work) => room[work] });
+  const gone = Object.assign(new Line(), { destroyed: true });
+  const refuse = (line: Line, work: RefusedWork): void => {
+    for (let i = 0; i < FLOOD_REFUSALS; i += 1) refused.refused(gone, work);
+    refused.refused(line, work);
+  };
+  return { clock, room, refused, refuse };
 }
 
 function lines(count: number): Line[] {
@@ -46,10 +59,24 @@ const ARRIVED = { complete: true };
 const ARRIVING = { complete: false };
 
 describe("a refused connection", () => {
-  it("is read to the end of what came, then not for a quarter of a second, then again", async () => {
+  it("is read on while refusals are few, whoever they are of", async () => {
     const { clock, refused } = rig();
+    const few = lines(FLOOD_REFUSALS);
+    for (let window = 0; window < 3; window += 1) {
+      for (const line of few) refused.refused(line, "read");
+      await clock.advance(FLOOD_WINDOW_MS);
+    }
+    expect(few.every(({ isRead }) => isRead)).toBe(true);
+    const [last = new Line()] = lines(1);
+    for (const line of [...few, last]) refused.refused(line, "read");
+    await clock.advance(0);
+    expect([few.every(({ isRead }) => isRead), last.isRead, refused.count]).toEqual([true, false, 1]);
+  });
+
+  it("is read to the end of what came, then not for a quarter of a second, then again", async () => {
+    const { clock, refused, refuse } = rig();
     const line = new Line();
-    refused.refused(line, "read");
+    refuse(line, "read");
     expect(line.isRead).toBe(true);
     await clock.advance(0);
     expect([line.isRead, refused.count]).toEqual([false, 1]);
@@ -60,13 +87,13 @@ describe("a refused connection", () => {
   });
 
   it("waits once for all that was refused of it, and no longer for what is refused meanwhile", async () => {
-    const { clock, refused } = rig();
+    const { clock, refused, refuse } = rig();
     const line = new Line();
-    for (let i = 0; i < 8; i += 1) refused.refused(line, "read");
+    for (let i = 0; i < 8; i += 1) refuse(line, "read");
     await clock.advance(200);
     expect(line.pauses).toBe(1);
     line.resume();
-    refused.refused(line, "write");
+    refuse(line, "write");
     await clock.advance(0);
     expect([line.isRead, refused.count]).toEqual([false, 1]);
     await clock.advance(REFUSED_PAUSE_MS - 200 + PAUSE_LOOK_MS);
@@ -77,9 +104,9 @@ describe("a refused connection", () => {
     ["whose body is on the way", ARRIVING, true],
     ["that has come whole", ARRIVED, false],
   ])("that also had a request let in %s is read on: %s", async (_, behind, isRead) => {
-    const { clock, refused } = rig();
+    const { clock, refused, refuse } = rig();
     const [line = new Line(), other = new Line()] = lines(2);
-    refused.refused(line, "read");
+    refuse(line, "read");
     refused.admitted(line, behind);
     refused.admitted(other, behind);
     await clock.advance(0);
@@ -87,19 +114,19 @@ describe("a refused connection", () => {
   });
 
   it("is not kept once it is gone", async () => {
-    const { clock, refused } = rig();
+    const { clock, refused, refuse } = rig();
     const line = new Line();
-    refused.refused(line, "read");
+    refuse(line, "read");
     line.destroyed = true;
     await clock.advance(0);
     expect([refused.count, clock.plannedCount]).toEqual([0, 0]);
   });
 
   it("is read again when there is room for what it was refused, the oldest first, and no more than there is room for", async () => {
-    const { clock, refused, room } = rig();
+    const { clock, refused, refuse, room } = rig();
     const [readers, writers] = [lines(5), lines(5)];
-    for (const line of readers) refused.refused(line, "read");
-    for (const line of writers) refused.refused(line, "write");
+    for (const line of readers) refuse(line, "read");
+    for (const line of writers) refuse(line, "write");
     await clock.advance(0);
     room.read = 2;
     await clock.advance(PAUSE_LOOK_MS);
@@ -112,10 +139,10 @@ describe("a refused connection", () => {
   });
 
   it("is read at once when the node stops", async () => {
-    const { clock, refused } = rig();
+    const { clock, refused, refuse } = rig();
     const [reader = new Line(), writer = new Line()] = lines(2);
-    refused.refused(reader, "read");
-    refused.refused(writer, "write");
+    refuse(reader, "read");
+    refuse(writer, "write");
     await clock.advance(0);
     refused.readAll();
     expect([reader.isRead, writer.isRead, refused.count]).toEqual([true, true, 0]);
@@ -134,13 +161,13 @@ describe("a refused connection", () => {
     });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-        const { clock, refused, room } = rig();
+        const { clock, refused, refuse, room } = rig();
         const all = lines(6);
         for (const { line, work, isLetIn, behind, thenMs, room: places } of steps) {
           room[work] = places;
           const one = all[line] ?? new Line();
           if (isLetIn) refused.admitted(one, behind);
-          else refused.refused(one, work);
+          else refuse(one, work);
           await clock.advance(thenMs);
           expect(refused.count).toBe(all.filter(({ isRead }) => !isRead).length);
         }
@@ -224,6 +251,9 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     };
     open().socket.write(busy === "read" ? GET : `${putHead(1)}x`);
     await occupied.promise;
+    const flood = open();
+    flood.socket.write((busy === "read" ? GET : `${putHead(1)}x`).repeat(FLOOD_REFUSALS));
+    await expect.poll(() => flood.statuses().length).toBe(FLOOD_REFUSALS);
     return open;
   }
 
@@ -243,6 +273,20 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
     await expect.poll(flood.statuses).toEqual(["503", "503", "200"]);
     expect(await pausedCount()).toBe("0");
+  });
+
+  it("so does one that was refused a write which came whole: its end does not have it read on", async () => {
+    const open = await fullOf("write");
+    const [flood, other] = [open(), open()];
+    flood.socket.write(`${putHead(1)}x${putHead(1)}x`);
+    await expect.poll(flood.statuses).toEqual(["503", "503"]);
+    await expect.poll(pausedCount).toBe("1");
+    await new Promise((resolve) => flood.socket.write(READY, resolve));
+    other.socket.write(READY);
+    await expect.poll(other.statuses).toEqual(["200"]);
+    expect(flood.statuses()).toEqual(["503", "503"]);
+    await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+    await expect.poll(flood.statuses).toEqual(["503", "503", "200"]);
   });
 
   it("the body of a write that was let in behind a refused read is read at once", async () => {
