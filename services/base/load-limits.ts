@@ -6,7 +6,7 @@
 /** The least that works behind the scenes get of their full pace, however busy clients keep the node. */
 export const BACKGROUND_SHARE_FLOOR: number = 1 / 32;
 /** What they begin with at a start: what clients bear is not known yet, and others have kept all that was missed. */
-export const BACKGROUND_SHARE_AT_START: number = 1 / 8;
+export const BACKGROUND_SHARE_AT_START: number = 1 / 32;
 /** How often that share is looked at, and how many latencies a look needs (or it waits for more, this long at most). */
 export const GOVERNOR_LOOK_MS: number = 500;
 export const GOVERNOR_MIN_SAMPLES: number = 20;
@@ -14,6 +14,8 @@ export const GOVERNOR_PATIENCE_MS: number = 5_000;
 /** What p99 of clients' requests may come to before background work yields: 1.5 × the quiet one, within these. */
 export const FOREGROUND_TARGET_MIN_MS: number = 5;
 export const FOREGROUND_TARGET_MAX_MS: number = 100;
+/** The most that it may be in a node's first two minutes. */
+export const FOREGROUND_TARGET_UNKNOWN_MS: number = 20;
 /** For how long the quiet p99 is remembered. */
 export const BASELINE_MEMORY_MS: number = 1_800_000;
 /** Delay of the event loop, and its utilisation, from which background work yields. */

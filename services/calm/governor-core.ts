@@ -11,6 +11,7 @@ import {
   BASELINE_MEMORY_MS,
   FOREGROUND_TARGET_MAX_MS,
   FOREGROUND_TARGET_MIN_MS,
+  FOREGROUND_TARGET_UNKNOWN_MS,
   PRESSING_LOOP_DELAY_MS,
   PRESSING_UTILISATION,
 } from "../base/load-limits.ts";
@@ -64,7 +65,9 @@ class Baseline {
   /** What p99 may come to before background work yields. */
   targetMs(): number {
     const quietMs = this.#lowestMs.reduce((lowest, one) => Math.min(lowest, one), Number.POSITIVE_INFINITY);
-    return Math.min(FOREGROUND_TARGET_MAX_MS, Math.max(FOREGROUND_TARGET_MIN_MS, quietMs * BEARABLE_FACTOR));
+    // Who has just started has met nothing but cold code and its own catching up: that is not what clients bear.
+    const mostMs = this.#lowestMs.length < 2 ? FOREGROUND_TARGET_UNKNOWN_MS : FOREGROUND_TARGET_MAX_MS;
+    return Math.min(mostMs, Math.max(FOREGROUND_TARGET_MIN_MS, quietMs * BEARABLE_FACTOR));
   }
 }
 

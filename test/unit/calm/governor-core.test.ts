@@ -2,13 +2,17 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  BACKGROUND_SHARE_AT_START,
   BACKGROUND_SHARE_FLOOR,
   FOREGROUND_TARGET_MAX_MS,
+  FOREGROUND_TARGET_UNKNOWN_MS,
   GOVERNOR_LOOK_MS,
 } from "../../../services/base/load-limits.ts";
 import { GovernorCore, type GovernorReading } from "../../../services/calm/governor-core.ts";
 
 const QUIET = { readP99Ms: 4, writeP99Ms: 8, loopDelayMs: 1, utilisation: 0.5 };
+/** looks */
+const TWO_MINUTES = 120_000 / GOVERNOR_LOOK_MS;
 type Felt = Partial<Omit<GovernorReading, "nowMs">>;
 
 /** A governor that has looked so often at a quiet node. */
@@ -54,18 +58,26 @@ describe("the share of background work", () => {
   it("is a part after a start, which grows while clients bear it and falls at once when they do not", () => {
     const { look, core } = governed(0);
     core.begin();
-    expect(core.share).toBe(1 / 8);
-    look({}, 2);
-    expect(core.share).toBe(1 / 4);
+    expect(core.share).toBe(BACKGROUND_SHARE_AT_START);
+    look({}, 4);
+    expect(core.share).toBeCloseTo(BACKGROUND_SHARE_AT_START + 1 / 4);
     look({ loopDelayMs: 500 });
-    expect(core.share).toBe(1 / 8);
+    expect(core.share).toBeCloseTo((BACKGROUND_SHARE_AT_START + 1 / 4) / 2);
     look({}, 14);
     expect(core.share).toBe(1);
   });
 
+  it("asks clients of a node that has just started for little, and for what is usual there after two minutes", () => {
+    const { look, core } = governed(0);
+    look({ writeP99Ms: 30 }, TWO_MINUTES);
+    expect([core.targetsMs.write, core.share]).toEqual([FOREGROUND_TARGET_UNKNOWN_MS, BACKGROUND_SHARE_FLOOR]);
+    look({ writeP99Ms: 30 }, 20);
+    expect([core.targetsMs.write, core.share]).toEqual([45, 1]);
+  });
+
   it("is not measured by one lucky look: what is typical of a quiet while counts", () => {
     const { look, core } = governed(0);
-    look({ readP99Ms: 20, writeP99Ms: 20 }, 20);
+    look({ readP99Ms: 20, writeP99Ms: 20 }, TWO_MINUTES + 1);
     look({ readP99Ms: 3, writeP99Ms: 20 });
     look({ readP99Ms: 22, writeP99Ms: 20 }, 10);
     expect(core.share).toBe(1);
