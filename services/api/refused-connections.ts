@@ -76,6 +76,7 @@ export class RefusedConnections {
 
   /** Reads all of them at once: this node stops, and what they have sent is to be answered. */
   readAll(): void {
+    this.#ofTurn.clear();
     for (const work of CLASSES) for (const connection of this.#waiting[work].keys()) this.#read(connection, work);
   }
 
