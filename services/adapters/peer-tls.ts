@@ -61,7 +61,10 @@ function claimOf(socket: TLSSocket): { readonly certificate?: string } {
   if (shown === undefined) return {};
   // A certificate may have no subject, whatever the types say.
   const subject: string | undefined = shown.subject;
-  const words = `${subject ?? shown.subjectAltName ?? "no name"}, valid until ${shown.validTo}`.replaceAll(/[^ -~]+/g, " ");
+  const words = `${subject ?? shown.subjectAltName ?? "no name"}, valid until ${shown.validTo}`.replaceAll(
+    /[^ -~]+/g,
+    " ",
+  );
   return { certificate: words.length > MAX_CLAIM_CHARS ? `${words.slice(0, MAX_CLAIM_CHARS)} …` : words };
 }
 
