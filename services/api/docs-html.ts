@@ -3,17 +3,8 @@ import type { ErrorCode } from "../base/errors.ts";
 import { accessText, curlLine, descriptionOf, membersOf, nestedIn, retryText, typeWords } from "./docs-words.ts";
 import type { Route } from "./exchange.ts";
 import { type Html, html, inline, pageOf, prose } from "./html-page.ts";
-import {
-  ABOUT,
-  codesOf,
-  type Documented,
-  documentedIn,
-  headerNameOf,
-  SCHEMAS,
-  shownPathOf,
-  statusesAt,
-  TAGS,
-} from "./openapi.ts";
+import { ABOUT, type Documented, documentedIn, headerNameOf, SCHEMAS, shownPathOf, TAGS } from "./openapi.ts";
+import { codesOf, statusesAt } from "./openapi-codes.ts";
 import type { Operation } from "./openapi-operation.ts";
 import { ALL_CODES, PROBLEM_RULES, problemName, statusesOf } from "./openapi-problems.ts";
 import { type Schema, schemaOfRule } from "./openapi-schema.ts";

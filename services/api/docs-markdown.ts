@@ -2,7 +2,8 @@
 import type { ErrorCode } from "../base/errors.ts";
 import { accessText, curlLine, retryText, typeText } from "./docs-words.ts";
 import type { Route } from "./exchange.ts";
-import { ABOUT, codesByStatus, type Documented, documentedIn, shownPathOf, TAGS } from "./openapi.ts";
+import { ABOUT, type Documented, documentedIn, shownPathOf, TAGS } from "./openapi.ts";
+import { codesByStatus } from "./openapi-codes.ts";
 import type { Operation } from "./openapi-operation.ts";
 import { ALL_CODES, PROBLEM_RULES, statusesOf } from "./openapi-problems.ts";
 import { type Schema, schemaOfRule } from "./openapi-schema.ts";

@@ -137,27 +137,38 @@ const CHANGES: readonly Operation[] = [
   },
 ];
 
-function probe(path: string, id: string, description: string): Operation {
+type Probe = Pick<Operation, "path" | "id" | "description" | "codes">;
+
+function probe(more: Probe): Operation {
   return {
-    id,
+    ...more,
     method: "GET",
-    path,
     tag: "Node",
-    description,
     query: PROBE_QUERY,
     answers: [{ status: 200, meaning: "All is well.", content: [{ mediaType: PLAIN, schema: TEXT, example: "ok\n" }] }],
-    codes: ["not_ready"],
   };
 }
 
 const NODE: readonly Operation[] = [
-  probe("/livez", "getLivez", "For liveness probes: 503 when the process should be started anew."),
-  probe(
-    "/readyz",
-    "getReadyz",
-    "For readiness probes. It says nothing of other nodes: in a split every side stays ready.",
-  ),
-  probe("/startupz", "getStartupz", "For startup probes."),
+  probe({
+    path: "/livez",
+    id: "getLivez",
+    description: "For liveness probes: 503 when the process should have ended, and has not.",
+    codes: ["not_ready"],
+  }),
+  probe({
+    path: "/readyz",
+    id: "getReadyz",
+    description: "For readiness probes. It says nothing of other nodes: in a split every side stays ready.",
+    codes: ["not_ready"],
+  }),
+  probe({
+    path: "/startupz",
+    id: "getStartupz",
+    description:
+      "For startup probes. A node listens once its store has recovered: until then it answers nothing at all.",
+    codes: [],
+  }),
   {
     id: "getMetrics",
     method: "GET",

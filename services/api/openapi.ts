@@ -4,15 +4,16 @@
  * does not follow: a test compares both ways.
  */
 import type { ErrorCode } from "../base/errors.ts";
-import { MAX_HEADER_BYTES, REQUEST_READ_TIMEOUT_MS } from "../base/limits.ts";
+import { HEADERS_READ_TIMEOUT_MS, MAX_HEADER_BYTES, REQUEST_READ_TIMEOUT_MS } from "../base/limits.ts";
 import { VERSION } from "../base/version.ts";
 import type { Route } from "./exchange.ts";
 import { CLUSTER_OPERATIONS } from "./openapi-cluster-operations.ts";
 import { CLUSTER_SCHEMAS } from "./openapi-cluster-schemas.ts";
+import { codesByStatus } from "./openapi-codes.ts";
 import { KV_OPERATIONS } from "./openapi-kv-operations.ts";
 import { KV_SCHEMAS } from "./openapi-kv-schemas.ts";
 import type { Answer, Content, HeaderName, Operation, Tag } from "./openapi-operation.ts";
-import { ALL_CODES, PROBLEM_SCHEMAS, problemName, statusesOf } from "./openapi-problems.ts";
+import { PROBLEM_SCHEMAS, problemName } from "./openapi-problems.ts";
 import { count, refTo, type Schema, schemaOfRule, text } from "./openapi-schema.ts";
 import { CODES } from "./problem.ts";
 
@@ -93,41 +94,6 @@ const SHARED_ANSWERS: Readonly<Record<number, string>> = {
   431: "HeadersTooLarge",
   500: "Defect",
 };
-
-/** The codes that an operation of this route can be answered with, in the order of the table. */
-export function codesOf(route: Route, operation: Operation): readonly ErrorCode[] {
-  const { access, work, method } = route;
-  const codes = new Set<ErrorCode>([...operation.codes, "invalid_request", "internal_error"]);
-  // Too many requests without a valid token are answered 429.
-  if (access.kind !== "open") codes.add("unauthenticated").add("forbidden").add("overloaded");
-  if (work !== "control") codes.add("overloaded").add("shutting_down");
-  if (method !== "GET" && method !== "HEAD") codes.add("value_too_large").add("unsupported_media_type");
-  // The fixed parts of a path with a name in it, written with escapes.
-  if (route.path.includes(":")) codes.add("no_such_route");
-  return ALL_CODES.filter((code) => codes.has(code));
-}
-
-/** The statuses with which a route gives a code. */
-export function statusesAt(route: Route, code: ErrorCode): readonly number[] {
-  if (code !== "overloaded") return statusesOf(code);
-  return statusesOf(code).filter((status) =>
-    status === 429 ? route.access.kind !== "open" : route.work !== "control",
-  );
-}
-
-/** The statuses of an operation's errors, ascending, each with the codes that it can carry. */
-export function codesByStatus(
-  route: Route,
-  operation: Operation,
-): readonly (readonly [status: number, codes: readonly ErrorCode[]])[] {
-  const pairs = codesOf(route, operation).flatMap((code) =>
-    statusesAt(route, code).map((status) => ({ status, code })),
-  );
-  const groups = Map.groupBy(pairs, ({ status }) => status);
-  return [...groups]
-    .toSorted(([a], [b]) => a - b)
-    .map(([status, group]) => [status, group.map(({ code }) => code)] as const);
-}
 
 /** A path as people write it: `/v1/kv/{bucket}/{key}`. */
 export function shownPathOf({ path, shownPath }: Pick<Operation, "path" | "shownPath">): string {
@@ -288,9 +254,10 @@ function sharedResponses(): Schema {
   const of = (status: number, code: ErrorCode, description: string): Schema => {
     return { ...problemAnswer(status, [code], true), description };
   };
-  const seconds = REQUEST_READ_TIMEOUT_MS / 1_000;
+  const [head, whole] = [HEADERS_READ_TIMEOUT_MS / 1_000, REQUEST_READ_TIMEOUT_MS / 1_000];
+  const late = `The head was not sent to its end within ${head} seconds, or the request within ${whole}.`;
   return {
-    NotSentInTime: of(408, "invalid_request", `The request was not sent to its end within ${seconds} seconds.`),
+    NotSentInTime: of(408, "invalid_request", late),
     HeadersTooLarge: of(431, "invalid_request", `The request line and headers are over ${MAX_HEADER_BYTES} bytes.`),
     Defect: of(500, "internal_error", CODES.internal_error.meaning),
     NoSuchRoute: of(404, "no_such_route", CODES.no_such_route.meaning),

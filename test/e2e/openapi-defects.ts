@@ -1,6 +1,7 @@
 /**
- * A defect on demand, inside a real process: loaded before everything else by `node --import`, it makes the reading of one header
- * throw what no code expects, for requests that ask for it. Must never be loaded by anything but a test.
+ * Defects on demand, inside a real process: loaded before everything else by `node --import`, it makes the reading of one header
+ * throw what no code expects, for requests that ask for it, and the end of a process that fails take its time. Must never be
+ * loaded by anything but a test.
  */
 import { type IncomingMessage, Server } from "node:http";
 
@@ -8,6 +9,9 @@ import { type IncomingMessage, Server } from "node:http";
 export const DEFECTS_VARIABLE = "TEST_DEFECTS";
 /** The request header that names the header whose reading throws. */
 export const DEFECT_HEADER = "test-defect";
+
+/** For how long a process that has failed hangs, as one with a core to dump does. */
+const HANGING_MS = 5_000;
 
 function plant({ headers }: IncomingMessage): void {
   const name = headers[DEFECT_HEADER];
@@ -28,6 +32,9 @@ function install(): void {
     return Reflect.apply(original, this, [event, ...args]);
   };
   Reflect.set(Server.prototype, "emit", emit);
+  const exit = process.exit.bind(process);
+  const hang = (code?: number): void => void (code ? setTimeout(exit, HANGING_MS, code) : exit(code));
+  Reflect.set(process, "exit", hang);
 }
 
 if (process.env[DEFECTS_VARIABLE] !== undefined) install();
