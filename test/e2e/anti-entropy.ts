@@ -3,13 +3,14 @@
  * that there are no hints: anti-entropy alone brings them back; then it is silent. Prints seconds, bytes against the least that could be sent, and
  * what silence costs. `--keys 200000 --silence 60`. Ends with exit code 1 when a promise was broken.
  */
-import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, rmSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { wrongBulk } from "./bulk-keys.ts";
 import { pause, RealCluster, until } from "./cluster.ts";
 import { metric } from "./elastic-story.ts";
 import { ask } from "./http.ts";
+import { processorMs } from "./processor-time.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -102,18 +103,8 @@ async function see(cluster: RealCluster, node: number): Promise<Seen> {
     exchanges: await one("anti_entropy_exchanges_total"),
     roots: await one("anti_entropy_compared_roots_total"),
     linkBytes: await one("peer_sent_bytes_total"),
-    cpuMs: cpuMsOf(cluster.pid(node)),
+    cpuMs: processorMs(cluster.pid(node)),
   };
-}
-
-/** Processor time of a process, ms; NaN where the system does not tell. */
-function cpuMsOf(pid: number | undefined): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-    return (Number(fields[11]) + Number(fields[12])) * 10;
-  } catch {
-    return Number.NaN;
-  }
 }
 
 async function seeAll(cluster: RealCluster): Promise<readonly Seen[]> {

@@ -12,6 +12,7 @@ import { pause, RealCluster, until } from "./cluster.ts";
 import type { TargetResult } from "./generator.ts";
 import { GeneratorProcess } from "./generator-process.ts";
 import { ask, tryAsk } from "./http.ts";
+import { processorMs } from "./processor-time.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -64,15 +65,19 @@ interface Stretch {
   readonly rate: number | undefined;
 }
 
-/** Loads these nodes; the results by node. */
+/** Loads these nodes; the results by node, and what it took of the processors. */
 async function load(
   { cluster, generator }: Parts,
   { nodes, durationMs, rate }: Stretch,
-): Promise<readonly TargetResult[]> {
+): Promise<{ readonly results: readonly TargetResult[]; readonly cores: string }> {
   const ports = nodes.map((node) => Number(new URL(cluster.url(node)).port));
   const shape = { keyCount: Number(flags.keys), writeShare: 0.5, hotShare: 0, deadlineMs: DEADLINE_MS };
   const order = { kind: "load", ports, connectionsPerTarget: 16, durationMs, rate, ...shape } as const;
-  return (await generator.order(order)).targets;
+  const before = ALL.map((node) => processorMs(cluster.pid(node)));
+  const { targets, cpuMicros } = await generator.order(order);
+  const used = ALL.map((node) => processorMs(cluster.pid(node)) - (before[node] ?? 0));
+  const shares = [...used, cpuMicros / 1_000].map((ms) => (ms / durationMs).toFixed(2));
+  return { results: targets, cores: `cores of n1-n4 and the generator ${shares.join(" ")}` };
 }
 
 function told(results: readonly TargetResult[]): string {
@@ -127,9 +132,9 @@ interface Felt {
 
 /** Loads all nodes for a while with nothing else going on. */
 async function quietStretch(parts: Parts, rate: number, when: string): Promise<Felt> {
-  const results = await load(parts, { nodes: ALL, durationMs: QUIET_MS, rate });
+  const { results, cores } = await load(parts, { nodes: ALL, durationMs: QUIET_MS, rate });
   const felt = feltOf(results);
-  tell(`quiet ${when}: ${told(results)}; ${feltText(felt)}`);
+  tell(`quiet ${when}: ${told(results)}; ${feltText(felt)}; ${cores}`);
   return felt;
 }
 
@@ -159,9 +164,9 @@ async function loadDuring(parts: Parts, rate: number, work: Promise<unknown>): P
   });
   const all: TargetResult[][] = ALL.map(() => []);
   do {
-    const results = await load(parts, { nodes: ALL, durationMs: STRETCH_MS, rate });
+    const { results, cores } = await load(parts, { nodes: ALL, durationMs: STRETCH_MS, rate });
     results.forEach((result, node) => void all[node]?.push(result));
-    tell(`  ${STRETCH_MS / 1_000} s of it: ${feltText(feltOf(results))}`);
+    tell(`  ${STRETCH_MS / 1_000} s of it: ${feltText(feltOf(results))}; ${cores}`);
   } while (!isOver);
   await watched;
   return all.map(joined);
@@ -234,16 +239,18 @@ async function main(): Promise<boolean> {
   // Until the slow start of all nodes is over, which is not what is measured here.
   await load(parts, { nodes: ALL, durationMs: SLOW_START_MS, rate: undefined });
   const peak = await load(parts, { nodes: ALL, durationMs: 6_000, rate: undefined });
-  const capacity = peak.reduce((sum, { goodMs }) => sum + goodMs.length, 0) / 6;
+  const capacity = peak.results.reduce((sum, { goodMs }) => sum + goodMs.length, 0) / 6;
   const rate = Math.floor(capacity * Number(flags.share));
-  tell(`capacity ${Math.round(capacity)} requests a second; load from here on ${rate}`);
+  tell(`capacity ${Math.round(capacity)} requests a second, ${peak.cores}; load from here on ${rate}`);
   // A first stretch shows what the measuring of the capacity has left to do.
   await load(parts, { nodes: ALL, durationMs: QUIET_MS, rate });
   const before = await quietStretch(parts, rate, "before");
 
   await cluster.kill(AWAY);
   const outage = await load(parts, { nodes: OTHERS, durationMs: Number(flags.seconds) * 1_000, rate });
-  tell(`n4 away: ${told(outage)}; hints kept ${await keptHints(cluster)}; ${await repairText(cluster)}`);
+  tell(
+    `n4 away: ${told(outage.results)}; ${outage.cores}; hints kept ${await keptHints(cluster)}; ${await repairText(cluster)}`,
+  );
 
   cluster.spawn(AWAY);
   await cluster.untilReady([AWAY]);

@@ -17,6 +17,7 @@ import type { TargetResult } from "./generator.ts";
 import { GeneratorProcess } from "./generator-process.ts";
 import { tryAsk } from "./http.ts";
 import type { Loaded } from "./overload-generator.ts";
+import { processorMs } from "./processor-time.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -39,14 +40,6 @@ const startedAt = performance.now();
 
 function tell(text: string): void {
   process.stdout.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s  ${text}\n`);
-}
-
-/** Processor time of a process since its start, ms, at the system's resolution. */
-function cpuMs(pid: number | undefined): number {
-  if (pid === undefined) return 0;
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 function residentMib(pid: number | undefined): number {
@@ -80,7 +73,7 @@ async function phase(
     readonly depth?: number;
   },
 ): Promise<Phase> {
-  const cpuBefore = NODES.map((node) => cpuMs(cluster.pid(node)));
+  const cpuBefore = NODES.map((node) => processorMs(cluster.pid(node)));
   const loaded = await generator.order({
     kind: "load",
     ports,
@@ -90,7 +83,7 @@ async function phase(
     hotShare: Number(flags.hot),
     ...plan,
   });
-  const serverCpuMs = NODES.reduce((sum, node) => sum + cpuMs(cluster.pid(node)) - (cpuBefore[node] ?? 0), 0);
+  const serverCpuMs = NODES.reduce((sum, node) => sum + processorMs(cluster.pid(node)) - (cpuBefore[node] ?? 0), 0);
   const goodCount = loaded.targets.reduce((sum, { goodMs, hotMs }) => sum + goodMs.length + hotMs.length, 0);
   const took = acceptedMs(loaded.targets, DEADLINE_MS);
   return {
