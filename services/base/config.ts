@@ -74,6 +74,8 @@ export interface Config {
   readonly peerTls: PeerTlsFiles | undefined;
   /** where traces of sampled requests go; absent: nowhere */
   readonly otlp?: OtlpTarget | undefined;
+  /** whether a node that starts again runs its code warm before it is found */
+  readonly rehearsal: "on" | "off";
   readonly logLevel: LogLevel;
 }
 
@@ -233,6 +235,7 @@ export function readConfig(surroundings: Surroundings): ConfigResult {
     tls: takeClientTls(reader),
     peerTls: takePeerTls(reader),
     otlp: takeTraces(reader, KNOBS, surroundings.readText),
+    rehearsal: reader.take(KNOBS.rehearsal, "on"),
     logLevel: reader.take(KNOBS.logLevel, "info"),
   });
   checkQuorums(config, reader.problems);

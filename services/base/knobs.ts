@@ -71,6 +71,7 @@ export interface Knobs extends SecurityKnobs, TraceKnobs {
   readonly hintsMaxBytes: Knob<number>;
   readonly hintsWindow: Knob<number>;
   readonly tombstoneAge: Knob<number>;
+  readonly rehearsal: Knob<"on" | "off">;
   readonly logLevel: Knob<LogLevel>;
 }
 
@@ -220,6 +221,13 @@ export const KNOBS: Knobs = {
   },
   ...SECURITY_KNOBS,
   ...TRACE_KNOBS,
+  rehearsal: {
+    name: "rehearsal",
+    defaultText: "`on`",
+    meaning:
+      "`on`: a node that starts again runs its code warm first, against a cluster in its own memory, for two seconds at most; `off`: the first requests find it cold",
+    parse: oneOf(["on", "off"]),
+  },
   logLevel: {
     name: "log-level",
     defaultText: "`info`",

@@ -6,7 +6,9 @@ import { resolve } from "node:path";
 import { StoreUnusableError } from "../../storage/errors.ts";
 import { openLogEngine } from "../../storage/index.ts";
 import { DiskError } from "../../storage/ports.ts";
+import { askListener } from "../adapters/keep-alive-asker.ts";
 import { createLoopDelayMeter } from "../adapters/loop-delay.ts";
+import { createMemoryDisk } from "../adapters/memory-disk.ts";
 import { openNodeDisk } from "../adapters/node-disk.ts";
 import { createOtlpCollector } from "../adapters/otlp-collector.ts";
 import type { PeerTls } from "../adapters/peer-tls.ts";
@@ -29,7 +31,9 @@ import { readServerCommand, tellProblems } from "../cli/server-command.ts";
 import { OwnRecordError } from "../cluster/own-record-check.ts";
 import { hintEngineOptions } from "../handoff/hint-engine.ts";
 import { SpanExporter } from "../tracing/span-exporter.ts";
+import { apiPartsOf } from "./api-parts.ts";
 import { GyreNode } from "./node.ts";
+import { rehearse } from "./rehearsal.ts";
 import { type NodeSecurity, openSecurity } from "./security.ts";
 import { registerTraces } from "./trace-metrics.ts";
 import type { NodeWindows } from "./windows.ts";
@@ -80,6 +84,10 @@ async function serve(
     loopDelayMs: createLoopDelayMeter().read,
     load: createProcessLoad(),
   };
+  // Who starts for the first time has no peers that wait with what it missed, and is to be there soon.
+  const isRestart = (await disk.list("")).length > 0;
+  if (isRestart && config.rehearsal === "on")
+    await rehearse({ config, windows, emptyDisk: createMemoryDisk, ask: askListener });
   const { partitionCount, durability, diskReserveBytes } = config;
   const node = await GyreNode.start({
     config,
@@ -166,13 +174,6 @@ function apiOf(
   const { log, clock } = windows;
   const maker = tls === undefined ? undefined : tlsServerMaker(tls, log, () => clock.monotonicMs());
   return createApiServer({ ...windows, ...apiPartsOf(node), ...guard, traces }, maker);
-}
-
-function apiPartsOf(
-  node: GyreNode,
-): Pick<GyreNode, "coordinator" | "buckets" | "status" | "contexts" | "metrics" | "door" | "repair" | "calm"> {
-  const { coordinator, buckets, status, contexts, metrics, door, repair, calm } = node;
-  return { coordinator, buckets, status, contexts, metrics, door, repair, calm };
 }
 
 function die(log: Log, event: string, error: unknown): never {

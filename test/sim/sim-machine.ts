@@ -96,6 +96,7 @@ export function configOf({ name, zone, join, isFounder }: Machine, seeds: readon
     isMetricsOpen: false,
     tls: undefined,
     peerTls: undefined,
+    rehearsal: "off",
     logLevel: "info",
   };
 }

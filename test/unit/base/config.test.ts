@@ -66,6 +66,7 @@ describe("the configuration of a node", () => {
       isMetricsOpen: false,
       tls: undefined,
       peerTls: undefined,
+      rehearsal: "on",
       logLevel: "info",
     });
   });

@@ -61,6 +61,7 @@ class LoneNode {
         isMetricsOpen: false,
         tls: undefined,
         peerTls: undefined,
+        rehearsal: "off",
         logLevel: "info",
       },
       windows: this.#windows(),

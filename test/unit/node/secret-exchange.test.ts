@@ -104,6 +104,7 @@ class World {
           isMetricsOpen: false,
           tls: undefined,
           peerTls: undefined,
+          rehearsal: "off",
           logLevel: "info",
         },
         windows: {
