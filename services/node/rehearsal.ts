@@ -17,7 +17,7 @@ import {
   REHEARSAL_REQUESTS,
   REHEARSAL_SEGMENT_BYTES,
 } from "../base/load-limits.ts";
-import type { Log } from "../base/ports.ts";
+import type { Log, Timer } from "../base/ports.ts";
 import { hintEngineOptions } from "../handoff/hint-engine.ts";
 import { apiPartsOf } from "./api-parts.ts";
 import { GyreNode } from "./node.ts";
@@ -71,17 +71,18 @@ class Stage {
   readonly over: Promise<void>;
   readonly #parts: RehearsalParts;
   readonly #nodes: GyreNode[] = [];
+  readonly #timer: Timer;
   #api: ApiServer | undefined;
   #requestCount = 0;
   #isOver = false;
 
   constructor(parts: RehearsalParts) {
     this.#parts = parts;
-    this.over = new Promise((resolve) => {
-      parts.windows.clock.setTimer(REHEARSAL_MS, () => {
-        this.#isOver = true;
-        resolve();
-      });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.over = promise;
+    this.#timer = parts.windows.clock.setTimer(REHEARSAL_MS, () => {
+      this.#isOver = true;
+      resolve();
     });
   }
 
@@ -107,6 +108,7 @@ class Stage {
       log: SILENCE,
       tokens: undefined,
       isMetricsOpen: true,
+      refusesForeignHosts: true,
     });
     const address = await this.#api.listen(LOOPBACK);
     while (!this.#isOver && !this.#nodes.every(isReady)) {
@@ -116,7 +118,7 @@ class Stage {
   }
 
   async clear(): Promise<void> {
-    this.#isOver = true;
+    this.#timer.cancel();
     await this.#api?.close();
     await Promise.all(this.#nodes.map((node) => node.stop()));
   }
