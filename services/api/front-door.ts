@@ -45,8 +45,7 @@ export class FrontDoor {
 
   /** Reads everybody again; resolves when what they had sent has been read, for an answer. Asked by a node that stops. */
   async readAll(): Promise<void> {
-    if (this.#refused.count === 0) return;
-    this.#refused.readAll();
+    if (!this.#refused.readAll()) return;
     // One turn to ask the kernel, one to be given it.
     for (let turn = 0; turn < 2; turn += 1) await new Promise<void>((resolve) => this.#clock.defer(resolve));
   }

@@ -17,6 +17,8 @@ export interface Readable {
   readonly destroyed: boolean;
   pause(): unknown;
   resume(): unknown;
+  on(event: "resume", listener: () => void): unknown;
+  off(event: "resume", listener: () => void): unknown;
 }
 
 /** What is needed of a request that was let in. */
@@ -33,17 +35,20 @@ export interface PauseParts {
 }
 
 interface Refused {
-  readonly work: RefusedWork;
+  work: RefusedWork;
   /** what was let in behind the refused one, its body perhaps on the way */
-  readonly behind: Arriving | undefined;
+  behind: Arriving | undefined;
+  /** it will be held once its parser is done with what was read */
+  isToBeHeld: boolean;
+  readonly onResume: () => void;
 }
 
 const CLASSES: readonly RefusedWork[] = ["read", "write"];
 
-/** The connections that are not read just now. At most as many as the listener has. */
+/** The connections that are not read just now. At most as many as the listener has, and those that ended while they waited. */
 export class RefusedConnections {
   readonly #parts: PauseParts;
-  /** of this turn of the event loop: their parsers may be in the middle of what was read, and undo a pause */
+  /** of this turn of the event loop: their parsers may be in the middle of what was read, and have them read on */
   readonly #ofTurn = new Map<Readable, Refused>();
   #windowEndMs = 0;
   #countOfWindow = 0;
@@ -64,20 +69,57 @@ export class RefusedConnections {
   refused(connection: Readable, work: RefusedWork): void {
     if (!this.#isFlood()) return;
     if (this.#ofTurn.size === 0) this.#parts.clock.defer(this.#endTurn);
-    this.#ofTurn.set(connection, { work, behind: undefined });
+    const refused = this.#ofTurn.get(connection) ?? this.#follow(connection, work);
+    refused.work = work;
+    refused.behind = undefined;
+    if (refused.isToBeHeld) return;
+    refused.isToBeHeld = true;
+    // Not at once: what the parser does next would undo it. Not at the end of the turn: in one, a socket is read 32 times.
+    void Promise.resolve().then(() => {
+      refused.isToBeHeld = false;
+      this.#hold(connection);
+    });
   }
 
   /** A request of this connection was let in. */
   admitted(connection: Readable, behind: Arriving): void {
     if (this.#ofTurn.size === 0) return;
     const refused = this.#ofTurn.get(connection);
-    if (refused !== undefined) this.#ofTurn.set(connection, { work: refused.work, behind });
+    if (refused !== undefined) refused.behind = behind;
   }
 
-  /** Reads all of them at once: this node stops, and what they have sent is to be answered. */
-  readAll(): void {
+  /** Reads all of them at once, and answers whether there were any: this node stops, and what they have sent is to be answered. */
+  readAll(): boolean {
+    const all = new Set(this.#endHolds().keys());
+    for (const work of CLASSES) {
+      for (const connection of this.#waiting[work].keys()) all.add(connection);
+      this.#waiting[work].clear();
+    }
+    for (const connection of all) connection.resume();
+    return all.size > 0;
+  }
+
+  #follow(connection: Readable, work: RefusedWork): Refused {
+    // Node has a connection read on behind each request that came whole, and after what it has thrown away.
+    const onResume = (): void => this.#hold(connection);
+    const refused = { work, behind: undefined, isToBeHeld: false, onResume };
+    connection.on("resume", onResume);
+    this.#ofTurn.set(connection, refused);
+    return refused;
+  }
+
+  /** Until the turn ends: each is read once in it. */
+  #hold(connection: Readable): void {
+    const refused = this.#ofTurn.get(connection);
+    if (refused !== undefined && refused.behind?.complete !== false) connection.pause();
+  }
+
+  /** Answers whom they were for; from here on nobody is held by what comes late. */
+  #endHolds(): ReadonlyMap<Readable, Refused> {
+    const held = new Map(this.#ofTurn);
     this.#ofTurn.clear();
-    for (const work of CLASSES) for (const connection of this.#waiting[work].keys()) this.#read(connection, work);
+    for (const [connection, { onResume }] of held) connection.off("resume", onResume);
+    return held;
   }
 
   #isFlood(): boolean {
@@ -92,13 +134,17 @@ export class RefusedConnections {
 
   readonly #endTurn = (): void => {
     const untilMs = this.#parts.clock.monotonicMs() + REFUSED_PAUSE_MS;
-    for (const [connection, { work, behind }] of this.#ofTurn) {
-      if (connection.destroyed || behind?.complete === false) continue;
-      // Also one that waits already: a body that was thrown away, or a full buffer that emptied, has it read again.
-      connection.pause();
-      if (!CLASSES.some((one) => this.#waiting[one].has(connection))) this.#waiting[work].set(connection, untilMs);
+    for (const [connection, { work, behind }] of this.#endHolds()) {
+      if (connection.destroyed) continue;
+      const waitsFor = CLASSES.find((one) => this.#waiting[one].has(connection));
+      // It may have been held before that came: TLS hands on in parts what was read at once.
+      if (behind?.complete === false) this.#read(connection, waitsFor ?? work);
+      else {
+        // Also one that waits already: a body that was thrown away, or a full buffer that emptied, has it read again.
+        connection.pause();
+        if (waitsFor === undefined) this.#waiting[work].set(connection, untilMs);
+      }
     }
-    this.#ofTurn.clear();
     this.#lookLater();
   };
 

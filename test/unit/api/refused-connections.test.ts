@@ -1,4 +1,5 @@
 /** Who is refused is not read for a while: nobody's answer waits for it, and nobody's body. */
+import { EventEmitter } from "node:events";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import fc from "fast-check";
@@ -16,18 +17,20 @@ import { apiDependencies, FakeCoordinator } from "../../support/api-node.ts";
 import { TestCa } from "../../support/certificates.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
-class Line {
+class Line extends EventEmitter {
   destroyed = false;
   isRead = true;
   pauses = 0;
 
   pause(): void {
+    if (this.isRead) this.pauses += 1;
     this.isRead = false;
-    this.pauses += 1;
   }
 
   resume(): void {
+    if (this.isRead) return;
     this.isRead = true;
+    this.emit("resume");
   }
 }
 
@@ -113,6 +116,51 @@ describe("a refused connection", () => {
     expect([line.isRead, other.isRead, refused.count]).toEqual([isRead, true, isRead ? 0 : 1]);
   });
 
+  it("is read no further in the turn, whoever has it read on, once its parser is done", async () => {
+    const { clock, refused, refuse } = rig();
+    const line = new Line();
+    refuse(line, "write");
+    expect(line.isRead).toBe(true);
+    await Promise.resolve();
+    expect(line.isRead).toBe(false);
+    line.resume();
+    line.resume();
+    expect([line.isRead, line.listenerCount("resume")]).toEqual([false, 1]);
+    await clock.advance(0);
+    line.resume();
+    expect([line.isRead, refused.count, line.listenerCount("resume")]).toEqual([true, 1, 0]);
+  });
+
+  it("is held again by a refusal behind what was let in, once that has come whole", async () => {
+    const { refused, refuse } = rig();
+    const [line, behind] = [new Line(), { complete: false }];
+    refuse(line, "read");
+    refused.admitted(line, behind);
+    await Promise.resolve();
+    expect(line.isRead).toBe(true);
+    behind.complete = true;
+    refuse(line, "read");
+    await Promise.resolve();
+    expect(line.isRead).toBe(false);
+  });
+
+  it.each([
+    ["has just been held", 0],
+    ["waits already", 1],
+  ])("is read on for the rest of what was let in though it %s", async (_, turns) => {
+    const { clock, refused, refuse } = rig();
+    const line = new Line();
+    for (let turn = 0; turn <= turns; turn += 1) {
+      await clock.advance(turn);
+      refuse(line, "read");
+      await Promise.resolve();
+      expect(line.isRead).toBe(false);
+    }
+    refused.admitted(line, ARRIVING);
+    await clock.advance(0);
+    expect([line.isRead, refused.count, line.listenerCount("resume")]).toEqual([true, 0, 0]);
+  });
+
   it("is not kept once it is gone", async () => {
     const { clock, refused, refuse } = rig();
     const line = new Line();
@@ -147,7 +195,9 @@ describe("a refused connection", () => {
     refused.readAll();
     expect([reader.isRead, writer.isRead, refused.count]).toEqual([true, true, 0]);
     refuse(reader, "read");
-    refused.readAll();
+    await Promise.resolve();
+    refuse(reader, "read");
+    expect([refused.readAll(), reader.isRead, refused.readAll()]).toEqual([true, true, false]);
     await clock.advance(PAUSE_LOOK_MS);
     expect([reader.isRead, clock.plannedCount]).toEqual([true, 0]);
   });
@@ -158,7 +208,8 @@ describe("a refused connection", () => {
       work: fc.constantFrom<RefusedWork>("read", "write"),
       isLetIn: fc.boolean(),
       behind: fc.constantFrom(ARRIVED, ARRIVING),
-      thenMs: fc.nat(60),
+      /** undefined: in the same turn, read on by others */
+      thenMs: fc.option(fc.nat(60), { nil: undefined }),
       room: fc.integer({ min: -2, max: 2 }),
     });
     await fc.assert(
@@ -170,11 +221,18 @@ describe("a refused connection", () => {
           const one = all[line] ?? new Line();
           if (isLetIn) refused.admitted(one, behind);
           else refuse(one, work);
+          if (thenMs === undefined) {
+            await Promise.resolve();
+            if (!isLetIn) one.resume();
+            continue;
+          }
           await clock.advance(thenMs);
           expect(refused.count).toBe(all.filter(({ isRead }) => !isRead).length);
         }
         Object.assign(room, { read: 0, write: 0 });
+        await clock.advance(0);
         await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+        expect(all.some((line) => line.listenerCount("resume") > 0)).toBe(false);
         expect(all.every(({ isRead }) => isRead)).toBe(true);
         expect([refused.count, clock.plannedCount]).toEqual([0, 0]);
       }),

@@ -1,0 +1,140 @@
+/** The door before the framework: how much of one client it deals with in a turn, and that a stop leaves nobody unread. */
+import { EventEmitter } from "node:events";
+import { createServer } from "node:http";
+import { Worker } from "node:worker_threads";
+import { afterEach, describe, expect, it } from "vitest";
+import { Admission } from "../../../services/api/admission.ts";
+import { FrontDoor } from "../../../services/api/front-door.ts";
+import { FrontGate } from "../../../services/api/front-gate.ts";
+import { FLOOD_REFUSALS, PAUSE_LOOK_MS, REFUSED_PAUSE_MS } from "../../../services/base/load-limits.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+
+/** The door of a node that lets nothing in. */
+function doorOf(clock: FakeClock, onRefused: () => void = () => undefined): FrontDoor {
+  const calm = { limitOf: () => 1, reasonOf: () => "busy", answered: () => undefined, follow: () => undefined };
+  const admission = new Admission();
+  admission.tryEnter("read", 0);
+  admission.tryEnter("write", 0);
+  const gate = new FrontGate(admission, calm);
+  const reasonNow = gate.reasonNow.bind(gate);
+  return new FrontDoor({ clock, gate, reasonNow, onRefused, nextId: () => "id-1", chance: () => 0 });
+}
+
+describe("a door whose node stops", () => {
+  class Line extends EventEmitter {
+    readonly destroyed = false;
+    isRead = true;
+
+    pause(): void {
+      this.isRead = false;
+    }
+
+    resume(): void {
+      this.isRead = true;
+    }
+  }
+
+  const RESPONSE = { writeHead: () => undefined, end: () => undefined };
+
+  function flooded(): { readonly clock: FakeClock; readonly door: FrontDoor; readonly line: Line } {
+    const [clock, line] = [new FakeClock(), new Line()];
+    const door = doorOf(clock);
+    const request = { method: "GET", url: "/v1/kv/b/k", complete: true, socket: line };
+    for (let n = 0; n <= FLOOD_REFUSALS; n += 1) expect(door.passes(request, RESPONSE)).toBe(false);
+    return { clock, door, line };
+  }
+
+  it.each([
+    ["of this turn, before it is held", () => undefined],
+    ["of this turn, held already", () => Promise.resolve()],
+    ["of an earlier turn", (clock: FakeClock) => clock.advance(0)],
+  ])("reads one again that was refused: %s", async (_, pass) => {
+    const { clock, door, line } = flooded();
+    await pass(clock);
+    let isDone = false;
+    void door.readAll().then(() => {
+      isDone = true;
+    });
+    await Promise.resolve();
+    // What it has sent is read in the turns to come: the stop waits for them.
+    expect([line.isRead, isDone]).toEqual([true, false]);
+    await clock.advance(0);
+    expect([line.isRead, isDone, door.unreadCount]).toEqual([true, true, 0]);
+  });
+
+  it("stops at once when nobody was refused", async () => {
+    const clock = new FakeClock();
+    await doorOf(clock).readAll();
+    expect(clock.plannedCount).toBe(0);
+  });
+});
+
+/** Time stands still until it is told to go on; turns of the event loop are real. */
+class HeldClock extends FakeClock {
+  override defer(run: () => void): void {
+    setImmediate(run);
+  }
+}
+
+const UPLOAD_PATH = "/upload";
+/** Uploads, then requests without waiting. In a thread of its own: what waits in the kernel must grow while it is read. */
+const CLIENT = `
+const { port, flood } = require("node:worker_threads").workerData;
+const socket = require("node:net").connect(port, "127.0.0.1").on("error", () => undefined);
+const upload = "PUT ${UPLOAD_PATH} HTTP/1.1\\r\\nhost: h\\r\\ncontent-length: 1000000\\r\\n\\r\\n" + "x".repeat(1_000_000);
+let left = 8;
+socket.on("data", () => {
+  left -= 1;
+  if (left >= 0) socket.write(left === 0 ? flood : upload);
+});
+socket.write(upload);
+`;
+
+describe("a client that sends on without waiting, its window wide", () => {
+  const ends: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const end of ends.splice(0)) await end();
+  });
+
+  /** How many of the requests were refused in each turn of the event loop, of the first ten that had any. */
+  async function refusalsByTurn(request: string, requestCount: number): Promise<readonly number[]> {
+    const clock = new HeldClock();
+    const byTurn: number[] = [];
+    let [ofTurn, inAll] = [0, 0];
+    const endTurn = (): void => {
+      byTurn.push(ofTurn);
+      ofTurn = 0;
+    };
+    const door = doorOf(clock, () => {
+      if (ofTurn === 0) setImmediate(endTurn);
+      ofTurn += 1;
+      inAll += 1;
+    });
+    const server = createServer((incoming, response) => {
+      if (incoming.url !== UPLOAD_PATH) door.passes(incoming, response);
+      else incoming.resume().on("end", () => response.end());
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    const port = typeof address === "object" ? address?.port : undefined;
+    const client = new Worker(CLIENT, { eval: true, workerData: { port, flood: request.repeat(requestCount) } });
+    ends.push(() => client.terminate());
+    ends.push(() => server.closeAllConnections());
+    ends.push(() => new Promise((resolve) => server.close(resolve)));
+    const look = async (): Promise<boolean> => {
+      await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+      return byTurn.length >= 10 || inAll === requestCount;
+    };
+    await expect.poll(look, { interval: 1, timeout: 10_000 }).toBe(true);
+    return byTurn;
+  }
+
+  // One read is 64 KiB, 1,821 of the shortest of these; without a bound it was 32 reads a turn: 58,254 of them, and a second.
+  it.each([
+    ["GET", "GET /v1/kv/b/k HTTP/1.1\r\nhost:\r\n\r\n"],
+    ["PUT", "PUT /v1/kv/b/k HTTP/1.1\r\nhost:\r\ncontent-length: 1\r\n\r\nx"],
+  ])("is read once in a turn: %s", async (_, request) => {
+    const byTurn = await refusalsByTurn(request, 60_000);
+    expect(Math.max(...byTurn)).toBeLessThan(5_000);
+  });
+});
