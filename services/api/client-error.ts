@@ -1,11 +1,12 @@
 /**
- * Answers to bytes that never became a request: written straight to the socket, in the same shape as every other error, after the
- * answers of the requests before them. Must never keep such a connection open once they have left, never say of a request that was read whole that it
- * was not applied, and let nothing become a request that comes later. Source: Node's `clientError` event, lib/_http_server.js.
+ * Answers to bytes that never became a request: written straight to the socket, in the same shape as every other error, after
+ * the answers of the requests before them. Must never keep such a connection open longer than 5 s after they have left, nor read
+ * more than a bound of it; never say of a request that was read whole that it was not applied; and let nothing become a request
+ * that comes later. Source: Node's `clientError` event, lib/_http_server.js.
  */
+import { CLIENT_ERROR_LINGER_MS, MAX_DROPPED_BYTES } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
 import type { Failure } from "../coordinator/contract.ts";
-import { HTTP_LIMITS } from "./http-limits.ts";
 import { problemOf, refusal } from "./problem.ts";
 
 /** What is needed of the connection. */
@@ -14,8 +15,9 @@ interface RawSocket {
   readonly destroyed: boolean;
   listeners(event: "data"): readonly unknown[];
   removeAllListeners(event: "data"): unknown;
-  on(event: "data", listener: () => void): unknown;
+  on(event: "data", listener: (bytes: Uint8Array) => void): unknown;
   once(event: "close", listener: () => void): unknown;
+  pause(): unknown;
   end(text: string): unknown;
   destroy(): unknown;
 }
@@ -43,16 +45,34 @@ export interface ClientError {
 /** Writes the problem document when its turn comes, and closes the connection; nothing when the other side is gone. */
 export function answerClientError(error: ClientError, socket: RawSocket, how: ErrorAnswering): void {
   if (error.code === "ECONNRESET" || socket.destroyed || !socket.writable) socket.destroy();
-  else if (!socket.listeners("data").includes(drop)) {
+  else if (!socket.listeners("data").some(isDropping)) {
     // Takes the connection from Node's parser, which after a timeout would go on, and have the rest of a late write applied.
     socket.removeAllListeners("data");
-    socket.on("data", drop);
+    socket.on("data", dropping(socket));
     answerInTurn(error, socket, how);
   }
 }
 
-/** What still comes is no request; but a client that is cut off while it sends may never read what it was answered. */
-function drop(): void {}
+/** The listeners of connections that have been taken from the parser. */
+const DROPPING = new WeakSet<WeakKey>();
+
+function isDropping(listener: unknown): boolean {
+  return typeof listener === "function" && DROPPING.has(listener);
+}
+
+/**
+ * What still comes is no request; but a client that is cut off while it sends may never read what it was answered, and answers
+ * may be due yet: beyond the bound it is left in the kernel, until the connection is closed.
+ */
+function dropping(socket: RawSocket): (bytes: Uint8Array) => void {
+  let droppedBytes = 0;
+  const drop = ({ length }: Uint8Array): void => {
+    droppedBytes += length;
+    if (droppedBytes > MAX_DROPPED_BYTES) socket.pause();
+  };
+  DROPPING.add(drop);
+  return drop;
+}
 
 /**
  * A client takes the first answer for that of its first request: a request that was read whole gets its own. The last
@@ -87,7 +107,7 @@ function write(
   // Without a length it is right for other methods, too: the body ends with the connection.
   if (isHead(error, first)) socket.end(`${head}\r\n\r\n`);
   else socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-  const timer = clock.setTimer(HTTP_LIMITS.headersTimeout, () => socket.destroy());
+  const timer = clock.setTimer(CLIENT_ERROR_LINGER_MS, () => socket.destroy());
   socket.once("close", () => timer.cancel());
 }
 

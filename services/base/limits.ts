@@ -82,6 +82,9 @@ export const HEADERS_READ_TIMEOUT_MS: number = 5_000;
 export const REQUEST_READ_TIMEOUT_MS: number = 30_000;
 /** How often connections are looked over for those that were too slow. */
 export const CONNECTIONS_CHECK_MS: number = 2_000;
+/** What still comes after what was no request is dropped: so much at most, and for so long after the answer to it. */
+export const MAX_DROPPED_BYTES: number = 1 * MIB;
+export const CLIENT_ERROR_LINGER_MS: number = 5_000;
 export const MAX_CLIENT_CONNECTIONS: number = 4_096;
 export const KEEP_ALIVE_TIMEOUT_MS: number = 72_000;
 export const DRAIN_TIMEOUT_MS: number = 10_000;
@@ -293,8 +296,5 @@ assert.ok(MAX_FRAME_BYTES <= MAX_PEER_QUEUE_BYTES, "a peer can queue the largest
 assert.ok(MAX_FRAME_BYTES <= MAX_SERVED_BYTES_PER_PEER, "the largest frame can be served");
 assert.ok(MAX_VALUE_BYTES <= MAX_BATCH_BYTES && MAX_BATCH_BYTES <= MAX_OBJECT_BYTES, "client limits nest");
 assert.ok(DEFAULT_TIMEOUT_MS <= MAX_TIMEOUT_MS, "the default timeout is allowed");
-assert.ok(
-  MAX_CONTEXT_TOKEN_CHARS + 3 * MAX_KEY_BYTES <= MAX_HEADER_BYTES / 2,
-  "a context and a key fit into the headers",
-);
+assert.ok(MAX_CONTEXT_TOKEN_CHARS + 3 * MAX_KEY_BYTES <= MAX_HEADER_BYTES / 2, "a context and a key fit in");
 assert.ok(2 * MAX_TIMEOUT_MS <= COLLECT_SETTLE_MS, "no write outlives the wait before a look");

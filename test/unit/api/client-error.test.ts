@@ -3,8 +3,7 @@ import { createServer } from "node:http";
 import { connect, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { answerClientError } from "../../../services/api/client-error.ts";
-import { HTTP_LIMITS } from "../../../services/api/http-limits.ts";
-import { MAX_HEADER_BYTES } from "../../../services/base/limits.ts";
+import { CLIENT_ERROR_LINGER_MS, MAX_DROPPED_BYTES, MAX_HEADER_BYTES } from "../../../services/base/limits.ts";
 import { ACTOR, type ApiNode, apiNode, applied, NOON_MICROS } from "../../support/api-node.ts";
 
 const PUT = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: h\r\ncontent-type: text/plain\r\n";
@@ -87,6 +86,7 @@ describe("what breaks behind requests that were read whole", () => {
   it.each([
     ["a length that counts characters", `${PUT}content-length: 3\r\n\r\nabcde`, "400 not_applied"],
     ["no HTTP", `${WHOLE_PUT}\0\0\0\0`, "400 not_applied"],
+    ["more of no HTTP than is read", `${WHOLE_PUT}${"\0".repeat(2 * MAX_DROPPED_BYTES)}`, "400 not_applied"],
     ["a head that is too long", `${WHOLE_PUT}GET /${"a".repeat(MAX_HEADER_BYTES)}`, "431 not_applied"],
   ])("is answered after the write that was applied: %s", async (_what, bytes, last) => {
     expect(await answersTo(bytes)).toEqual(["200 applied", last]);
@@ -104,6 +104,15 @@ describe("what breaks behind requests that were read whole", () => {
   it("is not answered at all where the last request asked for the connection's end", async () => {
     const head = `${PUT}connection: close\r\ncontent-length: 3\r\n\r\n`;
     expect(await answersTo(`${head}abcde`)).toEqual(["200 applied"]);
+  });
+
+  it("leaves what is due unanswered when the client closes its side after it, as Node itself does", async () => {
+    const client = open(port);
+    client.socket.write(`${WHOLE_PUT}\0\0\0\0`);
+    await expect.poll(() => here.coordinator.puts.length).toBe(1);
+    client.socket.end();
+    expect(answersIn(await client.closed)).toEqual([]);
+    letGo();
   });
 
   it("waits for a client that has closed its side", async () => {
@@ -184,12 +193,24 @@ describe("a request that is not sent to its end", () => {
     client.socket.write(PUT);
     await client.closed;
     const ended = new Promise((resolve) => accepted[0]?.once("close", resolve));
-    expect([accepted[0]?.destroyed, timers.map(({ delayMs }) => delayMs)]).toEqual([
-      false,
-      [HTTP_LIMITS.headersTimeout],
-    ]);
+    expect([accepted[0]?.destroyed, timers.map(({ delayMs }) => delayMs)]).toEqual([false, [CLIENT_ERROR_LINGER_MS]]);
     timers[0]?.run();
     await ended;
+  });
+
+  it("has no more than a bound of what still comes read, and is answered all the same", async () => {
+    const client = open(port);
+    client.socket.write(PUT);
+    const answered = await client.closed;
+    // More than any kernel keeps for one connection.
+    client.socket.write(Buffer.alloc(64 * MAX_DROPPED_BYTES));
+    await expect.poll(() => accepted[0]?.isPaused()).toBe(true);
+    const ended = new Promise((resolve) => accepted[0]?.once("close", resolve));
+    timers[0]?.run();
+    await ended;
+    expect(answersIn(answered)).toEqual(["408 not_applied"]);
+    expect(accepted[0]?.bytesRead).toBeGreaterThan(MAX_DROPPED_BYTES);
+    expect(accepted[0]?.bytesRead).toBeLessThan(2 * MAX_DROPPED_BYTES);
   });
 
   it("has no body in its answer if it is known to be a HEAD", async () => {
