@@ -18,7 +18,7 @@ export interface Draining {
   readonly close: () => PromiseLike<unknown>;
 }
 
-/** Ends it; resolves when no connection is left, 10 seconds after the call at the latest. */
+/** Ends it; resolves when no connection is left, 10 seconds after the call at the latest. Rejects as `close` does. */
 export async function drain({ clock, log, server, requestCount, close }: Draining): Promise<void> {
   const deadlineMs = clock.monotonicMs() + DRAIN_TIMEOUT_MS;
   let timer: Timer | undefined;
@@ -31,6 +31,9 @@ export async function drain({ clock, log, server, requestCount, close }: Drainin
     timer = clock.setTimer(SWEEP_MS, sweep);
   };
   timer = clock.setTimer(SWEEP_MS, sweep);
-  await close();
-  timer.cancel();
+  try {
+    await close();
+  } finally {
+    timer.cancel();
+  }
 }
