@@ -54,7 +54,7 @@ export function answerClientError(error: ClientError, socket: RawSocket, how: Er
 }
 
 /** The listeners of connections that have been taken from the parser. */
-const DROPPING = new WeakSet<WeakKey>();
+const DROPPING = new WeakSet();
 
 function isDropping(listener: unknown): boolean {
   return typeof listener === "function" && DROPPING.has(listener);
