@@ -2,11 +2,12 @@
  * The bounds of overload and of gray failure, by name and unit: how much is admitted, when background work yields, what counts
  * as a slow disk. What they mean together is in docs/OVERLOAD.md. Source: reliability notes §4.2.
  */
+import assert from "node:assert/strict";
 
 /** The least that works behind the scenes get of their full pace, however busy clients keep the node. */
 export const BACKGROUND_SHARE_FLOOR: number = 1 / 32;
 /** What they begin with at a start: what clients bear is not known yet, and others have kept all that was missed. */
-export const BACKGROUND_SHARE_AT_START: number = 1 / 32;
+export const BACKGROUND_SHARE_AT_START: number = BACKGROUND_SHARE_FLOOR;
 /** How often that share is looked at, and how many latencies a look needs (or it waits for more, this long at most). */
 export const GOVERNOR_LOOK_MS: number = 500;
 export const GOVERNOR_MIN_SAMPLES: number = 20;
@@ -14,7 +15,7 @@ export const GOVERNOR_PATIENCE_MS: number = 5_000;
 /** What p99 of clients' requests may come to before background work yields: 1.5 × the quiet one, within these. */
 export const FOREGROUND_TARGET_MIN_MS: number = 5;
 export const FOREGROUND_TARGET_MAX_MS: number = 100;
-/** The most that it may be in a node's first two minutes. */
+/** The most that it may be until two minutes of clients' reads, or of their writes, are known to a node that has started. */
 export const FOREGROUND_TARGET_UNKNOWN_MS: number = 20;
 /** For how long the quiet p99 is remembered. */
 export const BASELINE_MEMORY_MS: number = 1_800_000;
@@ -90,3 +91,8 @@ export const MAX_REQUEST_LINES: number = 20;
 export const REQUEST_LINES_EVERY_MS: number = 5_000;
 /** A replica tells of another node's request that belongs to a sampled trace when it takes so long. */
 export const SLOW_TRACED_CALL_MS: number = 200;
+
+assert.ok(
+  FOREGROUND_TARGET_MIN_MS <= FOREGROUND_TARGET_UNKNOWN_MS && FOREGROUND_TARGET_UNKNOWN_MS <= FOREGROUND_TARGET_MAX_MS,
+  "what clients bear while nothing is known of them is within what they ever do",
+);

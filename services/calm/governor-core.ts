@@ -65,7 +65,7 @@ class Baseline {
   /** What p99 may come to before background work yields. */
   targetMs(): number {
     const quietMs = this.#lowestMs.reduce((lowest, one) => Math.min(lowest, one), Number.POSITIVE_INFINITY);
-    // Who has just started has met nothing but cold code and its own catching up: that is not what clients bear.
+    // Before two minutes of them are known it has met little but cold code and its own catching up: not what clients bear.
     const mostMs = this.#lowestMs.length < 2 ? FOREGROUND_TARGET_UNKNOWN_MS : FOREGROUND_TARGET_MAX_MS;
     return Math.min(mostMs, Math.max(FOREGROUND_TARGET_MIN_MS, quietMs * BEARABLE_FACTOR));
   }

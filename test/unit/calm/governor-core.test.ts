@@ -75,6 +75,16 @@ describe("the share of background work", () => {
     expect([core.targetsMs.write, core.share]).toEqual([45, 1]);
   });
 
+  it("asks for little until two minutes of reads, or of writes, are known, however long ago the node started", () => {
+    const { look, core } = governed(0);
+    const none = { readP99Ms: undefined, writeP99Ms: undefined };
+    look(none, 5 * TWO_MINUTES);
+    look({ ...none, readP99Ms: 30 }, TWO_MINUTES);
+    expect(core.targetsMs.read).toBe(FOREGROUND_TARGET_UNKNOWN_MS);
+    look({ readP99Ms: 30, writeP99Ms: 30 });
+    expect(core.targetsMs).toEqual({ read: 45, write: FOREGROUND_TARGET_UNKNOWN_MS });
+  });
+
   it("is not measured by one lucky look: what is typical of a quiet while counts", () => {
     const { look, core } = governed(0);
     look({ readP99Ms: 20, writeP99Ms: 20 }, TWO_MINUTES + 1);
