@@ -3,7 +3,7 @@
  * a while. Must never answer what the framework would let in, and never make it wait.
  */
 import type { Clock } from "../base/ports.ts";
-import { CROWDED, type FrontGate } from "./front-gate.ts";
+import type { FrontGate } from "./front-gate.ts";
 import { QuickRefusal, type RawRequest, type RawResponse, type RefusalParts } from "./quick-refusal.ts";
 import { type Arriving, type Readable, RefusedConnections } from "./refused-connections.ts";
 
@@ -39,7 +39,7 @@ export class FrontDoor {
   passes(request: ArrivingRequest, response: RawResponse): boolean {
     const refusal = this.#quick.refuse(request, response);
     if (refusal === undefined) this.#refused.admitted(request.socket, request);
-    else if (refusal.reason !== CROWDED) this.#refused.refused(request.socket, refusal.work);
+    else if (refusal.kind === "node") this.#refused.refused(request.socket, refusal.work);
     return refusal === undefined;
   }
 

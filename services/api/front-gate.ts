@@ -9,10 +9,19 @@ import type { WorkClass } from "./exchange.ts";
 import { crowdPlaceOf, KeyCrowd } from "./key-crowd.ts";
 import type { LoadControl } from "./ports.ts";
 
+/** Why a request is not let in just now. */
+export interface Hindrance {
+  /** whose sake it is for: there is room for others' requests, or for none of the class */
+  readonly kind: "key" | "node";
+  readonly words: string;
+}
+
 /** Why a request is refused that no count of requests refuses. */
 export const FULL_OF_BYTES: string = "this node holds all the bytes of requests that it takes at a time";
-/** Why a request is refused for its key's sake alone. */
-export const CROWDED: string = "this node has all the requests of this key that it takes at a time";
+const CROWDED: Hindrance = {
+  kind: "key",
+  words: "this node has all the requests of this key that it takes at a time",
+};
 
 /** The gate of one listener. */
 export class FrontGate {
@@ -35,13 +44,17 @@ export class FrontGate {
     return this.#admission.isFull(work) ? 0 : limit / 2 - this.#admission.inflightOf(work);
   }
 
-  /** Why no request of the class and target is let in just now, in words; undefined: one may be. */
-  reasonNow(work: WorkClass, target: string | undefined): string | undefined {
+  /** Why no request of the class and target is let in just now; undefined: one may be. */
+  reasonNow(work: WorkClass, target: string | undefined): Hindrance | undefined {
     const limit = this.#calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
     const inflightCount = this.#admission.inflightOf(work);
-    if (inflightCount >= limit && this.#calm !== undefined) return this.#calm.reasonOf(work);
-    if (this.#admission.isFull(work)) return `this node has all the ${work} work that it takes at a time`;
+    if (inflightCount >= limit && this.#calm !== undefined) return ofNode(this.#calm.reasonOf(work));
+    if (this.#admission.isFull(work)) return ofNode(`this node has all the ${work} work that it takes at a time`);
     if (target === undefined || inflightCount < limit * CROWDED_FROM) return undefined;
     return this.crowd.isFull(crowdPlaceOf(target), inflightCount, limit) ? CROWDED : undefined;
   }
+}
+
+function ofNode(words: string): Hindrance {
+  return { kind: "node", words };
 }

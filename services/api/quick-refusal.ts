@@ -5,6 +5,7 @@
  */
 import { RETRY_AFTER_MAX_SECONDS } from "../base/load-limits.ts";
 import type { WorkClass } from "./exchange.ts";
+import type { Hindrance } from "./front-gate.ts";
 import { refusalForNow } from "./problem.ts";
 import { failureReply } from "./reply.ts";
 
@@ -20,17 +21,15 @@ export interface RawResponse {
   end(body: string): unknown;
 }
 
-/** Who was refused, and why. */
-export interface Refusal {
+/** What was refused, and for whose sake. */
+export interface Refusal extends Pick<Hindrance, "kind"> {
   readonly work: "read" | "write";
-  /** in words */
-  readonly reason: string;
 }
 
 /** What refusing works with. */
 export interface RefusalParts {
-  /** why a request of this class and target is not let in now, in words; undefined: it may be */
-  readonly reasonNow: (work: WorkClass, target: string | undefined) => string | undefined;
+  /** why a request of this class and target is not let in now; undefined: it may be */
+  readonly reasonNow: (work: WorkClass, target: string | undefined) => Hindrance | undefined;
   /** counts a refusal */
   readonly onRefused: (work: WorkClass) => void;
   readonly nextId: () => string;
@@ -39,6 +38,11 @@ export interface RefusalParts {
 }
 
 const KEY_PREFIX = "/v1/kv/";
+/** Made once: a refusal makes no object for it. */
+const REFUSALS: Readonly<Record<Refusal["work"], Readonly<Record<Refusal["kind"], Refusal>>>> = {
+  read: { key: { work: "read", kind: "key" }, node: { work: "read", kind: "node" } },
+  write: { key: { work: "write", kind: "key" }, node: { work: "write", kind: "node" } },
+};
 
 /** Refuses what would not be let in. */
 export class QuickRefusal {
@@ -50,14 +54,14 @@ export class QuickRefusal {
     this.#parts = parts;
   }
 
-  /** Answers the request if it is one of a key that is not let in now, and says why, in words; undefined: it has not. */
+  /** Answers the request if it is one of a key that is not let in now, and says what it refused; undefined: nothing. */
   refuse(request: RawRequest, response: RawResponse): Refusal | undefined {
     const work = classOf(request);
     if (work === undefined) return undefined;
     const reason = this.#parts.reasonNow(work, request.url);
     if (reason === undefined) return undefined;
     this.#parts.onRefused(work);
-    const body = this.#bodyOf(work, reason);
+    const body = this.#bodyOf(work, reason.words);
     response.writeHead(503, [
       "content-type",
       "application/problem+json",
@@ -70,7 +74,7 @@ export class QuickRefusal {
     ]);
     // A HEAD's body is left out by Node itself.
     response.end(body);
-    return { work, reason };
+    return REFUSALS[work][reason.kind];
   }
 
   #bodyOf(work: WorkClass, reason: string): string {

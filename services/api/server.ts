@@ -204,7 +204,7 @@ class Server implements ApiServer {
     if (!this.#admission.tryEnter(route.work, bytes, calm?.limitOf(route.work))) {
       this.#counters.shed[route.work].add();
       const headers = { "retry-after": retryAfterText(this.#deps.random.float()) };
-      const words = overloadWords(this.#gate.reasonNow(route.work, undefined) ?? FULL_OF_BYTES);
+      const words = overloadWords(this.#gate.reasonNow(route.work, undefined)?.words ?? FULL_OF_BYTES);
       this.#write(request, reply, failureReply(refusalForNow("overloaded", words), { headers }));
       return false;
     }

@@ -6,44 +6,69 @@ import { afterEach, describe, expect, it } from "vitest";
 import { Admission } from "../../../services/api/admission.ts";
 import { FrontDoor } from "../../../services/api/front-door.ts";
 import { FrontGate } from "../../../services/api/front-gate.ts";
+import { crowdPlaceOf } from "../../../services/api/key-crowd.ts";
 import { FLOOD_REFUSALS, PAUSE_LOOK_MS, REFUSED_PAUSE_MS } from "../../../services/base/load-limits.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
-/** The door of a node that lets nothing in. */
-function doorOf(clock: FakeClock, onRefused: () => void = () => undefined): FrontDoor {
-  const calm = { limitOf: () => 1, reasonOf: () => "busy", answered: () => undefined, follow: () => undefined };
+const TARGET = "/v1/kv/b/k";
+
+/** The door of a node whose places, one unless told, are all taken. */
+function doorOf(clock: FakeClock, onRefused: () => void = () => undefined, limit = 1): FrontDoor {
+  const calm = { limitOf: () => limit, reasonOf: () => "busy", answered: () => undefined, follow: () => undefined };
   const admission = new Admission();
-  admission.tryEnter("read", 0);
-  admission.tryEnter("write", 0);
   const gate = new FrontGate(admission, calm);
+  for (const work of ["read", "write"] as const) {
+    while (gate.reasonNow(work, TARGET) === undefined) {
+      gate.crowd.enter(crowdPlaceOf(TARGET));
+      admission.tryEnter(work, 0, limit);
+    }
+  }
   const reasonNow = gate.reasonNow.bind(gate);
   return new FrontDoor({ clock, gate, reasonNow, onRefused, nextId: () => "id-1", chance: () => 0 });
 }
 
+class Line extends EventEmitter {
+  readonly destroyed = false;
+  isRead = true;
+
+  pause(): void {
+    this.isRead = false;
+  }
+
+  resume(): void {
+    this.isRead = true;
+  }
+}
+
+const RESPONSE = { writeHead: () => undefined, end: () => undefined };
+
+interface Flooded {
+  readonly clock: FakeClock;
+  readonly door: FrontDoor;
+  readonly line: Line;
+}
+
+/** A door that has refused one connection more than makes nobody wait. */
+function flooded(limit?: number): Flooded {
+  const [clock, line] = [new FakeClock(), new Line()];
+  const door = doorOf(clock, undefined, limit);
+  const request = { method: "GET", url: TARGET, complete: true, socket: line };
+  for (let n = 0; n <= FLOOD_REFUSALS; n += 1) expect(door.passes(request, RESPONSE)).toBe(false);
+  return { clock, door, line };
+}
+
+describe("a door", () => {
+  it.each([
+    ["reads nobody on whom it refused for its node's sake", 1, false],
+    ["reads everybody on whom it refused for a key's sake alone", 64, true],
+  ])("%s", async (_, limit, isRead) => {
+    const { clock, line } = flooded(limit);
+    await clock.advance(0);
+    expect(line.isRead).toBe(isRead);
+  });
+});
+
 describe("a door whose node stops", () => {
-  class Line extends EventEmitter {
-    readonly destroyed = false;
-    isRead = true;
-
-    pause(): void {
-      this.isRead = false;
-    }
-
-    resume(): void {
-      this.isRead = true;
-    }
-  }
-
-  const RESPONSE = { writeHead: () => undefined, end: () => undefined };
-
-  function flooded(): { readonly clock: FakeClock; readonly door: FrontDoor; readonly line: Line } {
-    const [clock, line] = [new FakeClock(), new Line()];
-    const door = doorOf(clock);
-    const request = { method: "GET", url: "/v1/kv/b/k", complete: true, socket: line };
-    for (let n = 0; n <= FLOOD_REFUSALS; n += 1) expect(door.passes(request, RESPONSE)).toBe(false);
-    return { clock, door, line };
-  }
-
   it.each([
     ["of this turn, before it is held", () => undefined],
     ["of this turn, held already", () => Promise.resolve()],
@@ -131,8 +156,8 @@ describe("a client that sends on without waiting, its window wide", () => {
 
   // One read is 64 KiB, 1,821 of the shortest of these; without a bound it was 32 reads a turn: 58,254 of them, and a second.
   it.each([
-    ["GET", "GET /v1/kv/b/k HTTP/1.1\r\nhost:\r\n\r\n"],
-    ["PUT", "PUT /v1/kv/b/k HTTP/1.1\r\nhost:\r\ncontent-length: 1\r\n\r\nx"],
+    ["GET", `GET ${TARGET} HTTP/1.1\r\nhost:\r\n\r\n`],
+    ["PUT", `PUT ${TARGET} HTTP/1.1\r\nhost:\r\ncontent-length: 1\r\n\r\nx`],
   ])("is read once in a turn: %s", async (_, request) => {
     const byTurn = await refusalsByTurn(request, 60_000);
     expect(Math.max(...byTurn)).toBeLessThan(5_000);

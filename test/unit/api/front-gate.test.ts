@@ -34,12 +34,13 @@ describe("the gate", () => {
     const hot = Array.from({ length: 640 }, () => enter("/v1/kv/b/hot"));
     // alone it may have half: there is room for all
     expect(hot.filter(Boolean)).toHaveLength(32);
-    expect(gate.reasonNow("write", "/v1/kv/b/hot?w=1")).toBe(
-      "this node has all the requests of this key that it takes at a time",
-    );
+    expect(gate.reasonNow("write", "/v1/kv/b/hot?w=1")).toEqual({
+      kind: "key",
+      words: "this node has all the requests of this key that it takes at a time",
+    });
     const others = Array.from({ length: 64 }, (_, n) => enter(`/v1/kv/b/key-${n}`));
     expect(others.filter(Boolean)).toHaveLength(32);
-    expect(gate.reasonNow("write", "/v1/kv/b/another")).toBe("busy");
+    expect(gate.reasonNow("write", "/v1/kv/b/another")).toEqual({ kind: "node", words: "busy" });
   });
 
   it("has room until half of what may be under way is, and makes nobody wait where nothing is let in", () => {
@@ -96,7 +97,7 @@ describe("the quick refusal", () => {
     const quick = new QuickRefusal({
       reasonNow: (work) => {
         asked.push(work);
-        return "busy";
+        return { kind: "node", words: "busy" };
       },
       onRefused: () => undefined,
       nextId: () => "id-1",
