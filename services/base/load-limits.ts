@@ -4,10 +4,11 @@
  */
 import assert from "node:assert/strict";
 
-/** The least that works behind the scenes get of their full pace, however busy clients keep the node. */
+/**
+ * The least that works behind the scenes get of their full pace, however busy clients keep the node; and what they begin with at
+ * a start: what clients bear is not known yet, and others have kept all that was missed.
+ */
 export const BACKGROUND_SHARE_FLOOR: number = 1 / 32;
-/** What they begin with at a start: what clients bear is not known yet, and others have kept all that was missed. */
-export const BACKGROUND_SHARE_AT_START: number = BACKGROUND_SHARE_FLOOR;
 /** How often that share is looked at, and how many latencies a look needs (or it waits for more, this long at most). */
 export const GOVERNOR_LOOK_MS: number = 500;
 export const GOVERNOR_MIN_SAMPLES: number = 20;

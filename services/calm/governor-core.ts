@@ -6,7 +6,6 @@
  */
 import assert from "node:assert/strict";
 import {
-  BACKGROUND_SHARE_AT_START,
   BACKGROUND_SHARE_FLOOR,
   BASELINE_MEMORY_MS,
   FOREGROUND_TARGET_MAX_MS,
@@ -78,9 +77,9 @@ export class GovernorCore {
   #share = 1;
   #pressure = 0;
 
-  /** A start: a part of the full pace, and more as soon as clients are seen to bear it. */
+  /** A start: the least part of the full pace, and more as soon as clients are seen to bear it. */
   begin(): void {
-    this.#share = BACKGROUND_SHARE_AT_START;
+    this.#share = BACKGROUND_SHARE_FLOOR;
   }
 
   /** 0 < share ≤ 1; 1: full pace. */

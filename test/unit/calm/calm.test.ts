@@ -1,12 +1,7 @@
 /** How busy a node is, and what follows: the parts joined, on a clock that only moves when told. */
 import { describe, expect, it } from "vitest";
 import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
-import {
-  BACKGROUND_SHARE_AT_START,
-  BACKGROUND_SHARE_FLOOR,
-  SLOW_START_MS,
-  STRAINED_REQUESTS,
-} from "../../../services/base/load-limits.ts";
+import { BACKGROUND_SHARE_FLOOR, SLOW_START_MS, STRAINED_REQUESTS } from "../../../services/base/load-limits.ts";
 import { Calm } from "../../../services/calm/calm.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
@@ -66,7 +61,7 @@ describe("a node's load", () => {
   it("leaves background work a part at the start, its floor while clients wait, and all of it soon after", async () => {
     const { clock, calm } = rig();
     calm.start();
-    expect(calm.backgroundShare()).toBe(BACKGROUND_SHARE_AT_START);
+    expect(calm.backgroundShare()).toBe(BACKGROUND_SHARE_FLOOR);
     const answer = async (latencyMs: number, seconds: number): Promise<void> => {
       for (let n = 0; n < seconds * 10; n += 1) {
         for (let i = 0; i < 10; i += 1) calm.answered("read", latencyMs);

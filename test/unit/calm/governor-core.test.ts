@@ -2,7 +2,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  BACKGROUND_SHARE_AT_START,
   BACKGROUND_SHARE_FLOOR,
   FOREGROUND_TARGET_MAX_MS,
   FOREGROUND_TARGET_UNKNOWN_MS,
@@ -58,11 +57,11 @@ describe("the share of background work", () => {
   it("is a part after a start, which grows while clients bear it and falls at once when they do not", () => {
     const { look, core } = governed(0);
     core.begin();
-    expect(core.share).toBe(BACKGROUND_SHARE_AT_START);
+    expect(core.share).toBe(BACKGROUND_SHARE_FLOOR);
     look({}, 4);
-    expect(core.share).toBeCloseTo(BACKGROUND_SHARE_AT_START + 1 / 4);
+    expect(core.share).toBeCloseTo(BACKGROUND_SHARE_FLOOR + 1 / 4);
     look({ loopDelayMs: 500 });
-    expect(core.share).toBeCloseTo((BACKGROUND_SHARE_AT_START + 1 / 4) / 2);
+    expect(core.share).toBeCloseTo((BACKGROUND_SHARE_FLOOR + 1 / 4) / 2);
     look({}, 14);
     expect(core.share).toBe(1);
   });
