@@ -4,3 +4,4 @@
  */
 export { type LogEngine, openLogEngine } from "./log-engine.ts";
 export { defaultLogLimits, type LogEngineOptions, type LogLimits, type TombstoneFacts } from "./log-options.ts";
+export { hasStore } from "./manifest.ts";

@@ -41,9 +41,14 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
+/** Whether a store was made on this disk, whatever has become of it since. */
+export async function hasStore(disk: Pick<Disk, "exists">): Promise<boolean> {
+  return disk.exists(CURRENT_PATH);
+}
+
 /** Reads the live manifest; undefined when the store was never made. Throws StoreUnusableError when it cannot be trusted. */
 export async function loadManifest(disk: Disk): Promise<LoadedManifest | undefined> {
-  if (!(await disk.exists(CURRENT_PATH))) return undefined;
+  if (!(await hasStore(disk))) return undefined;
   const current = decodeDocument(CURRENT_PATH, await readWhole(disk, CURRENT_PATH));
   const name = current.kind === "document" ? current.content.toString("utf8") : "";
   const number = parseManifestName(name);

@@ -22,7 +22,7 @@ class Content {
   resize(size: number): void {
     this.#space.take(size - this.#size);
     if (size > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(size, this.#bytes.length * 2));
+      const grown = new Uint8Array(Math.max(size, Math.min(this.#bytes.length * 2, this.#space.totalBytes)));
       grown.set(this.#bytes.subarray(0, this.#size));
       this.#bytes = grown;
     } else if (size < this.#size) this.#bytes.fill(0, size, this.#size);

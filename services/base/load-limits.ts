@@ -84,8 +84,8 @@ export const SLOW_START_MS: number = 30_000;
 export const REHEARSAL_MS: number = 2_000;
 export const REHEARSAL_REQUESTS: number = 1_500;
 export const REHEARSAL_CONNECTIONS: number = 16;
-export const REHEARSAL_DISK_BYTES: number = 64 * 1024 * 1024;
-export const REHEARSAL_SEGMENT_BYTES: number = 4 * 1024 * 1024;
+export const REHEARSAL_DISK_BYTES: number = 32 * 1024 * 1024;
+export const REHEARSAL_SEGMENT_BYTES: number = 1024 * 1024;
 /** A request that takes so long gets a line in the log, and so does one that fails here: so many lines in so long at most. */
 export const SLOW_REQUEST_MS: number = 1_000;
 export const MAX_REQUEST_LINES: number = 20;

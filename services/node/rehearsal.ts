@@ -1,9 +1,10 @@
 /**
  * The rehearsal of a node that starts again: before its peers and clients find it, three nodes of the same code answer each other's
  * and a client's requests in this process, on disks in memory, over loopback. A runtime compiles what runs often: without it the
- * first second of a busy cluster's requests finds cold code and waits for it. Must never touch the node's own data, outlast its time,
- * or keep a node from starting: what goes wrong here is told and forgotten.
+ * first second of a busy cluster's requests finds cold code and waits for it. Must never touch the node's own data, delay its start for
+ * longer than its time, or keep it from starting: what fails here is told and forgotten.
  */
+import assert from "node:assert/strict";
 import { openLogEngine } from "../../storage/index.ts";
 import type { Disk } from "../../storage/ports.ts";
 import { type ApiServer, createApiServer } from "../api/server.ts";
@@ -40,6 +41,9 @@ export interface RehearsalParts {
 }
 
 const NODE_COUNT = 3;
+/** one less, so that some requests are for the other two alone, and are forwarded */
+const REPLICA_COUNT = 2;
+const KEY_COUNT = 256;
 const LOOPBACK = "127.0.0.1:0";
 const LOOK_MS = 10;
 const PAD = "p".repeat(900);
@@ -60,8 +64,10 @@ export async function rehearse(parts: RehearsalParts): Promise<Rehearsed> {
   const playing = stage.play().catch(failed);
   const cleared = playing.then(() => stage.clear()).catch(failed);
   await Promise.race([playing, stage.over]);
+  const { requestCount } = stage;
   const durationMs = Math.round(clock.monotonicMs() - beganMs);
-  log.info({ event: "node.rehearsed", requestCount: stage.requestCount, durationMs });
+  if (requestCount === 0) log.warn({ event: "node.not-rehearsed", durationMs });
+  else log.info({ event: "node.rehearsed", requestCount, durationMs });
   return { cleared };
 }
 
@@ -101,7 +107,7 @@ class Stage {
       this.#nodes.push(await this.#start(at, { peerAddress, seeds: addresses, secret }));
     }
     const [first] = this.#nodes;
-    if (first === undefined) return;
+    if (first === undefined || this.#isOver) return;
     this.#api = createApiServer({
       ...windows,
       ...apiPartsOf(first),
@@ -119,14 +125,16 @@ class Stage {
 
   async clear(): Promise<void> {
     this.#timer.cancel();
-    await this.#api?.close();
-    await Promise.all(this.#nodes.map((node) => node.stop()));
+    const ends = await Promise.allSettled([this.#api?.close(), ...this.#nodes.map((node) => node.stop())]);
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 
   #start(at: number, told: Pick<Config, "peerAddress" | "seeds" | "secret">): Promise<GyreNode> {
     const { windows: given, emptyDisk } = this.#parts;
+    const { clock, random, network, datagrams } = given;
     const disk = emptyDisk(REHEARSAL_DISK_BYTES);
-    const windows: NodeWindows = { ...given, disk, log: SILENCE, loopDelayMs: () => 0 };
+    // Nobody measures the load: there is one meter, and it is the node's own.
+    const windows: NodeWindows = { clock, random, network, datagrams, disk, log: SILENCE, loopDelayMs: () => 0 };
     const config = rehearsalConfig(this.#parts.config, at, told);
     const limits = {
       durability: config.durability,
@@ -140,19 +148,24 @@ class Stage {
       windows,
       openStore: () => openLogEngine({ ...windows, partitionCount: config.partitionCount, ...limits }),
       openHints: (count) => openLogEngine({ ...windows, ...hintEngineOptions(disk, count), ...limits }),
-      onFatal: () => {
+      onFatal: (error) => {
         this.#isOver = true;
+        given.log.warn({ event: "node.rehearsal-failed", error });
       },
     });
   }
 
-  /** A write, a read of it, and so on. */
+  /** A write, a read, and so on; of keys that are there already in the end, as those of clients are. */
   #next(): Uint8Array | undefined {
     if (this.#isOver || this.#requestCount >= REHEARSAL_REQUESTS) return undefined;
+    const isRead = this.#requestCount % 2 === 1;
+    const writeCount = this.#requestCount >> 1;
+    // Not of what the other connections write just now.
+    const at = isRead ? Math.max(0, writeCount - REHEARSAL_CONNECTIONS) : writeCount;
     this.#requestCount += 1;
-    const path = `/v1/kv/rehearsal/key-${this.#requestCount >> 1}`;
-    if (this.#requestCount % 2 === 1) return Buffer.from(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`, "latin1");
-    const body = `{"at":${this.#requestCount},"pad":"${PAD}"}`;
+    const path = `/v1/kv/rehearsal/key-${at % KEY_COUNT}`;
+    if (isRead) return Buffer.from(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`, "latin1");
+    const body = `{"at":${at},"pad":"${PAD}"}`;
     const head = `PUT ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}`;
     return Buffer.from(`${head}\r\n\r\n${body}`, "latin1");
   }
@@ -160,7 +173,8 @@ class Stage {
 
 /** A configuration of a node that nobody but the other two can find. */
 function rehearsalConfig(own: Config, at: number, told: Pick<Config, "peerAddress" | "seeds" | "secret">): Config {
-  const nodeId = parseNodeId(`rehearsal-${at + 1}`) ?? own.nodeId;
+  const nodeId = parseNodeId(`rehearsal-${at + 1}`);
+  assert.ok(nodeId !== undefined, "the names of a rehearsal are names");
   return {
     ...own,
     ...told,
@@ -172,9 +186,9 @@ function rehearsalConfig(own: Config, at: number, told: Pick<Config, "peerAddres
     gossipProfile: "fast",
     weight: 1,
     partitionCount: MIN_PARTITIONS,
-    n: NODE_COUNT,
-    r: 2,
-    w: 2,
+    n: REPLICA_COUNT,
+    r: REPLICA_COUNT,
+    w: REPLICA_COUNT,
     diskReserveBytes: 0,
     hintsMaxBytes: REHEARSAL_SEGMENT_BYTES,
     previousSecret: undefined,

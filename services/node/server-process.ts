@@ -4,7 +4,7 @@
  */
 import { resolve } from "node:path";
 import { StoreUnusableError } from "../../storage/errors.ts";
-import { openLogEngine } from "../../storage/index.ts";
+import { hasStore, openLogEngine } from "../../storage/index.ts";
 import { DiskError } from "../../storage/ports.ts";
 import { askListener } from "../adapters/keep-alive-asker.ts";
 import { createLoopDelayMeter } from "../adapters/loop-delay.ts";
@@ -85,9 +85,13 @@ async function serve(
     load: createProcessLoad(),
   };
   // Who starts for the first time has no peers that wait with what it missed, and is to be there soon.
-  const isRestart = (await disk.list("")).length > 0;
-  if (isRestart && config.rehearsal === "on")
-    await rehearse({ config, windows, emptyDisk: createMemoryDisk, ask: askListener });
+  if (config.rehearsal === "on" && (await hasStore(disk))) {
+    // A certificate is for other names than loopback, and whoever reads the log of TLS reads of the cluster's.
+    const network = config.peerTls === undefined ? windows.network : createUndiciNetwork();
+    await rehearse({ config, windows: { ...windows, network }, emptyDisk: createMemoryDisk, ask: askListener });
+    // Its stalls are not the node's.
+    windows.loopDelayMs();
+  }
   const { partitionCount, durability, diskReserveBytes } = config;
   const node = await GyreNode.start({
     config,

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -26,22 +26,28 @@ export async function until(what: string, isSo: () => boolean | Promise<boolean>
   return performance.now() - startedAt;
 }
 
+/** Below those that the system gives to whoever dials: a node that comes back must find its own port free. */
+const PORTS = { first: 20_000, count: 12_000 };
+const PORT_TRIES = 200;
+
 async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer().listen(0, HOST, () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === "object" && address !== null ? address.port : 0;
-  });
+  const servers: Server[] = [];
+  for (let tries = 0; servers.length < count; tries += 1) {
+    if (tries === PORT_TRIES) throw new Error(`no ${count} free ports from ${PORTS.first} on`);
+    const server = await listening(PORTS.first + Math.floor(Math.random() * PORTS.count));
+    if (server !== undefined) servers.push(server);
+  }
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
+}
+
+/** Undefined: somebody has it. */
+function listening(port: number): Promise<Server | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(port, HOST, () => resolve(server));
+    server.once("error", () => resolve(undefined));
+  });
 }
 
 /** Three (or more) nodes as processes. */
