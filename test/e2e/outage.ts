@@ -76,7 +76,7 @@ async function load(
   const before = ALL.map((node) => processorMs(cluster.pid(node)));
   const { targets, cpuMicros } = await generator.order(order);
   const used = ALL.map((node) => processorMs(cluster.pid(node)) - (before[node] ?? 0));
-  const shares = [...used, cpuMicros / 1_000].map((ms) => (ms / durationMs).toFixed(2));
+  const shares = [...used, cpuMicros / 1_000].map((ms) => (Number.isNaN(ms) ? "-" : (ms / durationMs).toFixed(2)));
   return { results: targets, cores: `cores of n1-n4 and the generator ${shares.join(" ")}` };
 }
 
