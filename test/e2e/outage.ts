@@ -26,7 +26,9 @@ const AWAY = 3;
 const ALL = [0, 1, 2, AWAY];
 const OTHERS = [0, 1, 2];
 const DEADLINE_MS = 2_000;
-const QUIET_MS = 10_000;
+/** about as long as what is compared with it: p99 of five quiet seconds was 20 to 141 ms within one run */
+const QUIET_MS = 60_000;
+const SETTLE_MS = 10_000;
 const STRETCH_MS = 5_000;
 const SLOW_START_MS = 32_000;
 const HEAL_MS = 300_000;
@@ -132,9 +134,9 @@ interface Felt {
 
 /** Loads all nodes for a while with nothing else going on. */
 async function quietStretch(parts: Parts, rate: number, when: string): Promise<Felt> {
-  const { results, cores } = await load(parts, { nodes: ALL, durationMs: QUIET_MS, rate });
+  const results = await loadDuring(parts, rate, pause(QUIET_MS));
   const felt = feltOf(results);
-  tell(`quiet ${when}: ${told(results)}; ${feltText(felt)}; ${cores}`);
+  tell(`quiet ${when}: ${told(results)}; ${feltText(felt)}`);
   return felt;
 }
 
@@ -243,7 +245,7 @@ async function main(): Promise<boolean> {
   const rate = Math.floor(capacity * Number(flags.share));
   tell(`capacity ${Math.round(capacity)} requests a second, ${peak.cores}; load from here on ${rate}`);
   // A first stretch shows what the measuring of the capacity has left to do.
-  await load(parts, { nodes: ALL, durationMs: QUIET_MS, rate });
+  await load(parts, { nodes: ALL, durationMs: SETTLE_MS, rate });
   const before = await quietStretch(parts, rate, "before");
 
   await cluster.kill(AWAY);
