@@ -3,7 +3,8 @@
  * while it gets what it missed, by hints and, for what there was no room for among them, by anti-entropy; how long that takes;
  * whether all owners hold the same then, and whether anything acknowledged is gone. Ends with exit code 1 when a promise of
  * this test was broken. Options: `--seconds N` of outage (default 40), `--share S` of the measured capacity (default 0.7),
- * `--room 12MiB` for hints on each node. Generator and servers share the machine's cores: the ratios are the result.
+ * `--room 12MiB` for hints on each node. Generator and servers share the machine's cores: the ratios are the result, where
+ * nothing of those cores was stolen by other machines of the same host (each stretch says how much was).
  */
 import { parseArgs } from "node:util";
 import { acceptedMs, failuresOf, quantileMs } from "./answer-times.ts";
@@ -12,7 +13,7 @@ import { pause, RealCluster, until } from "./cluster.ts";
 import type { TargetResult } from "./generator.ts";
 import { GeneratorProcess } from "./generator-process.ts";
 import { ask, tryAsk } from "./http.ts";
-import { processorMs } from "./processor-time.ts";
+import { processorMs, stolenMs } from "./processor-time.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -76,10 +77,12 @@ async function load(
   const shape = { keyCount: Number(flags.keys), writeShare: 0.5, hotShare: 0, deadlineMs: DEADLINE_MS };
   const order = { kind: "load", ports, connectionsPerTarget: 16, durationMs, rate, ...shape } as const;
   const before = ALL.map((node) => processorMs(cluster.pid(node)));
+  const stolenBefore = stolenMs();
   const { targets, cpuMicros } = await generator.order(order);
   const used = ALL.map((node) => processorMs(cluster.pid(node)) - (before[node] ?? 0));
   const shares = [...used, cpuMicros / 1_000].map((ms) => (Number.isNaN(ms) ? "-" : (ms / durationMs).toFixed(2)));
-  return { results: targets, cores: `cores of n1-n4 and the generator ${shares.join(" ")}` };
+  const stolen = ((stolenMs() - stolenBefore) / durationMs).toFixed(2);
+  return { results: targets, cores: `cores of n1-n4 and the generator ${shares.join(" ")}, stolen ${stolen}` };
 }
 
 function told(results: readonly TargetResult[]): string {

@@ -17,7 +17,7 @@ import type { TargetResult } from "./generator.ts";
 import { GeneratorProcess } from "./generator-process.ts";
 import { tryAsk } from "./http.ts";
 import type { Loaded } from "./overload-generator.ts";
-import { processorMs } from "./processor-time.ts";
+import { processorMs, stolenMs } from "./processor-time.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -54,6 +54,7 @@ interface Phase {
   readonly p99Ms: number;
   readonly p50Ms: number;
   readonly serverCpuMs: number;
+  readonly stolenMs: number;
   readonly goodCount: number;
   readonly loaded: Loaded;
 }
@@ -73,6 +74,7 @@ async function phase(
     readonly depth?: number;
   },
 ): Promise<Phase> {
+  const stolenBefore = stolenMs();
   const cpuBefore = NODES.map((node) => processorMs(cluster.pid(node)));
   const loaded = await generator.order({
     kind: "load",
@@ -92,11 +94,13 @@ async function phase(
     p50Ms: quantileMs(took, 0.5),
     p99Ms: quantileMs(took, 0.99),
     serverCpuMs,
+    stolenMs: stolenMs() - stolenBefore,
     loaded,
   };
 }
 
-function phaseText({ goodPerSecond, goodCount, p50Ms, p99Ms, serverCpuMs, loaded }: Phase): string {
+function phaseText(seen: Phase): string {
+  const { goodPerSecond, goodCount, p50Ms, p99Ms, serverCpuMs, stolenMs: stolen, loaded } = seen;
   const perGood = ((serverCpuMs * 1_000) / Math.max(1, goodCount)).toFixed(0);
   const sum = (pick: (target: TargetResult) => number): number =>
     loaded.targets.reduce((total, target) => total + pick(target), 0);
@@ -115,7 +119,7 @@ function phaseText({ goodPerSecond, goodCount, p50Ms, p99Ms, serverCpuMs, loaded
       ? ""
       : ` (p50 ${quantileMs(refusedMs, 0.5).toFixed(1)} ms, p99 ${quantileMs(refusedMs, 0.99).toFixed(1)} ms)`) +
     `, late ${sum((one) => one.late.length)}, lost ${sum((one) => one.lost.length)}, unsent ${sum((one) => one.unsentCount)}; ` +
-    `generator's CPU ${(loaded.cpuMicros / 1_000).toFixed(0)} ms, servers' ${serverCpuMs} ms`
+    `generator's CPU ${(loaded.cpuMicros / 1_000).toFixed(0)} ms, servers' ${serverCpuMs} ms, stolen ${stolen} ms`
   );
 }
 

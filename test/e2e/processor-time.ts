@@ -1,4 +1,4 @@
-/** The processor time of processes that a measurement started, as the system tells it; NaN where it does not. */
+/** The processor time of processes that a measurement started, and what the machine had of it, as the system tells; NaN where it does not. */
 import { readFileSync } from "node:fs";
 
 /** what the system counts in: a hundredth of a second wherever Linux runs Node */
@@ -10,6 +10,16 @@ export function processorMs(pid: number | undefined): number {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  } catch {
+    return Number.NaN;
+  }
+}
+
+/** What the machine's host has given to others of what was wanted here, ms since the start; NaN where the system does not tell. */
+export function stolenMs(): number {
+  try {
+    const [all = ""] = readFileSync("/proc/stat", "utf8").split("\n");
+    return Number(all.split(/\s+/)[8]) * TICK_MS;
   } catch {
     return Number.NaN;
   }
