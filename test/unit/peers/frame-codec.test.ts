@@ -328,7 +328,7 @@ test("random bytes, and frames with a random byte changed, never throw (20,000 s
     { numRuns: 10_000 },
   );
   expect(frameCount).toBeGreaterThan(5_000);
-  expect(faultCount).toBeGreaterThan(1_000);
+  expect(faultCount).toBeGreaterThan(500);
 });
 
 test.each([
