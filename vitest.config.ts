@@ -12,6 +12,7 @@ const BY_THE_CLOCK = [
   "test/unit/adapters/**/*.test.ts",
   "test/unit/loadtest/**/*.test.ts",
   "test/unit/api/client-error.test.ts",
+  "test/unit/api/front-door.test.ts",
   "test/unit/node/rehearsal.test.ts",
 ];
 

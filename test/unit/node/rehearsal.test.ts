@@ -13,13 +13,15 @@ import { FakeClock } from "../../support/fake-clock.ts";
 
 type Asking = Parameters<RehearsalParts["ask"]>[0];
 
+const PATIENCE_MS = 15_000;
+
 /** A machine that is busy with other things has as much time as it needs. */
 function patientClock(): Clock {
   const clock = createSystemClock();
   return {
     monotonicMs: () => clock.monotonicMs(),
     wallMicros: () => clock.wallMicros(),
-    setTimer: (delayMs, run) => clock.setTimer(delayMs === REHEARSAL_MS ? 15_000 : delayMs, run),
+    setTimer: (delayMs, run) => clock.setTimer(delayMs === REHEARSAL_MS ? PATIENCE_MS : delayMs, run),
     defer: (run) => clock.defer(run),
   };
 }
@@ -48,9 +50,9 @@ function setUp(clock: Clock, network: Network): { readonly parts: RehearsalParts
 }
 
 /** Sends the very bytes, one request after the other; how often each method was answered with which status. */
-async function statusesOf({ address, patienceMs, next }: Asking): Promise<ReadonlyMap<string, number>> {
+async function statusesOf({ address, next }: Asking): Promise<ReadonlyMap<string, number>> {
   const [host, port] = address.split(":");
-  const socket = connect(Number(port), host).setTimeout(patienceMs);
+  const socket = connect(Number(port), host).setTimeout(PATIENCE_MS);
   const statuses = new Map<string, number>();
   await new Promise<void>((resolve, reject) => {
     let method = "";
