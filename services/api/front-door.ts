@@ -1,6 +1,6 @@
 /**
  * What stands before the framework: requests that are not let in now are refused there, and their connections left unread for
- * a while. Must never answer what the framework would let in, and never make it wait.
+ * a while. Must never answer what the framework would let in, unless it waited there for too long, and never make it wait.
  */
 import type { Clock } from "../base/ports.ts";
 import type { FrontGate } from "./front-gate.ts";
@@ -37,7 +37,7 @@ export class FrontDoor {
 
   /** Whether the framework is to see the request; false: it has been answered. */
   passes(request: ArrivingRequest, response: RawResponse): boolean {
-    const refusal = this.#quick.refuse(request, response);
+    const refusal = this.#quick.refuse(request, response, (work) => this.#refused.isOverdue(request.socket, work));
     if (refusal === undefined) this.#refused.admitted(request.socket, request);
     else if (refusal.kind === "node") this.#refused.refused(request.socket, refusal.work);
     return refusal === undefined;

@@ -1,7 +1,8 @@
 /**
  * The cheapest rejection first: a request of one key that will not be let in is answered before the framework has seen it.
  * A node that is offered three times what it can do spends its time on refusals; measured, this one costs 9–12 µs, what
- * Node's own HTTP costs, and a refusal through the framework 13–17. Must never answer what the framework would let in.
+ * Node's own HTTP costs, and a refusal through the framework 13–17. Must never answer what the framework would let in, unless it
+ * has waited unread for too long to be of use.
  */
 import { RETRY_AFTER_MAX_SECONDS } from "../base/load-limits.ts";
 import type { WorkClass } from "./exchange.ts";
@@ -38,10 +39,9 @@ export interface RefusalParts {
 }
 
 const KEY_PREFIX = "/v1/kv/";
-/** Made once: a refusal makes no object for it. */
-const REFUSALS: Readonly<Record<Refusal["work"], Readonly<Record<Refusal["kind"], Refusal>>>> = {
-  read: { key: { work: "read", kind: "key" }, node: { work: "read", kind: "node" } },
-  write: { key: { work: "write", kind: "key" }, node: { work: "write", kind: "node" } },
+const OVERDUE: Hindrance = {
+  kind: "node",
+  words: "this node has had no room for what came over this connection, and it has waited for too long",
 };
 
 /** Refuses what would not be let in. */
@@ -54,11 +54,18 @@ export class QuickRefusal {
     this.#parts = parts;
   }
 
-  /** Answers the request if it is one of a key that is not let in now, and says what it refused; undefined: nothing. */
-  refuse(request: RawRequest, response: RawResponse): Refusal | undefined {
+  /**
+   * Answers the request if it is one of a key that is not let in now, or has waited for too long, and says what it refused;
+   * undefined: nothing.
+   */
+  refuse(
+    request: RawRequest,
+    response: RawResponse,
+    isOverdue: (work: Refusal["work"]) => boolean,
+  ): Refusal | undefined {
     const work = classOf(request);
     if (work === undefined) return undefined;
-    const reason = this.#parts.reasonNow(work, request.url);
+    const reason = isOverdue(work) ? OVERDUE : this.#parts.reasonNow(work, request.url);
     if (reason === undefined) return undefined;
     this.#parts.onRefused(work);
     const body = this.#bodyOf(work, reason.words);
@@ -74,7 +81,7 @@ export class QuickRefusal {
     ]);
     // A HEAD's body is left out by Node itself.
     response.end(body);
-    return REFUSALS[work][reason.kind];
+    return { work, kind: reason.kind };
   }
 
   #bodyOf(work: WorkClass, reason: string): string {

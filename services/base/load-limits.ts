@@ -4,11 +4,14 @@
  */
 import assert from "node:assert/strict";
 
+/** The least that works behind the scenes get of their full pace, however busy clients keep the node. */
+export const BACKGROUND_SHARE_FLOOR: number = 1 / 64;
 /**
- * The least that works behind the scenes get of their full pace, however busy clients keep the node; and what they begin with at
- * a start: what clients bear is not known yet, and others have kept all that was missed.
+ * What they begin with at a start, and the least that they get for so long after it: what clients bear is not known yet, the
+ * runtime compiles what it runs, and others have kept all that was missed.
  */
-export const BACKGROUND_SHARE_FLOOR: number = 1 / 32;
+export const BACKGROUND_SHARE_AT_START: number = 1 / 256;
+export const GOVERNOR_START_MS: number = 15_000;
 /** How often that share is looked at, and how many latencies a look needs (or it waits for more, this long at most). */
 export const GOVERNOR_LOOK_MS: number = 500;
 export const GOVERNOR_MIN_SAMPLES: number = 20;
@@ -50,8 +53,15 @@ export const LOOP_DELAY_SHED_LIST_MS: number = 100;
 export const LOOP_DELAY_SHED_DATA_MS: number = 250;
 /** A refusal for overload asks to come back after 1 … this many seconds. */
 export const RETRY_AFTER_MAX_SECONDS: number = 3;
-/** A connection whose request was refused is not read for so long at most; how often it is looked who may be read again. */
-export const REFUSED_PAUSE_MS: number = 250;
+/**
+ * A connection whose request was refused is not read for so long while there is no room: so long for each that waits, within these,
+ * for to hear one again and refuse it costs a tenth of what serving it does. How often it is looked who may be read again.
+ */
+export const REFUSED_PAUSE_EACH_MS: number = 2;
+export const REFUSED_PAUSE_MIN_MS: number = 250;
+export const REFUSED_PAUSE_MAX_MS: number = 750;
+/** What has waited for longer in such a connection is let in no more, whatever room there is: a quarter of the usual deadline. */
+export const REFUSED_USEFUL_MS: number = 500;
 export const PAUSE_LOOK_MS: number = 10;
 /** So many refusals in so long make nobody wait: they take about a hundredth of a core. */
 export const FLOOD_REFUSALS: number = 32;
@@ -86,6 +96,9 @@ export const REHEARSAL_REQUESTS: number = 1_500;
 export const REHEARSAL_CONNECTIONS: number = 16;
 export const REHEARSAL_DISK_BYTES: number = 32 * 1024 * 1024;
 export const REHEARSAL_SEGMENT_BYTES: number = 1024 * 1024;
+/** A node that starts again is not ready for so long at most while others keep its event loop busier than this: 0 … 1. */
+export const WARM_UP_MS: number = 3_000;
+export const WARM_UP_IDLE_UTILISATION: number = 0.2;
 /** A request that takes so long gets a line in the log, and so does one that fails here: so many lines in so long at most. */
 export const SLOW_REQUEST_MS: number = 1_000;
 export const MAX_REQUEST_LINES: number = 20;
@@ -93,6 +106,16 @@ export const REQUEST_LINES_EVERY_MS: number = 5_000;
 /** A replica tells of another node's request that belongs to a sampled trace when it takes so long. */
 export const SLOW_TRACED_CALL_MS: number = 200;
 
+assert.ok(
+  REFUSED_PAUSE_MIN_MS <= REFUSED_USEFUL_MS &&
+    REFUSED_USEFUL_MS <= REFUSED_PAUSE_MAX_MS &&
+    REFUSED_PAUSE_MAX_MS < 1_000,
+  "some of what waited is of use, and nobody waits for longer than the shortest Retry-After",
+);
+assert.ok(
+  BACKGROUND_SHARE_AT_START > 0 && BACKGROUND_SHARE_AT_START <= BACKGROUND_SHARE_FLOOR && BACKGROUND_SHARE_FLOOR < 1,
+  "a share is above nothing and at most all",
+);
 assert.ok(
   FOREGROUND_TARGET_MIN_MS <= FOREGROUND_TARGET_UNKNOWN_MS && FOREGROUND_TARGET_UNKNOWN_MS <= FOREGROUND_TARGET_MAX_MS,
   "what clients bear while nothing is known of them is within what they ever do",

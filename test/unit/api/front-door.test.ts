@@ -1,5 +1,4 @@
 /** The door before the framework: how much of one client it deals with in a turn, and that a stop leaves nobody unread. */
-import { EventEmitter } from "node:events";
 import { createServer } from "node:http";
 import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
@@ -7,13 +6,19 @@ import { Admission } from "../../../services/api/admission.ts";
 import { FrontDoor } from "../../../services/api/front-door.ts";
 import { FrontGate } from "../../../services/api/front-gate.ts";
 import { crowdPlaceOf } from "../../../services/api/key-crowd.ts";
-import { FLOOD_REFUSALS, PAUSE_LOOK_MS, REFUSED_PAUSE_MS } from "../../../services/base/load-limits.ts";
+import { FLOOD_REFUSALS, PAUSE_LOOK_MS, REFUSED_PAUSE_MIN_MS } from "../../../services/base/load-limits.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { FakeLine } from "../../support/fake-line.ts";
 
 const TARGET = "/v1/kv/b/k";
 
+interface Room {
+  readonly door: FrontDoor;
+  readonly admission: Admission;
+}
+
 /** The door of a node whose places, one unless told, are all taken. */
-function doorOf(clock: FakeClock, onRefused: () => void = () => undefined, limit = 1): FrontDoor {
+function doorOf(clock: FakeClock, onRefused: () => void = () => undefined, limit = 1): Room {
   const calm = { limitOf: () => limit, reasonOf: () => "busy", answered: () => undefined, follow: () => undefined };
   const admission = new Admission();
   const gate = new FrontGate(admission, calm);
@@ -24,37 +29,24 @@ function doorOf(clock: FakeClock, onRefused: () => void = () => undefined, limit
     }
   }
   const reasonNow = gate.reasonNow.bind(gate);
-  return new FrontDoor({ clock, gate, reasonNow, onRefused, nextId: () => "id-1", chance: () => 0 });
-}
-
-class Line extends EventEmitter {
-  readonly destroyed = false;
-  isRead = true;
-
-  pause(): void {
-    this.isRead = false;
-  }
-
-  resume(): void {
-    this.isRead = true;
-  }
+  const door = new FrontDoor({ clock, gate, reasonNow, onRefused, nextId: () => "id-1", chance: () => 0 });
+  return { door, admission };
 }
 
 const RESPONSE = { writeHead: () => undefined, end: () => undefined };
 
-interface Flooded {
+interface Flooded extends Room {
   readonly clock: FakeClock;
-  readonly door: FrontDoor;
-  readonly line: Line;
+  readonly line: FakeLine;
 }
 
 /** A door that has refused one connection more than makes nobody wait. */
 function flooded(limit?: number): Flooded {
-  const [clock, line] = [new FakeClock(), new Line()];
-  const door = doorOf(clock, undefined, limit);
+  const [clock, line] = [new FakeClock(), new FakeLine()];
+  const room = doorOf(clock, undefined, limit);
   const request = { method: "GET", url: TARGET, complete: true, socket: line };
-  for (let n = 0; n <= FLOOD_REFUSALS; n += 1) expect(door.passes(request, RESPONSE)).toBe(false);
-  return { clock, door, line };
+  for (let n = 0; n <= FLOOD_REFUSALS; n += 1) expect(room.door.passes(request, RESPONSE)).toBe(false);
+  return { ...room, clock, line };
 }
 
 describe("a door", () => {
@@ -65,6 +57,58 @@ describe("a door", () => {
     const { clock, line } = flooded(limit);
     await clock.advance(0);
     expect(line.isRead).toBe(isRead);
+  });
+});
+
+describe("a request that has waited unread for too long", () => {
+  const LIMIT = 64;
+
+  /** What becomes of requests that a line brings in the turn in which it is read again, and later: by method. */
+  async function fates(placesLeft: number): Promise<readonly (readonly [string, boolean, string])[]> {
+    const clock = new FakeClock();
+    const { door, admission } = doorOf(clock, undefined, LIMIT);
+    const texts: string[] = [];
+    const response = { writeHead: () => undefined, end: (body: string) => texts.push(body) };
+    const seen: (readonly [string, boolean, string])[] = [];
+    const line = new FakeLine();
+    const ask = (method: string): void => {
+      const passed = door.passes({ method, url: "/v1/kv/b/other", complete: true, socket: line }, response);
+      seen.push([method, passed, /waited for too long/.test(texts.at(-1) ?? "") ? "waited" : ""]);
+      texts.length = 0;
+    };
+    while (admission.tryEnter("read", 0, LIMIT));
+    for (let n = 0; n <= FLOOD_REFUSALS; n += 1) {
+      expect(door.passes({ method: "GET", url: TARGET, complete: true, socket: line }, RESPONSE)).toBe(false);
+    }
+    await clock.advance(0);
+    texts.length = 0;
+    for (let n = 0; n < placesLeft; n += 1) {
+      admission.leave("read", 0);
+      admission.leave("write", 0);
+    }
+    line.on("resume", () => {
+      ask("GET");
+      ask("DELETE");
+    });
+    await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
+    ask("GET");
+    return seen;
+  }
+
+  it("is refused though some places are left, those of the other class and all later ones are not", async () => {
+    expect(await fates(8)).toEqual([
+      ["GET", false, "waited"],
+      ["DELETE", true, ""],
+      ["GET", true, ""],
+    ]);
+  });
+
+  it("comes in where half of all places are left", async () => {
+    expect(await fates(LIMIT / 2 + 1)).toEqual([
+      ["GET", true, ""],
+      ["DELETE", true, ""],
+      ["GET", true, ""],
+    ]);
   });
 });
 
@@ -91,7 +135,7 @@ describe("a door whose node stops", () => {
 
   it("stops at once when nobody was refused", async () => {
     const clock = new FakeClock();
-    await doorOf(clock).readAll();
+    await doorOf(clock).door.readAll();
     expect(clock.plannedCount).toBe(0);
   });
 });
@@ -132,7 +176,7 @@ describe("a client that sends on without waiting, its window wide", () => {
       byTurn.push(ofTurn);
       ofTurn = 0;
     };
-    const door = doorOf(clock, () => {
+    const { door } = doorOf(clock, () => {
       if (ofTurn === 0) setImmediate(endTurn);
       ofTurn += 1;
       inAll += 1;
@@ -149,7 +193,7 @@ describe("a client that sends on without waiting, its window wide", () => {
     ends.push(() => server.closeAllConnections());
     ends.push(() => new Promise((resolve) => server.close(resolve)));
     const look = async (): Promise<boolean> => {
-      await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+      await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
       return byTurn.length >= 10 || inAll === requestCount;
     };
     await expect.poll(look, { interval: 1, timeout: 10_000 }).toBe(true);

@@ -108,7 +108,7 @@ describe("the quick refusal", () => {
       writeHead: (status: number, headers: string[]) => void written.push(status, headers),
       end: (body: string) => void written.push(JSON.parse(body)),
     };
-    const isAnswered = quick.refuse({ method, url }, response) !== undefined;
+    const isAnswered = quick.refuse({ method, url }, response, () => false) !== undefined;
     if (isAnswered) {
       expect(written[0]).toBe(503);
       expect(written[1]).toContain("id-1");

@@ -1,5 +1,4 @@
 /** Who is refused is not read for a while: nobody's answer waits for it, and nobody's body. */
-import { EventEmitter } from "node:events";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import fc from "fast-check";
@@ -11,34 +10,21 @@ import {
   FLOOD_REFUSALS,
   FLOOD_WINDOW_MS,
   PAUSE_LOOK_MS,
-  REFUSED_PAUSE_MS,
+  REFUSED_PAUSE_EACH_MS,
+  REFUSED_PAUSE_MAX_MS,
+  REFUSED_PAUSE_MIN_MS,
+  REFUSED_USEFUL_MS,
 } from "../../../services/base/load-limits.ts";
 import { apiDependencies, FakeCoordinator } from "../../support/api-node.ts";
 import { TestCa } from "../../support/certificates.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
-
-class Line extends EventEmitter {
-  destroyed = false;
-  isRead = true;
-  pauses = 0;
-
-  pause(): void {
-    if (this.isRead) this.pauses += 1;
-    this.isRead = false;
-  }
-
-  resume(): void {
-    if (this.isRead) return;
-    this.isRead = true;
-    this.emit("resume");
-  }
-}
+import { FakeLine } from "../../support/fake-line.ts";
 
 interface Rig {
   readonly clock: FakeClock;
   readonly refused: RefusedConnections;
   /** refuses a request of the line, in the middle of a flood */
-  readonly refuse: (line: Line, work: RefusedWork) => void;
+  readonly refuse: (line: FakeLine, work: RefusedWork) => void;
   readonly room: Record<RefusedWork, number>;
 }
 
@@ -46,16 +32,16 @@ function rig(): Rig {
   const clock = new FakeClock();
   const room = { read: 0, write: 0 };
   const refused = new RefusedConnections({ clock, roomFor: (work) => room[work] });
-  const gone = Object.assign(new Line(), { destroyed: true });
-  const refuse = (line: Line, work: RefusedWork): void => {
-    for (let i = 0; i < FLOOD_REFUSALS; i += 1) refused.refused(gone, work);
+  const gone = lines(FLOOD_REFUSALS).map((line) => Object.assign(line, { destroyed: true }));
+  const refuse = (line: FakeLine, work: RefusedWork): void => {
+    for (const one of gone) refused.refused(one, work);
     refused.refused(line, work);
   };
   return { clock, room, refused, refuse };
 }
 
-function lines(count: number): Line[] {
-  return Array.from({ length: count }, () => new Line());
+function lines(count: number): FakeLine[] {
+  return Array.from({ length: count }, () => new FakeLine());
 }
 
 const ARRIVED = { complete: true };
@@ -70,7 +56,7 @@ describe("a refused connection", () => {
       await clock.advance(FLOOD_WINDOW_MS);
     }
     expect(few.every(({ isRead }) => isRead)).toBe(true);
-    const [last = new Line()] = lines(1);
+    const [last = new FakeLine()] = lines(1);
     for (const line of [...few, last]) refused.refused(line, "read");
     await clock.advance(0);
     expect([few.every(({ isRead }) => isRead), last.isRead, refused.count]).toEqual([true, false, 1]);
@@ -78,12 +64,12 @@ describe("a refused connection", () => {
 
   it("is read to the end of what came, then not for a quarter of a second, then again", async () => {
     const { clock, refused, refuse } = rig();
-    const line = new Line();
+    const line = new FakeLine();
     refuse(line, "read");
     expect(line.isRead).toBe(true);
     await clock.advance(0);
     expect([line.isRead, refused.count]).toEqual([false, 1]);
-    await clock.advance(REFUSED_PAUSE_MS - 1);
+    await clock.advance(REFUSED_PAUSE_MIN_MS - 1);
     expect(line.isRead).toBe(false);
     await clock.advance(PAUSE_LOOK_MS + 1);
     expect([line.isRead, refused.count, clock.plannedCount]).toEqual([true, 0, 0]);
@@ -91,7 +77,7 @@ describe("a refused connection", () => {
 
   it("waits once for all that was refused of it, and no longer for what is refused meanwhile", async () => {
     const { clock, refused, refuse } = rig();
-    const line = new Line();
+    const line = new FakeLine();
     for (let i = 0; i < 8; i += 1) refuse(line, "read");
     await clock.advance(200);
     expect(line.pauses).toBe(1);
@@ -99,7 +85,7 @@ describe("a refused connection", () => {
     refuse(line, "write");
     await clock.advance(0);
     expect([line.isRead, refused.count]).toEqual([false, 1]);
-    await clock.advance(REFUSED_PAUSE_MS - 200 + PAUSE_LOOK_MS);
+    await clock.advance(REFUSED_PAUSE_MIN_MS - 200 + PAUSE_LOOK_MS);
     expect([line.isRead, refused.count]).toEqual([true, 0]);
   });
 
@@ -108,7 +94,7 @@ describe("a refused connection", () => {
     ["that has come whole", ARRIVED, false],
   ])("that also had a request let in %s is read on: %s", async (_, behind, isRead) => {
     const { clock, refused, refuse } = rig();
-    const [line = new Line(), other = new Line()] = lines(2);
+    const [line = new FakeLine(), other = new FakeLine()] = lines(2);
     refuse(line, "read");
     refused.admitted(line, behind);
     refused.admitted(other, behind);
@@ -118,7 +104,7 @@ describe("a refused connection", () => {
 
   it("is read no further in the turn, whoever has it read on, once its parser is done", async () => {
     const { clock, refused, refuse } = rig();
-    const line = new Line();
+    const line = new FakeLine();
     refuse(line, "write");
     expect(line.isRead).toBe(true);
     await Promise.resolve();
@@ -133,7 +119,7 @@ describe("a refused connection", () => {
 
   it("is held again by a refusal behind what was let in, once that has come whole", async () => {
     const { refused, refuse } = rig();
-    const [line, behind] = [new Line(), { complete: false }];
+    const [line, behind] = [new FakeLine(), { complete: false }];
     refuse(line, "read");
     refused.admitted(line, behind);
     await Promise.resolve();
@@ -149,7 +135,7 @@ describe("a refused connection", () => {
     ["waits already", 1],
   ])("is read on for the rest of what was let in though it %s", async (_, turns) => {
     const { clock, refused, refuse } = rig();
-    const line = new Line();
+    const line = new FakeLine();
     for (let turn = 0; turn <= turns; turn += 1) {
       await clock.advance(turn);
       refuse(line, "read");
@@ -163,14 +149,14 @@ describe("a refused connection", () => {
 
   it("is not kept once it is gone", async () => {
     const { clock, refused, refuse } = rig();
-    const line = new Line();
+    const line = new FakeLine();
     refuse(line, "read");
     line.destroyed = true;
     await clock.advance(0);
     expect([refused.count, clock.plannedCount]).toEqual([0, 0]);
   });
 
-  it("is read again when there is room for what it was refused, the oldest first, and no more than there is room for", async () => {
+  it("is read again when there is room for what it was refused, the last first, and no more than there is room for", async () => {
     const { clock, refused, refuse, room } = rig();
     const [readers, writers] = [lines(5), lines(5)];
     for (const line of readers) refuse(line, "read");
@@ -178,7 +164,7 @@ describe("a refused connection", () => {
     await clock.advance(0);
     room.read = 2;
     await clock.advance(PAUSE_LOOK_MS);
-    expect(readers.map(({ isRead }) => isRead)).toEqual([true, true, false, false, false]);
+    expect(readers.map(({ isRead }) => isRead)).toEqual([false, false, false, true, true]);
     expect(writers.some(({ isRead }) => isRead)).toBe(false);
     room.read = Number.POSITIVE_INFINITY;
     await clock.advance(PAUSE_LOOK_MS);
@@ -186,9 +172,141 @@ describe("a refused connection", () => {
     expect(refused.count).toBe(5);
   });
 
+  it.each([
+    [10, REFUSED_PAUSE_MIN_MS],
+    [300, 300 * REFUSED_PAUSE_EACH_MS],
+    [2_000, REFUSED_PAUSE_MAX_MS],
+  ])("waits the longer the more of them there are: of %i for %i ms", async (count, pauseMs) => {
+    const { clock, refused, refuse } = rig();
+    const all = lines(count);
+    for (const line of all) refuse(line, "read");
+    await clock.advance(0);
+    await clock.advance(pauseMs - PAUSE_LOOK_MS);
+    expect([refused.count, all.some(({ isRead }) => isRead)]).toEqual([count, false]);
+    await clock.advance(2 * PAUSE_LOOK_MS);
+    expect([refused.count, all.every(({ isRead }) => isRead)]).toEqual([0, true]);
+  });
+
+  it("is read for an answer alone when it has waited for too long, and that no longer than for what it had sent", async () => {
+    const { clock, refused, refuse, room } = rig();
+    const line = new FakeLine();
+    room.write = 1;
+    const seen: boolean[][] = [];
+    const look = (): void => void seen.push([refused.isOverdue(line, "read"), refused.isOverdue(line, "write")]);
+    refuse(line, "read");
+    await clock.advance(0);
+    // as the kernel does: what it had sent comes in the turns to come
+    line.on("resume", () => {
+      look();
+      clock.defer(() => setImmediate(look));
+    });
+    await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
+    look();
+    expect([line.isRead, seen]).toEqual([
+      true,
+      [
+        [true, false],
+        [true, false],
+        [false, false],
+      ],
+    ]);
+  });
+
+  it.each([
+    ["there is room", 1, false],
+    ["there is none either", 0, true],
+  ])("has waited for too long for the other class of which %s: %s", async (_, places, isOverdue) => {
+    const { clock, refused, refuse, room } = rig();
+    const line = new FakeLine();
+    refuse(line, "read");
+    await clock.advance(0);
+    room.write = places;
+    const seen: boolean[] = [];
+    line.on(
+      "resume",
+      () => void seen.push(refused.isOverdue(line, "write"), refused.isOverdue(new FakeLine(), "write")),
+    );
+    await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
+    expect(seen).toEqual([isOverdue, false]);
+  });
+
+  it("is one of fewer that are read the more each of them brings at once", async () => {
+    const { clock, refused, room } = rig();
+    const all = lines(40);
+    for (let turn = 0; turn < 40; turn += 1) {
+      for (let n = 0; n < 8; n += 1) for (const line of all) refused.refused(line, "read");
+      await clock.advance(0);
+    }
+    expect(refused.count).toBe(40);
+    room.read = 63;
+    await clock.advance(PAUSE_LOOK_MS);
+    expect(all.filter(({ isRead }) => isRead)).toHaveLength(64 / 8);
+  });
+
+  it("is as good as any when it is read because there is room", async () => {
+    const { clock, refused, refuse, room } = rig();
+    const [old = new FakeLine(), young = new FakeLine()] = lines(2);
+    const overdue: (readonly [string, boolean])[] = [];
+    for (const [name, line] of [
+      ["old", old],
+      ["young", young],
+    ] as const) {
+      line.on("resume", () => void overdue.push([name, refused.isOverdue(line, "read")]));
+    }
+    refuse(old, "read");
+    await clock.advance(REFUSED_PAUSE_MIN_MS / 2);
+    refuse(young, "read");
+    await clock.advance(0);
+    room.read = 1;
+    await clock.advance(2 * PAUSE_LOOK_MS);
+    expect(overdue).toEqual([
+      ["young", false],
+      ["old", false],
+    ]);
+  });
+
+  it("is as good as any when it is refused again and read for room, however long the turn takes", async () => {
+    const { clock, refused, refuse, room } = rig();
+    const line = new FakeLine();
+    refuse(line, "read");
+    await clock.advance(0);
+    const overdue: boolean[] = [];
+    line.on("resume", () => void overdue.push(refused.isOverdue(line, "read")));
+    // a turn of the event loop that does not end: what is put off comes after all of this
+    const put: (() => void)[] = [];
+    const { defer } = clock;
+    clock.defer = (run) => void put.push(run);
+    await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
+    refuse(line, "read");
+    for (const run of put.splice(0)) run();
+    room.read = 1;
+    await clock.advance(PAUSE_LOOK_MS);
+    expect(overdue).toEqual([true, false]);
+    clock.defer = defer;
+  });
+
+  it("is read for an answer alone when there is room too late", async () => {
+    const { clock, refused, refuse, room } = rig();
+    const all = lines(500);
+    const overdue: boolean[] = [];
+    for (const line of all) {
+      line.on("resume", () => void overdue.push(refused.isOverdue(line, "read")));
+      refuse(line, "read");
+    }
+    await clock.advance(0);
+    await clock.advance(REFUSED_USEFUL_MS - PAUSE_LOOK_MS);
+    room.read = 1;
+    await clock.advance(PAUSE_LOOK_MS);
+    room.read = 0;
+    await clock.advance(PAUSE_LOOK_MS);
+    room.read = 1;
+    await clock.advance(PAUSE_LOOK_MS);
+    expect(overdue).toEqual([false, true]);
+  });
+
   it("is read at once when the node stops", async () => {
     const { clock, refused, refuse } = rig();
-    const [reader = new Line(), writer = new Line()] = lines(2);
+    const [reader = new FakeLine(), writer = new FakeLine()] = lines(2);
     refuse(reader, "read");
     refuse(writer, "write");
     await clock.advance(0);
@@ -218,7 +336,7 @@ describe("a refused connection", () => {
         const all = lines(6);
         for (const { line, work, isLetIn, behind, thenMs, room: places } of steps) {
           room[work] = places;
-          const one = all[line] ?? new Line();
+          const one = all[line] ?? new FakeLine();
           if (isLetIn) refused.admitted(one, behind);
           else refuse(one, work);
           if (thenMs === undefined) {
@@ -231,7 +349,7 @@ describe("a refused connection", () => {
         }
         Object.assign(room, { read: 0, write: 0 });
         await clock.advance(0);
-        await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+        await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
         expect(all.some((line) => line.listenerCount("resume") > 0)).toBe(false);
         expect(all.every(({ isRead }) => isRead)).toBe(true);
         expect([refused.count, clock.plannedCount]).toEqual([0, 0]);
@@ -330,7 +448,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     other.socket.write(READY);
     await expect.poll(other.statuses).toEqual(["200"]);
     expect(flood.statuses()).toEqual(["503", "503"]);
-    await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+    await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
     await expect.poll(flood.statuses).toEqual(["503", "503", "200"]);
     expect(await pausedCount()).toBe("0");
   });
@@ -345,7 +463,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     other.socket.write(READY);
     await expect.poll(other.statuses).toEqual(["200"]);
     expect(flood.statuses()).toEqual(["503", "503"]);
-    await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+    await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
     await expect.poll(flood.statuses).toEqual(["503", "503", "200"]);
   });
 
@@ -364,7 +482,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     socket.write(`${putHead(3)}a`);
     await expect.poll(statuses).toEqual(["503"]);
     socket.write(`bc${READY}`);
-    await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+    await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
     await expect.poll(statuses).toEqual(["503", "200"]);
   });
 
@@ -387,7 +505,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     await expect.poll(statuses).toEqual(["503"]);
     await expect.poll(pausedCount).toBe("1");
     socket.destroy();
-    await clock.advance(REFUSED_PAUSE_MS + PAUSE_LOOK_MS);
+    await clock.advance(REFUSED_PAUSE_MIN_MS + PAUSE_LOOK_MS);
     expect(await pausedCount()).toBe("0");
   });
 });
