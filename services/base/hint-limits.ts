@@ -3,6 +3,7 @@
  */
 import assert from "node:assert";
 import { MAX_FRAME_BYTES } from "./limits.ts";
+import { BACKGROUND_SHARE_AT_START } from "./load-limits.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -29,9 +30,9 @@ export const HINT_TAKE_BYTES: number = 1 * MIB;
 export const MAX_HINT_OBJECT_BYTES: number = MAX_FRAME_BYTES - 64 * KIB;
 /** Answers of a receiver are waited for so long. */
 export const HINT_ASK_MS: number = 10_000;
-/** Bytes a second that a node takes in of all hints for it, and what is left of them under pressure. */
+/** Bytes a second that a node takes in of all hints for it, and what is left of them just after a start that clients feel. */
 export const HINT_INTAKE_BYTES_PER_SECOND: number = 16 * MIB;
-export const MIN_HINT_INTAKE_BYTES_PER_SECOND: number = 256 * KIB;
+export const MIN_HINT_INTAKE_BYTES_PER_SECOND: number = HINT_INTAKE_BYTES_PER_SECOND * BACKGROUND_SHARE_AT_START;
 /** A key counts as so many bytes at least: each is a durable write. */
 export const HINT_KEY_COST_BYTES: number = 512;
 /** A sender that was not heard for so long shares the receiver's intake no more. */

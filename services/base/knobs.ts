@@ -225,7 +225,7 @@ export const KNOBS: Knobs = {
     name: "rehearsal",
     defaultText: "`on`",
     meaning:
-      "`on`: a node that starts again runs its code warm first, against a cluster in its own memory, for two seconds at most; `off`: the first requests find it cold",
+      "`on`: a node that starts again runs its code warm first, against a cluster in its own memory, for two seconds at most, then with what other nodes ask of it, for three, and is ready after that; `off`: the first requests find it cold",
     parse: oneOf(["on", "off"]),
   },
   logLevel: {

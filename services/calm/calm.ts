@@ -18,6 +18,7 @@ import { LatencyWindow } from "./latency-window-core.ts";
 import type { LoopStrain } from "./loop-strain-core.ts";
 import { type MemoryState, memoryShareOf, nextMemoryState } from "./memory-core.ts";
 import { slowStartShare } from "./slow-start-core.ts";
+import { goesOnWarmingUp } from "./warm-up-core.ts";
 
 /** What calm works with. */
 export interface CalmParts {
@@ -67,6 +68,7 @@ export class Calm {
   #counts: ApiCounts = NO_COUNTS;
   #timer: Timer | undefined;
   #startedMs = 0;
+  #isWarmingUp = false;
   #lookedMs = 0;
   #memoryLookedMs = Number.NEGATIVE_INFINITY;
   #memory: MemoryState = "roomy";
@@ -86,12 +88,13 @@ export class Calm {
     this.#parts = parts;
   }
 
-  /** Begins to look, where somebody measures. */
-  start(): void {
+  /** Begins to look, where somebody measures. `warmsUp`: it has been here before, and works for others first. */
+  start(warmsUp: boolean): void {
     const { clock, load } = this.#parts;
     if (load === undefined) return;
-    this.#governor.begin();
+    this.#isWarmingUp = warmsUp;
     this.#startedMs = clock.monotonicMs();
+    this.#governor.begin(this.#startedMs);
     this.#lookedMs = this.#startedMs;
     load.read();
     this.#sampleLater(load);
@@ -104,6 +107,11 @@ export class Calm {
 
   /** 0 < share ≤ 1: how much of its full pace background work may take now. A plain function, to be passed on. */
   readonly backgroundShare = (): number => this.#governor.share;
+
+  /** Clients had better ask others yet; over within seconds. */
+  get isWarmingUp(): boolean {
+    return this.#isWarmingUp;
+  }
 
   /** Requests of the class that may be under way now. Asked for every request. */
   limitOf(work: Work): number {
@@ -184,7 +192,10 @@ export class Calm {
       loopUtilisation: this.#utilisationSum / Math.max(1, this.#sampleCount),
     };
     const { loopUtilisation: utilisation, ...rest } = this.#last;
-    this.#governor.look({ nowMs, utilisation, ...rest });
+    // Without clients of its own it hears of nobody's patience.
+    if (!this.#isWarmingUp) this.#governor.look({ nowMs, utilisation, ...rest });
+    const warmth = { sinceStartMs: nowMs - this.#startedMs, utilisation, hasOthers: this.#parts.hasOthers() };
+    this.#isWarmingUp &&= goesOnWarmingUp(warmth);
     this.#lookedMs = nowMs;
     this.#longestDelayMs = 0;
     this.#utilisationSum = 0;

@@ -4,13 +4,14 @@
  * Must never come to nothing: what is only ever put off is never repaired.
  * Sources: Dynamo §6.5 (admission of background tasks by foreground latency); AIMD (Chiu & Jain 1989).
  */
-import assert from "node:assert/strict";
 import {
+  BACKGROUND_SHARE_AT_START,
   BACKGROUND_SHARE_FLOOR,
   BASELINE_MEMORY_MS,
   FOREGROUND_TARGET_MAX_MS,
   FOREGROUND_TARGET_MIN_MS,
   FOREGROUND_TARGET_UNKNOWN_MS,
+  GOVERNOR_START_MS,
   PRESSING_LOOP_DELAY_MS,
   PRESSING_UTILISATION,
 } from "../base/load-limits.ts";
@@ -76,10 +77,12 @@ export class GovernorCore {
   readonly #writes = new Baseline();
   #share = 1;
   #pressure = 0;
+  #gentleUntilMs = Number.NEGATIVE_INFINITY;
 
   /** A start: the least part of the full pace, and more as soon as clients are seen to bear it. */
-  begin(): void {
-    this.#share = BACKGROUND_SHARE_FLOOR;
+  begin(nowMs: number): void {
+    this.#share = BACKGROUND_SHARE_AT_START;
+    this.#gentleUntilMs = nowMs + GOVERNOR_START_MS;
   }
 
   /** 0 < share ≤ 1; 1: full pace. */
@@ -106,9 +109,10 @@ export class GovernorCore {
       loopDelayMs / PRESSING_LOOP_DELAY_MS,
       utilisation > PRESSING_UTILISATION ? utilisation / PRESSING_UTILISATION : 0,
     );
-    if (this.#pressure > CUT_ABOVE) this.#share = Math.max(BACKGROUND_SHARE_FLOOR, this.#share * CUT_FACTOR);
-    else if (this.#pressure < GROW_BELOW) this.#share = Math.min(1, this.#share + GROWTH);
-    assert.ok(this.#share >= BACKGROUND_SHARE_FLOOR && this.#share <= 1, "a share is above nothing and at most all");
+    if (this.#pressure > CUT_ABOVE) this.#share *= CUT_FACTOR;
+    else if (this.#pressure < GROW_BELOW) this.#share += GROWTH;
+    const floor = nowMs < this.#gentleUntilMs ? BACKGROUND_SHARE_AT_START : BACKGROUND_SHARE_FLOOR;
+    this.#share = Math.min(1, Math.max(floor, this.#share));
   }
 }
 

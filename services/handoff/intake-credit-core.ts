@@ -47,6 +47,8 @@ export class IntakeCredits {
     const rate = rateOf(share);
     const burstBytes = rate * BURST_SECONDS;
     this.#tokens = Math.min(burstBytes, this.#tokens + ((nowMs - this.#filledMs) / 1_000) * rate);
+    // Owed is what the longest pause pays for: else large objects at the least rate would hold up small ones long after.
+    this.#tokens = Math.max(this.#tokens, -rate * (MAX_PAUSE_MS / 1_000));
     this.#filledMs = nowMs;
     this.#heardMs.set(sender, nowMs);
     for (const [other, heardMs] of this.#heardMs) {

@@ -23,6 +23,7 @@ export interface StatusParts {
   readonly membership: Pick<Membership, "table" | "isRemoved" | "store">;
   readonly liveness: Pick<Liveness, "stateOf" | "member">;
   readonly pulse: { readonly words: string };
+  readonly calm: { readonly isWarmingUp: boolean };
   /** not all have told yet what was collected: reads do without this node, and it mints nothing; over within seconds, whatever others do */
   readonly door: { readonly isHearing: boolean };
   readonly isStopping: () => boolean;
@@ -42,7 +43,7 @@ export class NodeStatusView implements NodeStatus {
   }
 
   readyz(): readonly HealthCheck[] {
-    const { isStopping, engine, membership, door } = this.#parts;
+    const { isStopping, engine, membership, door, calm } = this.#parts;
     const waitingFor = this.#waitingFor();
     const isOpen = engine.failure === undefined;
     return [
@@ -52,6 +53,7 @@ export class NodeStatusView implements NodeStatus {
       check("disk-speed", true, this.#parts.pulse.words),
       check("cluster", waitingFor === undefined, waitingFor ?? `member (${membership.store.record.status})`),
       check("collecting", !door.isHearing, door.isHearing ? HEARING : "knows what was collected"),
+      check("warm-up", !calm.isWarmingUp, calm.isWarmingUp ? WARMING_UP : "warm"),
       check("lifecycle", !isStopping(), isStopping() ? "stopping" : "running"),
     ];
   }
@@ -166,6 +168,7 @@ function diskWords({ level, freeBytes, totalBytes }: DiskState): string {
   return `${DISK_WORDS[level]}: ${mib(freeBytes)} of ${mib(totalBytes)} free`;
 }
 
+const WARMING_UP = "does its part for the other nodes first: at most 3 s";
 const HEARING = "hearing what was collected meanwhile: at most 3 s";
 
 const DISK_WORDS: Readonly<Record<DiskLevel, string>> = {

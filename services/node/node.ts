@@ -105,7 +105,7 @@ export class GyreNode {
       await rooms.liveness.start(address, rooms.links.boundAddress ?? address);
       rooms.bootstrap.start();
       rooms.operator.start();
-      rooms.calm.start();
+      rooms.calm.start(options.config.rehearsal === "on" && engine.recovery.mode !== "fresh");
       if (options.windows.load !== undefined) rooms.pulse.start();
       rooms.departed.start();
       return node;

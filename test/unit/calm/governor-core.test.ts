@@ -2,10 +2,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  BACKGROUND_SHARE_AT_START,
   BACKGROUND_SHARE_FLOOR,
   FOREGROUND_TARGET_MAX_MS,
   FOREGROUND_TARGET_UNKNOWN_MS,
   GOVERNOR_LOOK_MS,
+  GOVERNOR_START_MS,
 } from "../../../services/base/load-limits.ts";
 import { GovernorCore, type GovernorReading } from "../../../services/calm/governor-core.ts";
 
@@ -56,14 +58,26 @@ describe("the share of background work", () => {
 
   it("is a part after a start, which grows while clients bear it and falls at once when they do not", () => {
     const { look, core } = governed(0);
-    core.begin();
-    expect(core.share).toBe(BACKGROUND_SHARE_FLOOR);
+    core.begin(0);
+    expect(core.share).toBe(BACKGROUND_SHARE_AT_START);
     look({}, 4);
-    expect(core.share).toBeCloseTo(BACKGROUND_SHARE_FLOOR + 1 / 4);
+    expect(core.share).toBeCloseTo(BACKGROUND_SHARE_AT_START + 1 / 4);
     look({ loopDelayMs: 500 });
-    expect(core.share).toBeCloseTo((BACKGROUND_SHARE_FLOOR + 1 / 4) / 2);
+    expect(core.share).toBeCloseTo((BACKGROUND_SHARE_AT_START + 1 / 4) / 2);
     look({}, 14);
     expect(core.share).toBe(1);
+  });
+
+  it("stays least of all for a while after a start that clients feel, and no longer", () => {
+    const { look, core } = governed(0);
+    core.begin(0);
+    const lastLook = GOVERNOR_START_MS / GOVERNOR_LOOK_MS;
+    look({ loopDelayMs: 500 }, lastLook - 1);
+    expect(core.share).toBe(BACKGROUND_SHARE_AT_START);
+    look({ loopDelayMs: 500 });
+    expect(core.share).toBe(BACKGROUND_SHARE_FLOOR);
+    look({ loopDelayMs: 45 });
+    expect(core.share).toBe(BACKGROUND_SHARE_FLOOR);
   });
 
   it("asks clients of a node that has just started for little, and for what is usual there after two minutes", () => {

@@ -8,6 +8,7 @@ import {
   HINT_RETRY_MAX_MS,
   HINT_TAKE_BYTES,
   MAX_HINT_DELIVERIES,
+  MIN_HINT_INTAKE_BYTES_PER_SECOND,
 } from "../../../services/base/hint-limits.ts";
 import { DeliverySchedule } from "../../../services/handoff/delivery-core.ts";
 import { givenUpOf, type KeptPartition } from "../../../services/handoff/giving-up-core.ts";
@@ -116,6 +117,16 @@ describe("credits", () => {
       bytes: true,
     });
     expect(pauseMs).toBeLessThanOrEqual(5_000);
+  });
+
+  test("never lets what large objects left unpaid at the least rate hold up small ones later", () => {
+    const credits = new IntakeCredits(0);
+    for (let n = 0; n < 100; n += 1) {
+      credits.spent("s", { offered: 0, keys: 1, bytes: HINT_TAKE_BYTES });
+      expect(credits.grant("s", 0, 0).pauseMs).toBeLessThanOrEqual(5_000);
+    }
+    const { pauseMs } = credits.grant("s", 0, 1);
+    expect(pauseMs).toBe(Math.ceil((5 * MIN_HINT_INTAKE_BYTES_PER_SECOND * 1_000) / HINT_INTAKE_BYTES_PER_SECOND));
   });
 });
 
