@@ -47,8 +47,8 @@ const OVERDUE: Hindrance = {
 /** Refuses what would not be let in. */
 export class QuickRefusal {
   readonly #parts: RefusalParts;
-  /** the last document of each class: reasons seldom change */
-  readonly #made = new Map<WorkClass, { readonly reason: string; readonly body: string }>();
+  /** the last document of each class, and that of what is overdue: reasons seldom change */
+  readonly #made = new Map<WorkClass | "overdue", { readonly reason: string; readonly body: string }>();
 
   constructor(parts: RefusalParts) {
     this.#parts = parts;
@@ -68,7 +68,7 @@ export class QuickRefusal {
     const reason = isOverdue(work) ? OVERDUE : this.#parts.reasonNow(work, request.url);
     if (reason === undefined) return undefined;
     this.#parts.onRefused(work);
-    const body = this.#bodyOf(work, reason.words);
+    const body = this.#bodyOf(reason === OVERDUE ? "overdue" : work, reason.words);
     response.writeHead(503, [
       "content-type",
       "application/problem+json",
@@ -84,12 +84,12 @@ export class QuickRefusal {
     return { work, kind: reason.kind };
   }
 
-  #bodyOf(work: WorkClass, reason: string): string {
-    const made = this.#made.get(work);
+  #bodyOf(of: WorkClass | "overdue", reason: string): string {
+    const made = this.#made.get(of);
     if (made?.reason === reason) return made.body;
     const { body } = failureReply(refusalForNow("overloaded", overloadWords(reason)));
     const text = String(body);
-    this.#made.set(work, { reason, body: text });
+    this.#made.set(of, { reason, body: text });
     return text;
   }
 }

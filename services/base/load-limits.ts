@@ -55,13 +55,14 @@ export const LOOP_DELAY_SHED_DATA_MS: number = 250;
 export const RETRY_AFTER_MAX_SECONDS: number = 3;
 /**
  * A connection whose request was refused is not read for so long while there is no room: so long for each that waits, within these,
- * for to hear one again and refuse it costs a tenth of what serving it does. How often it is looked who may be read again.
+ * for to hear one again and refuse it costs a tenth of what serving it does.
  */
 export const REFUSED_PAUSE_EACH_MS: number = 2;
 export const REFUSED_PAUSE_MIN_MS: number = 250;
 export const REFUSED_PAUSE_MAX_MS: number = 750;
 /** What has waited for longer in such a connection is let in no more, whatever room there is: a quarter of the usual deadline. */
 export const REFUSED_USEFUL_MS: number = 500;
+/** How often it is looked who may be read again. */
 export const PAUSE_LOOK_MS: number = 10;
 /** So many refusals in so long make nobody wait: they take about a hundredth of a core. */
 export const FLOOD_REFUSALS: number = 32;
