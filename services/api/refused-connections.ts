@@ -87,7 +87,7 @@ export class RefusedConnections {
   /** Whether a request of the class that came over it just now has waited for too long: what room there is is for younger ones. */
   isOverdue(connection: Readable, work: RefusedWork): boolean {
     const waitedFor = this.#overdue.size === 0 ? undefined : this.#overdue.get(connection);
-    // A flood of reads is no reason to refuse a write for which there is room, however long it has waited behind them.
+    // A flood of reads is no reason to refuse a write while less than half of the places for writes are taken, however old it is.
     return waitedFor !== undefined && (waitedFor === work || this.#parts.roomFor(work) <= 0);
   }
 

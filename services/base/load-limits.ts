@@ -55,7 +55,7 @@ export const LOOP_DELAY_SHED_DATA_MS: number = 250;
 export const RETRY_AFTER_MAX_SECONDS: number = 3;
 /**
  * A connection whose request was refused is not read for so long while there is no room: so long for each that waits, within these,
- * for to hear one again and refuse it costs a tenth of what serving it does.
+ * for to hear one again and refuse it costs a quarter of what serving it does. Beyond 375 the upper bound lets more be heard.
  */
 export const REFUSED_PAUSE_EACH_MS: number = 2;
 export const REFUSED_PAUSE_MIN_MS: number = 250;

@@ -228,7 +228,7 @@ async function readyUnderLoad(parts: Parts, rate: number): Promise<number> {
   const all: TargetResult[] = [];
   const stretch = { nodes: OTHERS, durationMs: START_STRETCH_MS, rate };
   while (readyMs === undefined) {
-    // whoever does not get ready ends this in the middle of a stretch
+    // a start that fails is told at once, not after the stretch
     const loaded = load(parts, stretch).then(({ results }) => void all.push(...results));
     await Promise.race([loaded, ready]);
     await loaded;
@@ -288,7 +288,8 @@ async function main(): Promise<boolean> {
   tell(`n4 is ready; partitions flagged ${await sumOf(cluster, ALL, FLAGGED)}; ${await repairText(cluster)}`);
   let isHealed = true;
   const wait = async (what: string, count: () => Promise<number | undefined>): Promise<void> => {
-    isHealed &&= await gone(cluster, { what, count, sinceMs: readyMs });
+    const isGone = await gone(cluster, { what, count, sinceMs: readyMs });
+    isHealed &&= isGone;
   };
   const replay = await loadDuring(
     parts,
@@ -304,7 +305,7 @@ async function main(): Promise<boolean> {
   const back = ALL.map((node) => joined([replay, rest].flatMap((part) => part[node] ?? [])));
   tell(`until n4 had all that it had missed: ${told(back)}; ${feltText(feltOf(back))}`);
   const after = await quietStretch(parts, rate, "after");
-  const [ratio = 0, wholeRatio = 0] = [replay, back].map((part) => {
+  const [ratio = Number.NaN, wholeRatio = Number.NaN] = [replay, back].map((part) => {
     const felt = feltOf(part);
     const ofN4 = felt.quietMs / ((before.quietMs + after.quietMs) / 2);
     const ofOthers = felt.othersMs / ((before.othersMs + after.othersMs) / 2);
