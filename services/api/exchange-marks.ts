@@ -10,10 +10,19 @@ declare module "fastify" {
   interface FastifyReply {
     /** what the request and its answer occupy until the connection has taken the answer; −1: not admitted */
     heldBytes: number;
-    /** monotonic, when its headers had been read */
+    /** monotonic, when it was let in */
     startedMs: number;
+    /** before that, for room */
+    waitedMs: number;
     /** where its time went, if somebody wants to know */
     timing: Timing | undefined;
+  }
+}
+
+declare module "node:http" {
+  interface IncomingMessage {
+    /** ms that it waited for room before it was let in; absent: it did not */
+    waitedMs?: number;
   }
 }
 

@@ -8,7 +8,12 @@ import type { BucketRight, Caller, NodeRight } from "../security/rights.ts";
 
 /** The part of a request that handlers may see. Header names are in lower case. */
 export interface Incoming {
-  readonly raw: { readonly url?: string | undefined; readonly method?: string | undefined };
+  readonly raw: {
+    readonly url?: string | undefined;
+    readonly method?: string | undefined;
+    /** ms that it waited for room before it was let in; absent: it did not */
+    readonly waitedMs?: number | undefined;
+  };
   /** whom the request comes from; ask `callerOf`, never this */
   readonly caller?: Caller | undefined;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;

@@ -1,52 +1,112 @@
 /**
- * What stands before the framework: requests that are not let in now are refused there, and their connections left unread for
- * a while. Must never answer what the framework would let in, unless it waited there for too long, and never make it wait.
+ * What stands before the framework: requests of one key that are not let in now wait there, or are refused. Must never answer what
+ * the framework would let in, unless it waited there for too long, and never hold back any other request.
  */
+import type { FastifyInstance } from "fastify";
+import { QUEUE_BODY_BYTES } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
-import type { FrontGate } from "./front-gate.ts";
-import { QuickRefusal, type RawRequest, type RawResponse, type RefusalParts } from "./quick-refusal.ts";
-import { type Arriving, type Readable, RefusedConnections } from "./refused-connections.ts";
+import { announcedBytes } from "./admission.ts";
+import { AdmissionQueue, type KeyWork, WAITED } from "./admission-queue.ts";
+import type { Incoming, WorkClass } from "./exchange.ts";
+import type { FrontGate, Hindrance } from "./front-gate.ts";
+import { keyWorkOf, QuickRefusal, type RawRequest, type RawResponse, type RefusalParts } from "./quick-refusal.ts";
+import type { Line } from "./unread-lines.ts";
+
+/** What is needed of a request. */
+export interface ArrivingRequest extends RawRequest, Pick<Incoming, "headers"> {
+  readonly socket: Line;
+  /** ms, of one that was let in after a while */
+  waitedMs?: number;
+}
 
 /** What the door works with. */
 export interface DoorParts extends RefusalParts {
   readonly clock: Clock;
-  readonly gate: FrontGate;
+  readonly gate: Pick<FrontGate, "isOpen">;
+  /** why a request of this class and target is not let in now; undefined: it may be */
+  readonly reasonNow: (work: KeyWork, target: string | undefined) => Hindrance | undefined;
+  /** hands a request to the framework */
+  readonly serve: (request: ArrivingRequest, response: RawResponse) => void;
 }
 
-/** What is needed of a request. */
-export interface ArrivingRequest extends RawRequest, Arriving {
-  readonly socket: Readable;
+interface Exchange {
+  readonly request: ArrivingRequest;
+  readonly response: RawResponse;
 }
+
+const BEHIND: Hindrance = { kind: "node", words: "this node has no room for what came before over this connection" };
 
 /** The door of one listener. */
 export class FrontDoor {
-  readonly #quick: QuickRefusal;
-  readonly #refused: RefusedConnections;
-  readonly #clock: Clock;
+  readonly #parts: DoorParts;
+  readonly #refusal: QuickRefusal;
+  readonly #queue: AdmissionQueue<Exchange>;
 
   constructor(parts: DoorParts) {
-    this.#clock = parts.clock;
-    this.#quick = new QuickRefusal(parts);
-    this.#refused = new RefusedConnections({ clock: parts.clock, roomFor: (work) => parts.gate.roomFor(work) });
+    this.#parts = parts;
+    this.#refusal = new QuickRefusal(parts);
+    this.#queue = new AdmissionQueue({
+      clock: parts.clock,
+      reasonNow: parts.reasonNow,
+      letIn: ({ request, response }, waitedMs) => {
+        request.waitedMs = waitedMs;
+        parts.serve(request, response);
+      },
+      refuse: ({ response }, work, { words }) => this.#refusal.answer(response, work, words),
+    });
   }
 
-  /** Connections that are not read just now. */
-  get unreadCount(): number {
-    return this.#refused.count;
+  /** Requests that wait. */
+  get waitingCount(): number {
+    return this.#queue.count;
   }
 
-  /** Whether the framework is to see the request; false: it has been answered. */
-  passes(request: ArrivingRequest, response: RawResponse): boolean {
-    const refusal = this.#quick.refuse(request, response, (work) => this.#refused.isOverdue(request.socket, work));
-    if (refusal === undefined) this.#refused.admitted(request.socket, request);
-    else if (refusal.kind === "node") this.#refused.refused(request.socket, refusal.work);
-    return refusal === undefined;
+  /** Requests of the class that have had to wait since the start. */
+  waitedOf(work: WorkClass): number {
+    return work === "read" || work === "write" ? this.#queue.joinedOf(work) : 0;
   }
 
-  /** Reads everybody again; resolves when what they had sent has been read, for an answer. Asked by a node that stops. */
-  async readAll(): Promise<void> {
-    if (!this.#refused.readAll()) return;
-    // One turn to ask the kernel, one to be given it.
-    for (let turn = 0; turn < 2; turn += 1) await new Promise<void>((resolve) => this.#clock.defer(resolve));
+  /** A request comes: it is served, waits, or is refused. */
+  enter(request: ArrivingRequest, response: RawResponse): void {
+    const work = keyWorkOf(request);
+    const why = work && this.#whyNot(work, request);
+    if (work === undefined || why === undefined) this.#parts.serve(request, response);
+    else if (!this.#hasWait({ request, response }, work, why)) this.#refusal.answer(response, work, why.words);
   }
+
+  /** A request that was let in is over. */
+  placeFree(): void {
+    this.#queue.placeFree();
+  }
+
+  /** Lets everybody in, for an answer: this node stops. */
+  letInAll(): void {
+    this.#queue.letInAll();
+  }
+
+  #whyNot(work: KeyWork, { socket, url }: ArrivingRequest): Hindrance | undefined {
+    if (this.#queue.isWaiting(socket)) return BEHIND;
+    return this.#queue.isOverdue(socket) ? WAITED : this.#parts.reasonNow(work, url);
+  }
+
+  /** For a place: not for one of a hot key, nor of a class of which nothing is let in. */
+  #hasWait(what: Exchange, work: KeyWork, why: Hindrance): boolean {
+    if (why.kind !== "node" || !this.#parts.gate.isOpen(work)) return false;
+    const { url, socket } = what.request;
+    const bytes = announcedBytes(what.request, QUEUE_BODY_BYTES);
+    const sinceMs = this.#queue.cameMs(socket);
+    return this.#queue.join({ what, work, target: url, connection: socket, sinceMs, bytes });
+  }
+}
+
+/** Puts a door before a server's listeners: it sees requests before the framework does. A test's `inject` goes past it. */
+export function standBefore(server: FastifyInstance["server"], parts: Omit<DoorParts, "serve">): FrontDoor {
+  const listeners = server.listeners("request");
+  const serve: DoorParts["serve"] = (request, response) => {
+    for (const listen of listeners) Reflect.apply(listen, server, [request, response]);
+  };
+  const door = new FrontDoor({ ...parts, serve });
+  server.removeAllListeners("request");
+  server.on("request", (request, response) => door.enter(request, response));
+  return door;
 }

@@ -34,14 +34,9 @@ export class FrontGate {
     this.#calm = calm;
   }
 
-  /**
-   * Requests of the class that may come at once until half of what may be under way is: the other half is for those that come
-   * with them, and for those who have not been refused. A class of which nothing is let in asks nobody to wait.
-   */
-  roomFor(work: WorkClass): number {
-    const limit = this.#calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
-    if (limit === 0) return Number.POSITIVE_INFINITY;
-    return this.#admission.isFull(work) ? 0 : limit / 2 - this.#admission.inflightOf(work);
+  /** Whether any request of the class is let in, soon or later. */
+  isOpen(work: WorkClass): boolean {
+    return this.#calm?.limitOf(work) !== 0;
   }
 
   /** Why no request of the class and target is let in just now; undefined: one may be. */

@@ -1,7 +1,8 @@
 /** The quorum knobs of a request, from its query (API §3). Pure. Must never replace a wrong value by a default. */
 import { DEFAULT_TIMEOUT_MS, MAX_REPLICAS } from "../base/limits.ts";
 import type { Failure, Knobs, QuorumLevel } from "../coordinator/contract.ts";
-import { refusal } from "./problem.ts";
+import type { Incoming } from "./exchange.ts";
+import { refusal, refusalForNow } from "./problem.ts";
 import { booleanOf, integerOf, type Query, shown } from "./query.ts";
 import { KNOB_QUERY, LEVEL_RULE, namesOf, TIMEOUT_RULE } from "./query-rules.ts";
 import { wordOf } from "./value-rules.ts";
@@ -29,6 +30,15 @@ export function knobsOf(query: Query): Knobs | Failure {
     levels[name] = level;
   }
   return { ...levels, sloppy, timeoutMs, explain };
+}
+
+/** What is left of them for a request that waited for room: its time began when it came. */
+export function afterWait(knobs: Knobs, { raw }: Pick<Incoming, "raw">): Knobs | Failure {
+  const { waitedMs = 0 } = raw;
+  if (waitedMs === 0) return knobs;
+  const timeoutMs = Math.ceil(knobs.timeoutMs - waitedMs);
+  if (timeoutMs >= 1) return { ...knobs, timeoutMs };
+  return refusalForNow("overloaded", "this request's time was up before there was room for it; nothing was done");
 }
 
 function levelOf(name: string, text: string): QuorumLevel | Failure {

@@ -39,7 +39,7 @@ export interface ListenerCounters {
 export function listenerCounters(
   metrics: MetricsRegistry,
   underWay: { readonly requests: number; readonly bytes: number },
-  frontDoor: { readonly unreadCount: number },
+  waitingCount: () => number,
 ): ListenerCounters {
   const counter = (name: string, help: string, labels: Labels = {}): Counter => metrics.counter({ name, help, labels });
   const shed = (work: WorkClass): Counter =>
@@ -58,8 +58,8 @@ export function listenerCounters(
     () => underWay.bytes,
   );
   metrics.gauge(
-    { name: "gyre_http_paused_connections", help: "Client connections that are not read for a while after a refusal." },
-    () => frontDoor.unreadCount,
+    { name: "gyre_http_waiting_requests", help: "Client requests that wait for room: not begun, not refused yet." },
+    waitingCount,
   );
   return {
     shed: { control: shed("control"), write: shed("write"), read: shed("read"), list: shed("list") },

@@ -22,7 +22,7 @@ import { drain } from "./drain.ts";
 import { type Incoming, isReading, NO_BODY_BYTES, type Reply, type Route, type Timing } from "./exchange.ts";
 import { NOT_ADMITTED } from "./exchange-marks.ts";
 import { frameworkFailure } from "./framework-failure.ts";
-import { FrontDoor } from "./front-door.ts";
+import { type FrontDoor, standBefore } from "./front-door.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { Gatekeeper, routeFlaws } from "./gatekeeper.ts";
 import { HTTP_LIMITS, type HttpLimits } from "./http-limits.ts";
@@ -84,15 +84,7 @@ class Server implements ApiServer {
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
     this.#requestLog = new RequestLog(deps);
     this.#gate = new FrontGate(this.#admission, deps.calm);
-    this.#frontDoor = new FrontDoor({
-      clock: deps.clock,
-      gate: this.#gate,
-      reasonNow: (work, target) => (this.#closing === undefined ? this.#gate.reasonNow(work, target) : undefined),
-      onRefused: (work) => this.#counters.shed[work].add(),
-      nextId: () => this.#nextId(),
-      chance: () => deps.random.float(),
-    });
-    this.#counters = listenerCounters(deps.metrics, this.#admission, this.#frontDoor);
+    this.#counters = listenerCounters(deps.metrics, this.#admission, () => this.#frontDoor.waitingCount);
     this.#gatekeeper = new Gatekeeper({
       ...deps,
       tokens: deps.tokens,
@@ -102,11 +94,19 @@ class Server implements ApiServer {
     this.#routes = allRoutes(deps, () => this.#closing !== undefined).map((route) => this.#gatekeeper.audited(route));
     assert.deepEqual(routeFlaws(this.#routes), [], "every route says who may use it");
     this.#app = this.#build(makeServer);
+    this.#frontDoor = standBefore(this.#app.server, {
+      clock: deps.clock,
+      gate: this.#gate,
+      reasonNow: (work, target) => (this.#closing === undefined ? this.#gate.reasonNow(work, target) : undefined),
+      onRefused: (work) => this.#counters.shed[work].add(),
+      nextId: () => this.#nextId(),
+      chance: () => deps.random.float(),
+    });
     this.inject = this.#app.inject.bind(this.#app);
     const { shed } = this.#counters;
     deps.calm?.follow({
       inflightOf: (work) => this.#admission.inflightOf(work),
-      refusedOf: (work) => shed[work].value,
+      refusedOf: (work) => shed[work].value + this.#frontDoor.waitedOf(work),
     });
   }
 
@@ -118,7 +118,11 @@ class Server implements ApiServer {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#drain();
+    if (this.#closing === undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#closing = promise;
+      resolve(this.#drain());
+    }
     return this.#closing;
   }
 
@@ -126,8 +130,8 @@ class Server implements ApiServer {
     const { clock, log } = this.#deps;
     const { server } = this.#app;
     const requestCount = (): number => this.#admission.requests;
-    const close = (): Promise<void> => this.#frontDoor.readAll().then(() => this.#app.close());
-    return drain({ clock, log, server, requestCount, close });
+    this.#frontDoor.letInAll();
+    return drain({ clock, log, server, requestCount, close: () => this.#app.close() });
   }
 
   #build(makeServer: ServerMaker | undefined): FastifyInstance {
@@ -150,6 +154,7 @@ class Server implements ApiServer {
     app.decorateRequest("caller", undefined);
     app.decorateReply("heldBytes", NOT_ADMITTED);
     app.decorateReply("startedMs", 0);
+    app.decorateReply("waitedMs", 0);
     app.decorateReply("timing", undefined);
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
@@ -163,7 +168,6 @@ class Server implements ApiServer {
       else this.#write(request, reply, this.#errorReply(error, request));
     });
     for (const route of this.#routes) this.#register(app, route);
-    this.#standBefore(app);
     app.server.maxConnections = MAX_CLIENT_CONNECTIONS;
     app.server.on("drop", () => this.#counters.dropped.add());
     return app;
@@ -210,19 +214,23 @@ class Server implements ApiServer {
     }
     const startedMs = clock.monotonicMs();
     const { raw } = reply;
+    const { waitedMs = 0 } = request.raw;
+    const cameMs = startedMs - waitedMs;
     reply.heldBytes = bytes;
     reply.startedMs = startedMs;
+    reply.waitedMs = waitedMs;
     const place = route.isOfOneKey === true ? crowdPlaceOf(request.raw.url) : -1;
     if (place >= 0) this.#gate.crowd.enter(place);
     raw.once("close", () => {
       if (place >= 0) this.#gate.crowd.leave(place);
       this.#admission.leave(route.work, reply.heldBytes);
+      this.#frontDoor.placeFree();
       // A reply that comes after its client has gone must not be counted in again.
       reply.heldBytes = NOT_ADMITTED;
-      const end = { status: raw.headersSent ? raw.statusCode : 0, durationMs: clock.monotonicMs() - startedMs };
+      const end = { status: raw.headersSent ? raw.statusCode : 0, durationMs: clock.monotonicMs() - cameMs };
       recordDuration(durations, end.status, end.durationMs * 1_000);
       if (isWorthALine(end)) this.#requestLog.tell(route, request, end);
-      if (traces !== undefined) tellTrace(traces, { route, request, end, startedMs, timing: reply.timing });
+      if (traces !== undefined) tellTrace(traces, { route, request, end, startedMs: cameMs, timing: reply.timing });
     });
     return true;
   }
@@ -266,7 +274,9 @@ class Server implements ApiServer {
 
   #showTiming(reply: FastifyReply, timing: Timing): void {
     reply.timing = timing;
-    reply.header("server-timing", serverTimingText(timing, this.#deps.clock.monotonicMs() - reply.startedMs));
+    const { startedMs, waitedMs } = reply;
+    const totalMs = this.#deps.clock.monotonicMs() - startedMs + waitedMs;
+    reply.header("server-timing", serverTimingText(timing, { totalMs, waitedMs }));
   }
 
   #defectReply(error: unknown, isHarmless: boolean, request: Incoming): Reply {
@@ -277,16 +287,6 @@ class Server implements ApiServer {
   #errorReply(error: FastifyError, request: FastifyRequest): Reply {
     const known = frameworkFailure(error, request);
     return known === undefined ? this.#defectReply(error, true, request) : failureReply(known.failure, known.how);
-  }
-
-  /** The door sees requests before the framework does; a test's `inject` goes past it. */
-  #standBefore({ server }: FastifyInstance): void {
-    const listeners = server.listeners("request");
-    server.removeAllListeners("request");
-    server.on("request", (request, response) => {
-      if (!this.#frontDoor.passes(request, response)) return;
-      for (const listen of listeners) listen.call(server, request, response);
-    });
   }
 
   #nextId(): string {

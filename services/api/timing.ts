@@ -62,14 +62,18 @@ export function watchOf(request: Incoming, knobs: Knobs, clock: Pick<Clock, "mon
   return sampled === undefined && !knobs.explain ? undefined : new Watch(knobs, sampled, clock);
 }
 
-/** The Server-Timing header: the whole request, the coordinator's part, each replica that was asked; milliseconds. */
-export function serverTimingText({ beganMs, endedMs, explain }: Timing, totalMs: number): string {
+/** The Server-Timing header: the whole request, its wait for room, the coordinator's part, each replica that was asked; milliseconds. */
+export function serverTimingText(
+  { beganMs, endedMs, explain }: Timing,
+  { totalMs, waitedMs }: { readonly totalMs: number; readonly waitedMs: number },
+): string {
   const replicas = (explain?.replicas ?? []).filter(({ asked }) => asked !== "nothing").slice(0, MAX_TRACED_CALLS);
   const parts = replicas.map(({ node, asked, answer, latencyMs }, index) => {
     const duration = latencyMs === undefined ? "" : `;dur=${shown(latencyMs)}`;
     return `r${index};desc="${plain(`${node} ${asked} ${answer}`)}"${duration}`;
   });
-  return [`total;dur=${shown(totalMs)}`, `coord;dur=${shown(endedMs - beganMs)}`, ...parts].join(", ");
+  const queue = waitedMs > 0 ? [`queue;dur=${shown(waitedMs)}`] : [];
+  return [`total;dur=${shown(totalMs)}`, ...queue, `coord;dur=${shown(endedMs - beganMs)}`, ...parts].join(", ");
 }
 
 /** A request that is over. */

@@ -53,20 +53,23 @@ export const LOOP_DELAY_SHED_LIST_MS: number = 100;
 export const LOOP_DELAY_SHED_DATA_MS: number = 250;
 /** A refusal for overload asks to come back after 1 … this many seconds. */
 export const RETRY_AFTER_MAX_SECONDS: number = 3;
+/** What has waited for room for longer is let in no more, whatever room there is: a quarter of the usual deadline. */
+export const QUEUE_USEFUL_MS: number = 500;
 /**
- * A connection whose request was refused is not read for so long while there is no room: so long for each that waits, within these,
- * for to hear one again and refuse it costs a quarter of what serving it does. Beyond 375 the upper bound lets more be heard.
+ * It is refused when it has waited for so long for each that waits, and within that time and this: for to refuse somebody on a
+ * connection that was not touched for a while costs half of what serving him does, and asks him to send the next request.
  */
-export const REFUSED_PAUSE_EACH_MS: number = 2;
-export const REFUSED_PAUSE_MIN_MS: number = 250;
-export const REFUSED_PAUSE_MAX_MS: number = 750;
-/** What has waited for longer in such a connection is let in no more, whatever room there is: a quarter of the usual deadline. */
-export const REFUSED_USEFUL_MS: number = 500;
-/** How often it is looked who may be read again. */
-export const PAUSE_LOOK_MS: number = 10;
-/** So many refusals in so long make nobody wait: they take about a hundredth of a core. */
-export const FLOOD_REFUSALS: number = 32;
-export const FLOOD_WINDOW_MS: number = 100;
+export const QUEUE_REFUSE_EACH_MS: number = 2;
+export const QUEUE_MAX_MS: number = 3_000;
+/** How often it is looked who has waited for too long; and from how many refused in one look on it ends: 700 a second, a tenth of a core. */
+export const QUEUE_LOOK_MS: number = 20;
+export const QUEUE_REFUSALS_A_LOOK: number = 14;
+/** Of each connection one request may wait, so many in all, and so many behind the first ones of all connections; and their bytes. */
+export const QUEUE_MAX_OF_ONE: number = 16;
+export const QUEUE_MAX_BEHIND: number = 4_096;
+export const QUEUE_MAX_BYTES: number = 32 * 1024 * 1024;
+/** Of a body that nobody reads so many bytes come at most: what was read at once, and what the stream takes before it pauses. */
+export const QUEUE_BODY_BYTES: number = 128 * 1024;
 /** Utilisation of the event loop, for a second, from which listings are shed. */
 export const LOOP_UTILISATION_SHED_LIST: number = 0.95;
 /** What is taken at a time of each class while the loop cannot bear clients' data. */
@@ -108,10 +111,8 @@ export const REQUEST_LINES_EVERY_MS: number = 5_000;
 export const SLOW_TRACED_CALL_MS: number = 200;
 
 assert.ok(
-  REFUSED_PAUSE_MIN_MS <= REFUSED_USEFUL_MS &&
-    REFUSED_USEFUL_MS <= REFUSED_PAUSE_MAX_MS &&
-    REFUSED_PAUSE_MAX_MS < 1_000,
-  "some of what waited is of use, and nobody waits for longer than the shortest Retry-After",
+  QUEUE_USEFUL_MS <= QUEUE_MAX_MS && QUEUE_MAX_MS <= RETRY_AFTER_MAX_SECONDS * 1_000,
+  "nobody waits for longer than he is told to wait",
 );
 assert.ok(
   BACKGROUND_SHARE_AT_START > 0 && BACKGROUND_SHARE_AT_START <= BACKGROUND_SHARE_FLOOR && BACKGROUND_SHARE_FLOOR < 1,

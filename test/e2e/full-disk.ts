@@ -167,6 +167,7 @@ async function story(directory: string, reserve: string | undefined): Promise<re
   );
   check(applied.length > 20 && first.length < MAX_PUTS, "the disk was filled", first.length);
   check(dishonest(first).length === 0, "refused as 507 disk_full not_applied", dishonest(first));
+  const refusedBetween: Put[] = [];
   if (reserve === undefined) {
     // The segments of three nodes on one disk may take what is free past the level at which puts alone are refused.
     const lackingMib = Math.ceil(Number(flags.mib) * PUTS_REFUSED_SHARE - freeMib(directory));
@@ -180,14 +181,18 @@ async function story(directory: string, reserve: string | undefined): Promise<re
     tell(
       `${freeMib(directory).toFixed(1)} MiB free: deletes go on after ${deletedMs.toFixed(0)} ms, a put is answered ${put.status}`,
     );
-    const refused = { key: "not-now", answer: put };
-    check(put.status === 507 && dishonest([refused]).length === 0, "puts are refused where deletes go on", put.text);
+    refusedBetween.push({ key: "not-now", answer: put });
+    check(
+      put.status === 507 && dishonest(refusedBetween).length === 0,
+      "puts are refused where deletes go on",
+      put.text,
+    );
   }
 
   tell(`another program takes the rest: ${neighbour.take().toFixed(1)} MiB`);
   const second = await putUntilRefused(cluster, "second");
   check(dishonest(second).length === 0, "refused so when nothing is free", dishonest(second));
-  const puts = [...first, ...second];
+  const puts = [...first, ...refusedBetween, ...second];
   const whileFull = await wrongOf(cluster, puts);
   tell(`read while nothing is free: ${puts.length} keys, ${whileFull.length} wrong`);
   check(whileFull.length === 0, "reads go on", whileFull);
@@ -215,6 +220,9 @@ async function story(directory: string, reserve: string | undefined): Promise<re
   const atLast = await wrongOf(cluster, puts);
   tell(`read at last: ${puts.length} keys, ${atLast.length} wrong`);
   check(atLast.length === 0, "nothing is lost, nothing refused is there", atLast);
+  const gone = await tryAsk(`${urlOf(cluster, 2, "deleted")}?r=3`);
+  const goneStatus = reserve === undefined ? 404 : 200;
+  check(gone?.status === goneStatus, "what was deleted on the full disk stays deleted", gone?.status);
   return problems;
 }
 

@@ -95,30 +95,37 @@ function told(results: readonly TargetResult[]): string {
   return `${good} answered, p50 ${p50.toFixed(1)} p99 ${p99.toFixed(1)} ms; ${failuresOf(results).text}`;
 }
 
-/** Everything of these nodes' metrics of this name, labels or none. */
-async function sumOf(cluster: RealCluster, nodes: readonly number[], name: string): Promise<number> {
+/** Everything of these nodes' metrics of this name, labels or none; undefined: one of them did not say. */
+async function sumOf(cluster: RealCluster, nodes: readonly number[], name: string): Promise<number | undefined> {
   const pattern = new RegExp(`^${name} (\\d+)`, "gm");
-  const texts = await Promise.all(
-    nodes.map(async (node) => (await tryAsk(`${cluster.url(node)}/metrics`))?.text ?? ""),
+  const answers = await Promise.all(nodes.map((node) => tryAsk(`${cluster.url(node)}/metrics`)));
+  if (answers.some((answer) => answer?.status !== 200)) return undefined;
+  const values = answers.flatMap((answer) =>
+    [...(answer?.text ?? "").matchAll(pattern)].map(([, value]) => Number(value)),
   );
-  const values = texts.flatMap((text) => [...text.matchAll(pattern)].map(([, value]) => Number(value)));
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-async function keptHints(cluster: RealCluster): Promise<number> {
-  return (await sumOf(cluster, ALL, "gyre_hints_kept")) + (await sumOf(cluster, ALL, "gyre_hints_markers"));
+async function keptHints(cluster: RealCluster, nodes: readonly number[]): Promise<number | undefined> {
+  const names = ["gyre_hints_kept", "gyre_hints_markers"];
+  const [kept, markers] = await Promise.all(names.map((name) => sumOf(cluster, nodes, name)));
+  return kept === undefined || markers === undefined ? undefined : kept + markers;
 }
 
-/** What hints and anti-entropy did for n4, in words. */
-async function repairText(cluster: RealCluster): Promise<string> {
+/** What hints and anti-entropy did on these nodes, in words. */
+async function repairText(cluster: RealCluster, nodes: readonly number[] = ALL): Promise<string> {
   const event = (kind: string): string => `gyre_hints_events_total\\{kind="${kind}"\\}`;
   const names = { "given up": "given_up", "markers given up": "markers_given_up", "failed runs": "failed_runs" };
   const events = Object.entries({ delivered: "delivered", ...names }).map(
-    async ([words, kind]) => `${words} ${await sumOf(cluster, ALL, event(kind))}`,
+    async ([words, kind]) => `${words} ${countText(await sumOf(cluster, nodes, event(kind)))}`,
   );
   const moved = ["gyre_anti_entropy_pulled_keys_total", "gyre_anti_entropy_pushed_keys_total"];
-  const counts = await Promise.all(moved.map((name) => sumOf(cluster, ALL, name)));
+  const counts = await Promise.all(moved.map(async (name) => countText(await sumOf(cluster, nodes, name))));
   return `hints: ${(await Promise.all(events)).join(", ")}; anti-entropy: ${counts[0]} keys pulled, ${counts[1]} pushed`;
+}
+
+function countText(count: number | undefined): string {
+  return count === undefined ? "unknown" : String(count);
 }
 
 /** Everything compared with everything: what that repaired, and whether nobody was left out. */
@@ -140,7 +147,7 @@ interface Felt {
 
 /** Loads all nodes for a while with nothing else going on. */
 async function quietStretch(parts: Parts, rate: number, when: string): Promise<Felt> {
-  const results = await loadDuring(parts, rate, pause(QUIET_MS));
+  const results = await loadDuring(parts, { rate, work: pause(QUIET_MS) });
   const felt = feltOf(results);
   tell(`quiet ${when}: ${told(results)}; ${feltText(felt)}`);
   return felt;
@@ -164,17 +171,29 @@ function feltText({ quietMs, othersMs }: Felt): string {
   return `p99 of n4 ${quietMs.toFixed(1)} ms, of the others ${othersMs.toFixed(1)} ms`;
 }
 
-/** Loads in stretches for as long as `work` goes on, and once at least; what all of them gave together. */
-async function loadDuring(parts: Parts, rate: number, work: Promise<unknown>): Promise<readonly TargetResult[]> {
+interface During {
+  readonly rate: number;
+  readonly work: Promise<unknown>;
+  readonly nodes?: readonly number[];
+  readonly durationMs?: number;
+}
+
+/** Loads in stretches for as long as `work` goes on, and once at least; what all of them gave together. Rejects as `work` does, at once. */
+async function loadDuring(
+  parts: Parts,
+  { rate, work, nodes = ALL, durationMs = STRETCH_MS }: During,
+): Promise<readonly TargetResult[]> {
   let isOver = false;
   const watched = work.finally(() => {
     isOver = true;
   });
-  const all: TargetResult[][] = ALL.map(() => []);
+  const all: TargetResult[][] = nodes.map(() => []);
   do {
-    const { results, cores } = await load(parts, { nodes: ALL, durationMs: STRETCH_MS, rate });
-    results.forEach((result, node) => void all[node]?.push(result));
-    tell(`  ${STRETCH_MS / 1_000} s of it: ${feltText(feltOf(results))}; ${cores}`);
+    const loaded = load(parts, { nodes, durationMs, rate });
+    await Promise.race([loaded, watched]);
+    const { results, cores } = await loaded;
+    results.forEach((result, index) => void all[index]?.push(result));
+    if (nodes === ALL) tell(`  ${durationMs / 1_000} s of it: ${feltText(feltOf(results))}; ${cores}`);
   } while (!isOver);
   await watched;
   return all.map(joined);
@@ -214,27 +233,6 @@ async function oldHints(cluster: RealCluster, sinceMs: number): Promise<number |
     }
   }
   return count;
-}
-
-/**
- * Loads the others on until n4 is ready, for clients do not wait for it; when it was. What is kept for it comes to it from when they
- * find it, which is before: what they felt meanwhile is told.
- */
-async function readyUnderLoad(parts: Parts, rate: number): Promise<number> {
-  let readyMs: number | undefined;
-  const ready = parts.cluster.untilReady([AWAY]).then(() => {
-    readyMs = performance.now();
-  });
-  const all: TargetResult[] = [];
-  const stretch = { nodes: OTHERS, durationMs: START_STRETCH_MS, rate };
-  while (readyMs === undefined) {
-    // a start that fails is told at once, not after the stretch
-    const loaded = load(parts, stretch).then(({ results }) => void all.push(...results));
-    await Promise.race([loaded, ready]);
-    await loaded;
-  }
-  tell(`while n4 started: the others ${told(all)}`);
-  return readyMs;
 }
 
 interface Waited {
@@ -280,35 +278,38 @@ async function main(): Promise<boolean> {
   await cluster.kill(AWAY);
   const outage = await load(parts, { nodes: OTHERS, durationMs: Number(flags.seconds) * 1_000, rate });
   tell(
-    `n4 away: ${told(outage.results)}; ${outage.cores}; hints kept ${await keptHints(cluster)}; ${await repairText(cluster)}`,
+    `n4 away: ${told(outage.results)}; ${outage.cores}; hints kept ${countText(await keptHints(cluster, OTHERS))}; ${await repairText(cluster, OTHERS)}`,
   );
 
   cluster.spawn(AWAY);
-  const readyMs = await readyUnderLoad(parts, rate);
-  tell(`n4 is ready; partitions flagged ${await sumOf(cluster, ALL, FLAGGED)}; ${await repairText(cluster)}`);
+  // Clients do not wait for it. What is kept for it comes to it from when the others find it, which is before it is ready.
+  let readyMs = 0;
+  const work = cluster.untilReady([AWAY]).then(() => {
+    readyMs = performance.now();
+  });
+  const meanwhile = await loadDuring(parts, { rate, work, nodes: OTHERS, durationMs: START_STRETCH_MS });
+  tell(`while n4 started: the others ${told(meanwhile)}`);
+  tell(
+    `n4 is ready; partitions flagged ${countText(await sumOf(cluster, ALL, FLAGGED))}; ${await repairText(cluster)}`,
+  );
   let isHealed = true;
   const wait = async (what: string, count: () => Promise<number | undefined>): Promise<void> => {
     const isGone = await gone(cluster, { what, count, sinceMs: readyMs });
     isHealed &&= isGone;
   };
-  const replay = await loadDuring(
-    parts,
-    rate,
-    wait("hints from the outage", () => oldHints(cluster, readyMs)),
-  );
+  const hints = wait("hints from the outage", () => oldHints(cluster, readyMs));
+  const replay = await loadDuring(parts, { rate, work: hints });
   tell(`while n4 was given hints: ${told(replay)}; ${feltText(feltOf(replay))}`);
-  const rest = await loadDuring(
-    parts,
-    rate,
-    wait("partitions flagged", () => sumOf(cluster, ALL, FLAGGED)),
-  );
+  const flagged = wait("partitions flagged", () => sumOf(cluster, ALL, FLAGGED));
+  const rest = await loadDuring(parts, { rate, work: flagged });
   const back = ALL.map((node) => joined([replay, rest].flatMap((part) => part[node] ?? [])));
   tell(`until n4 had all that it had missed: ${told(back)}; ${feltText(feltOf(back))}`);
   const after = await quietStretch(parts, rate, "after");
   const [ratio = Number.NaN, wholeRatio = Number.NaN] = [replay, back].map((part) => {
     const felt = feltOf(part);
-    const ofN4 = felt.quietMs / ((before.quietMs + after.quietMs) / 2);
-    const ofOthers = felt.othersMs / ((before.othersMs + after.othersMs) / 2);
+    // the quieter of the two: what else went on in the other one is no excuse
+    const ofN4 = felt.quietMs / Math.min(before.quietMs, after.quietMs);
+    const ofOthers = felt.othersMs / Math.min(before.othersMs, after.othersMs);
     tell(
       `p99 ${part === replay ? "while n4 was given hints" : "until n4 had all"}, over quiet: n4 ${ofN4.toFixed(2)}, the others ${ofOthers.toFixed(2)}`,
     );
@@ -320,8 +321,9 @@ async function main(): Promise<boolean> {
   const quietUnsent = Math.max(before.unsentShare, after.unsentShare);
   tell(`of the requests to n4 meanwhile: ${failures.text}; in quiet times unsent ${(quietUnsent * 100).toFixed(2)} %`);
 
-  const isLeft = async (): Promise<boolean> => (await keptHints(cluster)) + (await sumOf(cluster, ALL, FLAGGED)) > 0;
-  const restMs = await until("hints and flags are gone", async () => !(await isLeft()), HEAL_MS);
+  const isClean = async (): Promise<boolean> =>
+    (await keptHints(cluster, ALL)) === 0 && (await sumOf(cluster, ALL, FLAGGED)) === 0;
+  const restMs = await until("hints and flags are gone", isClean, HEAL_MS);
   tell(
     `no hint and no flag is left ${(restMs / 1_000).toFixed(1)} s after the load ended; ${await repairText(cluster)}`,
   );

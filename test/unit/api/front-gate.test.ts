@@ -2,10 +2,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Admission } from "../../../services/api/admission.ts";
-import type { WorkClass } from "../../../services/api/exchange.ts";
 import { FrontGate } from "../../../services/api/front-gate.ts";
 import { crowdPlaceOf, KeyCrowd } from "../../../services/api/key-crowd.ts";
-import { QuickRefusal } from "../../../services/api/quick-refusal.ts";
+import { keyWorkOf, QuickRefusal } from "../../../services/api/quick-refusal.ts";
 import { MAX_INFLIGHT_BYTES } from "../../../services/base/limits.ts";
 
 interface Rig {
@@ -43,20 +42,25 @@ describe("the gate", () => {
     expect(gate.reasonNow("write", "/v1/kv/b/another")).toEqual({ kind: "node", words: "busy" });
   });
 
-  it("has room until half of what may be under way is, and makes nobody wait where nothing is let in", () => {
-    const { gate, enter } = gateOf(64);
-    expect(gate.roomFor("write")).toBe(32);
-    for (let n = 0; n < 40; n += 1) enter(`/v1/kv/b/key-${n}`);
-    expect([gate.roomFor("write"), gate.roomFor("read")]).toEqual([-8, 32]);
-    expect(gateOf(0).gate.roomFor("write")).toBe(Number.POSITIVE_INFINITY);
+  it("is closed to a class of which nothing is let in, and to no other", () => {
+    const { gate, enter } = gateOf(1);
+    enter("/v1/kv/b/k");
+    expect([gate.isOpen("write"), gate.reasonNow("write", "/v1/kv/b/k")?.kind]).toEqual([true, "node"]);
+    expect([gateOf(0).gate.isOpen("write"), new FrontGate(new Admission(), undefined).isOpen("write")]).toEqual([
+      false,
+      true,
+    ]);
   });
 
   it("has no room for a class that all others together keep out", () => {
     const { gate, admission } = gateOf(64);
     admission.tryEnter("list", MAX_INFLIGHT_BYTES / 2);
-    expect(gate.roomFor("read")).toBe(32);
+    expect(gate.reasonNow("read", undefined)).toBeUndefined();
     admission.tryEnter("write", MAX_INFLIGHT_BYTES / 2);
-    expect([gate.roomFor("read"), gate.roomFor("write")]).toEqual([0, 0]);
+    expect([gate.reasonNow("read", undefined)?.kind, gate.reasonNow("write", undefined)?.kind]).toEqual([
+      "node",
+      "node",
+    ]);
   });
 
   it("refuses no key while there is room for all", () => {
@@ -89,42 +93,47 @@ describe("the crowd at a key", () => {
 });
 
 describe("the quick refusal", () => {
-  function refused(
-    method: string,
-    url: string,
-  ): { readonly isAnswered: boolean; readonly asked: readonly WorkClass[] } {
-    const asked: WorkClass[] = [];
+  it.each([0, 0.5, 0.99])("says what is, and when to come again (chance %f)", (chance) => {
+    const counted: string[] = [];
     const quick = new QuickRefusal({
-      reasonNow: (work) => {
-        asked.push(work);
-        return { kind: "node", words: "busy" };
-      },
-      onRefused: () => undefined,
-      nextId: () => "id-1",
-      chance: () => 0.99,
+      onRefused: (work) => void counted.push(work),
+      nextId: () => `id-${counted.length}`,
+      chance: () => chance,
     });
     const written: unknown[] = [];
     const response = {
       writeHead: (status: number, headers: string[]) => void written.push(status, headers),
-      end: (body: string) => void written.push(JSON.parse(body)),
+      end: (body: string) => void written.push(body),
     };
-    const isAnswered = quick.refuse({ method, url }, response, () => false) !== undefined;
-    if (isAnswered) {
-      expect(written[0]).toBe(503);
-      expect(written[1]).toContain("id-1");
-      expect((written[1] as string[])[3]).toBe("3");
-      expect(written[2]).toMatchObject({ code: "overloaded", outcome: "not_applied", retryable: true });
+    for (const [work, words] of [
+      ["read", "busy"],
+      ["write", "busy"],
+      ["read", "late"],
+    ] as const) {
+      quick.answer(response, work, words);
     }
-    return { isAnswered, asked };
-  }
+    expect(counted).toEqual(["read", "write", "read"]);
+    for (const [index, words] of ["busy", "busy", "late"].entries()) {
+      const [status, headers, body] = written.slice(3 * index, 3 * index + 3);
+      expect([status, (headers as string[]).slice(2, 4)]).toEqual([
+        503,
+        ["retry-after", `${1 + Math.floor(chance * 3)}`],
+      ]);
+      expect(headers).toContain(`id-${index + 1}`);
+      expect((headers as string[])[5]).toBe(`${Buffer.byteLength(String(body))}`);
+      const problem: unknown = JSON.parse(String(body));
+      expect(problem).toMatchObject({ code: "overloaded", outcome: "not_applied", retryable: true });
+      expect(problem).toHaveProperty("detail", `${words}; try again after Retry-After, or ask another node`);
+    }
+  });
 
-  it.each<[string, string, WorkClass]>([
+  it.each<[string, string, "read" | "write"]>([
     ["GET", "/v1/kv/b/k", "read"],
     ["HEAD", "/v1/kv/b/k?r=1", "read"],
     ["PUT", "/v1/kv/b/k/with/slashes", "write"],
     ["DELETE", "/v1/kv/b/k", "write"],
-  ])("answers %s %s as a %s", (method, url, work) => {
-    expect(refused(method, url)).toEqual({ isAnswered: true, asked: [work] });
+  ])("takes %s %s for a %s", (method, url, work) => {
+    expect(keyWorkOf({ method, url })).toBe(work);
   });
 
   it.each([
@@ -136,6 +145,6 @@ describe("the quick refusal", () => {
     ["GET", "/v1/cluster"],
     ["OPTIONS", "/v1/kv/b/k"],
   ])("leaves %s %s to the framework", (method, url) => {
-    expect(refused(method, url)).toEqual({ isAnswered: false, asked: [] });
+    expect(keyWorkOf({ method, url })).toBeUndefined();
   });
 });

@@ -114,11 +114,19 @@ describe("Server-Timing", () => {
     const [one] = EXPLAIN.replicas;
     if (one === undefined) throw new Error("no replica");
     const replicas = Array.from({ length: 99 }, () => ({ ...one, answer: 'ok"\r\nset-cookie: a, "\u00e4' }));
-    const text = serverTimingText({ beganMs: 1, endedMs: 2, explain: { ...EXPLAIN, replicas } }, 3);
+    const text = serverTimingText(
+      { beganMs: 1, endedMs: 2, explain: { ...EXPLAIN, replicas } },
+      { totalMs: 3, waitedMs: 0 },
+    );
     expect(text).toMatch(/^[\x20-\x7e]{1,4000}$/);
     expect(text.split(", ")).toHaveLength(30);
     expect(text.split(", ")[2]).toBe('r0;desc="n1 object ok???set-cookie? a? ??";dur=0.02');
   });
+});
+
+test("what a request waited for room is part of its time, and told apart", () => {
+  const timing = { beganMs: 401, endedMs: 403, explain: undefined };
+  expect(serverTimingText(timing, { totalMs: 403, waitedMs: 400 })).toBe("total;dur=403, queue;dur=400, coord;dur=2");
 });
 
 describe("a traced request", () => {
