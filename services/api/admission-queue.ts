@@ -1,13 +1,15 @@
 /**
  * Requests for which there is no room just now: read, not begun, and not refused yet. As soon as there is room the youngest is let
  * in: its client is the likeliest to wait for it still. What has waited for half a second is let in no more and is refused in the
- * end, the later the more of them wait: a refusal costs a third of what serving does, so that hearing everybody often would leave
+ * end, the later the more of them wait: a refusal costs half of what serving does, so that hearing everybody often would leave
  * no time to serve anybody. Who has gone meanwhile costs nothing.
- * Must never let a request overtake one of its own connection, hold one for longer than `QUEUE_MAX_MS`, nor keep more than its bounds.
+ * Must never let a request overtake one of its own connection that waits, keep more than its bounds, nor do much in one turn.
  * Sources: controlled delay with adaptive LIFO (Maurer, "Fail at Scale", 2015); CoDel (Nichols & Jacobson 2012); DESIGN §10.
  */
-import { MAX_CLIENT_CONNECTIONS } from "../base/limits.ts";
 import {
+  QUEUE_CROWDED_ROWS,
+  QUEUE_DEALT_A_TURN,
+  QUEUE_DUE_MS,
   QUEUE_LOOK_MS,
   QUEUE_MAX_BEHIND,
   QUEUE_MAX_BYTES,
@@ -20,20 +22,7 @@ import {
 import type { Clock } from "../base/ports.ts";
 import type { Hindrance } from "./front-gate.ts";
 import { type Line, UnreadLines } from "./unread-lines.ts";
-
-/** The classes of work that wait. */
-export type KeyWork = "read" | "write";
-
-/** A request that waits; `R` is what the queue's owner knows it by. */
-export interface Waiting<R> {
-  readonly what: R;
-  readonly work: KeyWork;
-  readonly target: string | undefined;
-  readonly connection: Line;
-  readonly sinceMs: number;
-  /** of its body, at most so many are held */
-  readonly bytes: number;
-}
+import { countBefore, insert, type KeyWork, type Row, type Waiting } from "./waiting-rows.ts";
 
 /** What the queue works with. */
 export interface QueueParts<R> {
@@ -44,14 +33,9 @@ export interface QueueParts<R> {
   readonly refuse: (what: R, work: KeyWork, why: Hindrance) => void;
 }
 
-/** What one connection has sent, oldest first; empty: it is over, and its place in a list means nothing any more. */
-interface Row<R> {
-  readonly requests: Waiting<R>[];
-  /** of the first one, which places the row */
-  sinceMs: number;
-}
-
 const CLASSES: readonly KeyWork[] = ["write", "read"];
+/** times as many refusals where there is room and nobody waits who may be let in */
+const IDLE_PACE = 4;
 /** Why a request is refused that has waited, here or unread. */
 export const WAITED: Hindrance = {
   kind: "node",
@@ -70,6 +54,7 @@ export class AdmissionQueue<R> {
   /** connections whose end is listened for */
   readonly #known = new WeakSet<Line>();
   readonly #joined: Record<KeyWork, number> = { read: 0, write: 0 };
+  readonly #order: KeyWork[] = [...CLASSES];
   #count = 0;
   #bytes = 0;
   #isPassing = false;
@@ -108,20 +93,15 @@ export class AdmissionQueue<R> {
 
   /** Has a request wait; false: there is no room for that either. */
   join(request: Waiting<R>): boolean {
-    const { connection, work, bytes, sinceMs } = request;
-    if (this.#bytes + bytes > QUEUE_MAX_BYTES) return false;
+    const { connection, work, bytes } = request;
     const row = this.#rows.get(connection);
-    if (row === undefined) {
-      if (this.#rows.size >= MAX_CLIENT_CONNECTIONS) return false;
-      const first = { requests: [request], sinceMs };
-      this.#rows.set(connection, first);
-      this.#follow(connection);
-      this.#place(first, this.#parts.clock.monotonicMs());
-    } else {
-      this.#unread.leave(connection);
-      if (row.requests.length >= QUEUE_MAX_OF_ONE || this.#count - this.#rows.size >= QUEUE_MAX_BEHIND) return false;
+    if (row !== undefined) this.#unread.leave(connection);
+    this.#giveWay(connection, bytes);
+    if (this.#bytes + bytes > QUEUE_MAX_BYTES) return false;
+    if (row === undefined) this.#begin(request);
+    else if (row.requests.length < QUEUE_MAX_OF_ONE && this.#count - this.#rows.size < QUEUE_MAX_BEHIND) {
       row.requests.push(request);
-    }
+    } else return false;
     this.#count += 1;
     this.#bytes += bytes;
     this.#joined[work] += 1;
@@ -146,6 +126,30 @@ export class AdmissionQueue<R> {
     }
   }
 
+  /** The first request of a connection. */
+  #begin(request: Waiting<R>): void {
+    const row = { requests: [request], sinceMs: request.sinceMs };
+    this.#rows.set(request.connection, row);
+    this.#follow(request.connection);
+    this.#place(row, this.#parts.clock.monotonicMs());
+  }
+
+  /**
+   * What is of no use any more gives way to what would find no room; and to new connections, of which a listener takes so many,
+   * whoever has waited longest. Old ones that come back do not push: whom they pushed out would come back as well.
+   */
+  #giveWay(connection: Line, bytes: number): void {
+    const isCrowded = this.#rows.size >= QUEUE_CROWDED_ROWS && !this.#known.has(connection);
+    if (!isCrowded && this.#bytes + bytes <= QUEUE_MAX_BYTES) return;
+    for (const rows of isCrowded ? [this.#stale, this.#fresh.read, this.#fresh.write] : [this.#stale]) {
+      for (let row = rows.shift(); row !== undefined; row = rows.shift()) {
+        if (row.requests.length === 0) continue;
+        while (row.requests.length > 0 && this.#refuseFirst(row, WAITED));
+        if (isCrowded || this.#bytes + bytes <= QUEUE_MAX_BYTES) return;
+      }
+    }
+  }
+
   /** Whoever goes away waits no longer. */
   #follow(connection: Line): void {
     if (this.#known.has(connection)) return;
@@ -158,7 +162,24 @@ export class AdmissionQueue<R> {
 
   #letInYoungest(): void {
     const nowMs = this.#parts.clock.monotonicMs();
-    for (const work of CLASSES) while (this.#dealWithYoungest(work, nowMs));
+    this.#setAsideOld(nowMs);
+    // The classes take turns to be first: where all together are bound, neither keeps the other out.
+    this.#order.reverse();
+    let left = QUEUE_DEALT_A_TURN;
+    for (let before = 0; left > 0 && left !== before; ) {
+      // again, for what is next of a connection may be of the other class
+      before = left;
+      for (const work of this.#order) while (left > 0 && this.#dealWithYoungest(work, nowMs)) left -= 1;
+    }
+    if (left === 0) this.placeFree();
+  }
+
+  /** Those that have become old are for a refusal alone. */
+  #setAsideOld(nowMs: number): void {
+    for (const work of CLASSES) {
+      const rows = this.#fresh[work];
+      for (const row of rows.splice(0, countBefore(rows, nowMs - QUEUE_USEFUL_MS))) this.#place(row, nowMs);
+    }
   }
 
   /** False: there is none of the class, or no room for it. */
@@ -167,13 +188,15 @@ export class AdmissionQueue<R> {
     const row = rows.at(-1);
     if (row === undefined) return false;
     const first = row.requests[0];
-    const isFresh = first !== undefined && nowMs - first.sinceMs <= QUEUE_USEFUL_MS;
-    const why = isFresh ? this.#parts.reasonNow(work, first.target) : undefined;
+    const why = first && this.#parts.reasonNow(work, first.target);
     if (why?.kind === "node") return false;
     rows.pop();
-    if (why !== undefined) this.#refuseFirst(row, why);
-    else if (isFresh) this.#letInFirst(row);
-    this.#place(row, nowMs);
+    // One of a hot key is refused in its time: at once would be all of them, and all would come back at once.
+    if (why !== undefined) insert(this.#stale, row);
+    else if (first !== undefined) {
+      this.#letInFirst(row);
+      this.#place(row, nowMs);
+    }
     return true;
   }
 
@@ -191,9 +214,11 @@ export class AdmissionQueue<R> {
     this.#parts.letIn(first.what, this.#parts.clock.monotonicMs() - first.sinceMs);
   }
 
-  #refuseFirst(row: Row<R>, why: Hindrance): void {
+  /** False: there was none. */
+  #refuseFirst(row: Row<R>, why: Hindrance): boolean {
     const first = this.#shift(row);
     if (first !== undefined) this.#parts.refuse(first.what, first.work, why);
+    return first !== undefined;
   }
 
   #shift(row: Row<R>): Waiting<R> | undefined {
@@ -217,34 +242,30 @@ export class AdmissionQueue<R> {
   readonly #look = (): void => {
     this.#isLooking = false;
     const nowMs = this.#parts.clock.monotonicMs();
-    for (const work of CLASSES) {
-      const old = takeOldest(this.#fresh[work], nowMs - QUEUE_USEFUL_MS);
-      for (const row of old) this.#place(row, nowMs);
-    }
     // limits may have grown
     this.#letInYoungest();
     this.#refuseStale(nowMs);
     this.#lookLater();
   };
 
-  /** So many at most: where clients send on without waiting there are more of them than connections. */
+  /** At a pace, and faster the more are due: what comes at once is not refused in one turn, and nobody waits for long after that. */
   #refuseStale(nowMs: number): void {
+    const isIdle = this.#isIdle();
     const pauseMs = Math.min(QUEUE_MAX_MS, Math.max(QUEUE_USEFUL_MS, this.#count * QUEUE_REFUSE_EACH_MS));
-    const beforeMs = this.#isIdle() ? nowMs : nowMs - pauseMs;
-    let left = QUEUE_REFUSALS_A_LOOK;
+    const due = countBefore(this.#stale, isIdle ? nowMs : nowMs - pauseMs);
+    let left = Math.max(QUEUE_REFUSALS_A_LOOK * (isIdle ? IDLE_PACE : 1), (due * QUEUE_LOOK_MS) / QUEUE_DUE_MS);
     let at = 0;
-    for (; left > 0; at += 1) {
-      const row = this.#stale[at];
-      if (row === undefined || row.sinceMs > beforeMs) break;
-      left -= this.#refuseOld(row, nowMs);
-    }
+    for (; left > 0 && at < due; at += 1) left -= this.#refuseOld(this.#stale[at], nowMs);
     for (const row of this.#stale.splice(0, at)) this.#place(row, nowMs);
   }
 
   /** All that is of no use in it: a connection that was not touched for a while is dear to touch. Answers how many. */
-  #refuseOld(row: Row<R>, nowMs: number): number {
+  #refuseOld(row: Row<R> | undefined, nowMs: number): number {
+    if (row === undefined) return 0;
     const before = row.requests.length;
-    while (nowMs - (row.requests[0]?.sinceMs ?? nowMs) > QUEUE_USEFUL_MS) this.#refuseFirst(row, WAITED);
+    for (let isOld = before > 0; isOld; isOld = nowMs - (row.requests[0]?.sinceMs ?? nowMs) > QUEUE_USEFUL_MS) {
+      this.#refuseFirst(row, WAITED);
+    }
     return before - row.requests.length;
   }
 
@@ -254,19 +275,4 @@ export class AdmissionQueue<R> {
       (work) => this.#fresh[work].length === 0 && this.#parts.reasonNow(work, undefined) === undefined,
     );
   }
-}
-
-/** Nearly always at the end: what comes is the youngest. */
-function insert<R>(rows: Row<R>[], row: Row<R>): void {
-  let at = rows.length;
-  while (at > 0 && (rows[at - 1]?.sinceMs ?? 0) > row.sinceMs) at -= 1;
-  if (at === rows.length) rows.push(row);
-  else rows.splice(at, 0, row);
-}
-
-/** Those that wait since before then. */
-function takeOldest<R>(rows: Row<R>[], beforeMs: number): Row<R>[] {
-  let count = 0;
-  while (count < rows.length && (rows[count]?.sinceMs ?? 0) < beforeMs) count += 1;
-  return rows.splice(0, count);
 }

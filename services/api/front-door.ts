@@ -2,19 +2,20 @@
  * What stands before the framework: requests of one key that are not let in now wait there, or are refused. Must never answer what
  * the framework would let in, unless it waited there for too long, and never hold back any other request.
  */
-import type { FastifyInstance } from "fastify";
-import { QUEUE_BODY_BYTES } from "../base/load-limits.ts";
+import { QUEUE_BODY_BYTES, QUEUE_REQUEST_BYTES } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
 import { announcedBytes } from "./admission.ts";
-import { AdmissionQueue, type KeyWork, WAITED } from "./admission-queue.ts";
+import { AdmissionQueue, WAITED } from "./admission-queue.ts";
 import type { Incoming, WorkClass } from "./exchange.ts";
 import type { FrontGate, Hindrance } from "./front-gate.ts";
 import { keyWorkOf, QuickRefusal, type RawRequest, type RawResponse, type RefusalParts } from "./quick-refusal.ts";
 import type { Line } from "./unread-lines.ts";
+import type { KeyWork } from "./waiting-rows.ts";
 
 /** What is needed of a request. */
 export interface ArrivingRequest extends RawRequest, Pick<Incoming, "headers"> {
   readonly socket: Line;
+  readonly rawHeaders: readonly string[];
   /** ms, of one that was let in after a while */
   waitedMs?: number;
 }
@@ -41,6 +42,7 @@ export class FrontDoor {
   readonly #parts: DoorParts;
   readonly #refusal: QuickRefusal;
   readonly #queue: AdmissionQueue<Exchange>;
+  #isOpenToAll = false;
 
   constructor(parts: DoorParts) {
     this.#parts = parts;
@@ -69,7 +71,7 @@ export class FrontDoor {
   /** A request comes: it is served, waits, or is refused. */
   enter(request: ArrivingRequest, response: RawResponse): void {
     const work = keyWorkOf(request);
-    const why = work && this.#whyNot(work, request);
+    const why = work === undefined || this.#isOpenToAll ? undefined : this.#whyNot(work, request);
     if (work === undefined || why === undefined) this.#parts.serve(request, response);
     else if (!this.#hasWait({ request, response }, work, why)) this.#refusal.answer(response, work, why.words);
   }
@@ -81,6 +83,7 @@ export class FrontDoor {
 
   /** Lets everybody in, for an answer: this node stops. */
   letInAll(): void {
+    this.#isOpenToAll = true;
     this.#queue.letInAll();
   }
 
@@ -93,14 +96,26 @@ export class FrontDoor {
   #hasWait(what: Exchange, work: KeyWork, why: Hindrance): boolean {
     if (why.kind !== "node" || !this.#parts.gate.isOpen(work)) return false;
     const { url, socket } = what.request;
-    const bytes = announcedBytes(what.request, QUEUE_BODY_BYTES);
+    const bytes = announcedBytes(what.request, QUEUE_BODY_BYTES) + headBytes(what.request);
     const sinceMs = this.#queue.cameMs(socket);
     return this.#queue.join({ what, work, target: url, connection: socket, sinceMs, bytes });
   }
 }
 
+/** What its line and headers take, roughly. */
+function headBytes({ url = "", rawHeaders }: ArrivingRequest): number {
+  return rawHeaders.reduce((sum, { length }) => sum + length, QUEUE_REQUEST_BYTES + url.length);
+}
+
+/** What is needed of a server. */
+export interface RequestSource {
+  listeners(event: "request"): readonly Parameters<typeof Reflect.apply>[0][];
+  removeAllListeners(event: "request"): unknown;
+  on(event: "request", listener: (request: ArrivingRequest, response: RawResponse) => void): unknown;
+}
+
 /** Puts a door before a server's listeners: it sees requests before the framework does. A test's `inject` goes past it. */
-export function standBefore(server: FastifyInstance["server"], parts: Omit<DoorParts, "serve">): FrontDoor {
+export function standBefore(server: RequestSource, parts: Omit<DoorParts, "serve">): FrontDoor {
   const listeners = server.listeners("request");
   const serve: DoorParts["serve"] = (request, response) => {
     for (const listen of listeners) Reflect.apply(listen, server, [request, response]);

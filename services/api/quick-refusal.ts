@@ -3,9 +3,9 @@
  * one costs 9–12 µs in a row, what Node's own HTTP costs, and a refusal through the framework 13–17.
  */
 import { RETRY_AFTER_MAX_SECONDS } from "../base/load-limits.ts";
-import type { KeyWork } from "./admission-queue.ts";
 import { refusalForNow } from "./problem.ts";
 import { failureReply } from "./reply.ts";
+import type { KeyWork } from "./waiting-rows.ts";
 
 /** What is needed of a request. */
 export interface RawRequest {

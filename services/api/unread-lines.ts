@@ -1,7 +1,8 @@
 /**
  * Connections that are not read while a request of theirs waits, for they send on without waiting: what they send fills their own
  * buffers instead of this node's. What comes when one is read again may be as old as that, and counts as such.
- * Must never leave a connection unread that nobody reads on, nor forget how old what it brings may be.
+ * Who ends such a connection is not noticed before it is read again.
+ * Must never leave a connection unread that nobody reads on, nor take what it brings then for younger than it may be.
  * Sources: TCP flow control; Cassandra's native transport does the same to clients that exceed its limits (CASSANDRA-16663).
  */
 import type { Clock } from "../base/ports.ts";

@@ -56,19 +56,28 @@ export const RETRY_AFTER_MAX_SECONDS: number = 3;
 /** What has waited for room for longer is let in no more, whatever room there is: a quarter of the usual deadline. */
 export const QUEUE_USEFUL_MS: number = 500;
 /**
- * It is refused when it has waited for so long for each that waits, and within that time and this: for to refuse somebody on a
- * connection that was not touched for a while costs half of what serving him does, and asks him to send the next request.
+ * Refusing it begins when it has waited for so long for each that waits, at the latest after the time that follows: to refuse somebody
+ * on a connection that was not touched for a while costs half of what serving him does, and asks him to send the next request.
  */
 export const QUEUE_REFUSE_EACH_MS: number = 2;
 export const QUEUE_MAX_MS: number = 3_000;
-/** How often it is looked who has waited for too long; and from how many refused in one look on it ends: 700 a second, a tenth of a core. */
+/**
+ * How often it is looked who has waited for too long; and from how many refused in one look on it ends: 700 a second, a tenth of two
+ * cores where three nodes and their clients share them, and more where more are due: such a part of them as the look is of this time.
+ */
 export const QUEUE_LOOK_MS: number = 20;
 export const QUEUE_REFUSALS_A_LOOK: number = 14;
-/** Of each connection one request may wait, so many in all, and so many behind the first ones of all connections; and their bytes. */
+export const QUEUE_DUE_MS: number = 1_000;
+/** So many are let in, or found not to be for it, in one turn of the event loop. */
+export const QUEUE_DEALT_A_TURN: number = 64;
+/** From so many connections on, half of what the listener takes, whoever has waited longest gives way to a new one. */
+export const QUEUE_CROWDED_ROWS: number = 2_048;
+/** Of a connection so many requests may wait, and behind the first ones of all connections so many; and their bytes. */
 export const QUEUE_MAX_OF_ONE: number = 16;
 export const QUEUE_MAX_BEHIND: number = 4_096;
-export const QUEUE_MAX_BYTES: number = 32 * 1024 * 1024;
-/** Of a body that nobody reads so many bytes come at most: what was read at once, and what the stream takes before it pauses. */
+export const QUEUE_MAX_BYTES: number = 48 * 1024 * 1024;
+/** What a request that waits takes itself; and of a body that nobody reads at most: what was read at once, and what its stream takes. */
+export const QUEUE_REQUEST_BYTES: number = 2 * 1024;
 export const QUEUE_BODY_BYTES: number = 128 * 1024;
 /** Utilisation of the event loop, for a second, from which listings are shed. */
 export const LOOP_UTILISATION_SHED_LIST: number = 0.95;
@@ -112,7 +121,7 @@ export const SLOW_TRACED_CALL_MS: number = 200;
 
 assert.ok(
   QUEUE_USEFUL_MS <= QUEUE_MAX_MS && QUEUE_MAX_MS <= RETRY_AFTER_MAX_SECONDS * 1_000,
-  "nobody waits for longer than he is told to wait",
+  "refusing begins before the end of the wait that a refusal asks for",
 );
 assert.ok(
   BACKGROUND_SHARE_AT_START > 0 && BACKGROUND_SHARE_AT_START <= BACKGROUND_SHARE_FLOOR && BACKGROUND_SHARE_FLOOR < 1,

@@ -1,7 +1,7 @@
 /**
  * How many requests of one class a node takes at a time: as many as it likes while they are answered soon, fewer as soon as
  * the typical one waits. By Little's law the number in flight is throughput × latency, so a bound on the number holds the
- * queue in the node to some 100 ms whatever its capacity is; what is over is refused at once, where it costs least. Pure.
+ * queue in the node to some 100 ms whatever its capacity is; what is over waits at the door, for half a second of use. Pure.
  * Must never close altogether: what is let in is also what tells that it got better.
  * Sources: CoDel (Nichols & Jacobson 2012; target and interval), WeChat's DAGOR (queue wait of 20 ms), gradient limits (Vegas;
  * Netflix's concurrency-limits); reliability notes §4 O1, O2.

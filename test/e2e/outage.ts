@@ -95,7 +95,7 @@ function told(results: readonly TargetResult[]): string {
   return `${good} answered, p50 ${p50.toFixed(1)} p99 ${p99.toFixed(1)} ms; ${failuresOf(results).text}`;
 }
 
-/** Everything of these nodes' metrics of this name, labels or none; undefined: one of them did not say. */
+/** Everything of these nodes' metrics of this name, labels or none; undefined: one of them did not answer, or none said. */
 async function sumOf(cluster: RealCluster, nodes: readonly number[], name: string): Promise<number | undefined> {
   const pattern = new RegExp(`^${name} (\\d+)`, "gm");
   const answers = await Promise.all(nodes.map((node) => tryAsk(`${cluster.url(node)}/metrics`)));
@@ -103,7 +103,7 @@ async function sumOf(cluster: RealCluster, nodes: readonly number[], name: strin
   const values = answers.flatMap((answer) =>
     [...(answer?.text ?? "").matchAll(pattern)].map(([, value]) => Number(value)),
   );
-  return values.reduce((sum, value) => sum + value, 0);
+  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0);
 }
 
 async function keptHints(cluster: RealCluster, nodes: readonly number[]): Promise<number | undefined> {
@@ -277,8 +277,9 @@ async function main(): Promise<boolean> {
 
   await cluster.kill(AWAY);
   const outage = await load(parts, { nodes: OTHERS, durationMs: Number(flags.seconds) * 1_000, rate });
+  const kept = await keptHints(cluster, OTHERS);
   tell(
-    `n4 away: ${told(outage.results)}; ${outage.cores}; hints kept ${countText(await keptHints(cluster, OTHERS))}; ${await repairText(cluster, OTHERS)}`,
+    `n4 away: ${told(outage.results)}; ${outage.cores}; hints kept ${countText(kept)}; ${await repairText(cluster, OTHERS)}`,
   );
 
   cluster.spawn(AWAY);
@@ -318,8 +319,10 @@ async function main(): Promise<boolean> {
 
   // A node that sheds what it is asked would answer the rest as fast as ever.
   const failures = failuresOf(back.slice(AWAY));
+  const failuresOfOthers = failuresOf(back.slice(0, AWAY));
   const quietUnsent = Math.max(before.unsentShare, after.unsentShare);
   tell(`of the requests to n4 meanwhile: ${failures.text}; in quiet times unsent ${(quietUnsent * 100).toFixed(2)} %`);
+  tell(`of those to the others: ${failuresOfOthers.text}`);
 
   const isClean = async (): Promise<boolean> =>
     (await keptHints(cluster, ALL)) === 0 && (await sumOf(cluster, ALL, FLAGGED)) === 0;
@@ -341,9 +344,12 @@ async function main(): Promise<boolean> {
   );
   // A quiet time with answers as late as that is no measure of anything.
   const isMeasured = Math.max(before.quietMs, after.quietMs) < DEADLINE_MS;
-  const isServed = failures.share <= MAX_FAILURES && failures.unsentShare <= quietUnsent + MAX_FAILURES;
+  const isServed = [failures, failuresOfOthers].every(
+    ({ share, unsentShare }) => share <= MAX_FAILURES && unsentShare <= quietUnsent + MAX_FAILURES,
+  );
   const isCalm = isMeasured && ratio <= 2 && wholeRatio <= 2;
-  return isHealed && isEqual && isServed && isCalm && seen.lostCount + seen.unreadCount === 0;
+  // without hints nothing was replayed
+  return (kept ?? 0) > 0 && isHealed && isEqual && isServed && isCalm && seen.lostCount + seen.unreadCount === 0;
 }
 
 process.exitCode = (await main()) ? 0 : 1;

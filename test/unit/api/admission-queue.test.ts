@@ -2,10 +2,12 @@
 import { EventEmitter } from "node:events";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { AdmissionQueue, type KeyWork, type Waiting } from "../../../services/api/admission-queue.ts";
+import { AdmissionQueue } from "../../../services/api/admission-queue.ts";
 import type { Hindrance } from "../../../services/api/front-gate.ts";
-import { MAX_CLIENT_CONNECTIONS } from "../../../services/base/limits.ts";
+import type { KeyWork, Waiting } from "../../../services/api/waiting-rows.ts";
 import {
+  QUEUE_CROWDED_ROWS,
+  QUEUE_DEALT_A_TURN,
   QUEUE_LOOK_MS,
   QUEUE_MAX_BEHIND,
   QUEUE_MAX_BYTES,
@@ -153,7 +155,7 @@ describe("who waits for room", () => {
       expect([rig.refused.length, rig.queue.count]).toEqual([0, count]);
       await rig.clock.advance(2 * QUEUE_LOOK_MS);
       expect(rig.refused.length).toBeGreaterThan(0);
-      expect(rig.refused.length).toBeLessThanOrEqual(Math.min(count, 2 * QUEUE_REFUSALS_A_LOOK));
+      expect(rig.refused.length).toBeLessThanOrEqual(2 * Math.max(QUEUE_REFUSALS_A_LOOK, count / 50));
       await rig.clock.advance(Math.ceil(count / QUEUE_REFUSALS_A_LOOK) * QUEUE_LOOK_MS);
       expect([rig.refused.length, rig.queue.count, rig.names.length]).toEqual([count, 0, 0]);
     },
@@ -170,20 +172,75 @@ describe("who waits for room", () => {
     expect(rig.refused).toEqual([]);
     rig.room.write = 1;
     await rig.clock.advance(QUEUE_LOOK_MS);
-    expect(rig.refused).toEqual(Array.from({ length: QUEUE_REFUSALS_A_LOOK }, (_, n) => `r${n}`));
+    expect(rig.refused).toEqual(Array.from({ length: 4 * QUEUE_REFUSALS_A_LOOK }, (_, n) => `r${n}`));
     rig.join("w1");
     rig.room.write = 0;
     await rig.clock.advance(QUEUE_LOOK_MS);
-    expect(rig.refused).toHaveLength(QUEUE_REFUSALS_A_LOOK);
+    expect(rig.refused).toHaveLength(4 * QUEUE_REFUSALS_A_LOOK);
   });
 
-  it("is refused at its turn when it is for a key that is hot, and the next is let in", async () => {
+  it("is passed over at its turn when it is for a key that is hot, and refused in its time", async () => {
     const rig = new Rig();
     rig.join("r1");
     rig.join("r2");
     rig.hot.add("/v1/kv/b/r2");
     await rig.free("read", 1);
-    expect([rig.names, rig.refused]).toEqual([["r1"], ["r2"]]);
+    expect([rig.names, rig.refused]).toEqual([["r1"], []]);
+    await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    expect([rig.names, rig.refused, rig.queue.count]).toEqual([["r1"], ["r2"], 0]);
+  });
+
+  it("is dealt with in as many turns as it takes, not in one, whatever room there is", async () => {
+    const rig = new Rig();
+    rig.joinMany(3 * QUEUE_DEALT_A_TURN);
+    rig.room.read = 1_000;
+    const byTurn: number[] = [];
+    const { defer } = rig.clock;
+    rig.clock.defer = (run) => {
+      defer.call(rig.clock, () => {
+        const before = rig.letIn.length;
+        run();
+        byTurn.push(rig.letIn.length - before);
+      });
+    };
+    rig.queue.placeFree();
+    await rig.clock.advance(0);
+    expect(byTurn).toEqual([QUEUE_DEALT_A_TURN, QUEUE_DEALT_A_TURN, QUEUE_DEALT_A_TURN]);
+  });
+
+  it("is refused within seconds of being due though thousands came at once, never many in one look", async () => {
+    const rig = new Rig();
+    rig.joinMany(4_000);
+    let most = 0;
+    for (let ms = 0; ms < QUEUE_MAX_MS + 3_500; ms += QUEUE_LOOK_MS) {
+      const before = rig.refused.length;
+      await rig.clock.advance(QUEUE_LOOK_MS);
+      most = Math.max(most, rig.refused.length - before);
+    }
+    expect([rig.refused.length, rig.queue.count]).toEqual([4_000, 0]);
+    expect(most).toBeLessThanOrEqual(4_000 / 50);
+  });
+
+  it("takes turns by class where all are bound together", async () => {
+    const rig = new Rig();
+    for (let n = 0; n < 4; n += 1) {
+      rig.join(`r${n}`);
+      rig.join(`w${n}`);
+    }
+    const first: string[] = [];
+    for (let n = 0; n < 4; n += 1) {
+      // one place, which whoever is asked first takes
+      rig.room.read = 1;
+      rig.room.write = 1;
+      const before = rig.letIn.length;
+      rig.queue.placeFree();
+      await rig.clock.advance(0);
+      first.push(rig.letIn[before]?.[0].slice(0, 1) ?? "");
+    }
+    expect(new Set([first.slice(0, 2).join(""), first.slice(2).join("")])).toEqual(
+      new Set([first.slice(0, 2).join("")]),
+    );
+    expect(first.toSorted()).toEqual(["r", "r", "w", "w"]);
   });
 
   it("costs nothing any more once it has gone", async () => {
@@ -257,13 +314,12 @@ describe("requests of one connection", () => {
     await rig.clock.advance(10);
     rig.join("r3");
     await rig.clock.advance(10);
-    rig.hot.add("/v1/kv/b/r1");
-    await rig.free("read", 1);
-    expect([rig.names, rig.refused]).toEqual([["r3"], []]);
+    await rig.free("read", 2);
+    expect(rig.names).toEqual(["r3", "r1"]);
     rig.join("r4");
     await rig.free("read", 1);
     await rig.free("read", 1);
-    expect([rig.names, rig.refused]).toEqual([["r3", "r4", "r2"], ["r1"]]);
+    expect(rig.names).toEqual(["r3", "r1", "r4", "r2"]);
   });
 });
 
@@ -361,11 +417,26 @@ describe("a queue that is full", () => {
     expect([rig.join("r1", last), rig.join("r1")]).toEqual([false, true]);
   });
 
-  it("takes no more bytes, and no more connections than the listener", () => {
+  it("takes no more bytes, but what is of no use any more gives way", async () => {
     const rig = new Rig();
     expect([rig.join("w1", undefined, QUEUE_MAX_BYTES), rig.join("w2", undefined, 1)]).toEqual([true, false]);
-    rig.joinMany(MAX_CLIENT_CONNECTIONS - 1);
-    expect([rig.join("r1"), rig.queue.count]).toEqual([false, MAX_CLIENT_CONNECTIONS]);
+    rig.joinMany(1_000);
+    await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    expect([rig.join("w3", undefined, QUEUE_MAX_BYTES), rig.refused]).toEqual([true, ["w1"]]);
+    expect(rig.join("w4", undefined, 1)).toBe(false);
+  });
+
+  it("has whoever waited longest give way to new connections, and to no old one that comes back", async () => {
+    const rig = new Rig();
+    const old = new FakeConnection();
+    rig.join("r-old", old);
+    await rig.free("read", 1);
+    rig.joinMany(QUEUE_CROWDED_ROWS);
+    await rig.clock.advance(1);
+    expect([rig.join("w-old", old), rig.refused]).toEqual([true, []]);
+    expect([rig.join("r-new"), rig.refused]).toEqual([true, ["r0"]]);
+    await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    expect([rig.join("r-newer"), rig.refused, rig.queue.count]).toEqual([true, ["r0", "r1"], QUEUE_CROWDED_ROWS + 1]);
   });
 });
 

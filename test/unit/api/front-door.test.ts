@@ -8,7 +8,13 @@ import { FrontDoor, standBefore } from "../../../services/api/front-door.ts";
 import type { Hindrance } from "../../../services/api/front-gate.ts";
 import { type ApiServer, createApiServer } from "../../../services/api/server.ts";
 import type { Line } from "../../../services/api/unread-lines.ts";
-import { QUEUE_LOOK_MS, QUEUE_MAX_OF_ONE, QUEUE_USEFUL_MS } from "../../../services/base/load-limits.ts";
+import {
+  QUEUE_LOOK_MS,
+  QUEUE_MAX_BYTES,
+  QUEUE_MAX_OF_ONE,
+  QUEUE_REQUEST_BYTES,
+  QUEUE_USEFUL_MS,
+} from "../../../services/base/load-limits.ts";
 import { apiDependencies, FakeCoordinator } from "../../support/api-node.ts";
 import { TestCa } from "../../support/certificates.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
@@ -54,7 +60,7 @@ function rig(): Rig {
       const response = { writeHead: () => undefined, end: (body: string) => (text = body) };
       const socket = lines.get(connection ?? -1) ?? newLine();
       if (connection !== undefined) lines.set(connection, socket);
-      door.enter({ method, url, headers: {}, socket }, response);
+      door.enter({ method, url, headers: {}, rawHeaders: [], socket }, response);
       if (served.length > servedBefore) return "served";
       return door.waitingCount > waitingBefore ? "waits" : text;
     },
@@ -91,6 +97,29 @@ describe("a door", () => {
     for (let n = 1; n < QUEUE_MAX_OF_ONE; n += 1) expect(here.ask("PUT", TARGET, 1)).toBe("waits");
     expect(here.ask("PUT", TARGET, 1)).toContain("this node has no room for what came before over this connection");
     expect(here.served).toEqual([]);
+  });
+
+  it("lets everybody in once its node stops, whoever comes", () => {
+    const here = rig();
+    expect(here.ask("GET", TARGET, 1)).toBe("waits");
+    here.door.letInAll();
+    expect([here.ask("GET", TARGET, 1), here.ask("PUT", TARGET)]).toEqual(["served", "served"]);
+    expect([here.served.length, here.door.waitingCount]).toEqual([3, 0]);
+  });
+
+  it("counts what a request that waits takes: line, headers and itself", () => {
+    const here = rig();
+    const nothing = (): void => undefined;
+    const ask = (): void => {
+      const socket = { destroyed: false, on: nothing, pause: nothing, resume: nothing };
+      const response = { writeHead: nothing, end: nothing };
+      here.door.enter(
+        { method: "GET", url: TARGET, headers: {}, rawHeaders: ["x".repeat(30_000), "y"], socket },
+        response,
+      );
+    };
+    for (let n = 0; n < 2_000; n += 1) ask();
+    expect(here.door.waitingCount).toBe(Math.floor(QUEUE_MAX_BYTES / (30_001 + TARGET.length + QUEUE_REQUEST_BYTES)));
   });
 
   it("refuses at once for a hot key's sake, and of a class of which nothing is let in", () => {

@@ -1,0 +1,42 @@
+/** Requests that wait, in rows by connection, and rows in lists by age. Pure. */
+import type { Line } from "./unread-lines.ts";
+
+/** The classes of work that wait. */
+export type KeyWork = "read" | "write";
+
+/** A request that waits; `R` is what the queue's owner knows it by. */
+export interface Waiting<R> {
+  readonly what: R;
+  readonly work: KeyWork;
+  readonly target: string | undefined;
+  readonly connection: Line;
+  readonly sinceMs: number;
+  /** that it holds */
+  readonly bytes: number;
+}
+
+/** What one connection has sent, oldest first; empty: it is over, and its place in a list means nothing any more. */
+export interface Row<R> {
+  readonly requests: Waiting<R>[];
+  /** of the first one, which places the row */
+  sinceMs: number;
+}
+
+/** Puts a row where its age says: nearly always at the end, for what comes is the youngest. */
+export function insert<R>(rows: Row<R>[], row: Row<R>): void {
+  let at = rows.length;
+  while (at > 0 && (rows[at - 1]?.sinceMs ?? 0) > row.sinceMs) at -= 1;
+  if (at === rows.length) rows.push(row);
+  else rows.splice(at, 0, row);
+}
+
+/** How many of them wait since before then: those at the beginning. */
+export function countBefore<R>(rows: readonly Row<R>[], beforeMs: number): number {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((rows[middle]?.sinceMs ?? 0) < beforeMs) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
