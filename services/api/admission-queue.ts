@@ -94,9 +94,10 @@ export class AdmissionQueue<R> {
   /** Has a request wait; false: there is no room for that either. */
   join(request: Waiting<R>): boolean {
     const { connection, work, bytes } = request;
+    // first, for it may end the row of this connection
+    this.#giveWay(connection, bytes);
     const row = this.#rows.get(connection);
     if (row !== undefined) this.#unread.leave(connection);
-    this.#giveWay(connection, bytes);
     if (this.#bytes + bytes > QUEUE_MAX_BYTES) return false;
     if (row === undefined) this.#begin(request);
     else if (row.requests.length < QUEUE_MAX_OF_ONE && this.#count - this.#rows.size < QUEUE_MAX_BEHIND) {

@@ -426,6 +426,18 @@ describe("a queue that is full", () => {
     expect(rig.join("w4", undefined, 1)).toBe(false);
   });
 
+  it("keeps what comes behind one of its own connection that gives way", async () => {
+    const rig = new Rig();
+    const one = new FakeConnection();
+    rig.join("w1", one, QUEUE_MAX_BYTES);
+    rig.joinMany(1_000);
+    await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    expect([rig.join("w2", one, 1), rig.refused]).toEqual([true, ["w1"]]);
+    expect([rig.queue.isWaiting(one), rig.queue.count]).toEqual([true, 1_001]);
+    await rig.free("write", 1);
+    expect(rig.names).toEqual(["w2"]);
+  });
+
   it("has whoever waited longest give way to new connections, and to no old one that comes back", async () => {
     const rig = new Rig();
     const old = new FakeConnection();
@@ -461,6 +473,7 @@ describe("whatever happens", () => {
     connection: fc.nat(7),
     work: fc.constantFrom<KeyWork>("read", "write"),
     does: fc.constantFrom("join", "join", "join", "free", "end"),
+    bytes: fc.constantFrom(0, QUEUE_MAX_BYTES / 2, QUEUE_MAX_BYTES),
     thenMs: fc.oneof(fc.constant(0), fc.nat(400)),
   });
 
@@ -470,12 +483,12 @@ describe("whatever happens", () => {
         const rig = new Rig();
         const connections = Array.from({ length: 8 }, () => new FakeConnection());
         const joined: { readonly what: string; readonly by: number }[] = [];
-        for (const { connection, work, does, thenMs } of steps) {
+        for (const { connection, work, does, bytes, thenMs } of steps) {
           const one = connections[connection] ?? new FakeConnection();
           const what = `${work.slice(0, 1)}${joined.length}`;
           if (does === "free") rig.room[work] += 1;
           else if (does === "end") one.end();
-          else if (!one.destroyed && rig.join(what, one)) joined.push({ what, by: connection });
+          else if (!one.destroyed && rig.join(what, one, bytes)) joined.push({ what, by: connection });
           if (does === "free") rig.queue.placeFree();
           await rig.clock.advance(thenMs);
         }

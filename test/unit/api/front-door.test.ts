@@ -29,6 +29,8 @@ interface Rig {
   ask(method: string, url: string, connection?: number): string;
   /** requests that the framework has seen, with what they waited */
   readonly served: (readonly [text: string, waitedMs: number | undefined])[];
+  /** the connection of the number */
+  lineOf(connection: number): Line & { resume: () => void };
   why: Hindrance | undefined;
   isOpen: boolean;
 }
@@ -37,8 +39,13 @@ function rig(): Rig {
   const clock = new FakeClock();
   const served: Rig["served"] = [];
   const nothing = (): void => undefined;
-  const newLine = (): Line => ({ destroyed: false, on: nothing, pause: nothing, resume: nothing });
-  const lines = new Map<number, Line>();
+  const newLine = (): Line & { resume: () => void } => ({
+    destroyed: false,
+    on: nothing,
+    pause: nothing,
+    resume: nothing,
+  });
+  const lines = new Map<number, ReturnType<typeof newLine>>();
   const door = new FrontDoor({
     clock,
     gate: { isOpen: () => here.isOpen },
@@ -54,12 +61,16 @@ function rig(): Rig {
     served,
     why: FULL,
     isOpen: true,
+    lineOf: (connection) => {
+      const line = lines.get(connection) ?? newLine();
+      lines.set(connection, line);
+      return line;
+    },
     ask: (method, url, connection) => {
       const [servedBefore, waitingBefore] = [served.length, door.waitingCount];
       let text = "";
       const response = { writeHead: () => undefined, end: (body: string) => (text = body) };
-      const socket = lines.get(connection ?? -1) ?? newLine();
-      if (connection !== undefined) lines.set(connection, socket);
+      const socket = connection === undefined ? newLine() : here.lineOf(connection);
       door.enter({ method, url, headers: {}, rawHeaders: [], socket }, response);
       if (served.length > servedBefore) return "served";
       return door.waitingCount > waitingBefore ? "waits" : text;
@@ -105,6 +116,24 @@ describe("a door", () => {
     here.door.letInAll();
     expect([here.ask("GET", TARGET, 1), here.ask("PUT", TARGET)]).toEqual(["served", "served"]);
     expect([here.served.length, here.door.waitingCount]).toEqual([3, 0]);
+  });
+
+  it("lets nothing in that has waited unread for too long, and takes it for as old as it may be", async () => {
+    const here = rig();
+    const fates: string[] = [];
+    const line = here.lineOf(1);
+    line.resume = () => {
+      here.why = undefined;
+      fates.push(here.ask("GET", TARGET, 1), here.ask("GET", TARGET, 1));
+      line.resume = () => undefined;
+    };
+    here.ask("GET", TARGET, 1);
+    here.ask("GET", TARGET, 1);
+    await here.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    expect([fates, here.served]).toEqual([["waits", "waits"], []]);
+    await here.clock.advance(2 * QUEUE_LOOK_MS);
+    expect([here.served, here.door.waitingCount]).toEqual([[], 0]);
+    expect(here.ask("GET", TARGET, 1)).toBe("served");
   });
 
   it("counts what a request that waits takes: line, headers and itself", () => {
