@@ -3,7 +3,7 @@
  * in: its client is the likeliest to wait for it still. What has waited for half a second is let in no more and is refused in the
  * end, the later the more of them wait: a refusal costs half of what serving does, so that hearing everybody often would leave
  * no time to serve anybody. Who has gone meanwhile costs nothing.
- * Must never let a request overtake one of its own connection that waits, keep more than its bounds, nor do much in one turn.
+ * Must never let a request of a key overtake one of its own connection that waits, keep more than its bounds, nor do much in one turn.
  * Sources: controlled delay with adaptive LIFO (Maurer, "Fail at Scale", 2015); CoDel (Nichols & Jacobson 2012); DESIGN §10.
  */
 import {
@@ -11,6 +11,7 @@ import {
   QUEUE_DEALT_A_TURN,
   QUEUE_DUE_MS,
   QUEUE_LOOK_MS,
+  QUEUE_LOOKED_AT,
   QUEUE_MAX_BEHIND,
   QUEUE_MAX_BYTES,
   QUEUE_MAX_MS,
@@ -20,15 +21,15 @@ import {
   QUEUE_USEFUL_MS,
 } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
-import type { Hindrance } from "./front-gate.ts";
+import { type Hindrance, PUSHED_OUT, WAITED } from "./front-gate.ts";
 import { type Line, UnreadLines } from "./unread-lines.ts";
-import { countBefore, insert, type KeyWork, type Row, type Waiting } from "./waiting-rows.ts";
+import { countBefore, insert, type KeyWork, type Row, takeOldest, type Waiting } from "./waiting-rows.ts";
 
 /** What the queue works with. */
 export interface QueueParts<R> {
   readonly clock: Pick<Clock, "monotonicMs" | "setTimer" | "defer">;
-  /** why a request is not let in now; undefined: it may be */
-  readonly reasonNow: (work: KeyWork, target: string | undefined) => Hindrance | undefined;
+  /** why a request that brings so many bytes is not let in now; undefined: it may be */
+  readonly reasonNow: (work: KeyWork, target: string | undefined, bytes: number) => Hindrance | undefined;
   readonly letIn: (what: R, waitedMs: number) => void;
   readonly refuse: (what: R, work: KeyWork, why: Hindrance) => void;
 }
@@ -36,11 +37,6 @@ export interface QueueParts<R> {
 const CLASSES: readonly KeyWork[] = ["write", "read"];
 /** times as many refusals where there is room and nobody waits who may be let in */
 const IDLE_PACE = 4;
-/** Why a request is refused that has waited, here or unread. */
-export const WAITED: Hindrance = {
-  kind: "node",
-  words: "this node has had no room for this request, and it has waited for too long",
-};
 
 /** Those who wait at one listener. */
 export class AdmissionQueue<R> {
@@ -51,7 +47,7 @@ export class AdmissionQueue<R> {
   /** rows whose first request waits for a refusal alone, oldest first */
   readonly #stale: Row<R>[] = [];
   readonly #unread: UnreadLines;
-  /** connections whose end is listened for */
+  /** connections of which a request has waited: their end is listened for */
   readonly #known = new WeakSet<Line>();
   readonly #joined: Record<KeyWork, number> = { read: 0, write: 0 };
   readonly #order: KeyWork[] = [...CLASSES];
@@ -85,24 +81,19 @@ export class AdmissionQueue<R> {
     return this.#unread.cameMs(connection);
   }
 
-  /** Whether what comes over this connection just now has waited unread for too long. */
-  isOverdue(connection: Line): boolean {
-    if (!this.#unread.isReadAgain(connection)) return false;
-    return this.#parts.clock.monotonicMs() - this.#unread.cameMs(connection) > QUEUE_USEFUL_MS;
+  /** For how long what comes over this connection just now may have been left unread, ms. */
+  unreadMs(connection: Line): number {
+    return this.#unread.unreadMs(connection);
   }
 
   /** Has a request wait; false: there is no room for that either. */
   join(request: Waiting<R>): boolean {
     const { connection, work, bytes } = request;
-    // first, for it may end the row of this connection
-    this.#giveWay(connection, bytes);
+    if (!this.#mayStandBehind(connection) || !this.#hasBytes(bytes)) return false;
+    // not before: to make room for its bytes may have ended its row
     const row = this.#rows.get(connection);
-    if (row !== undefined) this.#unread.leave(connection);
-    if (this.#bytes + bytes > QUEUE_MAX_BYTES) return false;
     if (row === undefined) this.#begin(request);
-    else if (row.requests.length < QUEUE_MAX_OF_ONE && this.#count - this.#rows.size < QUEUE_MAX_BEHIND) {
-      row.requests.push(request);
-    } else return false;
+    else row.requests.push(request);
     this.#count += 1;
     this.#bytes += bytes;
     this.#joined[work] += 1;
@@ -127,8 +118,29 @@ export class AdmissionQueue<R> {
     }
   }
 
+  /** Whether the row of a connection takes one more; one that has none takes the first. */
+  #mayStandBehind(connection: Line): boolean {
+    const row = this.#rows.get(connection);
+    if (row === undefined) return true;
+    this.#unread.leave(connection);
+    return row.requests.length < QUEUE_MAX_OF_ONE && this.#count - this.#rows.size < QUEUE_MAX_BEHIND;
+  }
+
+  /** Whether there is room for so much; what is of no use any more gives way to it. */
+  #hasBytes(bytes: number): boolean {
+    const nowMs = this.#parts.clock.monotonicMs();
+    for (let left = QUEUE_DEALT_A_TURN; left > 0 && this.#bytes + bytes > QUEUE_MAX_BYTES; left -= 1) {
+      const row = this.#stale.shift();
+      if (row === undefined) return false;
+      this.#refuseOld(row, nowMs);
+      this.#place(row, nowMs);
+    }
+    return this.#bytes + bytes <= QUEUE_MAX_BYTES;
+  }
+
   /** The first request of a connection. */
   #begin(request: Waiting<R>): void {
+    if (this.#rows.size >= QUEUE_CROWDED_ROWS && !this.#known.has(request.connection)) this.#pushOutOldest();
     const row = { requests: [request], sinceMs: request.sinceMs };
     this.#rows.set(request.connection, row);
     this.#follow(request.connection);
@@ -136,18 +148,14 @@ export class AdmissionQueue<R> {
   }
 
   /**
-   * What is of no use any more gives way to what would find no room; and to new connections, of which a listener takes so many,
-   * whoever has waited longest. Old ones that come back do not push: whom they pushed out would come back as well.
+   * Of connections a listener takes so many: whoever has waited longest gives way to one that waits for the first time. Those that
+   * come back do not push: whom they pushed out would come back as well.
    */
-  #giveWay(connection: Line, bytes: number): void {
-    const isCrowded = this.#rows.size >= QUEUE_CROWDED_ROWS && !this.#known.has(connection);
-    if (!isCrowded && this.#bytes + bytes <= QUEUE_MAX_BYTES) return;
-    for (const rows of isCrowded ? [this.#stale, this.#fresh.read, this.#fresh.write] : [this.#stale]) {
-      for (let row = rows.shift(); row !== undefined; row = rows.shift()) {
-        if (row.requests.length === 0) continue;
-        while (row.requests.length > 0 && this.#refuseFirst(row, WAITED));
-        if (isCrowded || this.#bytes + bytes <= QUEUE_MAX_BYTES) return;
-      }
+  #pushOutOldest(): void {
+    const nowMs = this.#parts.clock.monotonicMs();
+    const row = takeOldest([this.#stale, this.#fresh.read, this.#fresh.write]);
+    for (let first = row?.requests[0]; row !== undefined && first !== undefined; first = row.requests[0]) {
+      this.#refuseFirst(row, nowMs - first.sinceMs > QUEUE_USEFUL_MS ? WAITED : PUSHED_OUT);
     }
   }
 
@@ -164,14 +172,14 @@ export class AdmissionQueue<R> {
   #letInYoungest(): void {
     const nowMs = this.#parts.clock.monotonicMs();
     this.#setAsideOld(nowMs);
-    // The classes take turns to be first: where all together are bound, neither keeps the other out.
-    this.#order.reverse();
     let left = QUEUE_DEALT_A_TURN;
     for (let before = 0; left > 0 && left !== before; ) {
       // again, for what is next of a connection may be of the other class
       before = left;
       for (const work of this.#order) while (left > 0 && this.#dealWithYoungest(work, nowMs)) left -= 1;
     }
+    // The classes take turns to be first, for a place that either of them may have.
+    if (left < QUEUE_DEALT_A_TURN) this.#order.reverse();
     if (left === 0) this.placeFree();
   }
 
@@ -186,19 +194,24 @@ export class AdmissionQueue<R> {
   /** False: there is none of the class, or no room for it. */
   #dealWithYoungest(work: KeyWork, nowMs: number): boolean {
     const rows = this.#fresh[work];
-    const row = rows.at(-1);
-    if (row === undefined) return false;
-    const first = row.requests[0];
-    const why = first && this.#parts.reasonNow(work, first.target);
-    if (why?.kind === "node") return false;
-    rows.pop();
+    for (let at = rows.length - 1; at >= Math.max(0, rows.length - QUEUE_LOOKED_AT); at -= 1) {
+      const first = rows[at]?.requests[0];
+      const why = first && this.#parts.reasonNow(work, first.target, first.bringsBytes);
+      if (why?.kind === "node") return false;
+      if (why?.kind === "bytes") continue;
+      for (const row of rows.splice(at, 1)) this.#dealWith(row, nowMs, why);
+      return true;
+    }
+    return false;
+  }
+
+  #dealWith(row: Row<R>, nowMs: number, why: Hindrance | undefined): void {
     // One of a hot key is refused in its time: at once would be all of them, and all would come back at once.
     if (why !== undefined) insert(this.#stale, row);
-    else if (first !== undefined) {
+    else {
       this.#letInFirst(row);
       this.#place(row, nowMs);
     }
-    return true;
   }
 
   /** Has a row wait by what is first in it now. */
@@ -273,7 +286,7 @@ export class AdmissionQueue<R> {
   /** There is room, and nobody waits who may be let in. */
   #isIdle(): boolean {
     return CLASSES.every(
-      (work) => this.#fresh[work].length === 0 && this.#parts.reasonNow(work, undefined) === undefined,
+      (work) => this.#fresh[work].length === 0 && this.#parts.reasonNow(work, undefined, 0) === undefined,
     );
   }
 }

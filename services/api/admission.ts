@@ -46,10 +46,14 @@ export class Admission {
   }
 
   /** No further request of the class is let in just now, whatever it brings. */
-  isFull(work: WorkClass, limit: number = Number.POSITIVE_INFINITY): boolean {
-    if (this.#inflight[work] >= limit) return true;
-    const share = SHARE[work];
-    return this.#requests >= this.#maxRequests * share || this.#bytes >= this.#maxBytes * share;
+  isFull(work: WorkClass): boolean {
+    return this.#requests >= this.#maxRequests * SHARE[work];
+  }
+
+  /** No request of the class is let in just now that brings so many bytes: others may be. */
+  isFullOf(work: WorkClass, bytes: number): boolean {
+    const most = this.#maxBytes * SHARE[work];
+    return this.#bytes >= most || this.#bytes + bytes > most;
   }
 
   /**
@@ -57,7 +61,7 @@ export class Admission {
    * of its class that may be under way now.
    */
   tryEnter(work: WorkClass, bytes: number, limit: number = Number.POSITIVE_INFINITY): boolean {
-    if (this.isFull(work, limit) || this.#bytes + bytes > this.#maxBytes * SHARE[work]) return false;
+    if (this.#inflight[work] >= limit || this.isFull(work) || this.isFullOf(work, bytes)) return false;
     this.#requests += 1;
     this.#inflight[work] += 1;
     this.#bytes += bytes;

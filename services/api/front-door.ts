@@ -2,12 +2,13 @@
  * What stands before the framework: requests of one key that are not let in now wait there, or are refused. Must never answer what
  * the framework would let in, unless it waited there for too long, and never hold back any other request.
  */
-import { QUEUE_BODY_BYTES, QUEUE_REQUEST_BYTES } from "../base/load-limits.ts";
+import { MAX_VALUE_BYTES } from "../base/limits.ts";
+import { QUEUE_BODY_BYTES, QUEUE_REQUEST_BYTES, QUEUE_USEFUL_MS } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
 import { announcedBytes } from "./admission.ts";
-import { AdmissionQueue, WAITED } from "./admission-queue.ts";
+import { AdmissionQueue } from "./admission-queue.ts";
 import type { Incoming, WorkClass } from "./exchange.ts";
-import type { FrontGate, Hindrance } from "./front-gate.ts";
+import { type FrontGate, type Hindrance, WAITED } from "./front-gate.ts";
 import { keyWorkOf, QuickRefusal, type RawRequest, type RawResponse, type RefusalParts } from "./quick-refusal.ts";
 import type { Line } from "./unread-lines.ts";
 import type { KeyWork } from "./waiting-rows.ts";
@@ -16,7 +17,7 @@ import type { KeyWork } from "./waiting-rows.ts";
 export interface ArrivingRequest extends RawRequest, Pick<Incoming, "headers"> {
   readonly socket: Line;
   readonly rawHeaders: readonly string[];
-  /** ms, of one that was let in after a while */
+  /** ms, of one that was let in after a while, or was read after one */
   waitedMs?: number;
 }
 
@@ -24,8 +25,8 @@ export interface ArrivingRequest extends RawRequest, Pick<Incoming, "headers"> {
 export interface DoorParts extends RefusalParts {
   readonly clock: Clock;
   readonly gate: Pick<FrontGate, "isOpen">;
-  /** why a request of this class and target is not let in now; undefined: it may be */
-  readonly reasonNow: (work: KeyWork, target: string | undefined) => Hindrance | undefined;
+  /** why a request of this class and target that brings so many bytes is not let in now; undefined: it may be */
+  readonly reasonNow: (work: KeyWork, target: string | undefined, bytes: number) => Hindrance | undefined;
   /** hands a request to the framework */
   readonly serve: (request: ArrivingRequest, response: RawResponse) => void;
 }
@@ -71,9 +72,16 @@ export class FrontDoor {
   /** A request comes: it is served, waits, or is refused. */
   enter(request: ArrivingRequest, response: RawResponse): void {
     const work = keyWorkOf(request);
-    const why = work === undefined || this.#isOpenToAll ? undefined : this.#whyNot(work, request);
-    if (work === undefined || why === undefined) this.#parts.serve(request, response);
-    else if (!this.#hasWait({ request, response }, work, why)) this.#refusal.answer(response, work, why.words);
+    if (work === undefined || this.#isOpenToAll) {
+      this.#parts.serve(request, response);
+      return;
+    }
+    const unreadMs = this.#queue.unreadMs(request.socket);
+    const why = this.#whyNot(work, request, unreadMs);
+    if (why === undefined) {
+      if (unreadMs > 0) request.waitedMs = unreadMs;
+      this.#parts.serve(request, response);
+    } else if (!this.#hasWait({ request, response }, work, why)) this.#refusal.answer(response, work, why.words);
   }
 
   /** A request that was let in is over. */
@@ -87,18 +95,20 @@ export class FrontDoor {
     this.#queue.letInAll();
   }
 
-  #whyNot(work: KeyWork, { socket, url }: ArrivingRequest): Hindrance | undefined {
-    if (this.#queue.isWaiting(socket)) return BEHIND;
-    return this.#queue.isOverdue(socket) ? WAITED : this.#parts.reasonNow(work, url);
+  #whyNot(work: KeyWork, request: ArrivingRequest, unreadMs: number): Hindrance | undefined {
+    if (this.#queue.isWaiting(request.socket)) return BEHIND;
+    if (unreadMs > QUEUE_USEFUL_MS) return WAITED;
+    return this.#parts.reasonNow(work, request.url, announcedBytes(request, MAX_VALUE_BYTES));
   }
 
   /** For a place: not for one of a hot key, nor of a class of which nothing is let in. */
   #hasWait(what: Exchange, work: KeyWork, why: Hindrance): boolean {
-    if (why.kind !== "node" || !this.#parts.gate.isOpen(work)) return false;
+    if (why.kind === "key" || !this.#parts.gate.isOpen(work)) return false;
     const { url, socket } = what.request;
-    const bytes = announcedBytes(what.request, QUEUE_BODY_BYTES) + headBytes(what.request);
+    const bringsBytes = announcedBytes(what.request, MAX_VALUE_BYTES);
+    const bytes = Math.min(bringsBytes, QUEUE_BODY_BYTES) + headBytes(what.request);
     const sinceMs = this.#queue.cameMs(socket);
-    return this.#queue.join({ what, work, target: url, connection: socket, sinceMs, bytes });
+    return this.#queue.join({ what, work, target: url, connection: socket, sinceMs, bytes, bringsBytes });
   }
 }
 

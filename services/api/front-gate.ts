@@ -11,13 +11,26 @@ import type { LoadControl } from "./ports.ts";
 
 /** Why a request is not let in just now. */
 export interface Hindrance {
-  /** whose sake it is for: there is room for others' requests, or for none of the class */
-  readonly kind: "key" | "node";
+  /** there is no room for this key's, for what brings so much, or for any of the class */
+  readonly kind: "key" | "bytes" | "node";
   readonly words: string;
 }
 
-/** Why a request is refused that no count of requests refuses. */
-export const FULL_OF_BYTES: string = "this node holds all the bytes of requests that it takes at a time";
+/** There are too many bytes under way for what a request brings. */
+export const FULL_OF_BYTES: Hindrance = {
+  kind: "bytes",
+  words: "this node holds all the bytes of requests that it takes at a time",
+};
+/** Why a request is refused that has waited, at the door or unread. */
+export const WAITED: Hindrance = {
+  kind: "node",
+  words: "this node has had no room for this request, and it has waited for too long",
+};
+/** Why one is refused that may have waited a little only. */
+export const PUSHED_OUT: Hindrance = {
+  kind: "node",
+  words: "this node has no room for this request, and more connections wait for room than it keeps waiting",
+};
 const CROWDED: Hindrance = {
   kind: "key",
   words: "this node has all the requests of this key that it takes at a time",
@@ -39,12 +52,13 @@ export class FrontGate {
     return this.#calm?.limitOf(work) !== 0;
   }
 
-  /** Why no request of the class and target is let in just now; undefined: one may be. */
-  reasonNow(work: WorkClass, target: string | undefined): Hindrance | undefined {
+  /** Why no request of the class and target that brings so many bytes is let in just now; undefined: one may be. */
+  reasonNow(work: WorkClass, target: string | undefined, bytes: number): Hindrance | undefined {
     const limit = this.#calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
     const inflightCount = this.#admission.inflightOf(work);
     if (inflightCount >= limit && this.#calm !== undefined) return ofNode(this.#calm.reasonOf(work));
     if (this.#admission.isFull(work)) return ofNode(`this node has all the ${work} work that it takes at a time`);
+    if (this.#admission.isFullOf(work, bytes)) return FULL_OF_BYTES;
     if (target === undefined || inflightCount < limit * CROWDED_FROM) return undefined;
     return this.crowd.isFull(crowdPlaceOf(target), inflightCount, limit) ? CROWDED : undefined;
   }

@@ -97,7 +97,7 @@ class Server implements ApiServer {
     this.#frontDoor = standBefore(this.#app.server, {
       clock: deps.clock,
       gate: this.#gate,
-      reasonNow: (work, target) => (this.#closing === undefined ? this.#gate.reasonNow(work, target) : undefined),
+      reasonNow: (...of) => (this.#closing === undefined ? this.#gate.reasonNow(...of) : undefined),
       onRefused: (work) => this.#counters.shed[work].add(),
       nextId: () => this.#nextId(),
       chance: () => deps.random.float(),
@@ -112,9 +112,10 @@ class Server implements ApiServer {
 
   async listen(address: string): Promise<string> {
     const colon = address.lastIndexOf(":");
-    const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
-    const url = await this.#app.listen({ host, port: Number(address.slice(colon + 1)) });
-    return url.replace(/^https?:\/\//, "");
+    const [name, port] = [address.slice(0, colon).replace(/^\[|\]$/g, ""), Number(address.slice(colon + 1))];
+    // One address: at others of this name fastify has a server of its own listen, which has neither our door nor our bounds.
+    const host = name === "localhost" ? "127.0.0.1" : name;
+    return (await this.#app.listen({ host, port })).replace(/^https?:\/\//, "");
   }
 
   close(): Promise<void> {
@@ -128,10 +129,9 @@ class Server implements ApiServer {
 
   #drain(): Promise<void> {
     const { clock, log } = this.#deps;
-    const { server } = this.#app;
     const requestCount = (): number => this.#admission.requests;
     this.#frontDoor.letInAll();
-    return drain({ clock, log, server, requestCount, close: () => this.#app.close() });
+    return drain({ clock, log, server: this.#app.server, requestCount, close: () => this.#app.close() });
   }
 
   #build(makeServer: ServerMaker | undefined): FastifyInstance {
@@ -208,8 +208,8 @@ class Server implements ApiServer {
     if (!this.#admission.tryEnter(route.work, bytes, calm?.limitOf(route.work))) {
       this.#counters.shed[route.work].add();
       const headers = { "retry-after": retryAfterText(this.#deps.random.float()) };
-      const words = overloadWords(this.#gate.reasonNow(route.work, undefined)?.words ?? FULL_OF_BYTES);
-      this.#write(request, reply, failureReply(refusalForNow("overloaded", words), { headers }));
+      const { words } = this.#gate.reasonNow(route.work, undefined, bytes) ?? FULL_OF_BYTES;
+      this.#write(request, reply, failureReply(refusalForNow("overloaded", overloadWords(words)), { headers }));
       return false;
     }
     const startedMs = clock.monotonicMs();

@@ -11,8 +11,10 @@ export interface Waiting<R> {
   readonly target: string | undefined;
   readonly connection: Line;
   readonly sinceMs: number;
-  /** that it holds */
+  /** that it holds while it waits */
   readonly bytes: number;
+  /** that it brings where it is let in */
+  readonly bringsBytes: number;
 }
 
 /** What one connection has sent, oldest first; empty: it is over, and its place in a list means nothing any more. */
@@ -39,4 +41,11 @@ export function countBefore<R>(rows: readonly Row<R>[], beforeMs: number): numbe
     else high = middle;
   }
   return low;
+}
+
+/** Takes the row out that has waited longest of those that are not over; the lists are by age. */
+export function takeOldest<R>(lists: readonly Row<R>[][]): Row<R> | undefined {
+  for (const rows of lists) while (rows[0]?.requests.length === 0) rows.shift();
+  const ageOf = (rows: readonly Row<R>[]): number => rows[0]?.sinceMs ?? Number.POSITIVE_INFINITY;
+  return lists.toSorted((one, other) => ageOf(one) - ageOf(other))[0]?.shift();
 }

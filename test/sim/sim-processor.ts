@@ -180,7 +180,7 @@ export class SimFront {
 
   #letIn({ work, key }: FrontRequest, bytes: number): boolean {
     const { crowd } = this.#gate;
-    if (this.#gate.reasonNow(work, key) !== undefined) return false;
+    if (this.#gate.reasonNow(work, key, bytes) !== undefined) return false;
     if (!this.#admission.tryEnter(work, bytes, this.#node.calm.limitOf(work))) return false;
     crowd.enter(crowdPlaceOf(key));
     return true;

@@ -3,12 +3,13 @@ import { EventEmitter } from "node:events";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AdmissionQueue } from "../../../services/api/admission-queue.ts";
-import type { Hindrance } from "../../../services/api/front-gate.ts";
+import { type Hindrance, PUSHED_OUT, WAITED } from "../../../services/api/front-gate.ts";
 import type { KeyWork, Waiting } from "../../../services/api/waiting-rows.ts";
 import {
   QUEUE_CROWDED_ROWS,
   QUEUE_DEALT_A_TURN,
   QUEUE_LOOK_MS,
+  QUEUE_LOOKED_AT,
   QUEUE_MAX_BEHIND,
   QUEUE_MAX_BYTES,
   QUEUE_MAX_MS,
@@ -16,6 +17,8 @@ import {
   QUEUE_REFUSALS_A_LOOK,
   QUEUE_REFUSE_EACH_MS,
   QUEUE_USEFUL_MS,
+  UNREAD_MAX_BYTES,
+  UNREAD_MORE_BYTES,
 } from "../../../services/base/load-limits.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
@@ -23,6 +26,7 @@ import { FakeClock } from "../../support/fake-clock.ts";
 class FakeConnection extends EventEmitter {
   destroyed = false;
   isRead = true;
+  bytesRead = 0;
 
   pause(): void {
     this.isRead = false;
@@ -40,26 +44,38 @@ class FakeConnection extends EventEmitter {
 
 const FULL: Hindrance = { kind: "node", words: "full" };
 const HOT: Hindrance = { kind: "key", words: "hot" };
+const TOO_MUCH: Hindrance = { kind: "bytes", words: "too much" };
 
 class Rig {
   readonly clock = new FakeClock();
   readonly room = { read: 0, write: 0 };
   readonly letIn: (readonly [what: string, waitedMs: number])[] = [];
   readonly refused: string[] = [];
+  /** of them: the words */
+  readonly why: string[] = [];
+  /** bytes that what is let in may bring */
+  freeBytes = Number.POSITIVE_INFINITY;
+  /** places that either class may have */
+  sharedRoom = Number.POSITIVE_INFINITY;
   /** targets of keys that are hot */
   readonly hot = new Set<string>();
   /** waits for whatever `letIn` and `refused` are to have, by name */
   readonly queue = new AdmissionQueue<string>({
     clock: this.clock,
-    reasonNow: (work, target) => {
-      if (this.room[work] <= 0) return FULL;
+    reasonNow: (work, target, bytes) => {
+      if (this.room[work] <= 0 || this.sharedRoom <= 0) return FULL;
+      if (bytes > this.freeBytes) return TOO_MUCH;
       return target !== undefined && this.hot.has(target) ? HOT : undefined;
     },
     letIn: (what, waitedMs) => {
       this.room[what.startsWith("w") ? "write" : "read"] -= 1;
+      this.sharedRoom -= 1;
       this.letIn.push([what, waitedMs]);
     },
-    refuse: (what) => this.refused.push(what),
+    refuse: (what, _work, { words }) => {
+      this.refused.push(what);
+      this.why.push(words);
+    },
   });
 
   /** A request of the name; its class is the first letter's: `r…` or `w…`. */
@@ -72,6 +88,7 @@ class Rig {
       connection,
       sinceMs: sinceMs ?? this.queue.cameMs(connection),
       bytes,
+      bringsBytes: bytes,
     };
     return this.queue.join(request);
   }
@@ -221,26 +238,58 @@ describe("who waits for room", () => {
     expect(most).toBeLessThanOrEqual(4_000 / 50);
   });
 
-  it("takes turns by class where all are bound together", async () => {
+  it("is refused with those behind it, and each of them counts into what is done in a look", async () => {
     const rig = new Rig();
-    for (let n = 0; n < 4; n += 1) {
-      rig.join(`r${n}`);
-      rig.join(`w${n}`);
+    for (let n = 0; n < 100; n += 1) {
+      const one = new FakeConnection();
+      for (let of = 0; of < 4; of += 1) rig.join(`r${n}`, one);
     }
-    const first: string[] = [];
-    for (let n = 0; n < 4; n += 1) {
-      // one place, which whoever is asked first takes
-      rig.room.read = 1;
-      rig.room.write = 1;
-      const before = rig.letIn.length;
-      rig.queue.placeFree();
-      await rig.clock.advance(0);
-      first.push(rig.letIn[before]?.[0].slice(0, 1) ?? "");
-    }
-    expect(new Set([first.slice(0, 2).join(""), first.slice(2).join("")])).toEqual(
-      new Set([first.slice(0, 2).join("")]),
-    );
-    expect(first.toSorted()).toEqual(["r", "r", "w", "w"]);
+    await rig.clock.advance(400 * QUEUE_REFUSE_EACH_MS);
+    expect(rig.refused).toEqual([]);
+    await rig.clock.advance(QUEUE_LOOK_MS);
+    expect(rig.refused.join()).toBe(["r0", "r1", "r2", "r3"].map((what) => `${what},${what},${what},${what}`).join());
+  });
+
+  it.each([0, QUEUE_LOOK_MS])(
+    "takes turns by class where all are bound together, a place each %i ms",
+    async (eachMs) => {
+      const rig = new Rig();
+      Object.assign(rig, { room: { read: 99, write: 99 }, sharedRoom: 0 });
+      for (let n = 0; n < 8; n += 1) {
+        rig.join(`r${n}`);
+        rig.join(`w${n}`);
+      }
+      // between the looks, which let nobody in
+      await rig.clock.advance(QUEUE_LOOK_MS / 2);
+      for (let n = 0; n < 8; n += 1) {
+        rig.sharedRoom = 1;
+        rig.queue.placeFree();
+        await rig.clock.advance(eachMs);
+      }
+      expect(rig.names.map((what) => what.slice(0, 1)).join("")).toMatch(/^(wr){4}$|^(rw){4}$/);
+    },
+  );
+
+  it("is passed by while it brings more bytes than there is room for, and keeps none of others out", async () => {
+    const rig = new Rig();
+    rig.join("w-small", undefined, 10);
+    for (let n = 1; n < QUEUE_LOOKED_AT; n += 1) rig.join(`w${n}`, undefined, 100);
+    rig.freeBytes = 99;
+    await rig.free("write", 3);
+    expect([rig.names, rig.refused]).toEqual([["w-small"], []]);
+    rig.freeBytes = 100;
+    await rig.free("write", 0);
+    await rig.clock.advance(QUEUE_LOOK_MS);
+    expect(rig.names).toEqual(["w-small", "w7", "w6"]);
+  });
+
+  it("is not looked for behind more than a few that bring too much", async () => {
+    const rig = new Rig();
+    rig.join("w-small", undefined, 10);
+    for (let n = 0; n < QUEUE_LOOKED_AT; n += 1) rig.join(`w${n}`, undefined, 100);
+    rig.freeBytes = 99;
+    await rig.free("write", 3);
+    expect([rig.names, rig.refused, rig.queue.count]).toEqual([[], [], QUEUE_LOOKED_AT + 1]);
   });
 
   it("costs nothing any more once it has gone", async () => {
@@ -359,8 +408,8 @@ describe("a connection that sends on without waiting", () => {
   it("brings what counts as old as it was unread, for the turns in which that comes, and no longer", async () => {
     const rig = new Rig();
     const one = new FakeConnection();
-    const seen: (readonly [cameMs: number, isOverdue: boolean])[] = [];
-    const look = (): void => void seen.push([rig.queue.cameMs(one), rig.queue.isOverdue(one)]);
+    const seen: (readonly [cameMs: number, unreadMs: number])[] = [];
+    const look = (): void => void seen.push([rig.queue.cameMs(one), rig.queue.unreadMs(one)]);
     await rig.clock.advance(7);
     rig.join("r1", one);
     rig.join("r2", one);
@@ -379,11 +428,12 @@ describe("a connection that sends on without waiting", () => {
     };
     await rig.clock.advance(3 * QUEUE_LOOK_MS);
     expect(rig.refused.slice(0, 2)).toEqual(["r1", "r2"]);
+    const againMs = QUEUE_USEFUL_MS + QUEUE_LOOK_MS;
     expect(seen).toEqual([
-      [7, false],
-      [7, true],
-      [7, true],
-      [7, true],
+      [7, 0],
+      [7, againMs],
+      [7, againMs],
+      [7, againMs],
     ]);
     // and what it brought is let in no more
     await rig.free("write", 2);
@@ -391,7 +441,49 @@ describe("a connection that sends on without waiting", () => {
     seen.length = 0;
     await rig.clock.advance(1_000);
     look();
-    expect(seen).toEqual([[rig.clock.monotonicMs(), false]]);
+    expect(seen).toEqual([[rig.clock.monotonicMs(), 0]]);
+  });
+
+  /** Left unread at 0 with two requests, which are let in at 400 ms; what it brings in the turn after it is read again. */
+  async function readAgain(rig: Rig, one: FakeConnection, bytes: number): Promise<void> {
+    rig.join("r1", one);
+    rig.join("r2", one);
+    await rig.clock.advance(400);
+    const came = Promise.withResolvers<void>();
+    one.resume = () => {
+      one.isRead = true;
+      one.resume = FakeConnection.prototype.resume;
+      rig.clock.defer(() => {
+        one.bytesRead += bytes;
+        rig.join("r3", one);
+        rig.join("r4", one);
+        came.resolve();
+      });
+    };
+    await rig.free("read", 2);
+    await came.promise;
+    await rig.clock.advance(0);
+  }
+
+  it.each([
+    ["brought less than one reading takes: what is behind it is new", UNREAD_MORE_BYTES - 1, 400],
+    ["brought as much as one takes: what is behind it may be as old", UNREAD_MORE_BYTES, 0],
+    ["brought so much that what is behind it is taken for new", UNREAD_MAX_BYTES, 400],
+  ])("is left unread again after it %s", async (_, bytes, sinceMs) => {
+    const rig = new Rig();
+    const one = new FakeConnection();
+    await readAgain(rig, one, bytes);
+    expect([one.isRead, rig.names, rig.letIn[0]?.[1]]).toEqual([false, ["r1", "r2"], 400]);
+    await rig.clock.advance(20);
+    const seen: number[] = [];
+    one.resume = () => void seen.push(rig.queue.cameMs(one), rig.clock.monotonicMs() - rig.queue.unreadMs(one));
+    // by the age of the two that it brought
+    await rig.free("read", 2);
+    expect(rig.letIn.slice(2)).toEqual([
+      ["r3", 420],
+      ["r4", 420],
+    ]);
+    expect(seen).toEqual([sinceMs, sinceMs]);
   });
 });
 
@@ -436,6 +528,59 @@ describe("a queue that is full", () => {
     expect([rig.queue.isWaiting(one), rig.queue.count]).toEqual([true, 1_001]);
     await rig.free("write", 1);
     expect(rig.names).toEqual(["w2"]);
+  });
+
+  it("has only what is of no use any more give way to bytes, not what came behind it", async () => {
+    const rig = new Rig();
+    const one = new FakeConnection();
+    rig.join("w1", one, QUEUE_MAX_BYTES - 10);
+    rig.joinMany(1_000);
+    await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    rig.join("w2", one, 10, rig.clock.monotonicMs());
+    expect([rig.join("w3", undefined, 20), rig.refused]).toEqual([true, ["w1"]]);
+    await rig.free("write", 2);
+    expect(rig.names).toEqual(["w3", "w2"]);
+  });
+
+  it("has nobody give way to what may not stand where it comes", async () => {
+    const rig = new Rig();
+    const one = new FakeConnection();
+    for (let n = 0; n < QUEUE_MAX_OF_ONE; n += 1) rig.join("r1", one);
+    rig.join("w1", undefined, QUEUE_MAX_BYTES);
+    rig.joinMany(1_000);
+    await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    expect([rig.join("r2", one, 1), rig.refused]).toEqual([false, []]);
+  });
+
+  it("deals with so many at most to make room for one", async () => {
+    const rig = new Rig();
+    for (let n = 0; n < 1_000; n += 1) rig.join(`w${n}`, undefined, QUEUE_MAX_BYTES / 1_000);
+    await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    expect([rig.join("w-big", undefined, QUEUE_MAX_BYTES / 2), rig.refused.length]).toEqual([false, 64]);
+    expect([rig.join("w-small", undefined, (64 * QUEUE_MAX_BYTES) / 1_000), rig.refused.length]).toEqual([true, 64]);
+  });
+
+  it("has nobody give way to a new connection for whose bytes there is no room", async () => {
+    const rig = new Rig();
+    rig.join("w1", undefined, QUEUE_MAX_BYTES);
+    rig.joinMany(QUEUE_CROWDED_ROWS - 1);
+    expect([rig.join("w2", undefined, 1), rig.refused]).toEqual([false, []]);
+    // for which what is of no use any more gives way, and thereby a place
+    await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    expect([rig.join("w3", undefined, 1), rig.refused]).toEqual([true, ["w1"]]);
+    expect([rig.join("w4", undefined, 1), rig.refused]).toEqual([true, ["w1", "r0"]]);
+  });
+
+  it("has the oldest of both classes give way to new connections, and says what is true of it", async () => {
+    const rig = new Rig();
+    for (let n = 0; n < QUEUE_CROWDED_ROWS / 2; n += 1) rig.join(`w${n}`);
+    await rig.clock.advance(400);
+    for (let n = 0; n < QUEUE_CROWDED_ROWS / 2; n += 1) rig.join(`r${n}`);
+    rig.join("r-new");
+    await rig.clock.advance(QUEUE_USEFUL_MS - 390);
+    rig.join("w-new");
+    expect(rig.refused).toEqual(["w0", "w1"]);
+    expect(rig.why).toEqual([PUSHED_OUT.words, WAITED.words]);
   });
 
   it("has whoever waited longest give way to new connections, and to no old one that comes back", async () => {

@@ -5,10 +5,12 @@ import { connect as connectTls } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import { tlsServerMaker } from "../../../services/adapters/tls-server.ts";
 import { FrontDoor, standBefore } from "../../../services/api/front-door.ts";
-import type { Hindrance } from "../../../services/api/front-gate.ts";
+import { FULL_OF_BYTES, type Hindrance } from "../../../services/api/front-gate.ts";
 import { type ApiServer, createApiServer } from "../../../services/api/server.ts";
 import type { Line } from "../../../services/api/unread-lines.ts";
+import { MAX_INFLIGHT_BYTES, MAX_VALUE_BYTES } from "../../../services/base/limits.ts";
 import {
+  QUEUE_BODY_BYTES,
   QUEUE_LOOK_MS,
   QUEUE_MAX_BYTES,
   QUEUE_MAX_OF_ONE,
@@ -26,12 +28,14 @@ interface Rig {
   readonly clock: FakeClock;
   readonly door: FrontDoor;
   /** what is asked of one connection or, without a number, of a new one: what became of it at once */
-  ask(method: string, url: string, connection?: number): string;
+  ask(method: string, url: string, connection?: number, bytes?: number): string;
   /** requests that the framework has seen, with what they waited */
   readonly served: (readonly [text: string, waitedMs: number | undefined])[];
   /** the connection of the number */
   lineOf(connection: number): Line & { resume: () => void };
   why: Hindrance | undefined;
+  /** that may come in */
+  freeBytes: number;
   isOpen: boolean;
 }
 
@@ -41,6 +45,7 @@ function rig(): Rig {
   const nothing = (): void => undefined;
   const newLine = (): Line & { resume: () => void } => ({
     destroyed: false,
+    bytesRead: 0,
     on: nothing,
     pause: nothing,
     resume: nothing,
@@ -49,7 +54,7 @@ function rig(): Rig {
   const door = new FrontDoor({
     clock,
     gate: { isOpen: () => here.isOpen },
-    reasonNow: () => here.why,
+    reasonNow: (_work, _target, bytes) => here.why ?? (bytes > here.freeBytes ? FULL_OF_BYTES : undefined),
     serve: ({ method, url, waitedMs }) => void served.push([`${method} ${url}`, waitedMs]),
     onRefused: () => undefined,
     nextId: () => "id",
@@ -60,18 +65,19 @@ function rig(): Rig {
     door,
     served,
     why: FULL,
+    freeBytes: Number.POSITIVE_INFINITY,
     isOpen: true,
     lineOf: (connection) => {
       const line = lines.get(connection) ?? newLine();
       lines.set(connection, line);
       return line;
     },
-    ask: (method, url, connection) => {
+    ask: (method, url, connection, bytes = 0) => {
       const [servedBefore, waitingBefore] = [served.length, door.waitingCount];
       let text = "";
       const response = { writeHead: () => undefined, end: (body: string) => (text = body) };
       const socket = connection === undefined ? newLine() : here.lineOf(connection);
-      door.enter({ method, url, headers: {}, rawHeaders: [], socket }, response);
+      door.enter({ method, url, headers: { "content-length": `${bytes}` }, rawHeaders: [], socket }, response);
       if (served.length > servedBefore) return "served";
       return door.waitingCount > waitingBefore ? "waits" : text;
     },
@@ -136,19 +142,54 @@ describe("a door", () => {
     expect(here.ask("GET", TARGET, 1)).toBe("served");
   });
 
-  it("counts what a request that waits takes: line, headers and itself", () => {
+  it.each([
+    ["line, headers and itself", {}, 0],
+    ["and what is read of its body", { "content-length": "50000" }, 50_000],
+    ["of a long body only what is read at once", { "content-length": "1000000" }, QUEUE_BODY_BYTES],
+    ["of one of unknown length as much", { "transfer-encoding": "chunked" }, QUEUE_BODY_BYTES],
+  ])("counts what a request that waits takes: %s", (_, headers, bodyBytes) => {
     const here = rig();
     const nothing = (): void => undefined;
     const ask = (): void => {
-      const socket = { destroyed: false, on: nothing, pause: nothing, resume: nothing };
+      const socket = { destroyed: false, bytesRead: 0, on: nothing, pause: nothing, resume: nothing };
       const response = { writeHead: nothing, end: nothing };
-      here.door.enter(
-        { method: "GET", url: TARGET, headers: {}, rawHeaders: ["x".repeat(30_000), "y"], socket },
-        response,
-      );
+      const rawHeaders = ["x".repeat(30_000), "y"];
+      here.door.enter({ method: "PUT", url: TARGET, headers, rawHeaders, socket }, response);
     };
     for (let n = 0; n < 2_000; n += 1) ask();
-    expect(here.door.waitingCount).toBe(Math.floor(QUEUE_MAX_BYTES / (30_001 + TARGET.length + QUEUE_REQUEST_BYTES)));
+    const eachBytes = 30_001 + TARGET.length + QUEUE_REQUEST_BYTES + bodyBytes;
+    expect(here.door.waitingCount).toBe(Math.floor(QUEUE_MAX_BYTES / eachBytes));
+  });
+
+  it("asks for room for what a request brings, at its coming and at its turn", async () => {
+    const here = rig();
+    here.why = undefined;
+    here.freeBytes = 10;
+    expect([here.ask("PUT", TARGET, 1, 11), here.ask("PUT", TARGET, 2, 10)]).toEqual(["waits", "served"]);
+    here.door.placeFree();
+    await here.clock.advance(0);
+    expect(here.door.waitingCount).toBe(1);
+    here.freeBytes = 11;
+    here.door.placeFree();
+    await here.clock.advance(0);
+    expect([here.served.length, here.door.waitingCount]).toEqual([2, 0]);
+  });
+
+  it("tells of a request that was left unread how long it may have been", async () => {
+    const here = rig();
+    const line = here.lineOf(1);
+    line.resume = () => {
+      line.resume = () => undefined;
+      here.ask("GET", TARGET, 1);
+    };
+    here.ask("GET", TARGET, 1);
+    here.ask("GET", TARGET, 1);
+    await here.clock.advance(100);
+    here.why = undefined;
+    here.door.placeFree();
+    await here.clock.advance(0);
+    expect(here.served.map(([, waitedMs]) => waitedMs)).toEqual([100, 100, 100]);
+    expect([here.ask("GET", TARGET, 1), here.served.at(-1)?.[1]]).toEqual(["served", undefined]);
   });
 
   it("refuses at once for a hot key's sake, and of a class of which nothing is let in", () => {
@@ -258,7 +299,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
   }
 
   it("a request waits, others' do not, and it is served when there is room, its wait told", async () => {
-    const { open, clock, free, waitingCount } = await fullOf("read");
+    const { open, here, clock, free, waitingCount } = await fullOf("read");
     const [one, other] = [open(), open()];
     one.socket.write(GET.replace(TARGET, `${TARGET}?explain=true`));
     await expect.poll(waitingCount).toBe("1");
@@ -270,6 +311,9 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     await expect.poll(one.statuses).toEqual(["404"]);
     expect(one.text()).toMatch(/server-timing: total;dur=40, queue;dur=40, coord;dur=0/);
     expect(await waitingCount()).toBe("0");
+    // and counted: 40 ms of the one that took the place, and 40 of this one
+    const { body } = await here.inject({ url: "/metrics" });
+    expect(body).toMatch(/^gyre_http_request_duration_seconds_sum\{[^}]*method="GET"[^}]*\} 0\.08$/m);
   });
 
   it("one whose time is up before there is room is refused, and nothing is done", async () => {
@@ -345,6 +389,35 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     await expect.poll(waitingCount).toBe("1");
     socket.destroy();
     await expect.poll(waitingCount).toBe("0");
+  });
+});
+
+describe("a node that is full of bytes", () => {
+  it("has what brings more than there is room for wait, and lets it in when there is, not before", async () => {
+    const clock = new HeldClock();
+    const here = createApiServer({ ...apiDependencies(), clock });
+    // by name: at its other address nobody would wait
+    const address = await here.listen("localhost:0");
+    expect(address).toMatch(/^127\.0\.0\.1:\d+$/);
+    ends.push(() => here.close());
+    const open = (bytes: number): Client => {
+      const client = clientOf(connect(Number(address.split(":")[1]), "127.0.0.1"));
+      client.socket.write(putHead(bytes));
+      return client;
+    };
+    const metric = async (name: string): Promise<number> =>
+      Number(new RegExp(`^${name} (\\d+)$`, "m").exec((await here.inject({ url: "/metrics" })).body)?.[1]);
+    const waitingCount = (): Promise<number> => metric("gyre_http_waiting_requests");
+    const count = MAX_INFLIGHT_BYTES / MAX_VALUE_BYTES;
+    const [first, second] = Array.from({ length: count }, () => open(MAX_VALUE_BYTES));
+    await expect.poll(() => metric("gyre_http_inflight_bytes")).toBe(MAX_INFLIGHT_BYTES);
+    const many = Array.from({ length: 10 }, () => open(MAX_VALUE_BYTES));
+    await expect.poll(waitingCount).toBe(10);
+    first?.socket.destroy();
+    await expect.poll(waitingCount).toBe(9);
+    second?.socket.destroy();
+    await expect.poll(waitingCount).toBe(8);
+    expect(many.flatMap(({ statuses }) => statuses())).toEqual([]);
   });
 });
 

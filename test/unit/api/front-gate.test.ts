@@ -20,7 +20,7 @@ function gateOf(limit: number): Rig {
   const calm = { limitOf: () => limit, reasonOf: () => "busy", answered: quiet, follow: quiet };
   const gate = new FrontGate(admission, calm);
   const enter = (target: string): boolean => {
-    if (gate.reasonNow("write", target) !== undefined) return false;
+    if (gate.reasonNow("write", target, 0) !== undefined) return false;
     gate.crowd.enter(crowdPlaceOf(target));
     return admission.tryEnter("write", 0, limit);
   };
@@ -33,19 +33,19 @@ describe("the gate", () => {
     const hot = Array.from({ length: 640 }, () => enter("/v1/kv/b/hot"));
     // alone it may have half: there is room for all
     expect(hot.filter(Boolean)).toHaveLength(32);
-    expect(gate.reasonNow("write", "/v1/kv/b/hot?w=1")).toEqual({
+    expect(gate.reasonNow("write", "/v1/kv/b/hot?w=1", 0)).toEqual({
       kind: "key",
       words: "this node has all the requests of this key that it takes at a time",
     });
     const others = Array.from({ length: 64 }, (_, n) => enter(`/v1/kv/b/key-${n}`));
     expect(others.filter(Boolean)).toHaveLength(32);
-    expect(gate.reasonNow("write", "/v1/kv/b/another")).toEqual({ kind: "node", words: "busy" });
+    expect(gate.reasonNow("write", "/v1/kv/b/another", 0)).toEqual({ kind: "node", words: "busy" });
   });
 
   it("is closed to a class of which nothing is let in, and to no other", () => {
     const { gate, enter } = gateOf(1);
     enter("/v1/kv/b/k");
-    expect([gate.isOpen("write"), gate.reasonNow("write", "/v1/kv/b/k")?.kind]).toEqual([true, "node"]);
+    expect([gate.isOpen("write"), gate.reasonNow("write", "/v1/kv/b/k", 0)?.kind]).toEqual([true, "node"]);
     expect([gateOf(0).gate.isOpen("write"), new FrontGate(new Admission(), undefined).isOpen("write")]).toEqual([
       false,
       true,
@@ -54,13 +54,23 @@ describe("the gate", () => {
 
   it("has no room for a class that all others together keep out", () => {
     const { gate, admission } = gateOf(64);
-    admission.tryEnter("list", MAX_INFLIGHT_BYTES / 2);
-    expect(gate.reasonNow("read", undefined)).toBeUndefined();
-    admission.tryEnter("write", MAX_INFLIGHT_BYTES / 2);
-    expect([gate.reasonNow("read", undefined)?.kind, gate.reasonNow("write", undefined)?.kind]).toEqual([
+    for (let n = 0; n < 512; n += 1) admission.tryEnter("list", 0);
+    expect(gate.reasonNow("read", undefined, 0)).toBeUndefined();
+    for (let n = 0; n < 512; n += 1) admission.tryEnter("write", 0);
+    expect([gate.reasonNow("read", undefined, 0)?.kind, gate.reasonNow("write", undefined, 0)?.kind]).toEqual([
       "node",
       "node",
     ]);
+  });
+
+  it("has room for what brings little where there is none for what brings much", () => {
+    const { gate, admission } = gateOf(64);
+    admission.tryEnter("write", MAX_INFLIGHT_BYTES - 10);
+    const kinds = [10, 11].map((bytes) => gate.reasonNow("write", "/v1/kv/b/k", bytes)?.kind);
+    // of reads' bytes there are fewer
+    expect([...kinds, gate.reasonNow("read", "/v1/kv/b/k", 0)?.kind]).toEqual([undefined, "bytes", "bytes"]);
+    admission.tryEnter("write", 10);
+    expect(gate.reasonNow("write", undefined, 0)?.kind).toBe("bytes");
   });
 
   it("refuses no key while there is room for all", () => {
