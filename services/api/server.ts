@@ -14,7 +14,7 @@ import {
   type FastifyServerFactory,
   fastify,
 } from "fastify";
-import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
+import { LISTEN_BACKLOG, MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
@@ -115,7 +115,7 @@ class Server implements ApiServer {
     const [name, port] = [address.slice(0, colon).replace(/^\[|\]$/g, ""), Number(address.slice(colon + 1))];
     // One address: at others of this name fastify has a server of its own listen, which has neither our door nor our bounds.
     const host = name === "localhost" ? "127.0.0.1" : name;
-    return (await this.#app.listen({ host, port })).replace(/^https?:\/\//, "");
+    return (await this.#app.listen({ host, port, backlog: LISTEN_BACKLOG })).replace(/^https?:\/\//, "");
   }
 
   close(): Promise<void> {

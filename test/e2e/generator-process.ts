@@ -25,6 +25,10 @@ export class GeneratorProcess implements Disposable {
     });
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   [Symbol.dispose](): void {
     this.#child.removeAllListeners("exit");
     this.#child.kill("SIGKILL");

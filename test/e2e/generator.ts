@@ -58,6 +58,10 @@ export interface TargetResult {
   readonly lost: WrongOne[];
   /** due, but the connections had more outstanding than they may */
   unsentCount: number;
+  /** where each request has a connection of its own: nobody took it in before the deadline */
+  unconnectedCount: number;
+  /** where each request has a connection of its own: from the moment at which the node's kernel took it in to its 2xx */
+  readonly sinceConnectedMs: number[];
 }
 
 const MAX_DEPTH = 8;
@@ -65,7 +69,8 @@ const GRACE_MS = 3_000;
 const HEADER_END = Buffer.from("\r\n\r\n");
 const LENGTH = Buffer.from("content-length: ");
 
-interface Waiting {
+/** A request that was sent. */
+export interface Waiting {
   readonly dueMs: number;
   readonly writeId: number;
   readonly isHot: boolean;
@@ -73,12 +78,15 @@ interface Waiting {
 
 type OnAnswer = (connection: Connection, waiting: Waiting, status: number) => void;
 
-class Connection {
+/** One connection to a target. */
+export class Connection {
   readonly #socket: Socket;
   readonly #onAnswer: OnAnswer;
   readonly target: number;
   readonly waiting: Waiting[] = [];
   isOpen = false;
+  /** when it was */
+  openedMs: number | undefined;
   #rest: Buffer | undefined;
 
   constructor(target: number, port: number, on: { readonly answer: OnAnswer; readonly end: () => void }) {
@@ -87,6 +95,7 @@ class Connection {
     this.#socket = connect({ host: "127.0.0.1", port, noDelay: true });
     this.#socket.on("connect", () => {
       this.isOpen = true;
+      this.openedMs = performance.now();
     });
     this.#socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     this.#socket.on("error", () => undefined);
@@ -192,7 +201,8 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
   return results;
 }
 
-async function openLoop(
+/** Fires at the plan's rate, whatever becomes of what was fired before; late only as this process is. */
+export async function openLoop(
   { rate = 1, durationMs, ports }: GeneratorPlan,
   beginMs: number,
   fire: (target: number, dueMs: number) => void,
@@ -228,7 +238,8 @@ async function untilOpen(all: readonly (readonly Connection[])[], perTarget: num
   while (!isOpen() && performance.now() < endMs) await pauseUntil(performance.now() + 10);
 }
 
-function pauseUntil(atMs: number): Promise<void> {
+/** Resolves at that moment, by this process's clock. */
+export function pauseUntil(atMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, Math.max(0, atMs - performance.now())));
 }
 
@@ -245,10 +256,13 @@ export function newResult(): TargetResult {
     refusedMs: [],
     lost: [],
     unsentCount: 0,
+    unconnectedCount: 0,
+    sinceConnectedMs: [],
   };
 }
 
-interface Counted {
+/** What one answer is counted by. */
+export interface Counted {
   readonly status: number;
   readonly isHot: boolean;
   readonly tookMs: number;
@@ -256,7 +270,8 @@ interface Counted {
   readonly deadlineMs: number;
 }
 
-function count(result: TargetResult, { status, isHot, tookMs, atMs, deadlineMs }: Counted): void {
+/** Counts an answer. */
+export function count(result: TargetResult, { status, isHot, tookMs, atMs, deadlineMs }: Counted): void {
   if (status !== 200) {
     if (isHot) result.refusedHotCount += 1;
     result.refusedByStatus[status] = (result.refusedByStatus[status] ?? 0) + 1;

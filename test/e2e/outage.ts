@@ -218,6 +218,8 @@ function joined(results: readonly TargetResult[]): TargetResult {
     refusedMs: results.flatMap(({ refusedMs }) => refusedMs),
     lost: results.flatMap(({ lost }) => lost),
     unsentCount: sum(({ unsentCount }) => unsentCount),
+    unconnectedCount: 0,
+    sinceConnectedMs: [],
   };
 }
 

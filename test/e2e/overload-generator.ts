@@ -2,6 +2,7 @@
  * The process of the load generator: takes orders over IPC, one at a time, remembers which writes were acknowledged, and
  * reads them back. Must never be imported: `overload.ts` forks it, so that its work is not the servers'.
  */
+import { generateFresh } from "./fresh-generator.ts";
 import { generate, type Shot, type TargetResult } from "./generator.ts";
 import { tryAsk } from "./http.ts";
 
@@ -16,6 +17,8 @@ export type Order =
       readonly rate: number | undefined;
       readonly deadlineMs: number;
       readonly keyCount: number;
+      /** each request over a connection of its own */
+      readonly isFresh?: boolean;
       /** 0 … 1: how many of the requests for other keys than the hot one are writes */
       readonly writeShare: number;
       /** 0 … 1: how many of all requests are reads of one key */
@@ -45,24 +48,26 @@ const PAD = "p".repeat(960);
 const acknowledged: number[] = [];
 let lastWriteId = 0;
 
-function shots({ keyCount, writeShare, hotShare, isSpread = false }: Extract<Order, { kind: "load" }>): () => Shot {
+function shots(order: Extract<Order, { kind: "load" }>): () => Shot {
+  const { keyCount, writeShare, hotShare, isSpread = false, isFresh = false } = order;
+  const more = isFresh ? "connection: close\r\n" : "";
   let owed = 0;
   return () => {
     const anyKey = 1 + Math.floor(Math.random() * (keyCount - 1));
-    if (Math.random() < hotShare) return readOf(isSpread ? anyKey : 0, true);
+    if (Math.random() < hotShare) return readOf(isSpread ? anyKey : 0, true, more);
     owed += writeShare;
-    if (owed < 1) return readOf(anyKey, false);
+    if (owed < 1) return readOf(anyKey, false, more);
     owed -= 1;
     lastWriteId += 1;
     const body = `{"i":${lastWriteId},"pad":"${PAD}"}`;
-    const head = `PUT /v1/kv/over/w${lastWriteId} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
+    const head = `PUT /v1/kv/over/w${lastWriteId} HTTP/1.1\r\nhost: localhost\r\n${more}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
     return { bytes: Buffer.from(head + body, "latin1"), writeId: lastWriteId, isHot: false };
   };
 }
 
-function readOf(key: number, isHot: boolean): Shot {
+function readOf(key: number, isHot: boolean, more: string): Shot {
   return {
-    bytes: Buffer.from(`GET /v1/kv/bulk/key-${key} HTTP/1.1\r\nhost: localhost\r\n\r\n`, "latin1"),
+    bytes: Buffer.from(`GET /v1/kv/bulk/key-${key} HTTP/1.1\r\nhost: localhost\r\n${more}\r\n`, "latin1"),
     writeId: -1,
     isHot,
   };
@@ -70,7 +75,8 @@ function readOf(key: number, isHot: boolean): Shot {
 
 async function load(order: Extract<Order, { kind: "load" }>): Promise<Loaded> {
   const before = process.cpuUsage();
-  const targets = await generate({ ...order, next: shots(order), onAck: (id) => acknowledged.push(id) });
+  const run = order.isFresh === true ? generateFresh : generate;
+  const targets = await run({ ...order, next: shots(order), onAck: (id) => acknowledged.push(id) });
   const { user, system } = process.cpuUsage(before);
   return { targets, cpuMicros: user + system };
 }

@@ -1,4 +1,5 @@
 /** The processor time of processes that a measurement started, and what the machine had of it, as the system tells; NaN where it does not. */
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
 /** what the system counts in: a hundredth of a second wherever Linux runs Node */
@@ -13,6 +14,11 @@ export function processorMs(pid: number | undefined): number {
   } catch {
     return Number.NaN;
   }
+}
+
+/** Has a process, with all of its threads, run on the processors of the list alone, as `taskset` spells it: "0", "1-3". */
+export function pinTo(processors: string, pid: number | undefined): void {
+  execFileSync("taskset", ["--all-tasks", "--cpu-list", "--pid", processors, String(pid)], { stdio: "ignore" });
 }
 
 /** What the machine's host has given to others of what was wanted here, ms since the start; NaN where the system does not tell. */

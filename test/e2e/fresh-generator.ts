@@ -1,0 +1,62 @@
+/**
+ * The load generator of clients that open a connection for each request, as load-testing tools do for each of their users: open
+ * or closed loop. Whoever has no answer by the deadline gives up and closes. Must never retry.
+ */
+import {
+  Connection,
+  count,
+  type GeneratorPlan,
+  newResult,
+  openLoop,
+  pauseUntil,
+  type TargetResult,
+} from "./generator.ts";
+
+/** Runs the plan; `connectionsPerTarget`: requests that may be outstanding to a target. Resolves when all are settled. */
+export async function generateFresh(plan: GeneratorPlan): Promise<readonly TargetResult[]> {
+  const results = plan.ports.map(newResult);
+  const open = plan.ports.map(() => new Set<Connection>());
+  const startMs = performance.now();
+  let isOver = false;
+  const fire = (target: number, dueMs: number): void => {
+    const [result, mine, port] = [results[target], open[target], plan.ports[target]];
+    if (result === undefined || mine === undefined || port === undefined) return;
+    if (mine.size >= plan.connectionsPerTarget) {
+      result.unsentCount += 1;
+      return;
+    }
+    result.sentCount += 1;
+    const connection = new Connection(target, port, {
+      answer: (one, { isHot, writeId }, status) => {
+        const nowMs = performance.now();
+        count(result, { status, isHot, tookMs: nowMs - dueMs, atMs: nowMs - startMs, deadlineMs: plan.deadlineMs });
+        if (status === 200) result.sinceConnectedMs.push(nowMs - (one.openedMs ?? nowMs));
+        if (status === 200 && writeId >= 0) plan.onAck(writeId);
+        one.destroy();
+      },
+      end: () => {
+        clearTimeout(timer);
+        mine.delete(connection);
+        const nowMs = performance.now();
+        const [lost] = connection.waiting;
+        if (lost !== undefined && connection.openedMs === undefined) result.unconnectedCount += 1;
+        else if (lost !== undefined) {
+          result.lost.push({ isHot: lost.isHot, tookMs: nowMs - dueMs, atMs: nowMs - startMs });
+        }
+        if (plan.rate === undefined && !isOver) fire(target, performance.now());
+      },
+    });
+    const timer = setTimeout(() => connection.destroy(), plan.deadlineMs - (performance.now() - dueMs));
+    mine.add(connection);
+    connection.send(plan.next(), dueMs);
+  };
+  const beginMs = performance.now();
+  if (plan.rate === undefined) {
+    for (let n = 0; n < plan.connectionsPerTarget; n += 1)
+      for (const target of plan.ports.keys()) fire(target, beginMs);
+    await pauseUntil(beginMs + plan.durationMs);
+  } else await openLoop(plan, beginMs, fire);
+  isOver = true;
+  while (open.some(({ size }) => size > 0)) await pauseUntil(performance.now() + 20);
+  return results;
+}
