@@ -14,7 +14,8 @@ import {
   type FastifyServerFactory,
   fastify,
 } from "fastify";
-import { LISTEN_BACKLOG, MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
+import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
+import { LISTEN_BACKLOG } from "../base/load-limits.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
@@ -128,10 +129,9 @@ class Server implements ApiServer {
   }
 
   #drain(): Promise<void> {
-    const { clock, log } = this.#deps;
     const requestCount = (): number => this.#admission.requests;
     this.#frontDoor.letInAll();
-    return drain({ clock, log, server: this.#app.server, requestCount, close: () => this.#app.close() });
+    return drain({ ...this.#deps, server: this.#app.server, requestCount, close: () => this.#app.close() });
   }
 
   #build(makeServer: ServerMaker | undefined): FastifyInstance {

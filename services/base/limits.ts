@@ -86,8 +86,6 @@ export const CONNECTIONS_CHECK_MS: number = 2_000;
 export const MAX_DROPPED_BYTES: number = 1 * MIB;
 export const CLIENT_ERROR_LINGER_MS: number = 5_000;
 export const MAX_CLIENT_CONNECTIONS: number = 4_096;
-/** New connections that the kernel may keep for a node: oldest first, so that their number is everybody's wait while there are too many. */
-export const LISTEN_BACKLOG: number = 256;
 export const KEEP_ALIVE_TIMEOUT_MS: number = 72_000;
 export const DRAIN_TIMEOUT_MS: number = 10_000;
 export const BATCH_CONCURRENCY: number = 16;

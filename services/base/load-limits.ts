@@ -53,6 +53,11 @@ export const LOOP_DELAY_SHED_LIST_MS: number = 100;
 export const LOOP_DELAY_SHED_DATA_MS: number = 250;
 /** A refusal for overload asks to come back after 1 … this many seconds. */
 export const RETRY_AFTER_MAX_SECONDS: number = 3;
+/**
+ * New connections that the kernel may keep for a node, oldest first: while there are too many, their number is what each of them waits.
+ * Of as many more that come at once some are taken in when they ask again, after a second.
+ */
+export const LISTEN_BACKLOG: number = 256;
 /** What has waited for room for longer is let in no more, whatever room there is: a quarter of the usual deadline. */
 export const QUEUE_USEFUL_MS: number = 500;
 /**

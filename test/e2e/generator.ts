@@ -66,6 +66,7 @@ export interface TargetResult {
 
 const MAX_DEPTH = 8;
 const GRACE_MS = 3_000;
+const OPENED_AT_ONCE = 64;
 const HEADER_END = Buffer.from("\r\n\r\n");
 const LENGTH = Buffer.from("content-length: ");
 
@@ -172,10 +173,12 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
     });
     all[target]?.push(connection);
   };
-  plan.ports.forEach((port, target) => {
-    for (let i = 0; i < plan.connectionsPerTarget; i += 1) open(target, port);
-  });
-  await untilOpen(all, plan.connectionsPerTarget);
+  for (let opened = 0; opened < plan.connectionsPerTarget; ) {
+    // some after the other: how thousands that come in one moment are taken in is another question
+    const until = Math.min(opened + OPENED_AT_ONCE, plan.connectionsPerTarget);
+    for (; opened < until; opened += 1) for (const [target, port] of plan.ports.entries()) open(target, port);
+    await untilOpen(all, until);
+  }
   for (const [target, list] of all.entries()) idle[target]?.push(...list);
 
   const beginMs = performance.now();
