@@ -21,7 +21,7 @@ import {
   QUEUE_USEFUL_MS,
 } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
-import { type Hindrance, PUSHED_OUT, WAITED } from "./front-gate.ts";
+import { CROWDED, type Hindrance, PUSHED_OUT, WAITED } from "./front-gate.ts";
 import { type Line, UnreadLines } from "./unread-lines.ts";
 import { countBefore, insert, type KeyWork, type Row, takeOldest, type Waiting } from "./waiting-rows.ts";
 
@@ -129,10 +129,10 @@ export class AdmissionQueue<R> {
   /** Whether there is room for so much; what is of no use any more gives way to it. */
   #hasBytes(bytes: number): boolean {
     const nowMs = this.#parts.clock.monotonicMs();
-    for (let left = QUEUE_DEALT_A_TURN; left > 0 && this.#bytes + bytes > QUEUE_MAX_BYTES; left -= 1) {
+    for (let left = QUEUE_DEALT_A_TURN; left > 0 && this.#bytes + bytes > QUEUE_MAX_BYTES; ) {
       const row = this.#stale.shift();
       if (row === undefined) return false;
-      this.#refuseOld(row, nowMs);
+      left -= this.#refuseOld(row, nowMs);
       this.#place(row, nowMs);
     }
     return this.#bytes + bytes <= QUEUE_MAX_BYTES;
@@ -154,9 +154,7 @@ export class AdmissionQueue<R> {
   #pushOutOldest(): void {
     const nowMs = this.#parts.clock.monotonicMs();
     const row = takeOldest([this.#stale, this.#fresh.read, this.#fresh.write]);
-    for (let first = row?.requests[0]; row !== undefined && first !== undefined; first = row.requests[0]) {
-      this.#refuseFirst(row, nowMs - first.sinceMs > QUEUE_USEFUL_MS ? WAITED : PUSHED_OUT);
-    }
+    while (row !== undefined && this.#refuseFirst(row, isOfUse(row, nowMs) ? PUSHED_OUT : WAITED));
   }
 
   /** Whoever goes away waits no longer. */
@@ -219,7 +217,7 @@ export class AdmissionQueue<R> {
     const first = row.requests[0];
     if (first === undefined) return;
     row.sinceMs = first.sinceMs;
-    insert(nowMs - first.sinceMs > QUEUE_USEFUL_MS ? this.#stale : this.#fresh[first.work], row);
+    insert(isOfUse(row, nowMs) ? this.#fresh[first.work] : this.#stale, row);
   }
 
   #letInFirst(row: Row<R>): void {
@@ -273,12 +271,12 @@ export class AdmissionQueue<R> {
     for (const row of this.#stale.splice(0, at)) this.#place(row, nowMs);
   }
 
-  /** All that is of no use in it: a connection that was not touched for a while is dear to touch. Answers how many. */
+  /** Its first one, and all behind it that is of no use: a connection that was not touched for a while is dear to touch. Answers how many. */
   #refuseOld(row: Row<R> | undefined, nowMs: number): number {
     if (row === undefined) return 0;
     const before = row.requests.length;
-    for (let isOld = before > 0; isOld; isOld = nowMs - (row.requests[0]?.sinceMs ?? nowMs) > QUEUE_USEFUL_MS) {
-      this.#refuseFirst(row, WAITED);
+    for (let isDue = before > 0; isDue; isDue = row.requests.length > 0 && !isOfUse(row, nowMs)) {
+      this.#refuseFirst(row, isOfUse(row, nowMs) ? CROWDED : WAITED);
     }
     return before - row.requests.length;
   }
@@ -289,4 +287,10 @@ export class AdmissionQueue<R> {
       (work) => this.#fresh[work].length === 0 && this.#parts.reasonNow(work, undefined, 0) === undefined,
     );
   }
+}
+
+/** Its first request has not waited for too long. */
+function isOfUse<R>({ requests }: Row<R>, nowMs: number): boolean {
+  const first = requests[0];
+  return first !== undefined && nowMs - first.sinceMs <= QUEUE_USEFUL_MS;
 }

@@ -1,6 +1,7 @@
 /**
  * What stands before the framework: requests of one key that are not let in now wait there, or are refused. Must never answer what
- * the framework would let in, unless it waited there for too long, and never hold back any other request.
+ * the framework would let in, unless it waited for too long, there or unread, or comes behind one that waits where no more may, and
+ * never hold back any other request.
  */
 import { MAX_VALUE_BYTES } from "../base/limits.ts";
 import { QUEUE_BODY_BYTES, QUEUE_REQUEST_BYTES, QUEUE_USEFUL_MS } from "../base/load-limits.ts";
@@ -98,6 +99,9 @@ export class FrontDoor {
   #whyNot(work: KeyWork, request: ArrivingRequest, unreadMs: number): Hindrance | undefined {
     if (this.#queue.isWaiting(request.socket)) return BEHIND;
     if (unreadMs > QUEUE_USEFUL_MS) return WAITED;
+    // Where there is room for the most that one may bring nobody is asked what he brings.
+    const why = this.#parts.reasonNow(work, request.url, MAX_VALUE_BYTES);
+    if (why?.kind !== "bytes") return why;
     return this.#parts.reasonNow(work, request.url, announcedBytes(request, MAX_VALUE_BYTES));
   }
 

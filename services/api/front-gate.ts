@@ -31,7 +31,8 @@ export const PUSHED_OUT: Hindrance = {
   kind: "node",
   words: "this node has no room for this request, and more connections wait for room than it keeps waiting",
 };
-const CROWDED: Hindrance = {
+/** Why one is refused that is for a key of which enough are under way. */
+export const CROWDED: Hindrance = {
   kind: "key",
   words: "this node has all the requests of this key that it takes at a time",
 };

@@ -6,6 +6,7 @@ import {
   MAX_HEADER_BYTES,
   REQUEST_READ_TIMEOUT_MS,
 } from "../base/limits.ts";
+import { LISTEN_BACKLOG } from "../base/load-limits.ts";
 
 /** Bounds of one HTTP listener; times in milliseconds. */
 export interface HttpLimits {
@@ -24,3 +25,6 @@ export const HTTP_LIMITS: HttpLimits = {
   keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
   connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
 };
+
+/** How it listens. */
+export const LISTENING: { readonly backlog: number } = { backlog: LISTEN_BACKLOG };

@@ -15,7 +15,6 @@ import {
   fastify,
 } from "fastify";
 import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
-import { LISTEN_BACKLOG } from "../base/load-limits.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
@@ -26,7 +25,7 @@ import { frameworkFailure } from "./framework-failure.ts";
 import { type FrontDoor, standBefore } from "./front-door.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { Gatekeeper, routeFlaws } from "./gatekeeper.ts";
-import { HTTP_LIMITS, type HttpLimits } from "./http-limits.ts";
+import { HTTP_LIMITS, type HttpLimits, LISTENING } from "./http-limits.ts";
 import { crowdPlaceOf } from "./key-crowd.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
@@ -98,7 +97,8 @@ class Server implements ApiServer {
     this.#frontDoor = standBefore(this.#app.server, {
       clock: deps.clock,
       gate: this.#gate,
-      reasonNow: (...of) => (this.#closing === undefined ? this.#gate.reasonNow(...of) : undefined),
+      reasonNow: (work, target, bytes) =>
+        this.#closing !== undefined ? undefined : this.#gate.reasonNow(work, target, bytes),
       onRefused: (work) => this.#counters.shed[work].add(),
       nextId: () => this.#nextId(),
       chance: () => deps.random.float(),
@@ -116,7 +116,7 @@ class Server implements ApiServer {
     const [name, port] = [address.slice(0, colon).replace(/^\[|\]$/g, ""), Number(address.slice(colon + 1))];
     // One address: at others of this name fastify has a server of its own listen, which has neither our door nor our bounds.
     const host = name === "localhost" ? "127.0.0.1" : name;
-    return (await this.#app.listen({ host, port, backlog: LISTEN_BACKLOG })).replace(/^https?:\/\//, "");
+    return (await this.#app.listen({ host, port, ...LISTENING })).replace(/^https?:\/\//, "");
   }
 
   close(): Promise<void> {
@@ -129,9 +129,10 @@ class Server implements ApiServer {
   }
 
   #drain(): Promise<void> {
-    const requestCount = (): number => this.#admission.requests;
+    const { clock, log } = this.#deps;
+    const [{ server }, admission] = [this.#app, this.#admission];
     this.#frontDoor.letInAll();
-    return drain({ ...this.#deps, server: this.#app.server, requestCount, close: () => this.#app.close() });
+    return drain({ clock, log, server, requestCount: () => admission.requests, close: () => this.#app.close() });
   }
 
   #build(makeServer: ServerMaker | undefined): FastifyInstance {
@@ -213,8 +214,7 @@ class Server implements ApiServer {
       return false;
     }
     const startedMs = clock.monotonicMs();
-    const { raw } = reply;
-    const { waitedMs = 0 } = request.raw;
+    const [{ raw }, { waitedMs = 0 }] = [reply, request.raw];
     const cameMs = startedMs - waitedMs;
     reply.heldBytes = bytes;
     reply.startedMs = startedMs;

@@ -3,8 +3,9 @@
  * buffers instead of this node's. What comes when one is read again may be as old as that, and counts as such: what comes in one turn;
  * and what follows without a pause once it is as much as one reading takes, for then there may be more behind it, here or at its client.
  * Who ends such a connection is not noticed before it is read again.
- * Must never leave a connection unread that nobody reads on, nor take what it brings then for younger than it may be, but for
- * what is behind a mebibyte: a client that always has more on the way would never be young again.
+ * Must never leave a connection unread that nobody reads on, nor take what it brings then for younger than it may be, but for what is
+ * behind a mebibyte or a pause: a client that always has more on the way would never be young again, and what comes after a pause was
+ * sent after it, or held back by a closed window, which nobody can tell here.
  * Sources: TCP flow control; Cassandra's native transport does the same to clients that exceed its limits (CASSANDRA-16663).
  */
 import { UNREAD_MAX_BYTES, UNREAD_MORE_BYTES } from "../base/load-limits.ts";
@@ -74,8 +75,10 @@ export class UnreadLines {
 
   /** Reads it again; nothing if it was read. */
   readOn(line: Line): void {
-    const backlog = this.#unread.get(line);
-    if (backlog === undefined) return;
+    const left = this.#unread.get(line);
+    if (left === undefined) return;
+    // Left and read on in one turn: what it was read again for has not come to its end. A copy: who followed that one stops.
+    const backlog = { ...(this.#again.get(line) ?? left) };
     this.#unread.delete(line);
     this.#again.set(line, backlog);
     line.resume();

@@ -1,4 +1,4 @@
-/** Requests that wait, in rows by connection, and rows in lists by age. Pure. */
+/** Requests that wait, in rows by connection, and rows in lists by age: what changes them changes nothing else. */
 import type { Line } from "./unread-lines.ts";
 
 /** The classes of work that wait. */

@@ -77,8 +77,8 @@ export const QUEUE_DUE_MS: number = 1_000;
 export const QUEUE_DEALT_A_TURN: number = 64;
 /** From so many connections on, half of what the listener takes, whoever has waited longest gives way to a new one. */
 export const QUEUE_CROWDED_ROWS: number = 2_048;
-/** Who sent so much while he was not read may have sent more: a reading takes 64 KiB, with TLS three of its records. */
-export const UNREAD_MORE_BYTES: number = 48 * 1024;
+/** Who sent so much while he was not read may have sent more: a reading takes 64 KiB, with TLS what is in as much of its records. */
+export const UNREAD_MORE_BYTES: number = 32 * 1024;
 /** What comes behind so much is not taken for as old as that any more. */
 export const UNREAD_MAX_BYTES: number = 1024 * 1024;
 /** Of those that wait so many are looked at for one that brings no more bytes than there is room for. */

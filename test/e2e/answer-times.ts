@@ -44,7 +44,7 @@ export function coldWithin(results: readonly TargetResult[], deadlineMs: number,
 
 /** Of all requests that were due, those without a good answer: how many of each kind, and which share they are, 0 … 1. */
 export interface Failures {
-  /** refused, late or lost */
+  /** refused, late, lost, or not taken in */
   readonly share: number;
   /** not even sent, since those before were not answered: what the client could not do, and the generator must not hide */
   readonly unsentShare: number;
@@ -55,16 +55,17 @@ export interface Failures {
 export function failuresOf(results: readonly TargetResult[]): Failures {
   const sum = (pick: (one: TargetResult) => number): number => results.reduce((total, one) => total + pick(one), 0);
   const refused = sum(({ refusedByStatus }) => Object.values(refusedByStatus).reduce((a, b) => a + b, 0));
-  const [late, lost, unsent] = [
+  const [late, lost, unsent, notTakenIn] = [
     sum((one) => one.late.length),
     sum((one) => one.lost.length),
     sum((one) => one.unsentCount),
+    sum((one) => one.unconnectedCount),
   ];
   const due = sum(({ sentCount }) => sentCount) + unsent;
   const shareOf = (count: number): number => (due === 0 ? 1 : count / due);
-  const [share, unsentShare] = [shareOf(refused + late + lost), shareOf(unsent)];
+  const [share, unsentShare] = [shareOf(refused + late + lost + notTakenIn), shareOf(unsent)];
   const percent = (part: number): string => `${(part * 100).toFixed(2)} %`;
-  const text = `refused ${refused}, late ${late}, lost ${lost} (${percent(share)}), unsent ${unsent} (${percent(unsentShare)}) of ${due}`;
+  const text = `refused ${refused}, late ${late}, lost ${lost}, not taken in ${notTakenIn} (${percent(share)}), unsent ${unsent} (${percent(unsentShare)}) of ${due}`;
   return { share, unsentShare, text };
 }
 

@@ -58,9 +58,9 @@ export interface TargetResult {
   readonly lost: WrongOne[];
   /** due, but the connections had more outstanding than they may */
   unsentCount: number;
-  /** where each request has a connection of its own: nobody took it in before the deadline */
+  /** where each request has a connection of its own: no kernel took it in before the deadline */
   unconnectedCount: number;
-  /** where each request has a connection of its own: from the moment at which the node's kernel took it in to its 2xx */
+  /** where each request has a connection of its own: from when this process learnt that the node's kernel took it in to its 2xx */
   readonly sinceConnectedMs: number[];
 }
 
@@ -70,8 +70,7 @@ const OPENED_AT_ONCE = 64;
 const HEADER_END = Buffer.from("\r\n\r\n");
 const LENGTH = Buffer.from("content-length: ");
 
-/** A request that was sent. */
-export interface Waiting {
+interface Waiting {
   readonly dueMs: number;
   readonly writeId: number;
   readonly isHot: boolean;
@@ -173,11 +172,13 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
     });
     all[target]?.push(connection);
   };
+  let isTakenIn = true;
   for (let opened = 0; opened < plan.connectionsPerTarget; ) {
     // some after the other: how thousands that come in one moment are taken in is another question
     const until = Math.min(opened + OPENED_AT_ONCE, plan.connectionsPerTarget);
     for (; opened < until; opened += 1) for (const [target, port] of plan.ports.entries()) open(target, port);
-    await untilOpen(all, until);
+    // a node that takes no more in is not waited for again and again
+    isTakenIn &&= await untilOpen(all, until);
   }
   for (const [target, list] of all.entries()) idle[target]?.push(...list);
 
@@ -235,10 +236,11 @@ function shallowest(list: readonly Connection[], depth: number): Connection | un
   return best;
 }
 
-async function untilOpen(all: readonly (readonly Connection[])[], perTarget: number): Promise<void> {
+async function untilOpen(all: readonly (readonly Connection[])[], perTarget: number): Promise<boolean> {
   const endMs = performance.now() + 5_000;
   const isOpen = (): boolean => all.every((list) => list.filter((one) => one.isOpen).length >= perTarget);
   while (!isOpen() && performance.now() < endMs) await pauseUntil(performance.now() + 10);
+  return isOpen();
 }
 
 /** Resolves at that moment, by this process's clock. */
@@ -264,8 +266,7 @@ export function newResult(): TargetResult {
   };
 }
 
-/** What one answer is counted by. */
-export interface Counted {
+interface Counted {
   readonly status: number;
   readonly isHot: boolean;
   readonly tookMs: number;

@@ -218,8 +218,8 @@ function joined(results: readonly TargetResult[]): TargetResult {
     refusedMs: results.flatMap(({ refusedMs }) => refusedMs),
     lost: results.flatMap(({ lost }) => lost),
     unsentCount: sum(({ unsentCount }) => unsentCount),
-    unconnectedCount: 0,
-    sinceConnectedMs: [],
+    unconnectedCount: sum(({ unconnectedCount }) => unconnectedCount),
+    sinceConnectedMs: results.flatMap(({ sinceConnectedMs }) => sinceConnectedMs),
   };
 }
 

@@ -1,4 +1,4 @@
-/** The processor time of processes that a measurement started, and what the machine had of it, as the system tells; NaN where it does not. */
+/** Which processors the processes of a measurement have, how much of their time they took, and what the machine had of it, as the system tells; NaN where it does not. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 

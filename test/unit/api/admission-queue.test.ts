@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AdmissionQueue } from "../../../services/api/admission-queue.ts";
-import { type Hindrance, PUSHED_OUT, WAITED } from "../../../services/api/front-gate.ts";
+import { CROWDED, type Hindrance, PUSHED_OUT, WAITED } from "../../../services/api/front-gate.ts";
 import type { KeyWork, Waiting } from "../../../services/api/waiting-rows.ts";
 import {
   QUEUE_CROWDED_ROWS,
@@ -560,6 +560,28 @@ describe("a queue that is full", () => {
     expect([rig.join("w-small", undefined, (64 * QUEUE_MAX_BYTES) / 1_000), rig.refused.length]).toEqual([true, 64]);
   });
 
+  it("deals with so many requests at most, not rows, and does not count those that have gone", async () => {
+    const rig = new Rig();
+    const gone = Array.from({ length: 100 }, () => new FakeConnection());
+    for (const one of gone) rig.join("w-gone", one, 1);
+    for (let n = 0; n < 10; n += 1) {
+      const one = new FakeConnection();
+      for (let of = 0; of < QUEUE_MAX_OF_ONE; of += 1) rig.join(`w${n}`, one, QUEUE_MAX_BYTES / 200);
+    }
+    rig.joinMany(1_000);
+    await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
+    for (const one of gone) one.end();
+    expect([rig.join("w-big", undefined, QUEUE_MAX_BYTES), rig.refused.length]).toEqual([false, QUEUE_DEALT_A_TURN]);
+  });
+
+  it("says of one of a hot key that gives way what is true of it", async () => {
+    const rig = new Rig();
+    rig.join("w1", undefined, QUEUE_MAX_BYTES);
+    rig.hot.add("/v1/kv/b/w1");
+    await rig.free("write", 1);
+    expect([rig.join("w2", undefined, 1), rig.why]).toEqual([true, [CROWDED.words]]);
+  });
+
   it("has nobody give way to a new connection for whose bytes there is no room", async () => {
     const rig = new Rig();
     rig.join("w1", undefined, QUEUE_MAX_BYTES);
@@ -617,7 +639,7 @@ describe("whatever happens", () => {
   const step = fc.record({
     connection: fc.nat(7),
     work: fc.constantFrom<KeyWork>("read", "write"),
-    does: fc.constantFrom("join", "join", "join", "free", "end"),
+    does: fc.constantFrom("join", "join", "join", "join", "free", "end", "bytes", "hot"),
     bytes: fc.constantFrom(0, QUEUE_MAX_BYTES / 2, QUEUE_MAX_BYTES),
     thenMs: fc.oneof(fc.constant(0), fc.nat(400)),
   });
@@ -633,6 +655,8 @@ describe("whatever happens", () => {
           const what = `${work.slice(0, 1)}${joined.length}`;
           if (does === "free") rig.room[work] += 1;
           else if (does === "end") one.end();
+          else if (does === "bytes") rig.freeBytes = rig.freeBytes === 0 ? Number.POSITIVE_INFINITY : 0;
+          else if (does === "hot") rig.hot.add(`/v1/kv/b/${joined.at(-1)?.what ?? ""}`);
           else if (!one.destroyed && rig.join(what, one, bytes)) joined.push({ what, by: connection });
           if (does === "free") rig.queue.placeFree();
           await rig.clock.advance(thenMs);

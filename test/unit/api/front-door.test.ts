@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { tlsServerMaker } from "../../../services/adapters/tls-server.ts";
 import { FrontDoor, standBefore } from "../../../services/api/front-door.ts";
 import { FULL_OF_BYTES, type Hindrance } from "../../../services/api/front-gate.ts";
+import { allRoutes } from "../../../services/api/routes.ts";
 import { type ApiServer, createApiServer } from "../../../services/api/server.ts";
 import type { Line } from "../../../services/api/unread-lines.ts";
 import { MAX_INFLIGHT_BYTES, MAX_VALUE_BYTES } from "../../../services/base/limits.ts";
@@ -159,6 +160,13 @@ describe("a door", () => {
     for (let n = 0; n < 2_000; n += 1) ask();
     const eachBytes = 30_001 + TARGET.length + QUEUE_REQUEST_BYTES + bodyBytes;
     expect(here.door.waitingCount).toBe(Math.floor(QUEUE_MAX_BYTES / eachBytes));
+  });
+
+  it("takes a request of a key for what the framework will let it bring", () => {
+    const limits = allRoutes(apiDependencies(), () => false)
+      .filter(({ isOfOneKey }) => isOfOneKey === true)
+      .map(({ bodyLimitBytes }) => bodyLimitBytes);
+    expect([limits.length > 0, new Set(limits)]).toEqual([true, new Set([MAX_VALUE_BYTES])]);
   });
 
   it("asks for room for what a request brings, at its coming and at its turn", async () => {

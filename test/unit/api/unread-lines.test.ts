@@ -92,18 +92,20 @@ describe("what comes over a connection that is read again", () => {
     expect(lines.unreadMs(line)).toBe(0);
   });
 
-  it("is old for the turns after the last time, when it was left and read on again in one turn", async () => {
-    const { clock, lines, line } = await readOn();
-    line.bytesRead = 100;
-    lines.leave(line);
-    lines.readOn(line);
-    clock.end();
-    // left at 100 ms: what comes now may be as old as that, and is not new
-    await clock.advance(7);
-    expect([line.isRead, lines.unreadMs(line)]).toEqual([true, 7]);
-    clock.end();
-    expect(lines.unreadMs(line)).toBe(0);
-  });
+  it.each([100, UNREAD_MORE_BYTES])(
+    "is as old as before when it was left and read on again in one turn, after %i bytes",
+    async (bytes) => {
+      const { clock, lines, line } = await readOn();
+      line.bytesRead = bytes;
+      lines.leave(line);
+      lines.readOn(line);
+      clock.end();
+      await clock.advance(7);
+      expect([line.isRead, lines.unreadMs(line)]).toEqual([true, 107]);
+      clock.end();
+      expect(lines.unreadMs(line)).toBe(0);
+    },
+  );
 
   it("is as old as the connection is unread, if it is given though nobody reads it", async () => {
     const { clock, lines, line } = await readOn();
