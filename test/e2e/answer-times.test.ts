@@ -47,13 +47,20 @@ test("a stretch of the load has what ended within it, whatever came of it", () =
   expect(coldWithin(all, DEADLINE_MS, { fromMs: 100, untilMs: 200 })).toEqual([2, 2_500, 2_500]);
 });
 
-test("refused, late and lost requests are a share of all that were due, and so are the unsent ones", () => {
+test("refused, late, lost and untaken requests are a share of all that were due, and so are the unsent ones", () => {
   const one = { isHot: false, tookMs: 2_500, atMs: 0 };
-  const given = { sentCount: 96, refusedByStatus: { 429: 1, 503: 2 }, late: [one], lost: [one], unsentCount: 4 };
+  const given = {
+    sentCount: 96,
+    refusedByStatus: { 429: 1, 503: 2 },
+    late: [one],
+    lost: [one],
+    unsentCount: 4,
+    unconnectedCount: 2,
+  };
   const failures = failuresOf([result(given), result({ sentCount: 100 })]);
-  expect(failures.share).toBeCloseTo(5 / 200);
+  expect(failures.share).toBeCloseTo(7 / 200);
   expect(failures.unsentShare).toBeCloseTo(4 / 200);
-  expect(failures.text).toBe("refused 3, late 1, lost 1 (2.50 %), unsent 4 (2.00 %) of 200");
+  expect(failures.text).toBe("refused 3, late 1, lost 1, not taken in 2 (3.50 %), unsent 4 (2.00 %) of 200");
 });
 
 test("a load of which nothing was sent has failed", () => {
