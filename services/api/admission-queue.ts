@@ -193,11 +193,13 @@ export class AdmissionQueue<R> {
   #dealWithYoungest(work: KeyWork, nowMs: number): boolean {
     const rows = this.#fresh[work];
     for (let at = rows.length - 1; at >= Math.max(0, rows.length - QUEUE_LOOKED_AT); at -= 1) {
-      const first = rows[at]?.requests[0];
+      const row = rows[at];
+      const first = row?.requests[0];
       const why = first && this.#parts.reasonNow(work, first.target, first.bringsBytes);
       if (why?.kind === "node") return false;
       if (why?.kind === "bytes") continue;
-      for (const row of rows.splice(at, 1)) this.#dealWith(row, nowMs, why);
+      rows.splice(at, 1);
+      if (row !== undefined) this.#dealWith(row, nowMs, why);
       return true;
     }
     return false;

@@ -26,5 +26,15 @@ export const HTTP_LIMITS: HttpLimits = {
   connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
 };
 
-/** How it listens. */
-export const LISTENING: { readonly backlog: number } = { backlog: LISTEN_BACKLOG };
+/** How a server listens at `host:port`, as the framework is told. */
+export function listeningAt(address: string): {
+  readonly host: string;
+  readonly port: number;
+  readonly backlog: number;
+} {
+  const colon = address.lastIndexOf(":");
+  const name = address.slice(0, colon).replace(/^\[|\]$/g, "");
+  // One address: at others of this name fastify has a server of its own listen, which has neither our door nor our bounds.
+  const host = name === "localhost" ? "127.0.0.1" : name;
+  return { host, port: Number(address.slice(colon + 1)), backlog: LISTEN_BACKLOG };
+}

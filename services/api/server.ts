@@ -25,7 +25,7 @@ import { frameworkFailure } from "./framework-failure.ts";
 import { type FrontDoor, standBefore } from "./front-door.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { Gatekeeper, routeFlaws } from "./gatekeeper.ts";
-import { HTTP_LIMITS, type HttpLimits, LISTENING } from "./http-limits.ts";
+import { HTTP_LIMITS, type HttpLimits, listeningAt } from "./http-limits.ts";
 import { crowdPlaceOf } from "./key-crowd.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
@@ -98,7 +98,7 @@ class Server implements ApiServer {
       clock: deps.clock,
       gate: this.#gate,
       reasonNow: (work, target, bytes) =>
-        this.#closing !== undefined ? undefined : this.#gate.reasonNow(work, target, bytes),
+        this.#closing === undefined ? this.#gate.reasonNow(work, target, bytes) : undefined,
       onRefused: (work) => this.#counters.shed[work].add(),
       nextId: () => this.#nextId(),
       chance: () => deps.random.float(),
@@ -112,11 +112,8 @@ class Server implements ApiServer {
   }
 
   async listen(address: string): Promise<string> {
-    const colon = address.lastIndexOf(":");
-    const [name, port] = [address.slice(0, colon).replace(/^\[|\]$/g, ""), Number(address.slice(colon + 1))];
-    // One address: at others of this name fastify has a server of its own listen, which has neither our door nor our bounds.
-    const host = name === "localhost" ? "127.0.0.1" : name;
-    return (await this.#app.listen({ host, port, ...LISTENING })).replace(/^https?:\/\//, "");
+    const url = await this.#app.listen(listeningAt(address));
+    return url.replace(/^https?:\/\//, "");
   }
 
   close(): Promise<void> {
@@ -130,9 +127,10 @@ class Server implements ApiServer {
 
   #drain(): Promise<void> {
     const { clock, log } = this.#deps;
-    const [{ server }, admission] = [this.#app, this.#admission];
+    const { server } = this.#app;
+    const requestCount = (): number => this.#admission.requests;
     this.#frontDoor.letInAll();
-    return drain({ clock, log, server, requestCount: () => admission.requests, close: () => this.#app.close() });
+    return drain({ clock, log, server, requestCount, close: () => this.#app.close() });
   }
 
   #build(makeServer: ServerMaker | undefined): FastifyInstance {
@@ -214,7 +212,8 @@ class Server implements ApiServer {
       return false;
     }
     const startedMs = clock.monotonicMs();
-    const [{ raw }, { waitedMs = 0 }] = [reply, request.raw];
+    const { raw } = reply;
+    const { waitedMs = 0 } = request.raw;
     const cameMs = startedMs - waitedMs;
     reply.heldBytes = bytes;
     reply.startedMs = startedMs;

@@ -55,7 +55,7 @@ export const LOOP_DELAY_SHED_DATA_MS: number = 250;
 export const RETRY_AFTER_MAX_SECONDS: number = 3;
 /**
  * New connections that the kernel may keep for a node, oldest first: while there are too many, their number is what each of them waits.
- * Of as many more that come at once some are taken in when they ask again, after a second.
+ * What comes beyond them in one moment is taken in when its kernel asks again, a second later.
  */
 export const LISTEN_BACKLOG: number = 256;
 /** What has waited for room for longer is let in no more, whatever room there is: a quarter of the usual deadline. */

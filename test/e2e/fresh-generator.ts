@@ -12,6 +12,8 @@ import {
   type TargetResult,
 } from "./generator.ts";
 
+const REFUSED_PAUSE_MS = 100;
+
 /** Runs the plan; `connectionsPerTarget`: requests that may be outstanding to a target. Resolves when all are settled. */
 export async function generateFresh(plan: GeneratorPlan): Promise<readonly TargetResult[]> {
   const results = plan.ports.map(newResult);
@@ -26,6 +28,10 @@ export async function generateFresh(plan: GeneratorPlan): Promise<readonly Targe
       return;
     }
     result.sentCount += 1;
+    // whoever is not taken in at all asks again a little later: a node that is not there would be asked without end
+    const again = (): void => {
+      if (!isOver) fire(target, performance.now());
+    };
     const connection = new Connection(target, port, {
       answer: (one, { isHot, writeId }, status) => {
         const nowMs = performance.now();
@@ -43,7 +49,7 @@ export async function generateFresh(plan: GeneratorPlan): Promise<readonly Targe
         else if (lost !== undefined) {
           result.lost.push({ isHot: lost.isHot, tookMs: nowMs - dueMs, atMs: nowMs - startMs });
         }
-        if (plan.rate === undefined && !isOver) fire(target, performance.now());
+        if (plan.rate === undefined) setTimeout(again, connection.openedMs === undefined ? REFUSED_PAUSE_MS : 0);
       },
     });
     const timer = setTimeout(() => connection.destroy(), plan.deadlineMs - (performance.now() - dueMs));

@@ -25,6 +25,7 @@ export class GeneratorProcess implements Disposable {
     });
   }
 
+  /** Of the process; undefined: it could not be started. */
   get pid(): number | undefined {
     return this.#child.pid;
   }

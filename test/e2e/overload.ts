@@ -191,7 +191,9 @@ function differenceOf(
 function sinceTakenInMs({ loaded }: Phase, begun: ReadonlyMap<string, number>): readonly number[] {
   const answered = loaded.targets.flatMap((one) => one.sinceConnectedMs);
   const begunCount = [...begun].reduce((sum, [status, count]) => sum + (status === "5xx" ? 0 : count), 0);
-  return [...answered, ...Array.from({ length: Math.max(0, begunCount - answered.length) }, () => DEADLINE_MS)];
+  // they began what they answered: who does not say so has not been heard
+  if (begunCount < answered.length) return [];
+  return [...answered, ...Array.from({ length: begunCount - answered.length }, () => DEADLINE_MS)];
 }
 
 /** ms until every node has answered 20 requests in a row within `boundMs`. */

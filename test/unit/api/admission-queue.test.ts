@@ -556,8 +556,14 @@ describe("a queue that is full", () => {
     const rig = new Rig();
     for (let n = 0; n < 1_000; n += 1) rig.join(`w${n}`, undefined, QUEUE_MAX_BYTES / 1_000);
     await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
-    expect([rig.join("w-big", undefined, QUEUE_MAX_BYTES / 2), rig.refused.length]).toEqual([false, 64]);
-    expect([rig.join("w-small", undefined, (64 * QUEUE_MAX_BYTES) / 1_000), rig.refused.length]).toEqual([true, 64]);
+    expect([rig.join("w-big", undefined, QUEUE_MAX_BYTES / 2), rig.refused.length]).toEqual([
+      false,
+      QUEUE_DEALT_A_TURN,
+    ]);
+    expect([
+      rig.join("w-small", undefined, (QUEUE_DEALT_A_TURN * QUEUE_MAX_BYTES) / 1_000),
+      rig.refused.length,
+    ]).toEqual([true, QUEUE_DEALT_A_TURN]);
   });
 
   it("deals with so many requests at most, not rows, and does not count those that have gone", async () => {
