@@ -21,9 +21,18 @@ import {
   QUEUE_USEFUL_MS,
 } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
-import { CROWDED, type Hindrance, PUSHED_OUT, WAITED } from "./front-gate.ts";
+import { type Hindrance, PUSHED_OUT, WAITED } from "./front-gate.ts";
 import { type Line, UnreadLines } from "./unread-lines.ts";
-import { countBefore, insert, type KeyWork, type Row, takeOldest, type Waiting } from "./waiting-rows.ts";
+import {
+  countBefore,
+  insert,
+  insertAll,
+  isOfUse,
+  type KeyWork,
+  type Row,
+  takeOldest,
+  type Waiting,
+} from "./waiting-rows.ts";
 
 /** What the queue works with. */
 export interface QueueParts<R> {
@@ -49,7 +58,6 @@ export class AdmissionQueue<R> {
   readonly #unread: UnreadLines;
   /** connections of which a request has waited: their end is listened for */
   readonly #known = new WeakSet<Line>();
-  readonly #joined: Record<KeyWork, number> = { read: 0, write: 0 };
   readonly #order: KeyWork[] = [...CLASSES];
   #count = 0;
   #bytes = 0;
@@ -64,11 +72,6 @@ export class AdmissionQueue<R> {
   /** Requests that wait. */
   get count(): number {
     return this.#count;
-  }
-
-  /** Requests of the class that have had to wait since the start. */
-  joinedOf(work: KeyWork): number {
-    return this.#joined[work];
   }
 
   /** Whether a request of this connection waits: those that come after it wait behind it. */
@@ -88,7 +91,7 @@ export class AdmissionQueue<R> {
 
   /** Has a request wait; false: there is no room for that either. */
   join(request: Waiting<R>): boolean {
-    const { connection, work, bytes } = request;
+    const { connection, bytes } = request;
     if (!this.#mayStandBehind(connection) || !this.#hasBytes(bytes)) return false;
     // not before: to make room for its bytes may have ended its row
     const row = this.#rows.get(connection);
@@ -96,7 +99,6 @@ export class AdmissionQueue<R> {
     else row.requests.push(request);
     this.#count += 1;
     this.#bytes += bytes;
-    this.#joined[work] += 1;
     this.#lookLater();
     return true;
   }
@@ -148,13 +150,15 @@ export class AdmissionQueue<R> {
   }
 
   /**
-   * Of connections a listener takes so many: whoever has waited longest gives way to one that waits for the first time. Those that
-   * come back do not push: whom they pushed out would come back as well.
+   * No more connections wait than that: whoever has waited longest gives way to one that waits for the first time, and keeps its
+   * connection. Those that come back do not push: whom they pushed out would come back as well.
    */
   #pushOutOldest(): void {
     const nowMs = this.#parts.clock.monotonicMs();
     const row = takeOldest([this.#stale, this.#fresh.read, this.#fresh.write]);
-    while (row !== undefined && this.#refuseFirst(row, isOfUse(row, nowMs) ? PUSHED_OUT : WAITED));
+    while (row !== undefined && row.requests.length > 0) {
+      this.#refuseFirst(row, isOfUse(row, nowMs) ? PUSHED_OUT : WAITED);
+    }
   }
 
   /** Whoever goes away waits no longer. */
@@ -164,6 +168,7 @@ export class AdmissionQueue<R> {
     connection.on("close", () => {
       const row = this.#rows.get(connection);
       while (row !== undefined && row.requests.length > 0) this.#shift(row);
+      this.#unread.forget(connection);
     });
   }
 
@@ -176,7 +181,7 @@ export class AdmissionQueue<R> {
       before = left;
       for (const work of this.#order) while (left > 0 && this.#dealWithYoungest(work, nowMs)) left -= 1;
     }
-    // The classes take turns to be first, for a place that either of them may have.
+    // The classes take turns to be first.
     if (left < QUEUE_DEALT_A_TURN) this.#order.reverse();
     if (left === 0) this.placeFree();
   }
@@ -185,33 +190,32 @@ export class AdmissionQueue<R> {
   #setAsideOld(nowMs: number): void {
     for (const work of CLASSES) {
       const rows = this.#fresh[work];
-      for (const row of rows.splice(0, countBefore(rows, nowMs - QUEUE_USEFUL_MS))) this.#place(row, nowMs);
+      insertAll(this.#stale, rows.splice(0, countBefore(rows, nowMs - QUEUE_USEFUL_MS)));
     }
   }
 
   /** False: there is none of the class, or no room for it. */
   #dealWithYoungest(work: KeyWork, nowMs: number): boolean {
     const rows = this.#fresh[work];
-    for (let at = rows.length - 1; at >= Math.max(0, rows.length - QUEUE_LOOKED_AT); at -= 1) {
+    let left = QUEUE_LOOKED_AT;
+    for (let at = rows.length - 1; at >= 0 && left > 0; at -= 1) {
       const row = rows[at];
       const first = row?.requests[0];
       const why = first && this.#parts.reasonNow(work, first.target, first.bringsBytes);
       if (why?.kind === "node") return false;
+      left -= 1;
       if (why?.kind === "bytes") continue;
       rows.splice(at, 1);
-      if (row !== undefined) this.#dealWith(row, nowMs, why);
+      if (row === undefined || first === undefined) continue;
+      // One of a hot key is refused in its time: at once would be all of them, and all would come back at once.
+      if (why !== undefined) insert(this.#stale, row);
+      else {
+        this.#letInFirst(row);
+        this.#place(row, nowMs);
+      }
       return true;
     }
     return false;
-  }
-
-  #dealWith(row: Row<R>, nowMs: number, why: Hindrance | undefined): void {
-    // One of a hot key is refused in its time: at once would be all of them, and all would come back at once.
-    if (why !== undefined) insert(this.#stale, row);
-    else {
-      this.#letInFirst(row);
-      this.#place(row, nowMs);
-    }
   }
 
   /** Has a row wait by what is first in it now. */
@@ -228,11 +232,9 @@ export class AdmissionQueue<R> {
     this.#parts.letIn(first.what, this.#parts.clock.monotonicMs() - first.sinceMs);
   }
 
-  /** False: there was none. */
-  #refuseFirst(row: Row<R>, why: Hindrance): boolean {
+  #refuseFirst(row: Row<R>, why: Hindrance): void {
     const first = this.#shift(row);
     if (first !== undefined) this.#parts.refuse(first.what, first.work, why);
-    return first !== undefined;
   }
 
   #shift(row: Row<R>): Waiting<R> | undefined {
@@ -273,13 +275,18 @@ export class AdmissionQueue<R> {
     for (const row of this.#stale.splice(0, at)) this.#place(row, nowMs);
   }
 
-  /** Its first one, and all behind it that is of no use: a connection that was not touched for a while is dear to touch. Answers how many. */
+  /**
+   * Its first one, unless it is of use and its key is not hot any more, and all behind it that is of no use: a connection that was
+   * not touched for a while is dear to touch. Answers how many.
+   */
   #refuseOld(row: Row<R> | undefined, nowMs: number): number {
-    if (row === undefined) return 0;
+    const first = row?.requests[0];
+    if (row === undefined || first === undefined) return 0;
     const before = row.requests.length;
-    for (let isDue = before > 0; isDue; isDue = row.requests.length > 0 && !isOfUse(row, nowMs)) {
-      this.#refuseFirst(row, isOfUse(row, nowMs) ? CROWDED : WAITED);
-    }
+    const why = isOfUse(row, nowMs) ? this.#parts.reasonNow(first.work, first.target, first.bringsBytes) : WAITED;
+    if (why !== WAITED && why?.kind !== "key") return 0;
+    this.#refuseFirst(row, why);
+    while (row.requests.length > 0 && !isOfUse(row, nowMs)) this.#refuseFirst(row, WAITED);
     return before - row.requests.length;
   }
 
@@ -289,10 +296,4 @@ export class AdmissionQueue<R> {
       (work) => this.#fresh[work].length === 0 && this.#parts.reasonNow(work, undefined, 0) === undefined,
     );
   }
-}
-
-/** Its first request has not waited for too long. */
-function isOfUse<R>({ requests }: Row<R>, nowMs: number): boolean {
-  const first = requests[0];
-  return first !== undefined && nowMs - first.sinceMs <= QUEUE_USEFUL_MS;
 }

@@ -10,6 +10,7 @@ import { announcedBytes } from "./admission.ts";
 import { AdmissionQueue } from "./admission-queue.ts";
 import type { Incoming, WorkClass } from "./exchange.ts";
 import { type FrontGate, type Hindrance, WAITED } from "./front-gate.ts";
+import { Newcomers, type NewRequest } from "./newcomers.ts";
 import { keyWorkOf, QuickRefusal, type RawRequest, type RawResponse, type RefusalParts } from "./quick-refusal.ts";
 import type { Line } from "./unread-lines.ts";
 import type { KeyWork } from "./waiting-rows.ts";
@@ -44,6 +45,7 @@ export class FrontDoor {
   readonly #parts: DoorParts;
   readonly #refusal: QuickRefusal;
   readonly #queue: AdmissionQueue<Exchange>;
+  readonly #waited: Record<KeyWork, number> = { read: 0, write: 0 };
   #isOpenToAll = false;
 
   constructor(parts: DoorParts) {
@@ -67,7 +69,7 @@ export class FrontDoor {
 
   /** Requests of the class that have had to wait since the start. */
   waitedOf(work: WorkClass): number {
-    return work === "read" || work === "write" ? this.#queue.joinedOf(work) : 0;
+    return work === "read" || work === "write" ? this.#waited[work] : 0;
   }
 
   /** A request comes: it is served, waits, or is refused. */
@@ -112,7 +114,9 @@ export class FrontDoor {
     const bringsBytes = announcedBytes(what.request, MAX_VALUE_BYTES);
     const bytes = Math.min(bringsBytes, QUEUE_BODY_BYTES) + headBytes(what.request);
     const sinceMs = this.#queue.cameMs(socket);
-    return this.#queue.join({ what, work, target: url, connection: socket, sinceMs, bytes, bringsBytes });
+    const hasJoined = this.#queue.join({ what, work, target: url, connection: socket, sinceMs, bytes, bringsBytes });
+    if (hasJoined) this.#waited[work] += 1;
+    return hasJoined;
   }
 }
 
@@ -125,7 +129,8 @@ function headBytes({ url = "", rawHeaders }: ArrivingRequest): number {
 export interface RequestSource {
   listeners(event: "request"): readonly Parameters<typeof Reflect.apply>[0][];
   removeAllListeners(event: "request"): unknown;
-  on(event: "request", listener: (request: ArrivingRequest, response: RawResponse) => void): unknown;
+  on(event: "request", listener: (request: ArrivingRequest & NewRequest, response: RawResponse) => void): unknown;
+  on(event: "connection", listener: () => void): unknown;
 }
 
 /** Puts a door before a server's listeners: it sees requests before the framework does. A test's `inject` goes past it. */
@@ -135,7 +140,11 @@ export function standBefore(server: RequestSource, parts: Omit<DoorParts, "serve
     for (const listen of listeners) Reflect.apply(listen, server, [request, response]);
   };
   const door = new FrontDoor({ ...parts, serve });
+  const newcomers = new Newcomers(parts.clock, (request: ArrivingRequest & NewRequest, response: RawResponse) =>
+    door.enter(request, response),
+  );
   server.removeAllListeners("request");
-  server.on("request", (request, response) => door.enter(request, response));
+  server.on("connection", () => newcomers.came());
+  server.on("request", (request, response) => newcomers.enter(request, response));
   return door;
 }

@@ -5,7 +5,8 @@
  * Who ends such a connection is not noticed before it is read again.
  * Must never leave a connection unread that nobody reads on, nor take what it brings then for younger than it may be, but for what is
  * behind a mebibyte or a pause: a client that always has more on the way would never be young again, and what comes after a pause was
- * sent after it, or held back by a closed window, which nobody can tell here.
+ * sent after it, or held back by a closed window, which nobody can tell here. That Node
+ * reads no more of a client which takes no answers is no pause.
  * Sources: TCP flow control; Cassandra's native transport does the same to clients that exceed its limits (CASSANDRA-16663).
  */
 import { UNREAD_MAX_BYTES, UNREAD_MORE_BYTES } from "../base/load-limits.ts";
@@ -17,6 +18,8 @@ export interface Line {
   /** since it began */
   readonly bytesRead: number;
   on(event: "close", listener: () => void): unknown;
+  once(event: "resume", listener: () => void): unknown;
+  isPaused(): boolean;
   pause(): unknown;
   resume(): unknown;
 }
@@ -85,11 +88,22 @@ export class UnreadLines {
     this.#follow(line, backlog, { bytes: line.bytesRead, isAsked: false });
   }
 
+  /** It has ended. */
+  forget(line: Line): void {
+    this.#unread.delete(line);
+    this.#again.delete(line);
+  }
+
   /** Until what comes is of its backlog no more. A reading takes two turns: one to ask the kernel, one to be given it. */
   #follow(line: Line, backlog: Backlog, last: { readonly bytes: number; readonly isAsked: boolean }): void {
     this.#clock.defer(() => {
       if (this.#again.get(line) !== backlog) return;
       const bytes = line.bytesRead;
+      // Its client does not take its answers, and Node reads no more of it until it does: that is no pause of what comes.
+      if (line.isPaused()) {
+        line.once("resume", () => this.#follow(line, backlog, { bytes, isAsked: false }));
+        return;
+      }
       const allBytes = bytes - backlog.fromBytes;
       const isMore = bytes > last.bytes && allBytes >= UNREAD_MORE_BYTES && allBytes < UNREAD_MAX_BYTES;
       const isToCome = bytes === last.bytes && !last.isAsked;

@@ -1,4 +1,5 @@
 /** Requests that wait, in rows by connection, and rows in lists by age: what changes them changes nothing else. */
+import { QUEUE_USEFUL_MS } from "../base/load-limits.ts";
 import type { Line } from "./unread-lines.ts";
 
 /** The classes of work that wait. */
@@ -43,9 +44,28 @@ export function countBefore<R>(rows: readonly Row<R>[], beforeMs: number): numbe
   return low;
 }
 
+/** Puts rows where their ages say; both lists are by age. */
+export function insertAll<R>(rows: Row<R>[], some: readonly Row<R>[]): void {
+  const [last, first] = [rows.at(-1), some[0]];
+  rows.push(...some);
+  if (last !== undefined && first !== undefined && last.sinceMs > first.sinceMs) {
+    rows.sort((one, other) => one.sinceMs - other.sinceMs);
+  }
+}
+
 /** Takes the row out that has waited longest of those that are not over; the lists are by age. */
 export function takeOldest<R>(lists: readonly Row<R>[][]): Row<R> | undefined {
-  for (const rows of lists) while (rows[0]?.requests.length === 0) rows.shift();
-  const ageOf = (rows: readonly Row<R>[]): number => rows[0]?.sinceMs ?? Number.POSITIVE_INFINITY;
-  return lists.toSorted((one, other) => ageOf(one) - ageOf(other))[0]?.shift();
+  let oldest: Row<R>[] | undefined;
+  for (const rows of lists) {
+    while (rows[0]?.requests.length === 0) rows.shift();
+    if ((rows[0]?.sinceMs ?? Number.POSITIVE_INFINITY) < (oldest?.[0]?.sinceMs ?? Number.POSITIVE_INFINITY))
+      oldest = rows;
+  }
+  return oldest?.shift();
+}
+
+/** Its first request has not waited for too long. */
+export function isOfUse<R>({ requests }: Row<R>, nowMs: number): boolean {
+  const first = requests[0];
+  return first !== undefined && nowMs - first.sinceMs <= QUEUE_USEFUL_MS;
 }

@@ -58,6 +58,8 @@ export const RETRY_AFTER_MAX_SECONDS: number = 3;
  * What comes beyond them in one moment is taken in when its kernel asks again, a second later.
  */
 export const LISTEN_BACKLOG: number = 256;
+/** Once each turn has taken one in for so long, a client may have gone before its connection was taken in. */
+export const NEWCOMER_DOUBTFUL_MS: number = 100;
 /** What has waited for room for longer is let in no more, whatever room there is: a quarter of the usual deadline. */
 export const QUEUE_USEFUL_MS: number = 500;
 /**

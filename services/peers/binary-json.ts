@@ -3,11 +3,14 @@
  * `Uint8Array`, arrays and plain objects; a 64-bit hash travels as a hex string. What comes in is checked for depth and
  * for elements that it only claims to have, before the library allocates anything.
  */
-import { decode, encode } from "@msgpack/msgpack";
+import { decode, Encoder } from "@msgpack/msgpack";
 import { checkBinaryJson } from "./binary-json-check.ts";
 
 /** Nesting that a body may have. */
 const MAX_DEPTH = 32;
+const ENCODING = { maxDepth: MAX_DEPTH, ignoreUndefined: true } as const;
+/** What a writer may keep between bodies: it grows with the largest, to twice its size. */
+const KEPT_BYTES = 32 * 1_024;
 /** The library's cache of keys is shared by all, and makes room by chance: the same bytes would not always take the same way. */
 const DECODING = { keyDecoder: null } as const;
 
@@ -16,9 +19,15 @@ export type DecodedBody =
   | { readonly kind: "body"; readonly body: unknown }
   | { readonly kind: "corrupt"; readonly reason: string };
 
+/** One for all: the library's function makes another with 2 KiB of its own for each body, which costs more than most bodies do. */
+let encoder = new Encoder(ENCODING);
+
 /** The bytes of `body`; throws for what cannot be carried (functions, bigint, nesting over 32): a bug of the sender. */
 export function encodeBody(body: unknown): Uint8Array {
-  return encode(body, { maxDepth: MAX_DEPTH, ignoreUndefined: true });
+  const bytes = encoder.encodeSharedRef(body);
+  if (bytes.length <= KEPT_BYTES) return bytes.slice();
+  encoder = new Encoder(ENCODING);
+  return bytes;
 }
 
 /** The value in `bytes`; binary parts are views into them. Never throws. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { acceptedMs, coldMs, coldWithin, failuresOf, quantileMs } from "./answer-times.ts";
-import { newResult, type TargetResult } from "./generator.ts";
+import { count, newResult, type TargetResult } from "./generator.ts";
 
 const DEADLINE_MS = 2_000;
 
@@ -27,6 +27,19 @@ test("late answers are part of the p99, by how late they were", () => {
 test("a request that was lost at once counts as the deadline, one that was waited for longer as that", () => {
   const lost = [3, 4_000].map((tookMs) => ({ isHot: false, tookMs, atMs: 0 }));
   expect(acceptedMs([result({ lost })], DEADLINE_MS)).toEqual([DEADLINE_MS, 4_000]);
+});
+
+test("what is answered after the load is counted apart, whatever key it is of", () => {
+  const one = newResult();
+  for (const atMs of [999, 1_001]) {
+    for (const isHot of [false, true]) {
+      count(one, { deadlineMs: DEADLINE_MS, durationMs: 1_000 }, { status: 200, isHot, tookMs: 10, atMs });
+      count(one, { deadlineMs: DEADLINE_MS, durationMs: 1_000 }, { status: 200, isHot, tookMs: DEADLINE_MS + 1, atMs });
+      count(one, { deadlineMs: DEADLINE_MS, durationMs: 1_000 }, { status: 503, isHot, tookMs: 10, atMs });
+    }
+  }
+  const { goodMs, goodAtMs, hotMs, goodAfterCount, late } = one;
+  expect([goodMs, goodAtMs, hotMs, goodAfterCount, late.length]).toEqual([[10, 10], [999, 1_001], [10, 10], 2, 4]);
 });
 
 test("refusals are no part of it", () => {

@@ -1,6 +1,7 @@
 /**
  * The load generator of clients that open a connection for each request, as load-testing tools do for each of their users: open
- * or closed loop. Whoever has no answer by the deadline gives up and closes. Must never retry.
+ * or closed loop. Whoever is not connected by the deadline gives up, and so does who has no answer so long after that: two times, as
+ * clients have them. What is answered later than the deadline after it was due counts as late all the same. Must never retry.
  */
 import {
   Connection,
@@ -18,7 +19,7 @@ const REFUSED_PAUSE_MS = 100;
 export async function generateFresh(plan: GeneratorPlan): Promise<readonly TargetResult[]> {
   const results = plan.ports.map(newResult);
   const open = plan.ports.map(() => new Set<Connection>());
-  const startMs = performance.now();
+  const beginMs = performance.now();
   let isOver = false;
   const fire = (target: number, dueMs: number): void => {
     const [result, mine, port] = [results[target], open[target], plan.ports[target]];
@@ -32,10 +33,15 @@ export async function generateFresh(plan: GeneratorPlan): Promise<readonly Targe
     const again = (): void => {
       if (!isOver) fire(target, performance.now());
     };
+    const giveUpAfter = (ms: number): NodeJS.Timeout => setTimeout(() => connection.destroy(), Math.max(0, ms));
     const connection = new Connection(target, port, {
+      open: () => {
+        clearTimeout(timer);
+        timer = giveUpAfter(plan.deadlineMs);
+      },
       answer: (one, { isHot, writeId }, status) => {
         const nowMs = performance.now();
-        count(result, { status, isHot, tookMs: nowMs - dueMs, atMs: nowMs - startMs, deadlineMs: plan.deadlineMs });
+        count(result, plan, { status, isHot, tookMs: nowMs - dueMs, atMs: nowMs - beginMs });
         if (status === 200) result.sinceConnectedMs.push(nowMs - (one.openedMs ?? nowMs));
         if (status === 200 && writeId >= 0) plan.onAck(writeId);
         one.destroy();
@@ -47,16 +53,15 @@ export async function generateFresh(plan: GeneratorPlan): Promise<readonly Targe
         const [lost] = connection.waiting;
         if (lost !== undefined && connection.openedMs === undefined) result.unconnectedCount += 1;
         else if (lost !== undefined) {
-          result.lost.push({ isHot: lost.isHot, tookMs: nowMs - dueMs, atMs: nowMs - startMs });
+          result.lost.push({ isHot: lost.isHot, tookMs: nowMs - dueMs, atMs: nowMs - beginMs });
         }
         if (plan.rate === undefined) setTimeout(again, connection.openedMs === undefined ? REFUSED_PAUSE_MS : 0);
       },
     });
-    const timer = setTimeout(() => connection.destroy(), plan.deadlineMs - (performance.now() - dueMs));
+    let timer = giveUpAfter(plan.deadlineMs - (performance.now() - dueMs));
     mine.add(connection);
     connection.send(plan.next(), dueMs);
   };
-  const beginMs = performance.now();
   if (plan.rate === undefined) {
     for (let n = 0; n < plan.connectionsPerTarget; n += 1)
       for (const target of plan.ports.keys()) fire(target, beginMs);

@@ -47,6 +47,8 @@ export interface TargetResult {
   readonly goodAtMs: number[];
   /** the same of the hot key, which is in neither of them */
   readonly hotMs: number[];
+  /** of both: answered after the end of the load, when nothing comes any more */
+  goodAfterCount: number;
   /** 2xx after the deadline, those of the hot key too */
   readonly late: WrongOne[];
   readonly refusedByStatus: Record<number, number>;
@@ -78,6 +80,12 @@ interface Waiting {
 
 type OnAnswer = (connection: Connection, waiting: Waiting, status: number) => void;
 
+interface ConnectionEvents {
+  readonly open?: () => void;
+  readonly answer: OnAnswer;
+  readonly end: () => void;
+}
+
 /** One connection to a target. */
 export class Connection {
   readonly #socket: Socket;
@@ -89,13 +97,14 @@ export class Connection {
   openedMs: number | undefined;
   #rest: Buffer | undefined;
 
-  constructor(target: number, port: number, on: { readonly answer: OnAnswer; readonly end: () => void }) {
+  constructor(target: number, port: number, on: ConnectionEvents) {
     this.target = target;
     this.#onAnswer = on.answer;
     this.#socket = connect({ host: "127.0.0.1", port, noDelay: true });
     this.#socket.on("connect", () => {
       this.isOpen = true;
       this.openedMs = performance.now();
+      on.open?.();
     });
     this.#socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     this.#socket.on("error", () => undefined);
@@ -138,14 +147,14 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
   const results = plan.ports.map(newResult);
   const idle: Connection[][] = plan.ports.map(() => []);
   const all: Connection[][] = plan.ports.map(() => []);
-  const startMs = performance.now();
+  let beginMs = performance.now();
   let isOver = false;
   const onAnswer = (connection: Connection, waiting: Waiting, status: number): void => {
     const nowMs = performance.now();
     const result = results[connection.target];
     if (result === undefined) return;
     const { dueMs, isHot } = waiting;
-    count(result, { status, isHot, tookMs: nowMs - dueMs, atMs: nowMs - startMs, deadlineMs: plan.deadlineMs });
+    count(result, plan, { status, isHot, tookMs: nowMs - dueMs, atMs: nowMs - beginMs });
     if (status === 200 && waiting.writeId >= 0) plan.onAck(waiting.writeId);
     if (connection.waiting.length > 0) return;
     if (plan.rate === undefined && !isOver) fire(connection, nowMs);
@@ -163,7 +172,7 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
       end: () => {
         const nowMs = performance.now();
         for (const { isHot, dueMs } of connection.waiting.splice(0)) {
-          results[target]?.lost.push({ isHot, tookMs: nowMs - dueMs, atMs: nowMs - startMs });
+          results[target]?.lost.push({ isHot, tookMs: nowMs - dueMs, atMs: nowMs - beginMs });
         }
         const list = all[target] ?? [];
         list.splice(list.indexOf(connection), 1);
@@ -182,7 +191,7 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
   }
   for (const [target, list] of all.entries()) idle[target]?.push(...list);
 
-  const beginMs = performance.now();
+  beginMs = performance.now();
   if (plan.rate === undefined) {
     for (const list of idle) for (const connection of list.splice(0)) fire(connection, performance.now());
     await pauseUntil(beginMs + plan.durationMs);
@@ -255,6 +264,7 @@ export function newResult(): TargetResult {
     goodMs: [],
     goodAtMs: [],
     hotMs: [],
+    goodAfterCount: 0,
     late: [],
     refusedByStatus: {},
     refusedHotCount: 0,
@@ -271,19 +281,25 @@ interface Counted {
   readonly isHot: boolean;
   readonly tookMs: number;
   readonly atMs: number;
-  readonly deadlineMs: number;
 }
 
 /** Counts an answer. */
-export function count(result: TargetResult, { status, isHot, tookMs, atMs, deadlineMs }: Counted): void {
+export function count(
+  result: TargetResult,
+  { deadlineMs, durationMs }: Pick<GeneratorPlan, "deadlineMs" | "durationMs">,
+  { status, isHot, tookMs, atMs }: Counted,
+): void {
   if (status !== 200) {
     if (isHot) result.refusedHotCount += 1;
     result.refusedByStatus[status] = (result.refusedByStatus[status] ?? 0) + 1;
     result.refusedMs.push(tookMs);
   } else if (tookMs > deadlineMs) result.late.push({ isHot, tookMs, atMs });
-  else if (isHot) result.hotMs.push(tookMs);
   else {
-    result.goodMs.push(tookMs);
-    result.goodAtMs.push(atMs);
+    if (atMs > durationMs) result.goodAfterCount += 1;
+    if (isHot) result.hotMs.push(tookMs);
+    else {
+      result.goodMs.push(tookMs);
+      result.goodAtMs.push(atMs);
+    }
   }
 }

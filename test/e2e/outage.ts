@@ -212,6 +212,7 @@ function joined(results: readonly TargetResult[]): TargetResult {
     goodMs: results.flatMap(({ goodMs }) => goodMs),
     goodAtMs: [],
     hotMs: [],
+    goodAfterCount: sum(({ goodAfterCount }) => goodAfterCount),
     refusedHotCount: 0,
     late: results.flatMap(({ late }) => late),
     refusedByStatus,

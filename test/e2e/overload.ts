@@ -56,6 +56,7 @@ function residentMib(pid: number | undefined): number {
 }
 
 interface Phase {
+  /** while the load lasts: what is answered after it would be served by nodes that nobody asks any more */
   readonly goodPerSecond: number;
   /** of all that was not refused: what was late or lost counts as the deadline at least */
   readonly p99Ms: number;
@@ -95,9 +96,10 @@ async function phase(
   });
   const serverCpuMs = NODES.reduce((sum, node) => sum + processorMs(cluster.pid(node)) - (cpuBefore[node] ?? 0), 0);
   const goodCount = loaded.targets.reduce((sum, { goodMs, hotMs }) => sum + goodMs.length + hotMs.length, 0);
+  const goodAfterCount = loaded.targets.reduce((sum, target) => sum + target.goodAfterCount, 0);
   const took = acceptedMs(loaded.targets, DEADLINE_MS);
   return {
-    goodPerSecond: (goodCount * 1_000) / plan.durationMs,
+    goodPerSecond: ((goodCount - goodAfterCount) * 1_000) / plan.durationMs,
     goodCount,
     p50Ms: quantileMs(took, 0.5),
     p99Ms: quantileMs(took, 0.99),
@@ -167,15 +169,25 @@ function memoryOf(samples: readonly (readonly number[])[]): { readonly text: str
   return { text: `${text}; the last quarter over the second ${growth.toFixed(2)}`, growth };
 }
 
+async function askSurely(url: string): Promise<string> {
+  for (let tries = 0; tries < 10; tries += 1) {
+    const answer = await tryAsk(url);
+    if (answer?.status === 200) return answer.text;
+    await pause(500);
+  }
+  throw new Error(`no answer from ${url}`);
+}
+
 /** Requests of keys that the nodes have begun and ended since their start, by what became of them: "2xx", "5xx", "aborted" … */
 async function begunBy({ cluster }: Story): Promise<ReadonlyMap<string, number>> {
   const counts = new Map<string, number>();
-  const texts = await Promise.all(NODES.map((node) => tryAsk(`${cluster.url(node)}/metrics`)));
+  const texts = await Promise.all(NODES.map((node) => askSurely(`${cluster.url(node)}/metrics`)));
   const line =
     /^gyre_http_request_duration_seconds_count\{(?=[^}]*route="\/v1\/kv\/)[^}]*status="(\w+)"[^}]*\} (\d+)$/gm;
   for (const one of texts) {
-    for (const [, status = "", count] of (one?.text ?? "").matchAll(line))
+    for (const [, status = "", count] of one.matchAll(line)) {
       counts.set(status, (counts.get(status) ?? 0) + Number(count));
+    }
   }
   return counts;
 }
@@ -187,29 +199,33 @@ function differenceOf(
   return new Map([...after].map(([status, count]) => [status, count - (before.get(status) ?? 0)]));
 }
 
-/** How long all took that the nodes did not refuse: what they began for somebody who had given up, or gave up then, the deadline. */
-function sinceTakenInMs({ loaded }: Phase, begun: ReadonlyMap<string, number>): readonly number[] {
+/** How long all took that the nodes began: what failed, or was for somebody who had given up, or gave up then, the deadline. */
+function sinceTakenInMs({ loaded }: Phase, begunCount: number): readonly number[] {
   const answered = loaded.targets.flatMap((one) => one.sinceConnectedMs);
-  const begunCount = [...begun].reduce((sum, [status, count]) => sum + (status === "5xx" ? 0 : count), 0);
-  // they began what they answered: who does not say so has not been heard
-  if (begunCount < answered.length) return [];
+  // they began what they answered
+  if (begunCount < answered.length) throw new Error(`begun ${begunCount}, answered ${answered.length}`);
   return [...answered, ...Array.from({ length: begunCount - answered.length }, () => DEADLINE_MS)];
 }
 
-/** ms until every node has answered 20 requests in a row within `boundMs`. */
-async function recoveryMs({ cluster }: Story, boundMs: number): Promise<number> {
+/** ms until every node has answered 20 requests in a row within `boundMs`, and the requests that were answered for it. */
+async function recovery(
+  { cluster }: Story,
+  boundMs: number,
+): Promise<{ readonly tookMs: number; readonly servedCount: number }> {
+  let servedCount = 0;
   const beganAt = performance.now();
   await Promise.all(
     NODES.map(async (node) => {
       for (let row = 0; row < 20 && performance.now() - beganAt < 60_000; ) {
         const askedAt = performance.now();
         const answer = await tryAsk(`${cluster.url(node)}/v1/kv/bulk/key-${row}`);
+        if (answer?.status === 200) servedCount += 1;
         row = answer?.status === 200 && performance.now() - askedAt < boundMs ? row + 1 : 0;
         await pause(10);
       }
     }),
   );
-  return performance.now() - beganAt;
+  return { tookMs: performance.now() - beganAt, servedCount };
 }
 
 async function peakOf(story: Story): Promise<Phase & { readonly connections: number }> {
@@ -261,20 +277,21 @@ async function main(): Promise<boolean> {
   const connectionsPerTarget = Number(flags.connections);
   const begunBefore = await begunBy(story);
   const over = await phase(story, { durationMs: OVERLOAD_MS, rate, connectionsPerTarget, depth: Number(flags.depth) });
-  const recoveredMs = await recoveryMs(story, Math.min(DEADLINE_MS / 2, Math.max(100, 3 * half.p99Ms)));
+  const recovered = await recovery(story, Math.min(DEADLINE_MS / 2, Math.max(100, 3 * half.p99Ms)));
   await Promise.all([pausing, looking]);
   clearInterval(watch);
   tell(`open loop at ${flags.factor} × the peak (${rate.toFixed(0)}/s): ${phaseText(over)}`);
   tell(`of what was due: ${failuresOf(over.loaded.targets).text}`);
   const begun = differenceOf(await begunBy(story), begunBefore);
-  const begunP99Ms = quantileMs(sinceTakenInMs(over, begun), 0.99);
+  const begunCount = [...begun.values()].reduce((sum, some) => sum + some, -recovered.servedCount);
   tell(
     `requests of keys that the nodes began: ${[...begun].map(([status, count]) => `${status} ${count}`).join(", ")}`,
   );
+  const begunP99Ms = flags.fresh === "1" ? quantileMs(sinceTakenInMs(over, begunCount), 0.99) : Number.NaN;
   if (flags.fresh === "1") tell(`p99 of these since they were taken in ${begunP99Ms.toFixed(1)} ms`);
   const memory = memoryOf(resident);
   tell(memory.text);
-  tell(`recovered ${recoveredMs.toFixed(0)} ms after the last answer of the load (of 20 requests in a row)`);
+  tell(`recovered ${recovered.tookMs.toFixed(0)} ms after the last answer of the load (of 20 requests in a row)`);
   const others = othersText(over);
   if (flags.pause === "1") {
     tell(
@@ -302,7 +319,7 @@ async function main(): Promise<boolean> {
       : { "p99 of what was accepted within half the deadline": over.goodCount > 0 && isSoon(over.p99Ms) }),
     "memory flat": memory.growth <= 1.15,
     "nothing acknowledged lost": seen.lostCount === 0 && seen.unreadCount === 0,
-    "recovered within 10 s": recoveredMs <= 10_000,
+    "recovered within 10 s": recovered.tookMs <= 10_000,
     "p99 of the others within 20 % while one is stopped": flags.pause !== "1" || others.ratio <= 1.2,
   };
   for (const [promise, isKept] of Object.entries(promises)) tell(`${isKept ? "kept" : "BROKEN"}: ${promise}`);

@@ -1,16 +1,18 @@
 /** The door before the framework: who passes, who waits, who is refused, and how much of one client it deals with. */
+import { EventEmitter } from "node:events";
 import { createServer } from "node:http";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import { tlsServerMaker } from "../../../services/adapters/tls-server.ts";
-import { FrontDoor, standBefore } from "../../../services/api/front-door.ts";
+import { FrontDoor, type RequestSource, standBefore } from "../../../services/api/front-door.ts";
 import { FULL_OF_BYTES, type Hindrance } from "../../../services/api/front-gate.ts";
 import { allRoutes } from "../../../services/api/routes.ts";
 import { type ApiServer, createApiServer } from "../../../services/api/server.ts";
 import type { Line } from "../../../services/api/unread-lines.ts";
 import { MAX_INFLIGHT_BYTES, MAX_VALUE_BYTES } from "../../../services/base/limits.ts";
 import {
+  NEWCOMER_DOUBTFUL_MS,
   QUEUE_BODY_BYTES,
   QUEUE_LOOK_MS,
   QUEUE_MAX_BYTES,
@@ -21,6 +23,7 @@ import {
 import { apiDependencies, FakeCoordinator } from "../../support/api-node.ts";
 import { TestCa } from "../../support/certificates.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { TurnClock } from "../../support/turn-clock.ts";
 
 const TARGET = "/v1/kv/b/k";
 const FULL: Hindrance = { kind: "node", words: "full" };
@@ -48,8 +51,10 @@ function rig(): Rig {
     destroyed: false,
     bytesRead: 0,
     on: nothing,
+    once: nothing,
     pause: nothing,
     resume: nothing,
+    isPaused: () => false,
   });
   const lines = new Map<number, ReturnType<typeof newLine>>();
   const door = new FrontDoor({
@@ -152,7 +157,15 @@ describe("a door", () => {
     const here = rig();
     const nothing = (): void => undefined;
     const ask = (): void => {
-      const socket = { destroyed: false, bytesRead: 0, on: nothing, pause: nothing, resume: nothing };
+      const socket: Line = {
+        destroyed: false,
+        bytesRead: 0,
+        on: nothing,
+        once: nothing,
+        pause: nothing,
+        resume: nothing,
+        isPaused: () => false,
+      };
       const response = { writeHead: nothing, end: nothing };
       const rawHeaders = ["x".repeat(30_000), "y"];
       here.door.enter({ method: "PUT", url: TARGET, headers, rawHeaders, socket }, response);
@@ -426,6 +439,35 @@ describe("a node that is full of bytes", () => {
     second?.socket.destroy();
     await expect.poll(waitingCount).toBe(8);
     expect(many.flatMap(({ statuses }) => statuses())).toEqual([]);
+  });
+});
+
+describe("what stands before a server", () => {
+  it("learns of its connections: where they wait nothing is begun for one that has gone", async () => {
+    const [clock, server] = [new TurnClock(), new EventEmitter()];
+    const begun: unknown[] = [];
+    server.on("request", ({ url }: { readonly url: string }) => begun.push(url));
+    standBefore(server as RequestSource, {
+      clock,
+      gate: { isOpen: () => true },
+      reasonNow: () => undefined,
+      onRefused: () => undefined,
+      nextId: () => "id",
+      chance: () => 0,
+    });
+    for (let turn = 0; turn < 10; turn += 1) {
+      server.emit("connection");
+      clock.endTurn();
+      await clock.advance(NEWCOMER_DOUBTFUL_MS / 10);
+    }
+    const ask = (url: string, readableEnded: boolean): void =>
+      void server.emit("request", { method: "GET", url, headers: {}, rawHeaders: [], socket: { readableEnded } }, {});
+    ask("/v1/kv/b/gone", true);
+    ask("/v1/kv/b/here", false);
+    expect(begun).toEqual([]);
+    clock.endTurn();
+    clock.endTurn();
+    expect(begun).toEqual(["/v1/kv/b/here"]);
   });
 });
 
