@@ -8,7 +8,7 @@ function result(given: Partial<TargetResult> = {}): TargetResult {
   return { ...newResult(), ...given };
 }
 
-const tens = (count: number): number[] => Array.from({ length: count }, () => 10);
+const tens = (times: number): number[] => Array.from({ length: times }, () => 10);
 
 test("quantiles are those of the sorted values, and of nothing there is none", () => {
   expect(quantileMs([30, 10, 20], 0.5)).toBe(20);
