@@ -6,9 +6,9 @@
  * Options: `--seconds N` of overload (default 20; for a verdict: 120), `--factor F` (default 3), `--pause 1`: one node is
  * stopped (SIGSTOP) for the middle third, `--hot 0.9`: so many of the requests are reads of one key, `--connections N`: to each
  * node during the overload (default 100), `--depth N`: requests that each may have outstanding (default 8; 1: no pipelining).
- * `--fresh 1`: each request over a connection of its own, of which `--connections N` may be outstanding to each node. How long a
- * client waits until the node takes it in (its kernel asks again once a second) is told, and not judged; what a node began for one that
- * had given up counts as late.
+ * `--fresh 1`: each request over a connection of its own, of which `--connections N` may be outstanding to each node. There are as many
+ * connections then as the kernel has room for, and what no node has read yet waits in it: that is told, as clients felt it, and not
+ * judged; judged is how long the nodes took for all that they began, whatever became of it.
  * `--apart 1`: all nodes on the first processor, the generator on the others (by `taskset`), so that neither takes the other's time.
  * What finds no connection with room is unsent, and no goodput.
  */
@@ -16,6 +16,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { acceptedMs, coldWithin, failuresOf, quantileMs } from "./answer-times.ts";
+import { begunBetween, begunBy, begunCount, withinMs } from "./begun.ts";
 import { fillBulk } from "./bulk-keys.ts";
 import { pause, RealCluster } from "./cluster.ts";
 import type { TargetResult } from "./generator.ts";
@@ -169,42 +170,12 @@ function memoryOf(samples: readonly (readonly number[])[]): { readonly text: str
   return { text: `${text}; the last quarter over the second ${growth.toFixed(2)}`, growth };
 }
 
-async function askSurely(url: string): Promise<string> {
-  for (let tries = 0; tries < 10; tries += 1) {
-    const answer = await tryAsk(url);
-    if (answer?.status === 200) return answer.text;
-    await pause(500);
-  }
-  throw new Error(`no answer from ${url}`);
-}
-
-/** Requests of keys that the nodes have begun and ended since their start, by what became of them: "2xx", "5xx", "aborted" … */
-async function begunBy({ cluster }: Story): Promise<ReadonlyMap<string, number>> {
-  const counts = new Map<string, number>();
-  const texts = await Promise.all(NODES.map((node) => askSurely(`${cluster.url(node)}/metrics`)));
-  const line =
-    /^gyre_http_request_duration_seconds_count\{(?=[^}]*route="\/v1\/kv\/)[^}]*status="(\w+)"[^}]*\} (\d+)$/gm;
-  for (const one of texts) {
-    for (const [, status = "", count] of one.matchAll(line)) {
-      counts.set(status, (counts.get(status) ?? 0) + Number(count));
-    }
-  }
-  return counts;
-}
-
-function differenceOf(
-  after: ReadonlyMap<string, number>,
-  before: ReadonlyMap<string, number>,
-): ReadonlyMap<string, number> {
-  return new Map([...after].map(([status, count]) => [status, count - (before.get(status) ?? 0)]));
-}
-
 /** How long all took that the nodes began: what failed, or was for somebody who had given up, or gave up then, the deadline. */
-function sinceTakenInMs({ loaded }: Phase, begunCount: number): readonly number[] {
+function sinceTakenInMs({ loaded }: Phase, begunTimes: number): readonly number[] {
   const answered = loaded.targets.flatMap((one) => one.sinceConnectedMs);
   // they began what they answered
-  if (begunCount < answered.length) throw new Error(`begun ${begunCount}, answered ${answered.length}`);
-  return [...answered, ...Array.from({ length: begunCount - answered.length }, () => DEADLINE_MS)];
+  if (begunTimes < answered.length) throw new Error(`begun ${begunTimes}, answered ${answered.length}`);
+  return [...answered, ...Array.from({ length: begunTimes - answered.length }, () => DEADLINE_MS)];
 }
 
 /** ms until every node has answered 20 requests in a row within `boundMs`, and the requests that were answered for it. */
@@ -275,20 +246,24 @@ async function main(): Promise<boolean> {
   const pausing = flags.pause === "1" ? pauseOne(cluster) : Promise.resolve();
   const looking = pause(OVERLOAD_MS / 4).then(async () => tell(`meanwhile: ${await loadText(story)}`));
   const connectionsPerTarget = Number(flags.connections);
-  const begunBefore = await begunBy(story);
+  const urls = NODES.map((node) => cluster.url(node));
+  const begunBefore = await begunBy(urls);
   const over = await phase(story, { durationMs: OVERLOAD_MS, rate, connectionsPerTarget, depth: Number(flags.depth) });
   const recovered = await recovery(story, Math.min(DEADLINE_MS / 2, Math.max(100, 3 * half.p99Ms)));
   await Promise.all([pausing, looking]);
   clearInterval(watch);
   tell(`open loop at ${flags.factor} × the peak (${rate.toFixed(0)}/s): ${phaseText(over)}`);
   tell(`of what was due: ${failuresOf(over.loaded.targets).text}`);
-  const begun = differenceOf(await begunBy(story), begunBefore);
-  const begunCount = [...begun.values()].reduce((sum, some) => sum + some, -recovered.servedCount);
-  tell(
-    `requests of keys that the nodes began: ${[...begun].map(([status, count]) => `${status} ${count}`).join(", ")}`,
-  );
-  const begunP99Ms = flags.fresh === "1" ? quantileMs(sinceTakenInMs(over, begunCount), 0.99) : Number.NaN;
-  if (flags.fresh === "1") tell(`p99 of these since they were taken in ${begunP99Ms.toFixed(1)} ms`);
+  const begun = begunBetween(begunBefore, await begunBy(urls));
+  const begunText = [...begun.byStatus].map(([status, count]) => `${status} ${count}`).join(", ");
+  const ownP99Ms = withinMs(begun, 0.99);
+  tell(`requests of keys that the nodes began: ${begunText}; p99 from when they had read them ${ownP99Ms} ms at most`);
+  if (flags.fresh === "1") {
+    const since = sinceTakenInMs(over, begunCount(begun) - recovered.servedCount);
+    tell(
+      `since their clients' kernels had a connection for them: p50 ${quantileMs(since, 0.5).toFixed(1)} ms, p99 ${quantileMs(since, 0.99).toFixed(1)} ms`,
+    );
+  }
   const memory = memoryOf(resident);
   tell(memory.text);
   tell(`recovered ${recovered.tookMs.toFixed(0)} ms after the last answer of the load (of 20 requests in a row)`);
@@ -315,7 +290,7 @@ async function main(): Promise<boolean> {
   const promises = {
     "goodput at least 80 % of the peak": share >= 0.8,
     ...(flags.fresh === "1"
-      ? { "p99 of what the nodes began, since they took it in, within half the deadline": isSoon(begunP99Ms) }
+      ? { "p99 of what the nodes began, by their own clocks, within half the deadline": isSoon(ownP99Ms) }
       : { "p99 of what was accepted within half the deadline": over.goodCount > 0 && isSoon(over.p99Ms) }),
     "memory flat": memory.growth <= 1.15,
     "nothing acknowledged lost": seen.lostCount === 0 && seen.unreadCount === 0,
