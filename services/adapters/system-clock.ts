@@ -1,17 +1,27 @@
 /**
- * The clock window on the operating system's clocks and Node's timers. Must never be imported by anything but
- * `services/main.ts`, the CLI and tests of real processes: everybody else is handed a `Clock`.
+ * The clock window on the operating system's clocks and Node's timers. A timer that comes late comes after all that had arrived
+ * before it: a process that was stopped, or had no processor, finds its timers due first and then what came meanwhile, and would
+ * tell of answers that it holds that they never came. Must never be imported by anything but `services/main.ts`, the CLI and
+ * tests of real processes: everybody else is handed a `Clock`.
  */
 import type { Clock, Timer } from "../base/ports.ts";
 
 const MICROS_PER_MS = 1_000;
 /** `Date.now()` counts whole milliseconds: an estimate further off than this means that the wall clock was moved. */
 const REANCHOR_AFTER_MICROS = 2 * MICROS_PER_MS;
+/** A timer this late is not run before what has arrived is read. */
+const LATE_MS = 10;
 
 /** A clock on the machine's time; makes no timers of its own. Each reading costs well under a microsecond. */
 export function createSystemClock(): Clock {
   let anchorWallMicros = 0;
   let anchorMonotonicMs = 0;
+  let late: (() => void)[] = [];
+  const runLate = (): void => {
+    const runs = late;
+    late = [];
+    for (const run of runs) run();
+  };
 
   return {
     monotonicMs: () => performance.now(),
@@ -27,8 +37,24 @@ export function createSystemClock(): Clock {
       return coarseMicros;
     },
     setTimer: (delayMs, run): Timer => {
-      const timeout = setTimeout(run, delayMs);
-      return { cancel: () => clearTimeout(timeout) };
+      const dueMs = performance.now() + delayMs;
+      let isCancelled = false;
+      const runOnce = (): void => {
+        if (!isCancelled) run();
+      };
+      const timeout = setTimeout(() => {
+        // behind one that is late, too: timers keep their order
+        if (late.length === 0 && performance.now() - dueMs < LATE_MS) return runOnce();
+        late.push(runOnce);
+        // two turns: one to read what has arrived, one for what is done with it at the end of that
+        if (late.length === 1) setImmediate(() => setImmediate(runLate));
+      }, delayMs);
+      return {
+        cancel: () => {
+          isCancelled = true;
+          clearTimeout(timeout);
+        },
+      };
     },
     defer: (run) => {
       setImmediate(run);
