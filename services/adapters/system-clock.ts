@@ -16,12 +16,7 @@ const LATE_MS = 10;
 export function createSystemClock(): Clock {
   let anchorWallMicros = 0;
   let anchorMonotonicMs = 0;
-  let late: (() => void)[] = [];
-  const runLate = (): void => {
-    const runs = late;
-    late = [];
-    for (const run of runs) run();
-  };
+  let lateCount = 0;
 
   return {
     monotonicMs: () => performance.now(),
@@ -44,10 +39,15 @@ export function createSystemClock(): Clock {
       };
       const timeout = setTimeout(() => {
         // behind one that is late, too: timers keep their order
-        if (late.length === 0 && performance.now() - dueMs < LATE_MS) return runOnce();
-        late.push(runOnce);
+        if (lateCount === 0 && performance.now() - dueMs < LATE_MS) return runOnce();
+        lateCount += 1;
         // two turns: one to read what has arrived, one for what is done with it at the end of that
-        if (late.length === 1) setImmediate(() => setImmediate(runLate));
+        setImmediate(() =>
+          setImmediate(() => {
+            lateCount -= 1;
+            runOnce();
+          }),
+        );
       }, delayMs);
       return {
         cancel: () => {

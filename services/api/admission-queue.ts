@@ -28,6 +28,7 @@ import {
   insert,
   insertAll,
   isOfUse,
+  isThere,
   type KeyWork,
   type Row,
   takeOldest,
@@ -190,7 +191,7 @@ export class AdmissionQueue<R> {
   #setAsideOld(nowMs: number): void {
     for (const work of CLASSES) {
       const rows = this.#fresh[work];
-      insertAll(this.#stale, rows.splice(0, countBefore(rows, nowMs - QUEUE_USEFUL_MS)));
+      insertAll(this.#stale, rows.splice(0, countBefore(rows, nowMs - QUEUE_USEFUL_MS)).filter(isThere));
     }
   }
 
@@ -277,14 +278,14 @@ export class AdmissionQueue<R> {
 
   /**
    * Its first one, unless it is of use and its key is not hot any more, and all behind it that is of no use: a connection that was
-   * not touched for a while is dear to touch. Answers how many.
+   * not touched for a while is dear to touch. Answers how many it has dealt with.
    */
   #refuseOld(row: Row<R> | undefined, nowMs: number): number {
     const first = row?.requests[0];
     if (row === undefined || first === undefined) return 0;
     const before = row.requests.length;
     const why = isOfUse(row, nowMs) ? this.#parts.reasonNow(first.work, first.target, first.bringsBytes) : WAITED;
-    if (why !== WAITED && why?.kind !== "key") return 0;
+    if (why !== WAITED && why?.kind !== "key") return 1;
     this.#refuseFirst(row, why);
     while (row.requests.length > 0 && !isOfUse(row, nowMs)) this.#refuseFirst(row, WAITED);
     return before - row.requests.length;

@@ -10,7 +10,7 @@ import { announcedBytes } from "./admission.ts";
 import { AdmissionQueue } from "./admission-queue.ts";
 import type { Incoming, WorkClass } from "./exchange.ts";
 import { type FrontGate, type Hindrance, WAITED } from "./front-gate.ts";
-import { Newcomers, type NewRequest } from "./newcomers.ts";
+import { type NewcomerParts, Newcomers, type NewRequest } from "./newcomers.ts";
 import { keyWorkOf, QuickRefusal, type RawRequest, type RawResponse, type RefusalParts } from "./quick-refusal.ts";
 import type { Line } from "./unread-lines.ts";
 import type { KeyWork } from "./waiting-rows.ts";
@@ -19,7 +19,7 @@ import type { KeyWork } from "./waiting-rows.ts";
 export interface ArrivingRequest extends RawRequest, Pick<Incoming, "headers"> {
   readonly socket: Line;
   readonly rawHeaders: readonly string[];
-  /** ms, of one that was let in after a while, or was read after one */
+  /** ms, of one that was held before the door, waited at it, or was read late */
   waitedMs?: number;
 }
 
@@ -79,10 +79,10 @@ export class FrontDoor {
       this.#parts.serve(request, response);
       return;
     }
-    const unreadMs = this.#queue.unreadMs(request.socket);
-    const why = this.#whyNot(work, request, unreadMs);
+    const agedMs = Math.max(this.#queue.unreadMs(request.socket), request.waitedMs ?? 0);
+    const why = this.#whyNot(work, request, agedMs);
     if (why === undefined) {
-      if (unreadMs > 0) request.waitedMs = unreadMs;
+      if (agedMs > 0) request.waitedMs = agedMs;
       this.#parts.serve(request, response);
     } else if (!this.#hasWait({ request, response }, work, why)) this.#refusal.answer(response, work, why.words);
   }
@@ -98,9 +98,9 @@ export class FrontDoor {
     this.#queue.letInAll();
   }
 
-  #whyNot(work: KeyWork, request: ArrivingRequest, unreadMs: number): Hindrance | undefined {
+  #whyNot(work: KeyWork, request: ArrivingRequest, agedMs: number): Hindrance | undefined {
     if (this.#queue.isWaiting(request.socket)) return BEHIND;
-    if (unreadMs > QUEUE_USEFUL_MS) return WAITED;
+    if (agedMs > QUEUE_USEFUL_MS) return WAITED;
     // Where there is room for the most that one may bring nobody is asked what he brings.
     const why = this.#parts.reasonNow(work, request.url, MAX_VALUE_BYTES);
     if (why?.kind !== "bytes") return why;
@@ -110,10 +110,10 @@ export class FrontDoor {
   /** For a place: not for one of a hot key, nor of a class of which nothing is let in. */
   #hasWait(what: Exchange, work: KeyWork, why: Hindrance): boolean {
     if (why.kind === "key" || !this.#parts.gate.isOpen(work)) return false;
-    const { url, socket } = what.request;
+    const { url, socket, waitedMs = 0 } = what.request;
     const bringsBytes = announcedBytes(what.request, MAX_VALUE_BYTES);
     const bytes = Math.min(bringsBytes, QUEUE_BODY_BYTES) + headBytes(what.request);
-    const sinceMs = this.#queue.cameMs(socket);
+    const sinceMs = Math.min(this.#queue.cameMs(socket), this.#parts.clock.monotonicMs() - waitedMs);
     const hasJoined = this.#queue.join({ what, work, target: url, connection: socket, sinceMs, bytes, bringsBytes });
     if (hasJoined) this.#waited[work] += 1;
     return hasJoined;
@@ -130,21 +130,25 @@ export interface RequestSource {
   listeners(event: "request"): readonly Parameters<typeof Reflect.apply>[0][];
   removeAllListeners(event: "request"): unknown;
   on(event: "request", listener: (request: ArrivingRequest & NewRequest, response: RawResponse) => void): unknown;
-  on(event: "connection", listener: () => void): unknown;
+  on(event: "connection" | "drop", listener: () => void): unknown;
 }
 
 /** Puts a door before a server's listeners: it sees requests before the framework does. A test's `inject` goes past it. */
-export function standBefore(server: RequestSource, parts: Omit<DoorParts, "serve">): FrontDoor {
+export function standBefore(
+  server: RequestSource,
+  parts: Omit<DoorParts, "serve"> & Pick<NewcomerParts<unknown, unknown>, "onGone">,
+): FrontDoor {
   const listeners = server.listeners("request");
   const serve: DoorParts["serve"] = (request, response) => {
     for (const listen of listeners) Reflect.apply(listen, server, [request, response]);
   };
   const door = new FrontDoor({ ...parts, serve });
-  const newcomers = new Newcomers(parts.clock, (request: ArrivingRequest & NewRequest, response: RawResponse) =>
-    door.enter(request, response),
-  );
+  const newcomers = new Newcomers<ArrivingRequest & NewRequest, RawResponse>({
+    ...parts,
+    go: (request, response) => door.enter(request, response),
+  });
   server.removeAllListeners("request");
-  server.on("connection", () => newcomers.came());
+  for (const event of ["connection", "drop"] as const) server.on(event, () => newcomers.came());
   server.on("request", (request, response) => newcomers.enter(request, response));
   return door;
 }

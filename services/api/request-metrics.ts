@@ -33,6 +33,8 @@ export interface ListenerCounters {
   readonly unmatched: Counter;
   /** connections */
   readonly dropped: Counter;
+  /** requests that were not begun */
+  readonly gone: Counter;
 }
 
 /** Makes the counters of the listener, and shows what is under way. Called once. */
@@ -52,6 +54,10 @@ export function listenerCounters(
     "gyre_http_dropped_connections_total",
     "Client connections closed at once because there were too many.",
   );
+  const gone = counter(
+    "gyre_http_gone_requests_total",
+    "First requests of connections that were not begun, for their client had gone before its connection was taken in.",
+  );
   metrics.gauge({ name: "gyre_http_inflight_requests", help: "Client requests under way." }, () => underWay.requests);
   metrics.gauge(
     { name: "gyre_http_inflight_bytes", help: "Bytes of client requests under way." },
@@ -65,5 +71,6 @@ export function listenerCounters(
     shed: { control: shed("control"), write: shed("write"), read: shed("read"), list: shed("list") },
     unmatched,
     dropped,
+    gone,
   };
 }

@@ -100,6 +100,7 @@ class Server implements ApiServer {
       reasonNow: (work, target, bytes) =>
         this.#closing === undefined ? this.#gate.reasonNow(work, target, bytes) : undefined,
       onRefused: (work) => this.#counters.shed[work].add(),
+      onGone: () => this.#counters.gone.add(),
       nextId: () => this.#nextId(),
       chance: () => deps.random.float(),
     });

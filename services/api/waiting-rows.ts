@@ -55,13 +55,18 @@ export function insertAll<R>(rows: Row<R>[], some: readonly Row<R>[]): void {
 
 /** Takes the row out that has waited longest of those that are not over; the lists are by age. */
 export function takeOldest<R>(lists: readonly Row<R>[][]): Row<R> | undefined {
+  const ageOf = (rows: readonly Row<R>[] | undefined): number => rows?.[0]?.sinceMs ?? Number.POSITIVE_INFINITY;
   let oldest: Row<R>[] | undefined;
   for (const rows of lists) {
     while (rows[0]?.requests.length === 0) rows.shift();
-    if ((rows[0]?.sinceMs ?? Number.POSITIVE_INFINITY) < (oldest?.[0]?.sinceMs ?? Number.POSITIVE_INFINITY))
-      oldest = rows;
+    if (ageOf(rows) < ageOf(oldest)) oldest = rows;
   }
   return oldest?.shift();
+}
+
+/** It is not over. */
+export function isThere<R>({ requests }: Row<R>): boolean {
+  return requests.length > 0;
 }
 
 /** Its first request has not waited for too long. */

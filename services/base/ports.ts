@@ -14,9 +14,9 @@ export interface Clock {
   monotonicMs(): number;
   /** Microseconds since 1970 by the wall clock, an integer below 2^53; may jump either way. For dates and dots. */
   wallMicros(): number;
-  /** Runs `run` once after `delayMs` (≥ 0). */
+  /** Runs `run` once after `delayMs` (≥ 0); where that has become late, after all that had arrived before it has been heard. */
   setTimer(delayMs: number, run: () => void): Timer;
-  /** Runs `run` after the current turn of the event loop, before timers: for work gathered over one turn. */
+  /** Runs `run` at the end of the current turn of the event loop: for work gathered over one turn. */
   defer(run: () => void): void;
 }
 

@@ -20,14 +20,17 @@ export type DecodedBody =
   | { readonly kind: "corrupt"; readonly reason: string };
 
 /** One for all: the library's function makes another with 2 KiB of its own for each body, which costs more than most bodies do. */
-let encoder = new Encoder(ENCODING);
+let kept: Encoder | undefined;
 
 /** The bytes of `body`; throws for what cannot be carried (functions, bigint, nesting over 32): a bug of the sender. */
 export function encodeBody(body: unknown): Uint8Array {
+  const encoder = kept ?? new Encoder(ENCODING);
+  // gone with what it has grown to, if this throws or is large
+  kept = undefined;
   const bytes = encoder.encodeSharedRef(body);
-  if (bytes.length <= KEPT_BYTES) return bytes.slice();
-  encoder = new Encoder(ENCODING);
-  return bytes;
+  if (bytes.length > KEPT_BYTES) return bytes;
+  kept = encoder;
+  return bytes.slice();
 }
 
 /** The value in `bytes`; binary parts are views into them. Never throws. */

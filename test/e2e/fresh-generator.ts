@@ -20,6 +20,7 @@ export async function generateFresh(plan: GeneratorPlan): Promise<readonly Targe
   const results = plan.ports.map(newResult);
   const open = plan.ports.map(() => new Set<Connection>());
   const beginMs = performance.now();
+  plan.onBegin?.();
   let isOver = false;
   const fire = (target: number, dueMs: number): void => {
     const [result, mine, port] = [results[target], open[target], plan.ports[target]];
@@ -55,7 +56,9 @@ export async function generateFresh(plan: GeneratorPlan): Promise<readonly Targe
         else if (lost !== undefined) {
           result.lost.push({ isHot: lost.isHot, tookMs: nowMs - dueMs, atMs: nowMs - beginMs });
         }
-        if (plan.rate === undefined) setTimeout(again, connection.openedMs === undefined ? REFUSED_PAUSE_MS : 0);
+        if (plan.rate !== undefined) return;
+        if (connection.openedMs === undefined) setTimeout(again, REFUSED_PAUSE_MS);
+        else again();
       },
     });
     let timer = giveUpAfter(plan.deadlineMs - (performance.now() - dueMs));

@@ -10,17 +10,20 @@ export class GeneratorProcess implements Disposable {
     serialization: "advanced",
   });
 
-  /** Loads, or reads back what was acknowledged; resolves with what came of it. */
-  order(order: Extract<Order, { kind: "load" }>): Promise<Loaded>;
+  /** Loads, or reads back what was acknowledged; `onBegin`: the first request is due. Resolves with what came of it. */
+  order(order: Extract<Order, { kind: "load" }>, onBegin?: () => void): Promise<Loaded>;
   order(order: Extract<Order, { kind: "verify" }>): Promise<Verified>;
-  order(order: Order): Promise<Loaded | Verified> {
+  order(order: Order, onBegin?: () => void): Promise<Loaded | Verified> {
     return new Promise((resolve, reject) => {
       const onExit = (code: number | null): void => reject(new Error(`the generator ended: ${code}`));
       this.#child.once("exit", onExit);
-      this.#child.once("message", (result: Loaded | Verified) => {
+      const onMessage = (message: Loaded | Verified | "begun"): void => {
+        if (message === "begun") return onBegin?.();
         this.#child.removeListener("exit", onExit);
-        resolve(result);
-      });
+        this.#child.removeListener("message", onMessage);
+        resolve(message);
+      };
+      this.#child.on("message", onMessage);
       this.#child.send(order);
     });
   }

@@ -27,6 +27,8 @@ export interface GeneratorPlan {
   readonly deadlineMs: number;
   readonly next: () => Shot;
   readonly onAck: (writeId: number) => void;
+  /** all connections are open: the first request is due */
+  readonly onBegin?: () => void;
 }
 
 /** A request that was of no use to its client. */
@@ -192,6 +194,7 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
   for (const [target, list] of all.entries()) idle[target]?.push(...list);
 
   beginMs = performance.now();
+  plan.onBegin?.();
   if (plan.rate === undefined) {
     for (const list of idle) for (const connection of list.splice(0)) fire(connection, performance.now());
     await pauseUntil(beginMs + plan.durationMs);

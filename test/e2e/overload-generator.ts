@@ -75,8 +75,9 @@ function readOf(key: number, isHot: boolean, more: string): Shot {
 
 async function load(order: Extract<Order, { kind: "load" }>): Promise<Loaded> {
   const before = process.cpuUsage();
+  const onBegin = (): void => void process.send?.("begun");
   const run = order.isFresh === true ? generateFresh : generate;
-  const targets = await run({ ...order, next: shots(order), onAck: (id) => acknowledged.push(id) });
+  const targets = await run({ ...order, next: shots(order), onAck: (id) => acknowledged.push(id), onBegin });
   const { user, system } = process.cpuUsage(before);
   return { targets, cpuMicros: user + system };
 }

@@ -68,6 +68,18 @@ describe("a timer that comes late", () => {
     expect(hasRun).toBe(false);
   });
 
+  it("may be called off by what one before it resolves", async () => {
+    const clock = createSystemClock();
+    const ran: string[] = [];
+    const first = new Promise<void>((resolve) => void clock.setTimer(5, resolve));
+    const second = clock.setTimer(6, () => ran.push("second"));
+    const third = new Promise<void>((resolve) => void clock.setTimer(7, resolve));
+    const calledOff = first.then(() => second.cancel());
+    stopFor(40);
+    await Promise.all([calledOff, third]);
+    expect(ran).toEqual([]);
+  });
+
   it("is not overtaken by one that was due after it and is not late", async () => {
     const clock = createSystemClock();
     const order: number[] = [];
@@ -80,6 +92,7 @@ describe("a timer that comes late", () => {
     });
     stopFor(60);
     await over;
+    // where this process is kept waiting once more both are late, and that says nothing
     expect(order).toEqual([1, 2]);
   });
 });

@@ -446,17 +446,23 @@ describe("what stands before a server", () => {
   it("learns of its connections: where they wait nothing is begun for one that has gone", async () => {
     const [clock, server] = [new TurnClock(), new EventEmitter()];
     const begun: unknown[] = [];
-    server.on("request", ({ url }: { readonly url: string }) => begun.push(url));
+    let goneCount = 0;
+    server.on("request", ({ url, waitedMs }: { readonly url: string; readonly waitedMs?: number }) =>
+      begun.push([url, waitedMs]),
+    );
     standBefore(server as RequestSource, {
       clock,
       gate: { isOpen: () => true },
       reasonNow: () => undefined,
       onRefused: () => undefined,
+      onGone: () => {
+        goneCount += 1;
+      },
       nextId: () => "id",
       chance: () => 0,
     });
     for (let turn = 0; turn < 10; turn += 1) {
-      server.emit("connection");
+      server.emit(turn % 2 === 0 ? "connection" : "drop");
       clock.endTurn();
       await clock.advance(NEWCOMER_DOUBTFUL_MS / 10);
     }
@@ -466,8 +472,9 @@ describe("what stands before a server", () => {
     ask("/v1/kv/b/here", false);
     expect(begun).toEqual([]);
     clock.endTurn();
+    await clock.advance(30);
     clock.endTurn();
-    expect(begun).toEqual(["/v1/kv/b/here"]);
+    expect([begun, goneCount]).toEqual([[["/v1/kv/b/here", 30]], 1]);
   });
 });
 
@@ -487,6 +494,7 @@ describe("a client that sends on without waiting", () => {
       onRefused: () => {
         refusedCount += 1;
       },
+      onGone: () => undefined,
       nextId: () => "id",
       chance: () => 0,
     });
