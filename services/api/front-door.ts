@@ -10,7 +10,7 @@ import { announcedBytes } from "./admission.ts";
 import { AdmissionQueue } from "./admission-queue.ts";
 import type { Incoming, WorkClass } from "./exchange.ts";
 import { type FrontGate, type Hindrance, WAITED } from "./front-gate.ts";
-import { type NewcomerParts, Newcomers, type NewRequest } from "./newcomers.ts";
+import { type NewcomerParts, Newcomers, type NewLine, type NewRequest } from "./newcomers.ts";
 import { keyWorkOf, QuickRefusal, type RawRequest, type RawResponse, type RefusalParts } from "./quick-refusal.ts";
 import type { Line } from "./unread-lines.ts";
 import type { KeyWork } from "./waiting-rows.ts";
@@ -130,7 +130,8 @@ export interface RequestSource {
   listeners(event: "request"): readonly Parameters<typeof Reflect.apply>[0][];
   removeAllListeners(event: "request"): unknown;
   on(event: "request", listener: (request: ArrivingRequest & NewRequest, response: RawResponse) => void): unknown;
-  on(event: "connection" | "drop", listener: () => void): unknown;
+  on(event: "connection", listener: (line: NewLine) => void): unknown;
+  on(event: "drop", listener: () => void): unknown;
 }
 
 /** Puts a door before a server's listeners: it sees requests before the framework does. A test's `inject` goes past it. */
@@ -148,7 +149,8 @@ export function standBefore(
     go: (request, response) => door.enter(request, response),
   });
   server.removeAllListeners("request");
-  for (const event of ["connection", "drop"] as const) server.on(event, () => newcomers.came());
+  server.on("connection", (line) => newcomers.came(line));
+  server.on("drop", () => newcomers.came());
   server.on("request", (request, response) => newcomers.enter(request, response));
   return door;
 }

@@ -4,7 +4,7 @@
  * is held for two turns of the event loop, a reading of what came and another of its end, and dropped unbegun if that has come. At
  * all other times nothing is held. A client that says that nothing more comes and waits on for an answer cannot be told from one
  * that has gone (Node ends its connection either way), so that under such load it has none.
- * With TLS nothing is held: who has gone does not shake hands.
+ * With TLS nothing is held: who has gone does not shake hands, and requests come over another object than what was taken in.
  * Must never let a request of a connection overtake one that is held, nor hold where no connection waited for long.
  * Sources: one connection is taken in in each turn (libuv/libuv#3696); nginx ends work for who has ended (its status 499).
  */
@@ -17,8 +17,7 @@ export interface NewLine {
   readonly destroyed: boolean;
   /** its other side has said that nothing more comes */
   readonly readableEnded: boolean;
-  /** with TLS */
-  readonly encrypted?: boolean;
+  once(event: "close", listener: () => void): unknown;
 }
 
 /** What is needed of a request. */
@@ -31,19 +30,24 @@ export interface NewRequest extends RawRequest {
 /** What becomes of requests. */
 export interface NewcomerParts<Q, S> {
   readonly clock: Pick<Clock, "monotonicMs" | "defer">;
-  /** each request, of a doubtful one a little later */
+  /** each request, a held one a little later */
   readonly go: (request: Q, response: S) => void;
   /** one is not begun, for its client has gone */
   readonly onGone: () => void;
 }
 
+interface Held<Q, S> {
+  readonly request: Q;
+  readonly response: S;
+  readonly sinceMs: number;
+}
+
 /** Those of one listener. */
 export class Newcomers<Q extends NewRequest, S> {
   readonly #parts: NewcomerParts<Q, S>;
-  /** connections that have sent a request */
-  readonly #known = new WeakSet<NewLine>();
-  readonly #held = new Map<NewLine, (readonly [request: Q, response: S])[]>();
-  /** since when each turn has taken in a connection: none of them waited in the kernel for longer than that and the turn before */
+  /** connections whose client may have gone, until their first request is let on, with those that are held */
+  readonly #doubtful = new Map<NewLine, Held<Q, S>[]>();
+  /** since when each turn has taken in a connection: for how long they may have waited, but for a long turn before */
   #crowdedSinceMs: number | undefined;
   #hasCome = false;
 
@@ -51,32 +55,31 @@ export class Newcomers<Q extends NewRequest, S> {
     this.#parts = parts;
   }
 
-  /** A connection is taken in, to stay or to be closed at once. */
-  came(): void {
+  /** A connection is taken in; undefined: to be closed at once. */
+  came(line?: NewLine): void {
+    const nowMs = this.#parts.clock.monotonicMs();
     this.#hasCome = true;
-    if (this.#crowdedSinceMs !== undefined) return;
-    this.#crowdedSinceMs = this.#parts.clock.monotonicMs();
-    this.#followTurns();
+    if (this.#crowdedSinceMs === undefined) {
+      this.#crowdedSinceMs = nowMs;
+      this.#followTurns();
+    } else if (line !== undefined && nowMs - this.#crowdedSinceMs >= NEWCOMER_DOUBTFUL_MS) {
+      this.#doubtful.set(line, []);
+      line.once("close", () => this.#doubtful.delete(line));
+    }
   }
 
   /** A request comes. */
   enter(request: Q, response: S): void {
     const { socket } = request;
-    const held = this.#held.size === 0 ? undefined : this.#held.get(socket);
-    if (held !== undefined) held.push([request, response]);
-    else if (this.#known.has(socket)) this.#parts.go(request, response);
-    else {
-      this.#known.add(socket);
-      if (this.#isDoubtful(socket) && keyWorkOf(request) !== undefined) this.#hold(request, response);
-      else this.#parts.go(request, response);
+    const held = this.#doubtful.size === 0 ? undefined : this.#doubtful.get(socket);
+    const isFirst = held?.length === 0;
+    if (held === undefined || (isFirst && keyWorkOf(request) === undefined)) {
+      if (isFirst) this.#doubtful.delete(socket);
+      this.#parts.go(request, response);
+      return;
     }
-  }
-
-  #isDoubtful({ encrypted }: NewLine): boolean {
-    const sinceMs = this.#crowdedSinceMs;
-    return (
-      sinceMs !== undefined && encrypted !== true && this.#parts.clock.monotonicMs() - sinceMs >= NEWCOMER_DOUBTFUL_MS
-    );
+    held.push({ request, response, sinceMs: this.#parts.clock.monotonicMs() });
+    if (isFirst) this.#decideLater(socket, held);
   }
 
   #followTurns(): void {
@@ -87,21 +90,20 @@ export class Newcomers<Q extends NewRequest, S> {
     });
   }
 
-  #hold(request: Q, response: S): void {
-    const { socket } = request;
-    const held: (readonly [Q, S])[] = [[request, response]];
-    const sinceMs = this.#parts.clock.monotonicMs();
-    this.#held.set(socket, held);
-    this.#parts.clock.defer(() => {
-      this.#parts.clock.defer(() => {
-        this.#held.delete(socket);
-        const isGone = socket.destroyed || socket.readableEnded;
-        for (const [one, answer] of held) {
-          one.waitedMs = this.#parts.clock.monotonicMs() - sinceMs;
-          if (isGone) this.#parts.onGone();
-          else this.#parts.go(one, answer);
-        }
-      });
-    });
+  #decideLater(socket: NewLine, held: readonly Held<Q, S>[]): void {
+    const { clock } = this.#parts;
+    clock.defer(() => clock.defer(() => this.#decide(socket, held)));
+  }
+
+  #decide(socket: NewLine, held: readonly Held<Q, S>[]): void {
+    this.#doubtful.delete(socket);
+    const isGone = socket.destroyed || socket.readableEnded;
+    for (const { request, response, sinceMs } of held) {
+      if (isGone) this.#parts.onGone();
+      else {
+        request.waitedMs = this.#parts.clock.monotonicMs() - sinceMs;
+        this.#parts.go(request, response);
+      }
+    }
   }
 }

@@ -56,7 +56,7 @@ export function listenerCounters(
   );
   const gone = counter(
     "gyre_http_gone_requests_total",
-    "First requests of connections that were not begun, for their client had gone before its connection was taken in.",
+    "Requests of new connections that were not begun, for their client had ended its side.",
   );
   metrics.gauge({ name: "gyre_http_inflight_requests", help: "Client requests under way." }, () => underWay.requests);
   metrics.gauge(

@@ -5,8 +5,8 @@
  * Who ends such a connection is not noticed before it is read again.
  * Must never leave a connection unread that nobody reads on, nor take what it brings then for younger than it may be, but for what is
  * behind a mebibyte or a pause: a client that always has more on the way would never be young again, and what comes after a pause was
- * sent after it, or held back by a closed window, which nobody can tell here. That Node
- * reads no more of a client which takes no answers is no pause, if it begins after this one reads it again.
+ * sent after it, or held back by a closed window, which nobody can tell here. That Node reads no more of a client which takes no
+ * answers is no pause, if it begins after this one reads it again.
  * Sources: TCP flow control; Cassandra's native transport does the same to clients that exceed its limits (CASSANDRA-16663).
  */
 import { UNREAD_MAX_BYTES, UNREAD_MORE_BYTES } from "../base/load-limits.ts";

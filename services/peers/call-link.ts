@@ -164,7 +164,7 @@ export class CallLink implements FrameSink {
     this.#wakeTimer = this.#clock.setTimer(Math.max(0, wakeAtMs - this.#clock.monotonicMs()), this.#onWake);
   }
 
-  // A timer that is hardly late fires before the sockets are read: what has arrived in time is taken first, then the verdict falls.
+  // One that is in time fires before the sockets are read, too (the clock sees to late ones): what has arrived is taken first.
   readonly #onWake = (): void => {
     this.#clock.defer(this.#sweep);
   };

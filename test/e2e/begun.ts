@@ -34,11 +34,17 @@ export async function begunBy(urls: readonly string[]): Promise<Begun> {
 /** What has been begun between the two. */
 export function begunBetween(before: Begun, after: Begun): Begun {
   const difference = <K>(one: ReadonlyMap<K, number>, other: ReadonlyMap<K, number>): Map<K, number> =>
-    new Map([...other].map(([key, count]) => [key, count - (one.get(key) ?? 0)]));
+    new Map([...other].map(([key, count]) => [key, notNegative(count - (one.get(key) ?? 0))]));
   return {
     byStatus: difference(before.byStatus, after.byStatus),
     byMs: difference(before.byMs, after.byMs),
   };
+}
+
+/** A node that counts from 0 again has started again: nothing can be said of it. */
+function notNegative(count: number): number {
+  if (count < 0) throw new Error("a node began to count anew");
+  return count;
 }
 
 /** How many that were. */

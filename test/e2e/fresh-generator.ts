@@ -30,7 +30,7 @@ export async function generateFresh(plan: GeneratorPlan): Promise<readonly Targe
       return;
     }
     result.sentCount += 1;
-    // whoever is not taken in at all asks again a little later: a node that is not there would be asked without end
+    // whoever has no answer asks again a little later: a node that is not there would be asked without end
     const again = (): void => {
       if (!isOver) fire(target, performance.now());
     };
@@ -57,8 +57,8 @@ export async function generateFresh(plan: GeneratorPlan): Promise<readonly Targe
           result.lost.push({ isHot: lost.isHot, tookMs: nowMs - dueMs, atMs: nowMs - beginMs });
         }
         if (plan.rate !== undefined) return;
-        if (connection.openedMs === undefined) setTimeout(again, REFUSED_PAUSE_MS);
-        else again();
+        if (lost === undefined) again();
+        else setTimeout(again, REFUSED_PAUSE_MS);
       },
     });
     let timer = giveUpAfter(plan.deadlineMs - (performance.now() - dueMs));

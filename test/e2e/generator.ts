@@ -27,7 +27,7 @@ export interface GeneratorPlan {
   readonly deadlineMs: number;
   readonly next: () => Shot;
   readonly onAck: (writeId: number) => void;
-  /** all connections are open: the first request is due */
+  /** the first request is due */
   readonly onBegin?: () => void;
 }
 

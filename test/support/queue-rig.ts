@@ -1,34 +1,9 @@
-/** An admission queue whose room is given and taken by hand, and connections that only end. For unit tests. */
-import { EventEmitter } from "node:events";
+/** An admission queue whose room is given and taken by hand. For unit tests. */
 import { AdmissionQueue } from "../../services/api/admission-queue.ts";
 import type { Hindrance } from "../../services/api/front-gate.ts";
 import type { KeyWork, Waiting } from "../../services/api/waiting-rows.ts";
 import { FakeClock } from "./fake-clock.ts";
-
-/** A connection that only ends, and tells whether it is read. */
-export class FakeConnection extends EventEmitter {
-  destroyed = false;
-  isRead = true;
-  bytesRead = 0;
-
-  pause(): void {
-    this.isRead = false;
-  }
-
-  resume(): void {
-    this.isRead = true;
-    this.emit("resume");
-  }
-
-  isPaused(): boolean {
-    return !this.isRead;
-  }
-
-  end(): void {
-    this.destroyed = true;
-    this.emit("close");
-  }
-}
+import { FakeConnection } from "./fake-connection.ts";
 
 /** Why there is no room, in these tests. */
 export const FULL: Hindrance = { kind: "node", words: "full" };
@@ -50,11 +25,14 @@ export class QueueRig {
   freeBytes: number = Number.POSITIVE_INFINITY;
   /** places that either class may have */
   sharedRoom: number = Number.POSITIVE_INFINITY;
+  /** how often it was asked whether somebody may come in */
+  askedCount: number = 0;
   /** targets of keys that are hot */
   readonly hot: Set<string> = new Set();
   readonly queue: AdmissionQueue<string> = new AdmissionQueue({
     clock: this.clock,
     reasonNow: (work, target, bytes) => {
+      this.askedCount += 1;
       if (this.room[work] <= 0 || this.sharedRoom <= 0) return FULL;
       if (bytes > this.freeBytes) return TOO_MUCH;
       return target !== undefined && this.hot.has(target) ? HOT : undefined;

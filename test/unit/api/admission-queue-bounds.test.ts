@@ -13,7 +13,8 @@ import {
   UNREAD_MAX_BYTES,
   UNREAD_MORE_BYTES,
 } from "../../../services/base/load-limits.ts";
-import { FakeConnection, HOT, QueueRig } from "../../support/queue-rig.ts";
+import { FakeConnection } from "../../support/fake-connection.ts";
+import { HOT, QueueRig } from "../../support/queue-rig.ts";
 
 describe("a connection that sends on without waiting", () => {
   it("is left unread from the end of the turn on, and read again when nothing of it waits any more", async () => {
@@ -220,6 +221,21 @@ describe("a queue that is full", () => {
     await rig.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
     for (const one of gone) one.end();
     expect([rig.join("w-big", undefined, QUEUE_MAX_BYTES), rig.refused.length]).toEqual([false, QUEUE_DEALT_A_TURN]);
+  });
+
+  it("looks at so many at most to make room for one, though all were of a hot key that is hot no more", async () => {
+    const rig = new QueueRig();
+    const names = Array.from({ length: 2 * QUEUE_DEALT_A_TURN }, (_, n) => `w${n}`);
+    for (const name of names) {
+      rig.join(name, undefined, QUEUE_MAX_BYTES / names.length);
+      rig.hot.add(`/v1/kv/b/${name}`);
+    }
+    // which sets them aside
+    rig.room.write = 1;
+    await rig.clock.advance(3 * QUEUE_LOOK_MS);
+    rig.hot.clear();
+    rig.askedCount = 0;
+    expect([rig.join("w-big", undefined, 1), rig.askedCount, rig.refused]).toEqual([false, QUEUE_DEALT_A_TURN, []]);
   });
 
   it("says of one of a hot key that gives way what is true of it", async () => {

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { KeyWork } from "../../../services/api/waiting-rows.ts";
 import {
+  QUEUE_CROWDED_ROWS,
   QUEUE_DEALT_A_TURN,
   QUEUE_LOOK_MS,
   QUEUE_LOOKED_AT,
@@ -12,7 +13,8 @@ import {
   QUEUE_REFUSE_EACH_MS,
   QUEUE_USEFUL_MS,
 } from "../../../services/base/load-limits.ts";
-import { FakeConnection, QueueRig } from "../../support/queue-rig.ts";
+import { FakeConnection } from "../../support/fake-connection.ts";
+import { QueueRig } from "../../support/queue-rig.ts";
 
 describe("who waits for room", () => {
   it("is let in as soon as there is some, the youngest of the class first, and no more than there is room for", async () => {
@@ -150,6 +152,20 @@ describe("who waits for room", () => {
     }
     expect([rig.refused.length, rig.queue.count]).toEqual([4_000, 0]);
     expect(most).toBeLessThanOrEqual(4_000 / 50);
+  });
+
+  it("is refused no sooner for others that have gone", async () => {
+    const rig = new QueueRig();
+    const gone = Array.from({ length: QUEUE_CROWDED_ROWS - 100 }, () => new FakeConnection());
+    for (const one of gone) rig.join("r-gone", one);
+    for (const one of gone) one.end();
+    rig.joinMany(100);
+    let most = 0;
+    for (let before = 0; rig.refused.length < 100; before = rig.refused.length) {
+      await rig.clock.advance(QUEUE_LOOK_MS);
+      most = Math.max(most, rig.refused.length - before);
+    }
+    expect(most).toBe(QUEUE_REFUSALS_A_LOOK);
   });
 
   it("is refused with those behind it, and each of them counts into what is done in a look", async () => {

@@ -1,5 +1,5 @@
 /** The door before the framework: who passes, who waits, who is refused, and how much of one client it deals with. */
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { createServer } from "node:http";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
@@ -9,7 +9,6 @@ import { FrontDoor, type RequestSource, standBefore } from "../../../services/ap
 import { FULL_OF_BYTES, type Hindrance } from "../../../services/api/front-gate.ts";
 import { allRoutes } from "../../../services/api/routes.ts";
 import { type ApiServer, createApiServer } from "../../../services/api/server.ts";
-import type { Line } from "../../../services/api/unread-lines.ts";
 import { MAX_INFLIGHT_BYTES, MAX_VALUE_BYTES } from "../../../services/base/limits.ts";
 import {
   NEWCOMER_DOUBTFUL_MS,
@@ -23,6 +22,7 @@ import {
 import { apiDependencies, FakeCoordinator } from "../../support/api-node.ts";
 import { TestCa } from "../../support/certificates.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { FakeConnection } from "../../support/fake-connection.ts";
 import { TurnClock } from "../../support/turn-clock.ts";
 
 const TARGET = "/v1/kv/b/k";
@@ -36,7 +36,7 @@ interface Rig {
   /** requests that the framework has seen, with what they waited */
   readonly served: (readonly [text: string, waitedMs: number | undefined])[];
   /** the connection of the number */
-  lineOf(connection: number): Line & { resume: () => void };
+  lineOf(connection: number): FakeConnection;
   why: Hindrance | undefined;
   /** that may come in */
   freeBytes: number;
@@ -46,17 +46,7 @@ interface Rig {
 function rig(): Rig {
   const clock = new FakeClock();
   const served: Rig["served"] = [];
-  const nothing = (): void => undefined;
-  const newLine = (): Line & { resume: () => void } => ({
-    destroyed: false,
-    bytesRead: 0,
-    on: nothing,
-    once: nothing,
-    pause: nothing,
-    resume: nothing,
-    isPaused: () => false,
-  });
-  const lines = new Map<number, ReturnType<typeof newLine>>();
+  const lines = new Map<number, FakeConnection>();
   const door = new FrontDoor({
     clock,
     gate: { isOpen: () => here.isOpen },
@@ -74,7 +64,7 @@ function rig(): Rig {
     freeBytes: Number.POSITIVE_INFINITY,
     isOpen: true,
     lineOf: (connection) => {
-      const line = lines.get(connection) ?? newLine();
+      const line = lines.get(connection) ?? new FakeConnection();
       lines.set(connection, line);
       return line;
     },
@@ -82,7 +72,7 @@ function rig(): Rig {
       const [servedBefore, waitingBefore] = [served.length, door.waitingCount];
       let text = "";
       const response = { writeHead: () => undefined, end: (body: string) => (text = body) };
-      const socket = connection === undefined ? newLine() : here.lineOf(connection);
+      const socket = connection === undefined ? new FakeConnection() : here.lineOf(connection);
       door.enter({ method, url, headers: { "content-length": `${bytes}` }, rawHeaders: [], socket }, response);
       if (served.length > servedBefore) return "served";
       return door.waitingCount > waitingBefore ? "waits" : text;
@@ -133,12 +123,10 @@ describe("a door", () => {
   it("lets nothing in that has waited unread for too long, and takes it for as old as it may be", async () => {
     const here = rig();
     const fates: string[] = [];
-    const line = here.lineOf(1);
-    line.resume = () => {
+    here.lineOf(1).once("resume", () => {
       here.why = undefined;
       fates.push(here.ask("GET", TARGET, 1), here.ask("GET", TARGET, 1));
-      line.resume = () => undefined;
-    };
+    });
     here.ask("GET", TARGET, 1);
     here.ask("GET", TARGET, 1);
     await here.clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
@@ -157,15 +145,7 @@ describe("a door", () => {
     const here = rig();
     const nothing = (): void => undefined;
     const ask = (): void => {
-      const socket: Line = {
-        destroyed: false,
-        bytesRead: 0,
-        on: nothing,
-        once: nothing,
-        pause: nothing,
-        resume: nothing,
-        isPaused: () => false,
-      };
+      const socket = new FakeConnection();
       const response = { writeHead: nothing, end: nothing };
       const rawHeaders = ["x".repeat(30_000), "y"];
       here.door.enter({ method: "PUT", url: TARGET, headers, rawHeaders, socket }, response);
@@ -198,11 +178,7 @@ describe("a door", () => {
 
   it("tells of a request that was left unread how long it may have been", async () => {
     const here = rig();
-    const line = here.lineOf(1);
-    line.resume = () => {
-      line.resume = () => undefined;
-      here.ask("GET", TARGET, 1);
-    };
+    here.lineOf(1).once("resume", () => void here.ask("GET", TARGET, 1));
     here.ask("GET", TARGET, 1);
     here.ask("GET", TARGET, 1);
     await here.clock.advance(100);
@@ -442,39 +418,108 @@ describe("a node that is full of bytes", () => {
   });
 });
 
+interface Stand {
+  readonly clock: TurnClock;
+  /** what the framework has seen, with what it waited, ms */
+  readonly begun: (readonly [url: string, waitedMs: number | undefined])[];
+  readonly door: FrontDoor;
+  goneCount: number;
+  why: Hindrance | undefined;
+  /** asks over a connection that is taken in now */
+  ask(url: string, line?: FakeConnection): void;
+}
+
+/** What stands before a server at which connections may have waited for long. */
+async function crowdedStand(): Promise<Stand> {
+  const [clock, server] = [new TurnClock(), new EventEmitter()];
+  const begun: Stand["begun"] = [];
+  server.on("request", ({ url, waitedMs }: { readonly url: string; readonly waitedMs?: number }) =>
+    begun.push([url, waitedMs]),
+  );
+  const door = standBefore(server as RequestSource, {
+    clock,
+    gate: { isOpen: () => true },
+    reasonNow: () => here.why,
+    onRefused: () => undefined,
+    onGone: () => {
+      here.goneCount += 1;
+    },
+    nextId: () => "id",
+    chance: () => 0,
+  });
+  const here: Stand = {
+    clock,
+    begun,
+    door,
+    goneCount: 0,
+    why: undefined,
+    ask: (url, socket = new FakeConnection()) => {
+      server.emit("connection", socket);
+      server.emit("request", { method: "GET", url, headers: {}, rawHeaders: [], socket }, {});
+    },
+  };
+  for (let turn = 0; turn < 10; turn += 1) {
+    if (turn % 2 === 0) server.emit("drop");
+    else server.emit("connection", new FakeConnection());
+    clock.endTurn();
+    await clock.advance(NEWCOMER_DOUBTFUL_MS / 10);
+  }
+  return here;
+}
+
 describe("what stands before a server", () => {
   it("learns of its connections: where they wait nothing is begun for one that has gone", async () => {
-    const [clock, server] = [new TurnClock(), new EventEmitter()];
-    const begun: unknown[] = [];
-    let goneCount = 0;
-    server.on("request", ({ url, waitedMs }: { readonly url: string; readonly waitedMs?: number }) =>
-      begun.push([url, waitedMs]),
-    );
-    standBefore(server as RequestSource, {
-      clock,
-      gate: { isOpen: () => true },
-      reasonNow: () => undefined,
-      onRefused: () => undefined,
-      onGone: () => {
-        goneCount += 1;
-      },
-      nextId: () => "id",
-      chance: () => 0,
-    });
-    for (let turn = 0; turn < 10; turn += 1) {
-      server.emit(turn % 2 === 0 ? "connection" : "drop");
-      clock.endTurn();
-      await clock.advance(NEWCOMER_DOUBTFUL_MS / 10);
-    }
-    const ask = (url: string, readableEnded: boolean): void =>
-      void server.emit("request", { method: "GET", url, headers: {}, rawHeaders: [], socket: { readableEnded } }, {});
-    ask("/v1/kv/b/gone", true);
-    ask("/v1/kv/b/here", false);
-    expect(begun).toEqual([]);
+    const here = await crowdedStand();
+    here.ask("/v1/kv/b/gone", Object.assign(new FakeConnection(), { readableEnded: true }));
+    here.ask("/v1/kv/b/here");
+    expect(here.begun).toEqual([]);
+    here.clock.endTurn();
+    await here.clock.advance(30);
+    here.clock.endTurn();
+    expect([here.begun, here.goneCount]).toEqual([[["/v1/kv/b/here", 30]], 1]);
+  });
+
+  it("has a request be as old as it was held and has waited", async () => {
+    const here = await crowdedStand();
+    here.why = FULL;
+    here.ask("/v1/kv/b/k");
+    here.clock.endTurn();
+    await here.clock.advance(30);
+    here.clock.endTurn();
+    expect([here.begun, here.door.waitingCount]).toEqual([[], 1]);
+    await here.clock.advance(20);
+    here.why = undefined;
+    here.door.placeFree();
+    await here.clock.advance(0);
+    here.clock.endTurn();
+    expect(here.begun).toEqual([["/v1/kv/b/k", 50]]);
+  });
+
+  it("serves none that was held for too long while others wait or may come", async () => {
+    const here = await crowdedStand();
+    here.ask("/v1/kv/b/k");
+    here.clock.endTurn();
+    await here.clock.advance(QUEUE_USEFUL_MS + 1);
+    here.clock.endTurn();
+    expect([here.begun, here.door.waitingCount]).toEqual([[], 1]);
+  });
+});
+
+describe("a node at which connections may have waited for long", () => {
+  it("counts the requests that it does not begin, for their clients have gone", async () => {
+    const clock = new TurnClock();
+    const here = createApiServer({ ...apiDependencies(), clock });
+    const port = Number((await here.listen("127.0.0.1:0")).split(":")[1]);
+    ends.push(() => here.close());
+    clientOf(connect(port, "127.0.0.1"));
+    await expect.poll(() => clock.plannedCount).toBe(1);
+    await clock.advance(NEWCOMER_DOUBTFUL_MS);
+    const { socket } = clientOf(connect(port, "127.0.0.1"));
+    socket.end(GET.repeat(3));
+    await once(socket, "close");
     clock.endTurn();
-    await clock.advance(30);
     clock.endTurn();
-    expect([begun, goneCount]).toEqual([[["/v1/kv/b/here", 30]], 1]);
+    expect((await here.inject({ url: "/metrics" })).body).toContain("\ngyre_http_gone_requests_total 3\n");
   });
 });
 

@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Newcomers, type NewLine, type NewRequest } from "../../../services/api/newcomers.ts";
 import { NEWCOMER_DOUBTFUL_MS } from "../../../services/base/load-limits.ts";
+import { FakeConnection } from "../../support/fake-connection.ts";
 import { TurnClock } from "../../support/turn-clock.ts";
 
 class Rig {
@@ -23,14 +24,21 @@ class Rig {
     },
   });
 
-  /** A connection is taken in, in each of so many turns. */
-  async comes(turnCount: number, turnMs: number): Promise<void> {
+  /** A connection is taken in and closed, in each of so many turns. */
+  async come(turnCount: number, turnMs: number): Promise<void> {
     for (let turn = 0; turn < turnCount; turn += 1) {
       this.#newcomers.came();
       this.turns.endTurn();
       await this.turns.advance(turnMs);
     }
   }
+
+  /** One that is taken in now. */
+  readonly takeIn = (): FakeConnection => {
+    const line = new FakeConnection();
+    this.#newcomers.came(line);
+    return line;
+  };
 
   readonly ask = (url: string, socket: NewLine): void => {
     this.#newcomers.enter({ method: "GET", url, socket }, url);
@@ -40,18 +48,14 @@ class Rig {
 /** One at which connections may have waited for long. */
 async function crowded(): Promise<Rig> {
   const rig = new Rig();
-  await rig.comes(10, NEWCOMER_DOUBTFUL_MS / 10);
+  await rig.come(10, NEWCOMER_DOUBTFUL_MS / 10);
   return rig;
 }
 
-function newLine(): NewLine {
-  return { destroyed: false, readableEnded: false };
-}
-
-describe("the first request of a connection", () => {
-  it("is held for two turns where connections wait, and those behind it with it, in their order", async () => {
-    const { turns, begun, ask } = await crowded();
-    const one = newLine();
+describe("the first request of a connection that may have waited for long", () => {
+  it("is held for two turns, and those behind it with it, in their order", async () => {
+    const { turns, begun, ask, takeIn } = await crowded();
+    const one = takeIn();
     ask("/v1/kv/b/1", one);
     ask("/readyz", one);
     turns.endTurn();
@@ -63,31 +67,40 @@ describe("the first request of a connection", () => {
     expect(begun.at(-1)).toBe("/v1/kv/b/3");
   });
 
-  it("is as old as it was held", async () => {
-    const rig = await crowded();
-    rig.ask("/v1/kv/b/1", newLine());
-    rig.turns.endTurn();
-    await rig.turns.advance(30);
-    rig.turns.endTurn();
-    expect([rig.begun, rig.waitedMs, rig.goneCount]).toEqual([["/v1/kv/b/1"], [30], 0]);
-  });
-
-  it("is not held with TLS", async () => {
-    const { begun, ask } = await crowded();
-    ask("/v1/kv/b/1", { ...newLine(), encrypted: true });
+  it("is held whenever it comes", async () => {
+    const { turns, begun, ask, takeIn } = await crowded();
+    const one = takeIn();
+    turns.endTurn();
+    turns.endTurn();
+    ask("/v1/kv/b/1", one);
+    expect(begun).toEqual([]);
+    turns.endTurn();
+    turns.endTurn();
     expect(begun).toEqual(["/v1/kv/b/1"]);
   });
 
+  it("is as old as it was held, as is each behind it", async () => {
+    const rig = await crowded();
+    const one = rig.takeIn();
+    rig.ask("/v1/kv/b/1", one);
+    rig.turns.endTurn();
+    await rig.turns.advance(30);
+    rig.ask("/v1/kv/b/2", one);
+    await rig.turns.advance(5);
+    rig.turns.endTurn();
+    expect([rig.begun, rig.waitedMs, rig.goneCount]).toEqual([["/v1/kv/b/1", "/v1/kv/b/2"], [35, 5], 0]);
+  });
+
   it("holds nobody else's", async () => {
-    const { begun, ask } = await crowded();
-    ask("/v1/kv/b/1", newLine());
-    ask("/readyz", newLine());
+    const { begun, ask, takeIn } = await crowded();
+    ask("/v1/kv/b/1", takeIn());
+    ask("/readyz", takeIn());
     expect(begun).toEqual(["/readyz"]);
   });
 
   it("is not held where it is of no key, nor are those that come after it", async () => {
-    const { begun, ask } = await crowded();
-    const one = newLine();
+    const { begun, ask, takeIn } = await crowded();
+    const one = takeIn();
     ask("/readyz", one);
     ask("/v1/kv/b/1", one);
     expect(begun).toEqual(["/readyz", "/v1/kv/b/1"]);
@@ -95,10 +108,11 @@ describe("the first request of a connection", () => {
 
   it.each([{ destroyed: true }, { readableEnded: true }])("goes nowhere when its client has gone: %o", async (how) => {
     const rig = await crowded();
-    const one = newLine();
+    const one = rig.takeIn();
     rig.ask("/v1/kv/b/1", one);
     rig.ask("/v1/kv/b/2", one);
     Object.assign(one, how);
+    if (one.destroyed) one.emit("close");
     rig.turns.endTurn();
     expect(rig.goneCount).toBe(0);
     rig.turns.endTurn();
@@ -106,35 +120,57 @@ describe("the first request of a connection", () => {
   });
 });
 
-describe("where no connection can have waited for long", () => {
-  it("nothing is held, were its client gone or not", () => {
-    const { begun, ask } = new Rig();
-    ask("/v1/kv/b/1", { destroyed: false, readableEnded: true });
+describe("nothing is held", () => {
+  it("where no connection can have waited, were its client gone or not", () => {
+    const { begun, ask, takeIn } = new Rig();
+    ask("/v1/kv/b/1", Object.assign(takeIn(), { readableEnded: true }));
     expect(begun).toEqual(["/v1/kv/b/1"]);
   });
 
-  it("nothing is held just before connections may have waited for so long", async () => {
+  it("of a connection that was taken in before others may have waited for so long", async () => {
     const rig = new Rig();
-    await rig.comes(9, NEWCOMER_DOUBTFUL_MS / 10);
-    rig.ask("/v1/kv/b/1", newLine());
-    expect(rig.begun).toEqual(["/v1/kv/b/1"]);
+    const first = rig.takeIn();
+    await rig.come(9, NEWCOMER_DOUBTFUL_MS / 10);
+    const lastInTime = rig.takeIn();
+    await rig.come(5, NEWCOMER_DOUBTFUL_MS / 10);
+    rig.takeIn();
+    rig.ask("/v1/kv/b/1", lastInTime);
+    rig.ask("/v1/kv/b/2", first);
+    expect(rig.begun).toEqual(["/v1/kv/b/1", "/v1/kv/b/2"]);
   });
 
-  it("nothing is held after one turn in which none came, and the time counts anew", async () => {
+  it("of requests over another object than what was taken in, as with TLS", async () => {
+    const { begun, ask, takeIn } = await crowded();
+    takeIn();
+    ask("/v1/kv/b/1", new FakeConnection());
+    expect(begun).toEqual(["/v1/kv/b/1"]);
+  });
+
+  it("of a connection that has closed", async () => {
+    const { begun, ask, takeIn } = await crowded();
+    const one = takeIn();
+    one.end();
+    ask("/v1/kv/b/1", one);
+    expect(begun).toEqual(["/v1/kv/b/1"]);
+  });
+
+  it("after one turn in which none came, and the time counts anew", async () => {
     const rig = await crowded();
     rig.turns.endTurn();
-    rig.ask("/v1/kv/b/1", newLine());
-    await rig.comes(9, NEWCOMER_DOUBTFUL_MS / 10);
-    rig.ask("/v1/kv/b/2", newLine());
+    rig.ask("/v1/kv/b/1", rig.takeIn());
+    rig.turns.endTurn();
+    await rig.turns.advance(NEWCOMER_DOUBTFUL_MS / 10);
+    await rig.come(8, NEWCOMER_DOUBTFUL_MS / 10);
+    rig.ask("/v1/kv/b/2", rig.takeIn());
     expect(rig.begun).toEqual(["/v1/kv/b/1", "/v1/kv/b/2"]);
-    await rig.comes(1, NEWCOMER_DOUBTFUL_MS / 10);
-    rig.ask("/v1/kv/b/3", newLine());
+    await rig.come(1, NEWCOMER_DOUBTFUL_MS / 10);
+    rig.ask("/v1/kv/b/3", rig.takeIn());
     expect(rig.begun.length).toBe(2);
   });
 
-  it("nothing is counted: turns are followed no longer than connections come", async () => {
+  it("in vain: turns are followed no longer than connections come", async () => {
     const rig = new Rig();
-    await rig.comes(3, 1);
+    await rig.come(3, 1);
     rig.turns.endTurn();
     expect(rig.turns.plannedCount).toBe(0);
   });
@@ -167,9 +203,9 @@ describe("at a socket", () => {
       onGone: () => undefined,
     });
     const server = createServer((request, response) => newcomers.enter(request, response));
-    server.on("connection", () => {
+    server.on("connection", (line) => {
       cameCount += 1;
-      newcomers.came();
+      newcomers.came(line);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     ends.push(() => new Promise((resolve) => server.close(resolve)));

@@ -1,38 +1,19 @@
 /** Connections that are left unread: for how long what they bring then counts as old. */
-import { EventEmitter } from "node:events";
 import { describe, expect, it } from "vitest";
-import { type Line, UnreadLines } from "../../../services/api/unread-lines.ts";
+import { UnreadLines } from "../../../services/api/unread-lines.ts";
 import { UNREAD_MAX_BYTES, UNREAD_MORE_BYTES } from "../../../services/base/load-limits.ts";
+import { FakeConnection } from "../../support/fake-connection.ts";
 import { TurnClock } from "../../support/turn-clock.ts";
-
-class FakeLine extends EventEmitter implements Line {
-  readonly destroyed = false;
-  bytesRead = 0;
-  isRead = true;
-
-  pause(): void {
-    this.isRead = false;
-  }
-
-  resume(): void {
-    this.isRead = true;
-    this.emit("resume");
-  }
-
-  isPaused(): boolean {
-    return !this.isRead;
-  }
-}
 
 interface Rig {
   readonly clock: TurnClock;
   readonly lines: UnreadLines;
-  readonly line: FakeLine;
+  readonly line: FakeConnection;
 }
 
 /** A connection that was left unread at 0, and is read on at 100 ms. */
 async function readOn(): Promise<Rig> {
-  const [clock, line] = [new TurnClock(), new FakeLine()];
+  const [clock, line] = [new TurnClock(), new FakeConnection()];
   const lines = new UnreadLines(clock);
   lines.leave(line);
   clock.endTurn();
@@ -135,7 +116,7 @@ describe("what comes over a connection that is read again", () => {
 
 describe("a connection that is left unread", () => {
   it("is paused once at the end of each turn in which it was to be left, however often", () => {
-    const [clock, line] = [new TurnClock(), new FakeLine()];
+    const [clock, line] = [new TurnClock(), new FakeConnection()];
     const lines = new UnreadLines(clock);
     let times = 0;
     line.pause = () => {
@@ -149,7 +130,7 @@ describe("a connection that is left unread", () => {
   });
 
   it("is not paused when it is read on in the same turn, nor read on when it was read", () => {
-    const [clock, line] = [new TurnClock(), new FakeLine()];
+    const [clock, line] = [new TurnClock(), new FakeConnection()];
     const lines = new UnreadLines(clock);
     lines.leave(line);
     lines.readOn(line);
