@@ -13,7 +13,8 @@ export class ByteWriter {
   #isFull = false;
 
   constructor(capacityBytes: number) {
-    this.#into = Buffer.alloc(capacityBytes);
+    // nobody sees more of it than was written
+    this.#into = Buffer.allocUnsafe(capacityBytes);
   }
 
   /** Something did not fit. */

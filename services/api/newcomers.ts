@@ -1,9 +1,10 @@
 /**
  * First requests of new connections, while a node takes in fewer connections than come. Those wait in the kernel then, some for
- * longer than their client does, and what a client sent is read before its end is: its request would be begun for nobody. There it
- * is held for two turns of the event loop, a reading of what came and another of its end, and dropped unbegun if that has come. At
- * all other times nothing is held. A client that says that nothing more comes and waits on for an answer cannot be told from one
- * that has gone (Node ends its connection either way), so that under such load it has none.
+ * longer than their client does, and what a client sent is read before its end is: its request would be begun for nobody. So what
+ * comes over a connection just after it was taken in is held for two turns of the event loop, a reading of what came and another of
+ * its end, and dropped unbegun if that has come. What comes later was sent by a client that was there; of it, and at all other
+ * times, nothing is held. A client that says that nothing more comes and waits on for an answer cannot be told from one that has
+ * gone (Node ends its connection either way), so that under such load it has none.
  * With TLS nothing is held: who has gone does not shake hands, and requests come over another object than what was taken in.
  * Must never let a request of a connection overtake one that is held, nor hold where no connection waited for long.
  * Sources: one connection is taken in in each turn (libuv/libuv#3696); nginx ends work for who has ended (its status 499).
@@ -17,7 +18,6 @@ export interface NewLine {
   readonly destroyed: boolean;
   /** its other side has said that nothing more comes */
   readonly readableEnded: boolean;
-  once(event: "close", listener: () => void): unknown;
 }
 
 /** What is needed of a request. */
@@ -42,10 +42,15 @@ interface Held<Q, S> {
   readonly sinceMs: number;
 }
 
+/** Turns in which what lay in the kernel for a connection is read, and one more. */
+const READ_TURNS = 3;
+/** Turns for which a request is held. */
+const HELD_TURNS = 2;
+
 /** Those of one listener. */
 export class Newcomers<Q extends NewRequest, S> {
   readonly #parts: NewcomerParts<Q, S>;
-  /** connections whose client may have gone, until their first request is let on, with those that are held */
+  /** connections whose client may have gone, for some turns and until what is held of them is let on; with that */
   readonly #doubtful = new Map<NewLine, Held<Q, S>[]>();
   /** since when each turn has taken in a connection: for how long they may have waited, but for a long turn before */
   #crowdedSinceMs: number | undefined;
@@ -63,8 +68,7 @@ export class Newcomers<Q extends NewRequest, S> {
       this.#crowdedSinceMs = nowMs;
       this.#followTurns();
     } else if (line !== undefined && nowMs - this.#crowdedSinceMs >= NEWCOMER_DOUBTFUL_MS) {
-      this.#doubtful.set(line, []);
-      line.once("close", () => this.#doubtful.delete(line));
+      this.#doubt(line);
     }
   }
 
@@ -72,14 +76,26 @@ export class Newcomers<Q extends NewRequest, S> {
   enter(request: Q, response: S): void {
     const { socket } = request;
     const held = this.#doubtful.size === 0 ? undefined : this.#doubtful.get(socket);
-    const isFirst = held?.length === 0;
-    if (held === undefined || (isFirst && keyWorkOf(request) === undefined)) {
-      if (isFirst) this.#doubtful.delete(socket);
-      this.#parts.go(request, response);
-      return;
+    if (held === undefined) return this.#parts.go(request, response);
+    if (held.length > 0) return this.#hold(held, request, response);
+    if (keyWorkOf(request) === undefined) {
+      this.#doubtful.delete(socket);
+      return this.#parts.go(request, response);
     }
+    this.#hold(held, request, response);
+    this.#afterTurns(HELD_TURNS, () => this.#decide(socket, held));
+  }
+
+  #doubt(line: NewLine): void {
+    const held: Held<Q, S>[] = [];
+    this.#doubtful.set(line, held);
+    this.#afterTurns(READ_TURNS, () => {
+      if (held.length === 0) this.#doubtful.delete(line);
+    });
+  }
+
+  #hold(held: Held<Q, S>[], request: Q, response: S): void {
     held.push({ request, response, sinceMs: this.#parts.clock.monotonicMs() });
-    if (isFirst) this.#decideLater(socket, held);
   }
 
   #followTurns(): void {
@@ -90,18 +106,18 @@ export class Newcomers<Q extends NewRequest, S> {
     });
   }
 
-  #decideLater(socket: NewLine, held: readonly Held<Q, S>[]): void {
-    const { clock } = this.#parts;
-    clock.defer(() => clock.defer(() => this.#decide(socket, held)));
+  #afterTurns(count: number, run: () => void): void {
+    this.#parts.clock.defer(count === 1 ? run : () => this.#afterTurns(count - 1, run));
   }
 
   #decide(socket: NewLine, held: readonly Held<Q, S>[]): void {
     this.#doubtful.delete(socket);
     const isGone = socket.destroyed || socket.readableEnded;
+    const nowMs = this.#parts.clock.monotonicMs();
     for (const { request, response, sinceMs } of held) {
       if (isGone) this.#parts.onGone();
       else {
-        request.waitedMs = this.#parts.clock.monotonicMs() - sinceMs;
+        request.waitedMs = nowMs - sinceMs;
         this.#parts.go(request, response);
       }
     }

@@ -41,6 +41,10 @@ test("requests of keys of all nodes are counted by what became of them and by ho
     ]);
     expect(withinMs(begun, 0.999)).toBe(Number.POSITIVE_INFINITY);
     expect(withinMs(begunBetween(before, before), 0.99)).toBeNaN();
+    const [one, other] = before;
+    const [oneLater] = await begunBy([url]);
+    const told = [one, oneLater, other].flatMap((of) => of ?? []);
+    expect(() => begunBetween(told.slice(0, 2), told.slice(1))).toThrow("a node counts anew: -100");
   } finally {
     server.closeAllConnections();
     server.close();

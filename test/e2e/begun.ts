@@ -18,33 +18,33 @@ const COUNT =
 const BUCKET =
   /^gyre_http_request_duration_seconds_bucket\{(?=[^}]*route="\/v1\/kv\/)[^}]*le="([\d.]+|\+Inf)"[^}]*\} (\d+)$/gm;
 
-/** Since the start of the nodes at these addresses, together. */
-export async function begunBy(urls: readonly string[]): Promise<Begun> {
+/** Since the start of each of the nodes at these addresses. */
+export function begunBy(urls: readonly string[]): Promise<readonly Begun[]> {
+  return Promise.all(urls.map(async (url) => begunIn(await askSurely(`${url}/metrics`))));
+}
+
+function begunIn(text: string): Begun {
   const byStatus = new Map<string, number>();
   const byMs = new Map<number, number>();
-  for (const text of await Promise.all(urls.map((url) => askSurely(`${url}/metrics`)))) {
-    for (const [, status = "", times] of text.matchAll(COUNT)) add(byStatus, status, Number(times));
-    for (const [, le = "", times] of text.matchAll(BUCKET)) {
-      add(byMs, le === "+Inf" ? Number.POSITIVE_INFINITY : Math.round(Number(le) * 1e6) / 1e3, Number(times));
-    }
+  for (const [, status = "", times] of text.matchAll(COUNT)) add(byStatus, status, Number(times));
+  for (const [, le = "", times] of text.matchAll(BUCKET)) {
+    add(byMs, le === "+Inf" ? Number.POSITIVE_INFINITY : Math.round(Number(le) * 1e6) / 1e3, Number(times));
   }
   return { byStatus, byMs };
 }
 
-/** What has been begun between the two. */
-export function begunBetween(before: Begun, after: Begun): Begun {
-  const difference = <K>(one: ReadonlyMap<K, number>, other: ReadonlyMap<K, number>): Map<K, number> =>
-    new Map([...other].map(([key, count]) => [key, notNegative(count - (one.get(key) ?? 0))]));
-  return {
-    byStatus: difference(before.byStatus, after.byStatus),
-    byMs: difference(before.byMs, after.byMs),
-  };
-}
-
-/** A node that counts from 0 again has started again: nothing can be said of it. */
-function notNegative(count: number): number {
-  if (count < 0) throw new Error("a node began to count anew");
-  return count;
+/** What all have begun between the two looks, together. A node that counts anew has started again: nothing can be said of it. */
+export function begunBetween(before: readonly Begun[], after: readonly Begun[]): Begun {
+  const byStatus = new Map<string, number>();
+  const byMs = new Map<number, number>();
+  after.forEach((now, node) => {
+    const then = before[node];
+    const whole = begunCount(now) - (then === undefined ? 0 : begunCount(then));
+    if (whole < 0) throw new Error(`a node counts anew: ${whole}`);
+    for (const [status, count] of now.byStatus) add(byStatus, status, count - (then?.byStatus.get(status) ?? 0));
+    for (const [ms, count] of now.byMs) add(byMs, ms, count - (then?.byMs.get(ms) ?? 0));
+  });
+  return { byStatus, byMs };
 }
 
 /** How many that were. */

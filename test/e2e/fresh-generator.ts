@@ -13,7 +13,7 @@ import {
   type TargetResult,
 } from "./generator.ts";
 
-const REFUSED_PAUSE_MS = 100;
+const UNANSWERED_PAUSE_MS = 100;
 
 /** Runs the plan; `connectionsPerTarget`: requests that may be outstanding to a target. Resolves when all are settled. */
 export async function generateFresh(plan: GeneratorPlan): Promise<readonly TargetResult[]> {
@@ -58,7 +58,7 @@ export async function generateFresh(plan: GeneratorPlan): Promise<readonly Targe
         }
         if (plan.rate !== undefined) return;
         if (lost === undefined) again();
-        else setTimeout(again, REFUSED_PAUSE_MS);
+        else setTimeout(again, UNANSWERED_PAUSE_MS);
       },
     });
     let timer = giveUpAfter(plan.deadlineMs - (performance.now() - dueMs));

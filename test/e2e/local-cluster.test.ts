@@ -1,6 +1,6 @@
 /** `npm start`, as a user has it: real processes, on ports that are free. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -159,7 +159,16 @@ test("a local cluster that npm started stops when npm is ended", { timeout: 120_
   });
   running.push({ child: shell, output: "" });
   await until("the node up", async () => (await tryAsk(`${url(0)}/readyz`))?.status === 200);
+  expect(keptPid()).toBeGreaterThan(1);
   await ended(shell, "SIGTERM");
   await until("the node gone", async () => (await tryAsk(`${url(0)}/livez`)) === undefined);
+  // which is the last that it does
+  await until("the cluster told as stopped", () => keptPid() === 0);
   expect(shell.signalCode).toBe("SIGTERM");
 });
+
+/** The process that runs the cluster, as it says in its directory; 0: none. */
+function keptPid(): unknown {
+  const { pid } = JSON.parse(readFileSync(join(folder, "cluster.json"), "utf8")) as { readonly pid?: unknown };
+  return pid;
+}

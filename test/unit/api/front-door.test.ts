@@ -424,6 +424,7 @@ interface Stand {
   readonly begun: (readonly [url: string, waitedMs: number | undefined])[];
   readonly door: FrontDoor;
   goneCount: number;
+  refusedCount: number;
   why: Hindrance | undefined;
   /** asks over a connection that is taken in now */
   ask(url: string, line?: FakeConnection): void;
@@ -440,7 +441,9 @@ async function crowdedStand(): Promise<Stand> {
     clock,
     gate: { isOpen: () => true },
     reasonNow: () => here.why,
-    onRefused: () => undefined,
+    onRefused: () => {
+      here.refusedCount += 1;
+    },
     onGone: () => {
       here.goneCount += 1;
     },
@@ -452,10 +455,12 @@ async function crowdedStand(): Promise<Stand> {
     begun,
     door,
     goneCount: 0,
+    refusedCount: 0,
     why: undefined,
     ask: (url, socket = new FakeConnection()) => {
       server.emit("connection", socket);
-      server.emit("request", { method: "GET", url, headers: {}, rawHeaders: [], socket }, {});
+      const response = { writeHead: () => undefined, end: () => undefined };
+      server.emit("request", { method: "GET", url, headers: {}, rawHeaders: [], socket }, response);
     },
   };
   for (let turn = 0; turn < 10; turn += 1) {
@@ -495,31 +500,48 @@ describe("what stands before a server", () => {
     expect(here.begun).toEqual([["/v1/kv/b/k", 50]]);
   });
 
-  it("serves none that was held for too long while others wait or may come", async () => {
+  it("serves none that was held for too long, though there is room", async () => {
     const here = await crowdedStand();
     here.ask("/v1/kv/b/k");
     here.clock.endTurn();
     await here.clock.advance(QUEUE_USEFUL_MS + 1);
     here.clock.endTurn();
     expect([here.begun, here.door.waitingCount]).toEqual([[], 1]);
+    await here.clock.advance(QUEUE_LOOK_MS);
+    expect([here.begun, here.door.waitingCount, here.refusedCount]).toEqual([[], 0, 1]);
   });
 });
 
 describe("a node at which connections may have waited for long", () => {
-  it("counts the requests that it does not begin, for their clients have gone", async () => {
+  /** Whose turns are ended by hand. */
+  async function crowdedNode(isTls: boolean): Promise<{ here: ApiServer; clock: TurnClock; port: number }> {
     const clock = new TurnClock();
-    const here = createApiServer({ ...apiDependencies(), clock });
+    const deps = { ...apiDependencies(), clock };
+    const here = createApiServer(deps, isTls ? tlsServerMaker(source, deps.log, Date.now) : undefined);
     const port = Number((await here.listen("127.0.0.1:0")).split(":")[1]);
     ends.push(() => here.close());
     clientOf(connect(port, "127.0.0.1"));
     await expect.poll(() => clock.plannedCount).toBe(1);
     await clock.advance(NEWCOMER_DOUBTFUL_MS);
+    return { here, clock, port };
+  }
+
+  it("counts the requests that it does not begin, for their clients have gone", async () => {
+    const { here, clock, port } = await crowdedNode(false);
     const { socket } = clientOf(connect(port, "127.0.0.1"));
     socket.end(GET.repeat(3));
     await once(socket, "close");
     clock.endTurn();
     clock.endTurn();
     expect((await here.inject({ url: "/metrics" })).body).toContain("\ngyre_http_gone_requests_total 3\n");
+  });
+
+  it("holds none that comes with TLS", async () => {
+    const { port } = await crowdedNode(true);
+    const { socket, statuses } = clientOf(connectTls({ port, host: "127.0.0.1", ca: ca.cert }));
+    socket.write(GET);
+    // there is no such key
+    await expect.poll(statuses).toEqual(["404"]);
   });
 });
 
