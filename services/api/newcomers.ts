@@ -2,8 +2,8 @@
  * First requests of new connections, while a node takes in fewer connections than come. Those wait in the kernel then, some for
  * longer than their client does, and what a client sent is read before its end is: its request would be begun for nobody. So what
  * comes over a connection just after it was taken in is held for two turns of the event loop, a reading of what came and another of
- * its end, and dropped unbegun if that has come. What comes later was sent by a client that was there; of it, and at all other
- * times, nothing is held. A client that says that nothing more comes and waits on for an answer cannot be told from one that has
+ * its end, and dropped unbegun if that has come. What comes later was sent, or sent again, after that; of it, and at all other times,
+ * nothing is held. A client that says that nothing more comes and waits on for an answer cannot be told from one that has
  * gone (Node ends its connection either way), so that under such load it has none.
  * With TLS nothing is held: who has gone does not shake hands, and requests come over another object than what was taken in.
  * Must never let a request of a connection overtake one that is held, nor hold where no connection waited for long.
@@ -42,7 +42,7 @@ interface Held<Q, S> {
   readonly sinceMs: number;
 }
 
-/** Turns in which what lay in the kernel for a connection is read, and one more. */
+/** The turn in which a connection is taken in, the next, in which what lay in the kernel for it is read, and one to spare: a long queue of events is read in parts. */
 const READ_TURNS = 3;
 /** Turns for which a request is held. */
 const HELD_TURNS = 2;

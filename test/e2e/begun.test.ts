@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { begunBetween, begunBy, begunCount, withinMs } from "./begun.ts";
+import { type Begun, begunBetween, begunBy, begunCount, withinMs } from "./begun.ts";
 
 const NAME = "gyre_http_request_duration_seconds";
 
@@ -41,12 +41,21 @@ test("requests of keys of all nodes are counted by what became of them and by ho
     ]);
     expect(withinMs(begun, 0.999)).toBe(Number.POSITIVE_INFINITY);
     expect(withinMs(begunBetween(before, before), 0.99)).toBeNaN();
-    const [one, other] = before;
-    const [oneLater] = await begunBy([url]);
-    const told = [one, oneLater, other].flatMap((of) => of ?? []);
-    expect(() => begunBetween(told.slice(0, 2), told.slice(1))).toThrow("a node counts anew: -100");
   } finally {
     server.closeAllConnections();
     server.close();
   }
+});
+
+test("a node that counts anew is told, though another has counted more, or it itself of something else", () => {
+  const of = (counts: Readonly<Record<string, number>>): Begun => ({
+    byStatus: new Map(Object.entries(counts)),
+    byMs: new Map(),
+  });
+  const before = [of({ "2xx": 1_000, "5xx": 40 }), of({ "2xx": 1_000 })];
+  const other = of({ "2xx": 9_000 });
+  expect(() => begunBetween(before, [of({ "2xx": 900, "5xx": 40 }), other])).toThrow("a node counts anew: 2xx -100");
+  expect(() => begunBetween(before, [of({ "2xx": 1_200, "5xx": 3 }), other])).toThrow("a node counts anew: 5xx -37");
+  expect(() => begunBetween(before, [of({ "2xx": 1_200 }), other])).toThrow("a node counts anew: 5xx -40");
+  expect(begunCount(begunBetween(before, [of({ "2xx": 1_001, "4xx": 1, "5xx": 40 }), other]))).toBe(8_002);
 });

@@ -35,16 +35,22 @@ function begunIn(text: string): Begun {
 
 /** What all have begun between the two looks, together. A node that counts anew has started again: nothing can be said of it. */
 export function begunBetween(before: readonly Begun[], after: readonly Begun[]): Begun {
-  const byStatus = new Map<string, number>();
-  const byMs = new Map<number, number>();
-  after.forEach((now, node) => {
+  const whole = { byStatus: new Map<string, number>(), byMs: new Map<number, number>() };
+  after.forEach(({ byStatus, byMs }, node) => {
     const then = before[node];
-    const whole = begunCount(now) - (then === undefined ? 0 : begunCount(then));
-    if (whole < 0) throw new Error(`a node counts anew: ${whole}`);
-    for (const [status, count] of now.byStatus) add(byStatus, status, count - (then?.byStatus.get(status) ?? 0));
-    for (const [ms, count] of now.byMs) add(byMs, ms, count - (then?.byMs.get(ms) ?? 0));
+    if (then === undefined) throw new Error("a node that was not asked before");
+    addDifference(whole.byStatus, then.byStatus, byStatus);
+    addDifference(whole.byMs, then.byMs, byMs);
   });
-  return { byStatus, byMs };
+  return whole;
+}
+
+function addDifference<K>(sums: Map<K, number>, then: ReadonlyMap<K, number>, now: ReadonlyMap<K, number>): void {
+  for (const key of new Set([...then.keys(), ...now.keys()])) {
+    const difference = (now.get(key) ?? 0) - (then.get(key) ?? 0);
+    if (difference < 0) throw new Error(`a node counts anew: ${String(key)} ${difference}`);
+    add(sums, key, difference);
+  }
 }
 
 /** How many that were. */

@@ -27,6 +27,8 @@ export interface GeneratorPlan {
   readonly deadlineMs: number;
   readonly next: () => Shot;
   readonly onAck: (writeId: number) => void;
+  /** open loop: a request goes out so many ms after it was due, for this process was not sooner */
+  readonly onSent?: (lateMs: number) => void;
   /** the first request is due */
   readonly onBegin?: () => void;
 }
@@ -219,14 +221,18 @@ export async function generate(plan: GeneratorPlan): Promise<readonly TargetResu
 
 /** Fires at the plan's rate, whatever becomes of what was fired before; late only as this process is. */
 export async function openLoop(
-  { rate = 1, durationMs, ports }: GeneratorPlan,
+  { rate = 1, durationMs, ports, onSent }: GeneratorPlan,
   beginMs: number,
   fire: (target: number, dueMs: number) => void,
 ): Promise<void> {
   const total = Math.floor((rate * durationMs) / 1_000);
   for (let sent = 0; sent < total; ) {
     const due = Math.min(total, Math.floor(((performance.now() - beginMs) * rate) / 1_000));
-    for (; sent < due; sent += 1) fire(sent % ports.length, beginMs + (sent * 1_000) / rate);
+    for (; sent < due; sent += 1) {
+      const dueMs = beginMs + (sent * 1_000) / rate;
+      onSent?.(performance.now() - dueMs);
+      fire(sent % ports.length, dueMs);
+    }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }

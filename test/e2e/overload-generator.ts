@@ -2,6 +2,7 @@
  * The process of the load generator: takes orders over IPC, one at a time, remembers which writes were acknowledged, and
  * reads them back. Must never be imported: `overload.ts` forks it, so that its work is not the servers'.
  */
+import { createHistogram } from "node:perf_hooks";
 import { generateFresh } from "./fresh-generator.ts";
 import { generate, type Shot, type TargetResult } from "./generator.ts";
 import { tryAsk } from "./http.ts";
@@ -38,10 +39,13 @@ export interface Verified {
   readonly unreadCount: number;
 }
 
-/** What it answers to `load`; `cpuMicros` of the generator itself. */
+/** What it answers to `load`. */
 export interface Loaded {
   readonly targets: readonly TargetResult[];
+  /** of the generator itself */
   readonly cpuMicros: number;
+  /** open loop: how long after they were due requests went out, ms; a generator that is late itself measures itself */
+  readonly sentLateMs?: { readonly p50: number; readonly p99: number };
 }
 
 const PAD = "p".repeat(960);
@@ -77,9 +81,17 @@ async function load(order: Extract<Order, { kind: "load" }>): Promise<Loaded> {
   const before = process.cpuUsage();
   const onBegin = (): void => void process.send?.("begun");
   const run = order.isFresh === true ? generateFresh : generate;
-  const targets = await run({ ...order, next: shots(order), onAck: (id) => acknowledged.push(id), onBegin });
+  const late = createHistogram();
+  const targets = await run({
+    ...order,
+    next: shots(order),
+    onAck: (id) => acknowledged.push(id),
+    onSent: (lateMs) => late.record(1 + Math.round(lateMs)),
+    onBegin,
+  });
   const { user, system } = process.cpuUsage(before);
-  return { targets, cpuMicros: user + system };
+  const sentLateMs = { p50: late.percentile(50) - 1, p99: late.percentile(99) - 1 };
+  return { targets, cpuMicros: user + system, ...(late.count > 0 && { sentLateMs }) };
 }
 
 async function verify({ ports, sampleCount }: Extract<Order, { kind: "verify" }>): Promise<Verified> {

@@ -129,6 +129,8 @@ function phaseText(seen: Phase): string {
   const others = [...statuses].map(([status, times]) => `${status}: ${times}`).join(", ");
   const refusedMs = loaded.targets.flatMap((target) => target.refusedMs);
   const sinceMs = loaded.targets.flatMap((target) => target.sinceConnectedMs);
+  const late = loaded.sentLateMs;
+  const lateText = late === undefined ? "" : `sent p50 ${late.p50} ms, p99 ${late.p99} ms after they were due; `;
   return (
     `goodput ${goodPerSecond.toFixed(0)}/s, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms; ` +
     `servers' CPU per good one ${perGood} µs; sent ${sum((one) => one.sentCount)}, other answers {${others}}` +
@@ -139,7 +141,7 @@ function phaseText(seen: Phase): string {
     (sinceMs.length === 0
       ? ""
       : `not taken in ${sum((one) => one.unconnectedCount)}, since taken in p50 ${quantileMs(sinceMs, 0.5).toFixed(1)} ms, p99 ${quantileMs(sinceMs, 0.99).toFixed(1)} ms; `) +
-    `generator's CPU ${(loaded.cpuMicros / 1_000).toFixed(0)} ms, servers' ${serverCpuMs} ms, stolen ${stolen} ms`
+    `${lateText}generator's CPU ${(loaded.cpuMicros / 1_000).toFixed(0)} ms, servers' ${serverCpuMs} ms, stolen ${stolen} ms`
   );
 }
 
@@ -183,7 +185,7 @@ function inVain({ loaded }: Phase, begunTimes: number): { readonly share: number
   const since = [...answered, ...Array.from({ length: count }, () => DEADLINE_MS)];
   const [p50, p99] = [quantileMs(since, 0.5).toFixed(1), quantileMs(since, 0.99).toFixed(1)];
   const share = count / begunTimes;
-  const text = `of them ${(share * 100).toFixed(1)} % in vain; from when their clients' kernels had a connection for them p50 ${p50} ms, p99 ${p99} ms, what was in vain as the deadline`;
+  const text = `of the load's ${(share * 100).toFixed(1)} % in vain; from when their clients' kernels had a connection for them p50 ${p50} ms, p99 ${p99} ms, what was in vain as the deadline`;
   return { share, text };
 }
 

@@ -161,11 +161,13 @@ describe("nothing is held", () => {
     expect(rig.begun.length).toBe(2);
   });
 
-  it("for long in memory: turns are followed for a few more than connections come", async () => {
+  it("in mind of a connection that says nothing, and turns are followed for a few more than connections come", async () => {
     const rig = await crowded();
-    rig.takeIn();
+    const one = rig.takeIn();
+    one.end();
     for (let turn = 0; turn < 3; turn += 1) rig.turns.endTurn();
-    expect(rig.turns.plannedCount).toBe(0);
+    rig.ask("/v1/kv/b/1", one);
+    expect([rig.begun, rig.turns.plannedCount]).toEqual([["/v1/kv/b/1"], 0]);
   });
 });
 
