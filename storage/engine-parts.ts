@@ -19,6 +19,7 @@ import { RecordPublisher } from "./record-publisher.ts";
 import type { RecordReader } from "./record-reader.ts";
 import { type RecoveredStore, recoverStore } from "./recovery.ts";
 import { Scrubber } from "./scrubber.ts";
+import { sealActive } from "./seal-active.ts";
 import { SegmentPreparer } from "./segment-preparer.ts";
 import { SegmentSealer } from "./segment-sealer.ts";
 import type { SegmentSet } from "./segment-set.ts";
@@ -132,6 +133,7 @@ function assemble(foundation: Foundation): EngineParts {
   const background = { share: () => 1 };
   const scrubber = new Scrubber({
     ...{ settings, manifest, segments, keyspace, reader, lookup, health, documents },
+    sealActive: (rule) => sealActive({ writer, preparer, sealer, clock: settings.clock }, rule),
     share: () => background.share(),
     onRotten: () => compactor.wake(),
   });
@@ -190,6 +192,8 @@ async function closeParts(running: Running, mayBeClean: boolean): Promise<void> 
  */
 async function stopWork(running: Running): Promise<void> {
   const { writer, compactor, preparer, sealer, documents, suspicion, health, space, scrubber } = running;
+  // the scrub may be waiting for the next segment
+  preparer.hurry();
   const steps: readonly (() => Promise<unknown>)[] = [
     () => Promise.all([space.stop(), scrubber.stop()]),
     () => writer.stop(),

@@ -236,9 +236,10 @@ export interface StorageEngine {
   readDocument(name: string): Uint8Array | undefined;
 
   /**
-   * Re-reads and proves every record in all sealed segments now, as fast as the disk gives it; the store also does so by
-   * itself, within weeks. What is bad is no longer claimed by the trees, and its partition is suspect: whoever repairs
-   * puts it again. Rejects with StoreFailedError or StoreClosedError.
+   * Re-reads and proves every record that is visible now, as fast as the disk gives it: what is being written is sealed first.
+   * The store also does so by itself, within weeks. What is bad is no longer claimed by the trees, and its partition is
+   * suspect: whoever repairs puts it again. Rejects with StoreFailedError or StoreClosedError, or when a segment could not be
+   * sealed or looked at.
    */
   scrub(): Promise<ScrubReport>;
   /** What background work in the store asks from now on for its share, 0 … 1 (default: always 1). */

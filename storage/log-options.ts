@@ -64,6 +64,8 @@ export interface LogLimits {
   /** the scrub begins so long after a start, and a pass so long after the one before began, and was over */
   readonly scrubDelayMs: number;
   readonly scrubRestMs: number;
+  /** a pass that begins seals what is being written, when that began so long before: else it would never be read */
+  readonly scrubSealAfterMs: number;
   /** size at which the manifest is written anew */
   readonly manifestBytes: number;
   /** segment ids reserved on disk at a time */
@@ -127,6 +129,8 @@ export const defaultLogLimits: LogLimits = {
   scrubBytesPerSecond: 256 * 1024,
   scrubDelayMs: 60_000,
   scrubRestMs: 24 * 3_600_000,
+  // a start that comes often seals often enough as it is, and its first pass comes within a minute; the others are a day apart
+  scrubSealAfterMs: 3_600_000,
   manifestBytes: MIB,
   idBlock: 16,
 };

@@ -3,15 +3,15 @@
  * when it returns. Only then is it published and answered. Source: DESIGN §5; reliability notes §3.4.
  * Must never write two groups at a time, publish what is not durable, or go on after a failed write.
  */
+import { type ActiveSegment, activeSegmentOf, noteRecord } from "./active-segment.ts";
 import { DiskFullError, WriteExpiredError } from "./errors.ts";
 import { RECORD_HEADER_BYTES } from "./format/record.ts";
-import { SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
-import { flagsOf, GroupEncoder } from "./group-encoder.ts";
+import { GroupEncoder } from "./group-encoder.ts";
 import { IdleMark } from "./idle-mark.ts";
 import type { LogPlace } from "./keyspace.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { PendingWrite } from "./pending-write.ts";
-import type { SegmentPreparer, WritableSegment } from "./segment-preparer.ts";
+import type { SegmentPreparer } from "./segment-preparer.ts";
 import type { SegmentSealer } from "./segment-sealer.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { isDiskFull, writeFully } from "./whole-file.ts";
@@ -36,22 +36,18 @@ export interface WriterParts {
  */
 const PREPARE_FROM = 1 / 8;
 
-interface Active extends WritableSegment {
-  /** where the next group goes */
-  offset: number;
-}
-
 /** The writer loop. */
 export class LogWriter {
   readonly #parts: WriterParts;
   readonly #encoder: GroupEncoder;
   readonly #idleMark: IdleMark;
-  #active: Active | undefined;
+  #active: ActiveSegment | undefined;
   #nextSeq: number;
   #durableUpTo: number;
   #isScheduled = false;
   #isStopped = false;
   #whenIdle: (() => void)[] = [];
+  readonly #endsAsked: { readonly segment: number; readonly resolve: () => void }[] = [];
   #wantsMark = false;
   #commitCount = 0;
   #lastPlace: LogPlace = { segment: 0, offset: 0 };
@@ -85,6 +81,19 @@ export class LogWriter {
   /** Every record that is visible has a seq up to this one, and every record yet to be written one above it. */
   get writtenThrough(): number {
     return this.#writtenThrough;
+  }
+
+  /** The segment that is being written. */
+  get active(): Pick<ActiveSegment, "segment" | "sinceMs"> | undefined {
+    return this.#active;
+  }
+
+  /** Ends this segment between two groups, if it is still the one being written: the next must be ready. Resolves then. */
+  end(segment: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#endsAsked.push({ segment, resolve });
+      this.wake();
+    });
   }
 
   /** Says that the queue has something to write: puts of one turn of the event loop share a group. */
@@ -122,8 +131,8 @@ export class LogWriter {
   #rest(): void {
     this.#isScheduled = false;
     for (const resume of this.#whenIdle.splice(0)) resume();
-    // a mark asked for in the last round was not looked at: `wake` did nothing, for this run still went on
-    if (this.#parts.queue.waitingCount > 0 || this.#isMarkDue()) this.wake();
+    // what was asked for in the last round was not looked at: `wake` did nothing, for this run still went on
+    if (this.#parts.queue.waitingCount > 0 || this.#endsAsked.length > 0 || this.#isMarkDue()) this.wake();
   }
 
   /** Writes until nothing waits. */
@@ -146,8 +155,9 @@ export class LogWriter {
     }
   }
 
-  /** What keeps the first waiting write from being written: its judgement, or room. False when nothing waits. */
+  /** What keeps the first waiting write from being written: an end, its judgement, or room. False when nothing waits. */
   async #clearTheWay(): Promise<boolean> {
+    if (this.#endsAsked.length > 0) return this.#endAsked();
     const head = this.#parts.queue.peek();
     if (head === undefined) return false;
     const active = this.#active;
@@ -158,9 +168,18 @@ export class LogWriter {
     return true;
   }
 
+  async #endAsked(): Promise<true> {
+    for (const { segment, resolve } of this.#endsAsked.splice(0)) {
+      if (this.#active?.segment.id === segment && this.#parts.health.failure === undefined) await this.#roll(0);
+      resolve();
+    }
+    return true;
+  }
+
   #takeGroup(): PendingWrite[] {
     const active = this.#active;
-    if (active === undefined || this.#parts.health.failure !== undefined) return [];
+    // not while a segment is to be ended: under load there would always be one more
+    if (active === undefined || this.#endsAsked.length > 0 || this.#parts.health.failure !== undefined) return [];
     const { groupRecords, groupBytes, clock } = this.#parts.settings;
     const roomBytes = active.capacityBytes - active.offset;
     const bounds = { records: groupRecords, bytes: groupBytes, roomBytes, nowMs: clock.monotonicMs() };
@@ -213,7 +232,7 @@ export class LogWriter {
   }
 
   /** No space: cut back to the last whole group, durably, and only then say that nothing was kept. */
-  async #undo(active: Active, group: readonly PendingWrite[], cause: unknown): Promise<void> {
+  async #undo(active: ActiveSegment, group: readonly PendingWrite[], cause: unknown): Promise<void> {
     const { health, settings } = this.#parts;
     if (!isDiskFull(cause)) {
       this.#reject(group, health.fail(cause));
@@ -237,7 +256,7 @@ export class LogWriter {
     try {
       const next = await preparer.take(neededBytes);
       const old = this.#active;
-      this.#active = { ...next, offset: SEGMENT_HEADER_BYTES };
+      this.#active = activeSegmentOf(next);
       if (old !== undefined) void sealer.seal(old, old.offset);
     } catch (error) {
       if (error instanceof DiskFullError || isDiskFull(error)) {
@@ -255,7 +274,8 @@ export class LogWriter {
     if (group.length === 0 || active === undefined) return;
     try {
       for (const write of group) {
-        const slow = this.#publishOne(active, write);
+        noteRecord(active, write, this.#parts.settings.clock);
+        const slow = this.#parts.publish(write, active.segment.id);
         if (slow !== undefined) await slow;
       }
     } catch (error) {
@@ -265,15 +285,6 @@ export class LogWriter {
     }
     this.#parts.queue.settle(group);
     for (const write of group) write.resolve();
-  }
-
-  #publishOne(active: Active, write: PendingWrite): void | Promise<void> {
-    const { seq, offset, totalBytes, request } = write;
-    const { address, digest } = request;
-    const { partition, hash } = address;
-    if (active.segment.minSeq === 0) active.segment.minSeq = seq;
-    active.builder.add({ seq, partition, hash, digest, offset, length: totalBytes, flags: flagsOf(write) });
-    return this.#parts.publish(write, active.segment.id);
   }
 
   #reject(group: readonly PendingWrite[], error: Error): void {

@@ -1,7 +1,9 @@
 /**
- * How far scrubbing has come, as a document: JSON, because people may look at it. Pure. One that cannot be read only
- * costs a pass begun anew: must never keep a store from starting.
+ * How far scrubbing has come, as a document: JSON, because people may look at it. One that cannot be read only costs a
+ * pass begun anew: must never keep a store from starting.
  */
+import { readAdvisory } from "./advisory-document.ts";
+import type { StorageLog } from "./ports.ts";
 
 /** Where a pass stands, and when the last one was over. */
 export interface ScrubPlace {
@@ -24,9 +26,15 @@ export function scrubPlaceBytes(place: ScrubPlace): Uint8Array {
   return Buffer.from(JSON.stringify(place), "utf8");
 }
 
-/** What a document says; undefined when there is none, or none that makes sense. */
-export function parseScrubPlace(bytes: Uint8Array | undefined): ScrubPlace | undefined {
-  if (bytes === undefined) return undefined;
+/** What the last start has left, or the beginning of a pass. `read` as for `readAdvisory`. */
+export function keptScrubPlace(read: () => Uint8Array | undefined, log: Pick<StorageLog, "warn">): ScrubPlace {
+  const kept = readAdvisory(read, parseScrubPlace);
+  if (kept.kind === "unreadable") log.warn({ event: "storage.scrub-place-unreadable" });
+  return kept.kind === "read" ? kept.content : emptyScrubPlace();
+}
+
+/** Undefined when that makes no sense. */
+function parseScrubPlace(bytes: Uint8Array): ScrubPlace | undefined {
   let parsed: unknown;
   try {
     parsed = JSON.parse(Buffer.from(bytes).toString("utf8"));

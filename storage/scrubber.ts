@@ -1,7 +1,8 @@
 /**
  * Re-reads and proves every record of all sealed segments, again and again, so that rot is found while other replicas
- * still hold what it took. A pass covers what was sealed when it began; its place survives restarts. What is bad leaves
- * the tree and makes its partition suspect, as a read that meets it would, and its segment is compacted.
+ * still hold what it took. A pass covers what was sealed when it began, and begins by sealing what has been written to for
+ * long; its place survives restarts. What is bad leaves the tree and makes its partition suspect, as a read that meets it
+ * would, and its segment is compacted.
  * Must never hurry because it is late, nor take more than the share of the disk that background work has.
  * Source: reliability notes §3.2 (latent corruption), §3.6.
  */
@@ -13,9 +14,11 @@ import type { Keyspace } from "./keyspace.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { Manifest } from "./manifest.ts";
 import type { RecordReader } from "./record-reader.ts";
+import { addedCounts, noScrubCounts, type ScrubCounts } from "./scrub-counts.ts";
 import { giveUpRange } from "./scrub-giving-up.ts";
-import { emptyScrubPlace, parseScrubPlace, type ScrubPlace, scrubPlaceBytes } from "./scrub-place.ts";
+import { emptyScrubPlace, keptScrubPlace, type ScrubPlace, scrubPlaceBytes } from "./scrub-place.ts";
 import { type SegmentFindings, scrubSegment } from "./scrub-segment.ts";
+import type { SealRule } from "./seal-active.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { isDiskFull } from "./whole-file.ts";
@@ -33,6 +36,8 @@ export interface ScrubberParts {
     read(name: string): Uint8Array | undefined;
     write(name: string, bytes: Uint8Array): Promise<void>;
   };
+  /** seals what is being written; resolves to the segments that could not be */
+  readonly sealActive: (rule: SealRule) => Promise<readonly number[]>;
   /** 0 … 1: how much of its full pace background work may take now */
   readonly share: () => number;
   /** called when a segment is worth compacting */
@@ -49,14 +54,11 @@ const HURRIED_REST_MS = 1_000;
 /** What became of one segment; one that has gone is done. */
 type Looked = "done" | "skipped" | "given-up";
 
-const COUNTS = ["segmentCount", "readBytes", "badCount", "lostCount", "rebuiltIndexCount"] as const;
-type Counts = { -readonly [K in keyof ScrubReport]: number };
-
 /** The scrubber of one store. */
 export class Scrubber {
   readonly #parts: ScrubberParts;
   #place: ScrubPlace = emptyScrubPlace();
-  #totals: Counts = noCounts();
+  #totals: ScrubCounts = noScrubCounts();
   #work: Promise<unknown> = Promise.resolve();
   #loop: Promise<void> = Promise.resolve();
   #isStopped = false;
@@ -78,26 +80,28 @@ export class Scrubber {
   /** Goes on where the last start left off; passes follow each other from then on. */
   start(): void {
     const { documents, settings } = this.#parts;
-    this.#place = parseScrubPlace(documents.read(DOCUMENT)) ?? emptyScrubPlace();
+    this.#place = keptScrubPlace(() => documents.read(DOCUMENT), settings.log);
     if (settings.scrubPassMs > 0) this.#loop = this.#runLoop();
   }
 
   /**
-   * One pass over everything that is sealed now, as fast as the disk gives it. Rejects when the store fails or is closed,
-   * or when there is a segment that could not be looked at.
+   * One pass over everything that is visible now, as fast as the disk gives it. Rejects when the store fails or is closed,
+   * or when there is a segment that could not be sealed or looked at.
    */
   async scrubNow(): Promise<ScrubReport> {
     this.#hurriedCount += 1;
     for (const [end, endsInHurry] of this.#pauses) if (endsInHurry) end();
     try {
       const before = { ...this.#totals };
+      const unsealed = await this.#inTurn(() => this.#sealActive(0));
       const ids = this.#sealedIds(0, Number.POSITIVE_INFINITY);
       const { isThrough, skipped } = await this.#lookAt(ids);
-      if (!isThrough) throw this.#parts.health.failure ?? new StoreClosedError();
-      if (skipped.length > 0) throw new Error(`segments that could not be looked at: ${skipped.join(", ")}`);
+      if (!isThrough || this.#isOver()) throw this.#parts.health.failure ?? new StoreClosedError();
+      const left = [...unsealed, ...skipped];
+      if (left.length > 0) throw new Error(`segments that could not be looked at: ${left.join(", ")}`);
       this.#place = { ...this.#place, passCount: this.#place.passCount + 1, passEndedAtMs: this.#wallMs() };
       await this.#keepPlace();
-      return difference(this.#totals, before);
+      return addedCounts(before, this.#totals);
     } finally {
       this.#hurriedCount -= 1;
     }
@@ -126,7 +130,10 @@ export class Scrubber {
 
   /** The rest of the pass under way, or a new one; false when it was given up. */
   async #pass(): Promise<boolean> {
+    let unsealed: readonly number[] = [];
     if (this.#place.through === 0) {
+      unsealed = await this.#inTurn(() => this.#sealActive(this.#parts.settings.scrubSealAfterMs));
+      if (this.#isOver()) return false;
       const through = Math.max(0, ...this.#sealedIds(0, Number.POSITIVE_INFINITY));
       this.#place = { ...this.#place, after: 0, through };
     }
@@ -136,7 +143,8 @@ export class Scrubber {
       await this.#keepPlace();
     });
     if (!isThrough) return false;
-    const isWhole = skipped.length === 0;
+    const left = [...unsealed, ...skipped];
+    const isWhole = left.length === 0;
     const { passCount, passEndedAtMs } = this.#place;
     this.#place = isWhole
       ? { passCount: passCount + 1, passEndedAtMs: this.#wallMs(), after: 0, through: 0 }
@@ -144,7 +152,7 @@ export class Scrubber {
     await this.#keepPlace();
     const { log } = this.#parts.settings;
     if (isWhole) log.info({ event: "storage.scrubbed", passCount: passCount + 1, ...this.#totals });
-    else log.error({ event: "storage.scrub-incomplete", segments: skipped });
+    else log.error({ event: "storage.scrub-incomplete", segments: left });
     return !this.#isOver();
   }
 
@@ -167,6 +175,11 @@ export class Scrubber {
       // the cause has to pass: in a hurry, too, trying again at once would only count up the tries
       await this.#pause(this.#hurriedCount > 0 ? HURRIED_REST_MS : this.#parts.settings.scrubDelayMs);
     }
+  }
+
+  /** A store that closes waits for it, and seals what is left by itself. */
+  async #sealActive(minAgeMs: number): Promise<readonly number[]> {
+    return this.#isOver() ? [] : this.#parts.sealActive({ minAgeMs, isHurried: this.#hurriedCount > 0 });
   }
 
   /** One segment at a time, whoever asks. */
@@ -283,14 +296,4 @@ export class Scrubber {
   #isOver(): boolean {
     return this.#isStopped || this.#parts.health.failure !== undefined;
   }
-}
-
-function noCounts(): Counts {
-  return { segmentCount: 0, readBytes: 0, badCount: 0, lostCount: 0, rebuiltIndexCount: 0 };
-}
-
-function difference(after: Counts, before: Counts): ScrubReport {
-  const done = { ...after };
-  for (const name of COUNTS) done[name] -= before[name];
-  return done;
 }

@@ -97,17 +97,39 @@ export class SegmentPreparer {
     });
   }
 
+  /**
+   * Sees to it that the next segment is ready, without the rests if someone waits; false when there is no space for it, or
+   * the store fails.
+   */
+  async ready(isAwaited: boolean): Promise<boolean> {
+    this.prepare();
+    if (isAwaited) this.hurry();
+    const next = this.#next;
+    return next === undefined
+      ? false
+      : next.then(
+          () => true,
+          () => false,
+        );
+  }
+
+  /** Whoever waits for the segment under way waits no longer than the disk needs. */
+  hurry(): void {
+    this.#isAwaited = true;
+    this.#resume?.();
+  }
+
   /** The prepared segment, or a larger one when `neededBytes` of records do not fit. Rejects with `DiskError` or the manifest's errors. */
   async take(neededBytes: number): Promise<WritableSegment> {
     const { segmentBytes } = this.#settings;
     if (SEGMENT_HEADER_BYTES + neededBytes > segmentBytes) {
-      this.#hurry();
+      this.hurry();
       const capacityBytes = SEGMENT_HEADER_BYTES + neededBytes;
       const reserveBytes = this.#reserveBytes();
       return this.create({ role: "log", capacityBytes, neededBytes: capacityBytes, reserveBytes });
     }
     this.#prepareNow();
-    this.#hurry();
+    this.hurry();
     const next = this.#next;
     this.#next = undefined;
     if (next === undefined) throw new Error("prepare() always leaves a segment under way");
@@ -116,7 +138,7 @@ export class SegmentPreparer {
 
   /** The prepared segment that nobody took, once it is ready; undefined when there is none. */
   async drain(): Promise<WritableSegment | undefined> {
-    this.#hurry();
+    this.hurry();
     const next = this.#next;
     this.#next = undefined;
     return next?.catch(() => undefined);
@@ -181,11 +203,6 @@ export class SegmentPreparer {
       await file.close();
     }
     await disk.fsyncDirectory(SEGMENTS_DIRECTORY);
-  }
-
-  #hurry(): void {
-    this.#isAwaited = true;
-    this.#resume?.();
   }
 
   async #rest(): Promise<void> {

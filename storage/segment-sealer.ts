@@ -35,7 +35,7 @@ export class SegmentSealer {
   readonly #parts: SealerParts;
   /** oldest first; more than one only while the disk is full */
   readonly #ended: Ended[] = [];
-  #work: Promise<void> = Promise.resolve();
+  #work: Promise<unknown> = Promise.resolve();
 
   constructor(parts: SealerParts) {
     this.#parts = parts;
@@ -45,15 +45,21 @@ export class SegmentSealer {
    * Queues a segment whose records end at `endBytes`; resolves when it is sealed, or cannot be for want of space: then it is
    * tried again with the next one. Never rejects.
    */
-  seal(target: WritableSegment, endBytes: number): Promise<void> {
+  async seal(target: WritableSegment, endBytes: number): Promise<void> {
     this.#ended.push({ target, endBytes, isFileClosed: false });
-    this.#work = this.#work.then(() => this.#sealAll());
-    return this.#work;
+    await this.retry();
+  }
+
+  /** Seals what was queued so far, and what waits for space; resolves to the segments that still do. Never rejects. */
+  retry(): Promise<readonly number[]> {
+    const left = this.#work.then(() => this.#sealAll());
+    this.#work = left;
+    return left;
   }
 
   /** Resolves when everything queued so far is done. */
-  idle(): Promise<void> {
-    return this.#work;
+  async idle(): Promise<void> {
+    await this.#work;
   }
 
   /** Removes a segment that holds nothing. */
@@ -71,16 +77,17 @@ export class SegmentSealer {
     await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
   }
 
-  async #sealAll(): Promise<void> {
+  async #sealAll(): Promise<readonly number[]> {
     for (let oldest = this.#ended[0]; oldest !== undefined; oldest = this.#ended[0]) {
       try {
         await this.#sealNow(oldest);
       } catch (error) {
         await this.#onError(error, oldest);
-        return;
+        break;
       }
       this.#ended.shift();
     }
+    return this.#ended.map(({ target }) => target.segment.id);
   }
 
   async #sealNow(ended: Ended): Promise<void> {

@@ -23,6 +23,8 @@ export interface DeliveryParts extends Omit<PassParts, "isGivenUp" | "onDelivere
   readonly peers: HandoffPeers;
   readonly intake: HintIntake;
   readonly isAlive: (node: NodeId) => boolean;
+  /** every hint that is here is counted: before that nobody knows for whom else one is */
+  readonly isReady: () => boolean;
   readonly backgroundShare: () => number;
   readonly random: Random;
 }
@@ -100,10 +102,10 @@ export class HintDelivery {
     this.review();
   }
 
-  /** Starts what is due. */
+  /** Starts what is due. Whoever counts wakes this once it is done. */
   review(): void {
-    if (this.#isStopped) return;
-    const { clock, store, markers } = this.#parts;
+    const { clock, store, markers, isReady } = this.#parts;
+    if (this.#isStopped || !isReady()) return;
     const nowMs = clock.monotonicMs();
     this.#schedule.review(this.targets(), nowMs, () => this.#random.float());
     for (const node of this.#schedule.start(nowMs, (target) => this.#canReach(target))) void this.#deliver(node);

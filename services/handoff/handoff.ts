@@ -94,7 +94,7 @@ export class Handoff {
     this.#markers = new MarkerStore({ ...parts, records, tally, flags, room: this.#room, onKept });
     this.#intake = new HintIntake({ ...parts, flags });
     const own = { store: this.#store, markers: this.#markers, flags };
-    this.#delivery = new HintDelivery({ ...parts, ...own, intake: this.#intake });
+    this.#delivery = new HintDelivery({ ...parts, ...own, intake: this.#intake, isReady: () => this.#isReady });
     this.#upkeep = new Upkeep({
       ...parts,
       ...own,
@@ -110,6 +110,7 @@ export class Handoff {
     this.flush = new HintFlush({
       ...parts,
       markers: this.#markers,
+      missedWrites: this.missedWrites,
       delivery: this.#delivery,
       whenReady: () => this.#rebuilding ?? Promise.resolve(),
     });
@@ -144,6 +145,7 @@ export class Handoff {
       markerTally: this.#markers.tally,
       ages: this.#ages,
       clock,
+      log,
     }).then(() => {
       this.#isReady = true;
       const count = this.#store.tally.total;
@@ -171,7 +173,7 @@ export class Handoff {
   /** The node can be reached again. */
   peerUp(node: NodeId): void {
     this.#delivery.peerUp(node);
-    if (this.#isReady) this.#delivery.review();
+    this.#delivery.review();
   }
 
   /** Whether versions of the partition are kept here for others, or may be. */

@@ -4,6 +4,7 @@
  * is believed after a clean stop alone. One that was emptied and filled again since may seem older than it is, which only
  * gives it up sooner. Must never fail whoever keeps hints.
  */
+import { readAdvisory } from "../../storage/advisory-document.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
 import { HINT_AGES_MS } from "../base/hint-limits.ts";
 import type { Clock, Log } from "../base/ports.ts";
@@ -31,10 +32,14 @@ export class HintAges {
 
   constructor(parts: AgeParts) {
     this.#parts = parts;
-    const bytes = parts.engine.readDocument(DOCUMENT);
     const sizeBytes = 1 + parts.tally.partitionCount * ENTRY_BYTES;
-    const isWhole = bytes?.length === sizeBytes && bytes[0] === VERSION;
-    this.#written = isWhole ? Buffer.from(bytes) : Buffer.alloc(sizeBytes);
+    const kept = readAdvisory(
+      () => parts.engine.readDocument(DOCUMENT),
+      (bytes) => (bytes.length === sizeBytes && bytes[0] === VERSION ? Buffer.from(bytes) : undefined),
+    );
+    // As if there were none: hints that seem younger than they are wait longer, and none is given up for it.
+    if (kept.kind === "unreadable") parts.log.warn({ event: "hints.ages-unreadable" });
+    this.#written = kept.kind === "read" ? kept.content : Buffer.alloc(sizeBytes);
   }
 
   /** Since when something is kept of the partition, wall-clock ms, as it was written down last; undefined: unknown. */

@@ -5,11 +5,18 @@
 
 import { HINT_ASK_MS, HINT_FLUSH_POLL_MS } from "../base/hint-limits.ts";
 import type { NodeId } from "../base/ids.ts";
-import type { Clock } from "../base/ports.ts";
+import type { Clock, Random } from "../base/ports.ts";
 import type { HintsLeft, HintsWaited } from "../base/repair-reports.ts";
 import type { HintDelivery, HintSlot } from "./delivery.ts";
-import { encodeFlushReply, HINTS_FLUSH_TOPIC, parseFlushMark, parseFlushReply } from "./hint-messages.ts";
+import {
+  encodeFlushMark,
+  encodeFlushReply,
+  HINTS_FLUSH_TOPIC,
+  parseFlushMark,
+  parseFlushReply,
+} from "./hint-messages.ts";
 import type { MarkerStore } from "./marker-store.ts";
+import type { MissedWrites } from "./missed-writes.ts";
 import type { HandoffPeers } from "./needs.ts";
 
 /** What a node's hints are answered for with. */
@@ -17,8 +24,10 @@ export interface FlushParts {
   readonly self: NodeId;
   readonly delivery: HintDelivery;
   readonly markers: MarkerStore;
+  readonly missedWrites: Pick<MissedWrites, "settled">;
   readonly peers: HandoffPeers;
   readonly clock: Clock;
+  readonly random: Random;
   /** every hint that is here is counted */
   readonly whenReady: () => Promise<void>;
   /** members that hold or keep anything, this node among them */
@@ -33,24 +42,32 @@ type Members = Map<NodeId, Heard>;
 /** Answers for one node's hints, and waits for everyone's. */
 export class HintFlush {
   readonly #parts: FlushParts;
+  /** of this run of the process, by whose clock marks are */
+  readonly #run: number;
 
   constructor(parts: FlushParts) {
     this.#parts = parts;
+    this.#run = parts.random.fork("hint-marks").u32();
   }
 
-  /** What of the hints that were here at the mark is left; the first question makes the mark, and hurries the deliveries. */
+  /**
+   * What of the hints that were here at the mark is left; the first question makes the mark, and hurries the deliveries. A mark of
+   * an earlier run says nothing by this run's clock: all that is here now is waited for then.
+   */
   readonly handler = async (_from: NodeId, body: unknown): Promise<unknown> => {
-    const { delivery, markers, clock, whenReady } = this.#parts;
+    const { delivery, markers, missedWrites, clock, whenReady } = this.#parts;
+    await whenReady();
     const given = parseFlushMark(body);
-    if (given === undefined) {
-      await whenReady();
+    const isOurs = given !== undefined && (given.run === undefined || given.run === this.#run);
+    if (!isOurs) {
+      await missedWrites.settled();
       await markers.flush();
     }
-    const mark = given ?? clock.monotonicMs();
+    const mark = isOurs ? given.mark : clock.monotonicMs();
     const left = this.#leftOf(mark);
     // once more for those that came in the way of what was put off
     if (left.size > 0) delivery.hurry();
-    return encodeFlushReply({ mark, left });
+    return encodeFlushReply({ mark, run: this.#run, left });
   };
 
   /**
@@ -121,7 +138,7 @@ export class HintFlush {
     const { peers, self } = this.#parts;
     return Promise.all(
       [...heard].map(async ([node, known]) => {
-        const body = known === undefined ? {} : { mark: known.mark };
+        const body = known === undefined ? {} : encodeFlushMark(known);
         const answer =
           node === self ? await this.handler(self, body) : await peers.ask(node, HINTS_FLUSH_TOPIC, body, HINT_ASK_MS);
         return { node, answer: parseFlushReply(answer) };

@@ -54,10 +54,16 @@ export interface HintReply {
   readonly credit: HintCredit;
 }
 
-/** What a member that is asked to hurry says: how many hints are left of those that it had when it was first asked. */
-export interface FlushReply {
-  /** the moment of that first question, by the member's own clock; sent back with the next one */
+/** When a member was first asked by whoever waits: sent back to it with the next question. */
+export interface FlushMark {
+  /** by the member's own clock */
   readonly mark: number;
+  /** of the member's process, whose clock begins anew with each; absent: of a member that does not say yet */
+  readonly run?: number;
+}
+
+/** What a member that is asked to hurry says: how many hints are left of those that it had when it was first asked. */
+export interface FlushReply extends FlushMark {
   readonly left: ReadonlyMap<NodeId | null, number>;
 }
 
@@ -67,6 +73,7 @@ const TAKE_HEAD_BYTES = 7;
 const MAX_STORED_KEY_BYTES = 2_048;
 const STATES: readonly HintState[] = ["held", "lacking", "elsewhere", "later", "bad"];
 const MAX_PAUSE_MS = 60_000;
+const MAX_RUN = 0xffff_ffff;
 
 /** The body of an offer of at most `HINT_OFFER_KEYS` keys. */
 export function encodeOffer(keys: readonly OfferedKey[]): unknown {
@@ -173,15 +180,22 @@ export function parseFlags(body: unknown, partitionCount: number): readonly numb
   return whole.length === partitions.length ? whole : undefined;
 }
 
+/** The body of a question of whoever waits, after the first one, which is empty. */
+export function encodeFlushMark({ mark, run }: FlushMark): unknown {
+  return { mark, ...(run !== undefined && { run }) };
+}
+
 /** The mark in the question of whoever waits; undefined: the first one. */
-export function parseFlushMark(body: unknown): number | undefined {
-  const mark = fieldsOf(body)?.["mark"];
-  return typeof mark === "number" && Number.isFinite(mark) && mark >= 0 ? mark : undefined;
+export function parseFlushMark(body: unknown): FlushMark | undefined {
+  const { mark, run } = fieldsOf(body) ?? {};
+  if (typeof mark !== "number" || !Number.isFinite(mark) || mark < 0) return undefined;
+  const known = wholeIn(run, MAX_RUN);
+  return { mark, ...(known !== undefined && { run: known }) };
 }
 
 /** The body of a member's answer to whoever waits. */
-export function encodeFlushReply({ mark, left }: FlushReply): unknown {
-  return { mark, left: [...left] };
+export function encodeFlushReply({ left, ...mark }: FlushReply): unknown {
+  return { ...mark, left: [...left] };
 }
 
 /** The member's answer, or undefined. Never throws. */
@@ -198,7 +212,7 @@ export function parseFlushReply(body: unknown): FlushReply | undefined {
     if (id === undefined || count === undefined) return undefined;
     left.set(id, count);
   }
-  return { mark, left };
+  return { ...mark, left };
 }
 
 function movedIn(value: unknown): ReadonlyMap<number, NodeId> | undefined {

@@ -1,11 +1,12 @@
 /**
  * What a start finds in the hint store: counts from the index, in slices; slots and ages from the document of a clean stop,
- * else every slot, and as old as was noted last, or as the start. Must never believe that document after anything but a clean stop: a slot that it
- * does not name would never get its hint.
+ * else, and where that cannot be read, every slot, and as old as was noted last, or as the start. Must never believe that
+ * document after anything but a clean stop: a slot that it does not name would never get its hint.
  */
+import { readAdvisory } from "../../storage/advisory-document.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
 import { MAX_REPLICAS } from "../base/limits.ts";
-import type { Clock } from "../base/ports.ts";
+import type { Clock, Log } from "../base/ports.ts";
 import type { HintAges } from "./hint-ages.ts";
 import type { HintRecords } from "./hint-records.ts";
 import { markerOf } from "./marker-store.ts";
@@ -27,12 +28,16 @@ export interface RebuildParts {
   readonly markerTally: ShelfTally;
   readonly ages: Pick<HintAges, "of">;
   readonly clock: Clock;
+  readonly log: Log;
 }
+
+/** What a clean stop has left of one partition; undefined: what makes no sense. */
+type Remembered = { readonly mask: number; readonly oldestMs: number } | undefined;
 
 /** Counts what is there. Resolves when every partition is counted; stores and deliveries may go on meanwhile. */
 export async function rebuildTallies(parts: RebuildParts): Promise<void> {
   const { engine, clock, objects, markers, objectTally, markerTally, ages } = parts;
-  const remembered = engine.recovery.mode === "clean" ? parseEntries(engine.readDocument(DOCUMENT), objectTally) : [];
+  const remembered = engine.recovery.mode === "clean" ? rememberedBy(parts) : [];
   const nowMs = clock.wallMicros() / 1_000;
   let sliceMs = clock.monotonicMs();
   for (let partition = 0; partition < objectTally.partitionCount; partition += 1) {
@@ -66,11 +71,17 @@ export async function rememberTallies(engine: StorageEngine, tally: ShelfTally):
   await engine.writeDocument(DOCUMENT, bytes);
 }
 
-function parseEntries(
-  bytes: Uint8Array | undefined,
-  tally: ShelfTally,
-): readonly ({ readonly mask: number; readonly oldestMs: number } | undefined)[] {
-  if (bytes === undefined || bytes[0] !== VERSION || bytes.length !== 1 + tally.partitionCount * ENTRY_BYTES) return [];
+function rememberedBy({ engine, objectTally, log }: RebuildParts): readonly Remembered[] {
+  const kept = readAdvisory(
+    () => engine.readDocument(DOCUMENT),
+    (bytes) => parseEntries(bytes, objectTally),
+  );
+  if (kept.kind === "unreadable") log.warn({ event: "hints.tallies-unreadable" });
+  return kept.kind === "read" ? kept.content : [];
+}
+
+function parseEntries(bytes: Uint8Array, tally: ShelfTally): readonly Remembered[] | undefined {
+  if (bytes[0] !== VERSION || bytes.length !== 1 + tally.partitionCount * ENTRY_BYTES) return undefined;
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: tally.partitionCount }, (_, partition) => {
     const at = 1 + partition * ENTRY_BYTES;

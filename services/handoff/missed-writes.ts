@@ -36,9 +36,8 @@ export interface MissedParts {
 export class MissedWrites {
   readonly #parts: MissedParts;
   #isClosed = false;
-  #underwayCount = 0;
+  readonly #underway = new Set<Promise<void>>();
   #underwayBytes = 0;
-  #onIdle: (() => void)[] = [];
   missedCount = 0;
   flaggedCount = 0;
 
@@ -57,21 +56,25 @@ export class MissedWrites {
       onKept();
       return;
     }
-    const isTooMuch = this.#underwayBytes + object.length > MAX_MISSED_BYTES && this.#underwayCount > 0;
-    if (this.#isClosed || this.#underwayCount >= MAX_MISSED_WRITES || isTooMuch) return this.#flag(location.partition);
-    this.#underwayCount += 1;
+    const isTooMuch = this.#underwayBytes + object.length > MAX_MISSED_BYTES && this.#underway.size > 0;
+    if (this.#isClosed || this.#underway.size >= MAX_MISSED_WRITES || isTooMuch) return this.#flag(location.partition);
     this.#underwayBytes += object.length;
-    void this.#keep(write, isHeld).finally(() => {
-      this.#underwayCount -= 1;
+    const keeping = this.#keep(write, isHeld).finally(() => {
+      this.#underway.delete(keeping);
       this.#underwayBytes -= object.length;
-      if (this.#underwayCount === 0) for (const wake of this.#onIdle.splice(0)) wake();
     });
+    this.#underway.add(keeping);
+  }
+
+  /** Resolves when what was begun is done: kept, or its partition flagged. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#underway);
   }
 
   /** From now on what is missed is only flagged; resolves when what was begun is done. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#isClosed = true;
-    if (this.#underwayCount > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+    return this.settled();
   }
 
   /** In its own slot first: then a marker is enough, and a later version of the same key is covered by it too. */

@@ -3,6 +3,7 @@
  * a partition in one small document. A hint is given up only after its flag is durable; a flag goes only when everything
  * since it was last raised has been compared. Must never clear a flag for what came after.
  */
+import { readAdvisory } from "../../storage/advisory-document.ts";
 import { MAX_PARTITIONS } from "../base/limits.ts";
 import type { Log } from "../base/ports.ts";
 
@@ -45,7 +46,7 @@ export class RepairFlags implements FlaggedPartitions {
     this.#documents = documents;
     this.#log = log;
     this.#partitionCount = partitionCount;
-    this.#bits = parseFlags(documents.read(DOCUMENT), partitionCount);
+    this.#bits = this.#bitsKept(Math.ceil(partitionCount / 8));
     this.#durable = this.#bits.slice();
   }
 
@@ -112,6 +113,23 @@ export class RepairFlags implements FlaggedPartitions {
     while (Buffer.compare(this.#bits, this.#durable) !== 0) await this.#save();
   }
 
+  /** A document that cannot be read flags everything, until it is written anew: what it said is not known. */
+  #bitsKept(sizeBytes: number): Uint8Array {
+    const kept = readAdvisory(
+      () => this.#documents.read(DOCUMENT),
+      (bytes) => (bytes[0] === VERSION && bytes.length === sizeBytes + 1 ? bytes.slice(1) : undefined),
+    );
+    switch (kept.kind) {
+      case "none":
+        return new Uint8Array(sizeBytes);
+      case "read":
+        return kept.content;
+      case "unreadable":
+        this.#log.warn({ event: "hints.flags-unreadable", partitionCount: this.#partitionCount });
+        return new Uint8Array(sizeBytes).fill(0xff);
+    }
+  }
+
   /** One write at a time; whoever comes during one waits for it and lets its caller look again. */
   #save(): Promise<void> {
     this.#writing ??= this.#write().finally(() => {
@@ -127,14 +145,6 @@ export class RepairFlags implements FlaggedPartitions {
     await this.#documents.write(DOCUMENT, Buffer.concat([Uint8Array.of(VERSION), bits]));
     this.#durable = bits;
   }
-}
-
-/** An unreadable document flags everything: what it said is not known. */
-function parseFlags(bytes: Uint8Array | undefined, partitionCount: number): Uint8Array {
-  const sizeBytes = Math.ceil(partitionCount / 8);
-  if (bytes === undefined) return new Uint8Array(sizeBytes);
-  if (bytes[0] !== VERSION || bytes.length !== sizeBytes + 1) return new Uint8Array(sizeBytes).fill(0xff);
-  return bytes.slice(1);
 }
 
 function isSet(bits: Uint8Array, at: number): boolean {

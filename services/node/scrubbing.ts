@@ -29,7 +29,7 @@ export class Scrubbing {
     this.#parts = parts;
   }
 
-  /** Resolves when a pass over all that is sealed is over, or the time is up. Never rejects. */
+  /** Resolves when a pass over all that was visible is over, or the time is up. Never rejects. */
   async scrub(timeoutMs: number): Promise<StoreScrubbed> {
     const { engine, clock, config } = this.#parts;
     const { before, startedMs, done } = this.#underWay ?? this.#begin();

@@ -4,8 +4,8 @@
  * over the lost hashes for each other holder. Must never call a partition caught up while somebody silent may know
  * that what it holds was deleted, nor drop what nobody knows of, nor forget that nobody does.
  */
+import { readAdvisory } from "../../storage/advisory-document.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
-import { StoreUnusableError } from "../../storage/errors.ts";
 import { CATCH_UP_LOST_MS, MAX_LOST_HASHES_TOLD } from "../base/limits.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { CatchUp } from "./collect-catch-up.ts";
@@ -58,24 +58,16 @@ export class CatchUpTurns {
   /** Takes up what former lives could not prove. Rejects as the store does. */
   async begin(): Promise<void> {
     const { store, unproved, floors, holder, log } = this.#parts;
-    if (this.#isRestored()) return;
+    const kept = readAdvisory(
+      () => store.readDocument(UNPROVED_DOCUMENT),
+      (bytes) => unproved.restore(bytes) || undefined,
+    );
+    if (kept.kind !== "unreadable") return;
     log.warn({ event: "collect.unproved-unreadable" });
     // Any may be one of which it names nothing now. Durably, before the flaw is gone that says so.
     for (const partition of floors.marked()) holder.lostRecords(partition);
     await holder.persist();
     await store.writeDocument(UNPROVED_DOCUMENT, unproved.encode());
-  }
-
-  /** False when what was durable cannot be read. */
-  #isRestored(): boolean {
-    const { store, unproved } = this.#parts;
-    try {
-      const bytes = store.readDocument(UNPROVED_DOCUMENT);
-      return bytes === undefined || unproved.restore(bytes);
-    } catch (error) {
-      if (!(error instanceof StoreUnusableError)) throw error;
-      return false;
-    }
   }
 
   /** Whether it is worth the while: not so soon after somebody was silent. */

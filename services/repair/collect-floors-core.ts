@@ -10,8 +10,8 @@
  *
  * Who has noted less than the line took no part: an older copy of the disk, or a slot that came without its marks. It is
  * *behind*: what it has beyond a peer that did, up to the line, is not to be believed. So is who is *in doubt*: records were
- * lost here since, or the slot got keys to hold that the looks left out (`collect-rules-core.ts`). Must never lower a mark,
- * but by forgetting the partition with its slot. Pure; what is durable is `encodeMarks` of it (`collect-marks-codec.ts`).
+ * lost here since, or the marks themselves, or the slot got keys to hold that the looks left out (`collect-rules-core.ts`).
+ * Must never lower a mark, but by forgetting the partition with its slot, or where it cannot be read any more. Pure; what is durable is `encodeMarks` of it (`collect-marks-codec.ts`).
  */
 
 /** Up to where, and which values with an end may go with the tombstones. */
@@ -144,6 +144,12 @@ export class CollectFloors {
     return true;
   }
 
+  /** What the marks said is not known any more: this holder may have been behind, or in doubt, and is so until it was compared. */
+  lose(partition: number): void {
+    this.forget(partition);
+    this.#doubts[partition] = DOUBTS.indexOf("records");
+  }
+
   /**
    * This holder has all that one has that took part in the proof of `mark`, which is at or above the line, and nothing of
    * its own below it any more.
@@ -173,11 +179,13 @@ export class CollectFloors {
     this.#setHeard(partition, marks.heard);
   }
 
+  /** There is something to remember: a mark, or that marks were lost. */
   isMarked(partition: number): boolean {
-    return this.lineOf(partition) > 0 || (this.#noted[partition] ?? NO_MARK).floor > 0;
+    if (this.lineOf(partition) > 0 || (this.#noted[partition] ?? NO_MARK).floor > 0) return true;
+    return this.#doubts[partition] !== 0;
   }
 
-  /** Partitions with a mark, ascending. O(Q). */
+  /** Partitions with something to remember, ascending. O(Q). */
   marked(): readonly number[] {
     const marked: number[] = [];
     for (let partition = 0; partition < this.#line.length; partition += 1) {

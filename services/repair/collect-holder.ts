@@ -3,6 +3,7 @@
  * each stands for) and keeps its marks durable. Must never say that a record may go before the mark that lets it go is
  * durable, nor note a floor for what another life, or another tenure of the slot, was looked at.
  */
+import { readAdvisory } from "../../storage/advisory-document.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock, Log } from "../base/ports.ts";
@@ -63,11 +64,15 @@ export class CollectHolder {
 
   /** Takes up the marks of former lives, for the slots that are still held. Rejects as the store does. */
   async begin(): Promise<void> {
-    const { store, floors, rules, slotOf, log } = this.#parts;
-    const bytes = store.readDocument(MARKS_DOCUMENT);
-    const head = bytes === undefined ? undefined : restoreFloors(floors, bytes);
+    const { store, floors, rules, slotOf } = this.#parts;
+    const kept = readAdvisory(
+      () => store.readDocument(MARKS_DOCUMENT),
+      (bytes) => restoreFloors(floors, bytes),
+    );
+    const isLost = kept.kind === "unreadable";
+    if (isLost) this.#loseMarks();
+    const head = kept.kind === "read" ? kept.content : undefined;
     const now = rules.known();
-    if (bytes !== undefined && head === undefined) log.warn({ event: "collect.marks-unreadable" });
     const changed = floors.marked().filter((partition) => {
       if (slotOf(partition) < 0) return this.#core.slotChanged(partition);
       return store.isSuspect(partition) && this.#core.lostRecords(partition);
@@ -75,7 +80,8 @@ export class CollectHolder {
     // Marks of before rules were kept beside them may have been noted under any.
     const before = head === undefined ? now : (head.rules ?? noneOf(now));
     this.#rules = this.#core.rulesChanged(before, now, slotOf);
-    if (changed.length > 0 || this.#rules !== before) await this.persist();
+    // Doubts are durable before the flaw is gone that says that there are any.
+    if (isLost || changed.length > 0 || this.#rules !== before) await this.persist();
     const reaped = floors.marked().filter((partition) => floors.marksOf(partition).reaped.floor > 0);
     for (const partition of reaped) this.#parts.onReaped(partition);
     await this.promise(Math.max(floors.highest(), head?.promised ?? 0));
@@ -188,6 +194,21 @@ export class CollectHolder {
       // Not swallowed: the next mark is durable only together with this change.
       this.#parts.log.warn({ event: "collect.marks-not-written", error });
     });
+  }
+
+  /**
+   * What the marks said cannot be read. They may have said of any partition that it was behind, or in doubt: it is compared
+   * with one that took part in the last proof, or all others say that there was none, before anything in it is believed.
+   */
+  #loseMarks(): void {
+    const { floors, slotOf, log } = this.#parts;
+    let partitionCount = 0;
+    for (let partition = 0; partition < floors.partitionCount; partition += 1) {
+      if (slotOf(partition) < 0) continue;
+      floors.lose(partition);
+      partitionCount += 1;
+    }
+    log.warn({ event: "collect.marks-unreadable", partitionCount });
   }
 
   #factsOf(partition: number): PartitionFacts {

@@ -31,6 +31,10 @@ export interface CollectPlan {
   readonly droppingAnywhere?: boolean;
   /** a read takes the word of one that is behind */
   readonly readingAll?: boolean;
+  /** no bug, but one trouble more: of every other start a bit has turned in the marks */
+  readonly isRotten?: boolean;
+  /** marks that cannot be read are taken for none */
+  readonly forgettingMarks?: boolean;
   /** clocks are right, and no disk is set back: nothing but deletes and delays */
   readonly isCalm?: boolean;
 }

@@ -15,6 +15,14 @@ describe("tombstones collected under crashes, late and doubled messages, wrong c
     expect(summary.counts["restores"]).toBeGreaterThan(500);
     expect(summary.counts["rules"]).toBeGreaterThan(700);
   });
+
+  it("bring nothing back either where holders cannot read their marks", { timeout: 120_000 }, () => {
+    const summary = checkCollect(1, 150, { isRotten: true });
+
+    expect(summary.violations).toEqual([]);
+    expect(summary.unsettled).toEqual([]);
+    expect(summary.counts["collected"]).toBeGreaterThan(200);
+  });
 });
 
 /** What, as a plan, lives until it is found at most, and from which seed on. */
@@ -30,6 +38,7 @@ describe("the model check finds", () => {
     ["a slot whose bucket got more replicas and that goes on as before", { withoutDoubt: true }, 400, 1],
     ["what is kept of a late version where the rest may live", { droppingAnywhere: true }, 400, 1],
     ["a read that takes the word of one that is behind", { readingAll: true }, 400, 1],
+    ["marks that cannot be read and are taken for none", { isRotten: true, forgettingMarks: true }, 200, 1],
     ["a round that compares no roots", { withoutLook: true }, 1_500, 1],
     ["members that promise nothing", { withoutPromise: true }, 2_500, 1],
   ];

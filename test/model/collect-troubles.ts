@@ -5,7 +5,7 @@
 import { CollectFloors } from "../../services/repair/collect-floors-core.ts";
 import { HolderCore } from "../../services/repair/collect-holder-core.ts";
 import { restoreFloors } from "../../services/repair/collect-marks-codec.ts";
-import { DEADLINE, type Life, NODES, P, rulesFor } from "./collect-life.ts";
+import { DEADLINE, type Life, type Machine, NODES, P, rulesFor } from "./collect-life.ts";
 import { Rounds } from "./collect-rounds.ts";
 
 export class Troubles extends Rounds {
@@ -13,7 +13,7 @@ export class Troubles extends Rounds {
     const machine = this.at(at);
     if (machine.life !== undefined) return;
     const floors = new CollectFloors(1);
-    const head = restoreFloors(floors, machine.disk.marks);
+    const head = this.marksOf(machine, floors);
     if (machine.disk.slot < 0) floors.forget(P);
     const core = new HolderCore(floors);
     const before = head?.rules ?? rulesFor(machine.disk.setting);
@@ -34,6 +34,34 @@ export class Troubles extends Rounds {
     // A link comes up: marks are told before anything else is.
     for (const other of NODES) this.hear(at, other);
     for (const other of NODES) this.hear(other, at);
+  }
+
+  /** What the disk gives back of the marks; undefined: they are lost. */
+  marksOf(machine: Machine, floors: CollectFloors): ReturnType<typeof restoreFloors> {
+    if (!this.mayRot(machine) || this.ruleDraws.below(2) > 0) return restoreFloors(floors, machine.disk.marks);
+    if (this.plan.forgettingMarks !== true) floors.lose(P);
+    return undefined;
+  }
+
+  /** One at a time: the others still know what it knew. */
+  mayRot({ disk }: Machine): boolean {
+    if (this.plan.isRotten !== true || this.isCalm || disk.slot < 0) return false;
+    const isOnly = this.machines.some((one) => one.disk.setting.n === 1) || !this.areRulesSettled();
+    if (this.isRuled && disk.slot === 0 && isOnly) return false;
+    return this.machines.every((other) => {
+      return other.disk === disk || other.disk.slot < 0 || (!other.isOld && !this.durable(other).isBehind(P));
+    });
+  }
+
+  /** A holder has lost its marks, and was not compared since: of another trouble with them at once nothing is promised. */
+  isAnyoneLost(): boolean {
+    return this.machines.some((machine) => this.durable(machine).doubtOf(P) === "records");
+  }
+
+  durable({ disk }: Machine): CollectFloors {
+    const floors = new CollectFloors(1);
+    restoreFloors(floors, disk.marks);
+    return floors;
   }
 
   crash(at: number): void {
@@ -61,7 +89,7 @@ export class Troubles extends Rounds {
     const fit = this.backups.filter(({ at, disk }) => this.at(at).disk.tenure === disk.tenure);
     const backup = fit[this.below(Math.max(1, fit.length))];
     if (backup === undefined || this.isCalm || this.counts.restores >= 3) return;
-    if (this.machines.some(({ isOld }) => isOld)) return;
+    if (this.machines.some(({ isOld }) => isOld) || this.isAnyoneLost()) return;
     // The only copy of a key is no copy to be set back, nor is the one that others are about to be compared with.
     const isOnly = this.machines.some(({ disk }) => disk.setting.n === 1) || !this.areRulesSettled();
     if (this.isRuled && backup.disk.slot === 0 && isOnly) return;
@@ -106,7 +134,8 @@ export class Troubles extends Rounds {
   changeRules(n: number): void {
     const version = 1 + Math.max(...this.machines.map(({ disk }) => disk.setting.version));
     const at = NODES[this.ruleDraws.below(NODES.length)] ?? 0;
-    if (this.at(at).life === undefined || (!this.isCalm && this.machines.some(({ isOld }) => isOld))) return;
+    const isTroubled = this.machines.some(({ isOld }) => isOld) || this.isAnyoneLost();
+    if (this.at(at).life === undefined || (!this.isCalm && isTroubled)) return;
     this.counts.rules += 1;
     for (const other of NODES) {
       // Some hear of it late, or when a link comes up.

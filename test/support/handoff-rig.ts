@@ -6,6 +6,7 @@
 
 import { xxh64 } from "../../services/base/hash.ts";
 import type { NodeId } from "../../services/base/ids.ts";
+import type { Clock } from "../../services/base/ports.ts";
 import { Handoff } from "../../services/handoff/handoff.ts";
 import { hintEngineOptions, hintPartitionsOf } from "../../services/handoff/hint-engine.ts";
 import type { TopicHandler } from "../../services/peers/peer-handler.ts";
@@ -42,6 +43,8 @@ export interface RigShape {
   readonly windowMs?: number;
   readonly replicasOf?: (location: KeyLocation) => number;
   readonly backgroundShare?: () => number;
+  /** whether a node is busy with something else for long while it counts the hints that it finds */
+  readonly countsSlowly?: () => boolean;
   /** what a node's main replica knows of collected tombstones; default: nothing was collected */
   readonly collectedAt?: (node: NodeId) => CollectedLines;
   /** called with each question as it leaves; false: it, or its answer, is lost */
@@ -199,7 +202,7 @@ export class HandoffRig {
       },
       members: () => this.nodes.filter((one) => !one.isRemoved).map((one) => one.id),
       backgroundShare: this.#shape.backgroundShare ?? (() => 1),
-      clock,
+      clock: this.#shape.countsSlowly?.() === true ? busyAtFirst(clock) : clock,
       random,
       log: node.log,
     });
@@ -359,4 +362,18 @@ export class HandoffRig {
     if (fate === "answer lost" || answer instanceof TopicRefusal || to.life !== life) return undefined;
     return carried(answer);
   }
+}
+
+/** A clock that has gone on by some ms at each of its first looks: whoever works in slices stops after each of them. */
+function busyAtFirst(clock: Clock): Clock {
+  let looks = 0;
+  return {
+    monotonicMs: () => {
+      looks = Math.min(looks + 1, 2 * RIG_PARTITIONS);
+      return clock.monotonicMs() + 20 * looks;
+    },
+    wallMicros: () => clock.wallMicros(),
+    setTimer: (delayMs, run) => clock.setTimer(delayMs, run),
+    defer: (run) => clock.defer(run),
+  };
 }

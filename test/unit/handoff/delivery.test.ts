@@ -1,6 +1,7 @@
 /** What is kept for a slot gets to whoever holds it, whatever happens in between. */
 import { describe, expect, test } from "vitest";
 import type { NodeId } from "../../../services/base/ids.ts";
+import { parseFlushReply } from "../../../services/handoff/hint-messages.ts";
 import type { Dot } from "../../../services/versioning/types.ts";
 import { HandoffRig, type RigNode } from "../../support/handoff-rig.ts";
 import { putOf } from "../../support/replica-fixture.ts";
@@ -421,6 +422,64 @@ describe("deliveries", () => {
     expect(rig.life(keeper).handoff.fallback.digestOf(location)).not.toBe(0n);
     expect(await rig.during(waiting)).toMatchObject({ isDone: true, left: [], unreachable: [] });
     expect(rig.keptCount()).toBe(0);
+  });
+
+  test("whoever waits is not told that all is done by a member that has come back and counts yet, nor by its former clock", async () => {
+    let isSlow = false;
+    const rig = await HandoffRig.started({ countsSlowly: () => isSlow });
+    const { away, keeper } = await hinted(rig, 4);
+    const other = rig.nodes.find((node) => node !== away && node !== keeper) ?? keeper;
+    await rig.pass(5_000);
+    const waiting = rig.life(other).handoff.flush.wait(120_000);
+    await rig.pass(2_000);
+    const asked = parseFlushReply(await rig.during(rig.life(keeper).handoff.flush.handler(other.id, {})));
+    expect(asked).toMatchObject({ left: new Map([[away.id, 4]]) });
+    rig.crash(keeper);
+    isSlow = true;
+    await rig.start(keeper);
+    const { flush } = rig.life(keeper).handoff;
+    for (const question of [asked, { mark: asked?.mark }]) {
+      const again = parseFlushReply(await rig.during(flush.handler(other.id, question)));
+      expect([...(again?.left.keys() ?? [])]).toContain(away.id);
+    }
+    const again = parseFlushReply(await rig.during(flush.handler(other.id, asked)));
+    expect([again?.run === asked?.run, again?.mark === asked?.mark]).toEqual([false, false]);
+    expect(parseFlushReply(await rig.during(flush.handler(other.id, again)))?.mark).toBe(again?.mark);
+    await rig.start(away);
+    expect(await rig.during(waiting)).toMatchObject({ isDone: true, left: [], unreachable: [] });
+    expect(rig.keptCount()).toBe(0);
+  });
+
+  test("whoever waits waits for what is still being kept as well", async () => {
+    const rig = await HandoffRig.started({ isOnDisk: true });
+    const location = rig.nth(7, 0);
+    const away = rig.holderOf(location, 1);
+    const keeper = rig.fallbacksOf(location)[0] ?? away;
+    const minted = await rig.during(rig.write(location, 0, "value"));
+    rig.crash(away);
+    const { flush, missedWrites } = rig.life(keeper).handoff;
+    missedWrites.missed({ location, slot: 1, ...minted });
+    const asked = parseFlushReply(await rig.during(flush.handler(keeper.id, {})));
+    expect(asked?.left).toEqual(new Map([[away.id, 1]]));
+  });
+
+  test("nothing is delivered, and so taken out, before it is counted whom else it is for, whoever waits", async () => {
+    let isSlow = false;
+    const rig = await HandoffRig.started({ countsSlowly: () => isSlow });
+    const { away, keeper } = await hinted(rig, 4);
+    rig.crash(keeper);
+    isSlow = true;
+    await rig.start(keeper);
+    const { handoff } = rig.life(keeper);
+    // one for another slot, whose holder is there and has all of them
+    const location = rig.nth(7, 5);
+    const minted = await rig.write(location, 0, "later");
+    const stored = handoff.fallback.store(location, 2, minted);
+    const answer = handoff.flush.handler(keeper.id, { mark: 0 });
+    await rig.during(Promise.all([stored, answer]));
+    await rig.pass(WHOLE_WAY_MS);
+    // after a crash each may be for any of the three, the new one among them
+    expect(handoff.view()).toMatchObject({ count: 5, targets: [{ node: away.id, count: 5 }] });
   });
 
   test("whoever waits hears of hints for slots that nobody is believed to hold, and they go once somebody is", async () => {

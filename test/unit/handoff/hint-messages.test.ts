@@ -5,12 +5,14 @@ import { HINT_OFFER_KEYS } from "../../../services/base/hint-limits.ts";
 import {
   encodeDelivery,
   encodeFlags,
+  encodeFlushMark,
   encodeFlushReply,
   encodeOffer,
   encodeReply,
   type HintState,
   parseDelivery,
   parseFlags,
+  parseFlushMark,
   parseFlushReply,
   parseOffer,
   parseReply,
@@ -64,6 +66,13 @@ describe("messages of hints", () => {
     expect(parseFlags(carried(encodeFlags([1, 63])), Q)).toEqual([1, 63]);
     const left = new Map([[nodeIdOf("n4"), 12]]);
     expect(parseFlushReply(carried(encodeFlushReply({ mark: 12.5, left })))).toEqual({ mark: 12.5, left });
+    expect(parseFlushReply(carried(encodeFlushReply({ mark: 12.5, run: 7, left })))).toEqual({
+      mark: 12.5,
+      run: 7,
+      left,
+    });
+    expect(parseFlushMark(carried(encodeFlushMark({ mark: 12.5, run: 7 })))).toEqual({ mark: 12.5, run: 7 });
+    expect([parseFlushMark({ mark: 1, run: -1 }), parseFlushMark({ run: 7 })]).toEqual([{ mark: 1 }, undefined]);
   });
 
   test("with any byte changed or cut are refused or understood, never more", () => {

@@ -55,6 +55,35 @@ describe("marks", () => {
     expect([floors.isBehind(1), floors.lineOf(1)]).toEqual([false, 100]);
   });
 
+  test("that cannot be read are in doubt, durably, until what is held was compared, or there was no proof", () => {
+    const lost = (): CollectFloors => {
+      const floors = new CollectFloors(4);
+      floors.note(1, at(100));
+      floors.lose(1);
+      const again = new CollectFloors(4);
+      restoreFloors(again, encodeFloors(floors, HEAD));
+      return again;
+    };
+    const floors = lost();
+    expect([floors.marked(), floors.isBehind(1), floors.isHidden(1), floors.lineOf(1)]).toEqual([[1], true, true, 0]);
+    expect([floors.note(1, at(200)), floors.reap(1, at(100)), floors.hear(1, at(150))]).toEqual([
+      false,
+      false,
+      "behind",
+    ]);
+    floors.catchUp(1, at(150));
+    expect([floors.isBehind(1), floors.marksOf(1)]).toEqual([
+      false,
+      { noted: at(150), reaped: at(150), heard: at(150) },
+    ]);
+    const alone = lost();
+    alone.unhear(1);
+    expect([alone.marked(), alone.isBehind(1)]).toEqual([[], false]);
+    const compared = lost();
+    compared.catchUp(1, at(0));
+    expect([compared.marked(), compared.isBehind(1)]).toEqual([[], false]);
+  });
+
   test("go with the slot", () => {
     const core = new HolderCore(new CollectFloors(4));
     core.wasEqual(1, 100);

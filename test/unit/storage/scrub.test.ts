@@ -170,7 +170,8 @@ describe("a scrub of a store in which bits have flipped", () => {
     const heal = disk.inject({ on: ["write"], code: "ENOSPC", path: ".idx" });
     expect(await engine.scrub()).toMatchObject({ badCount: 0, rebuiltIndexCount: 0 });
     heal();
-    expect(await engine.scrub()).toMatchObject({ badCount: 0, rebuiltIndexCount: 1 });
+    // the other one is that of the segment that the scrub itself has sealed
+    expect(await engine.scrub()).toMatchObject({ badCount: 0, rebuiltIndexCount: 2 });
   });
 });
 
