@@ -195,7 +195,7 @@ export class AdmissionQueue<R> {
     }
   }
 
-  /** False: there is none of the class, or no room for it. */
+  /** False: there is none of the class, or no room for it. Those that have gone may be thousands, and are met once each. */
   #dealWithYoungest(work: KeyWork, nowMs: number): boolean {
     const rows = this.#fresh[work];
     let left = QUEUE_LOOKED_AT;
@@ -204,7 +204,7 @@ export class AdmissionQueue<R> {
       const first = row?.requests[0];
       const why = first && this.#parts.reasonNow(work, first.target, first.bringsBytes);
       if (why?.kind === "node") return false;
-      left -= 1;
+      if (first !== undefined) left -= 1;
       if (why?.kind === "bytes") continue;
       rows.splice(at, 1);
       if (row === undefined || first === undefined) continue;

@@ -21,7 +21,7 @@ import { isOfOtherSite } from "./same-origin.ts";
 import { bucketTarget } from "./target.ts";
 import { withTrace } from "./timing.ts";
 
-type BatchDependencies = Pick<ApiDependencies, "coordinator" | "contexts" | "clock">;
+type BatchDependencies = Pick<ApiDependencies, "coordinator" | "contexts" | "clock" | "calm">;
 
 /** The batch route. */
 export function batchRoutes(deps: BatchDependencies): readonly Route[] {
@@ -125,11 +125,24 @@ class BatchRun {
   async #work(): Promise<void> {
     for (let chain = this.#chains.pop(); chain !== undefined; chain = this.#chains.pop()) {
       for (const index of chain) {
-        const result = resultText(await this.#reply(this.#ops[index]));
+        const result = resultText(await this.#timed(this.#ops[index]));
         this.#heldBytes += result.length;
         this.#results[index] = result;
       }
     }
+  }
+
+  /**
+   * Each operation that is begun tells the pace of the batch's class, as a request of one key tells that of its own: else nothing
+   * would bound how many batches are under way.
+   */
+  async #timed(op: BatchOp | Failure | undefined): Promise<Reply> {
+    const { calm, clock } = this.#deps;
+    const startedMs = clock.monotonicMs();
+    const begun = this.#reply(op);
+    const reply = await begun;
+    if (begun instanceof Promise) calm?.answered("write", clock.monotonicMs() - startedMs);
+    return reply;
   }
 
   #reply(op: BatchOp | Failure | undefined): Reply | Promise<Reply> {

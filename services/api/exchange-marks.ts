@@ -1,6 +1,7 @@
 /** What the listener notes on the framework's own requests and replies. Must never hold what a handler needs. */
 import type { Caller } from "../security/rights.ts";
 import type { Timing } from "./exchange.ts";
+import type { Place } from "./place.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -10,6 +11,8 @@ declare module "fastify" {
   interface FastifyReply {
     /** what the request and its answer occupy until the connection has taken the answer; −1: not admitted */
     heldBytes: number;
+    /** of one that was let in */
+    place: Place | undefined;
     /** monotonic, when it was let in */
     startedMs: number;
     /** before that, for room */
@@ -28,3 +31,8 @@ declare module "node:http" {
 
 /** Of a reply whose request was not admitted. */
 export const NOT_ADMITTED: number = -1;
+
+/** The serializer of what is a text already: with it the content type stays as it was set, and the framework adds no charset. */
+export function asItIs(text: string): string {
+  return text;
+}

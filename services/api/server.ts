@@ -20,13 +20,14 @@ import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
 import { drain } from "./drain.ts";
 import { type Incoming, isReading, NO_BODY_BYTES, type Reply, type Route, type Timing } from "./exchange.ts";
-import { NOT_ADMITTED } from "./exchange-marks.ts";
+import { asItIs, NOT_ADMITTED } from "./exchange-marks.ts";
 import { frameworkFailure } from "./framework-failure.ts";
 import { type FrontDoor, standBefore } from "./front-door.ts";
 import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { Gatekeeper, routeFlaws } from "./gatekeeper.ts";
 import { HTTP_LIMITS, type HttpLimits, listeningAt } from "./http-limits.ts";
 import { crowdPlaceOf } from "./key-crowd.ts";
+import { Place } from "./place.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
 import { overloadWords, retryAfterText } from "./quick-refusal.ts";
@@ -153,6 +154,7 @@ class Server implements ApiServer {
     });
     app.decorateRequest("caller", undefined);
     app.decorateReply("heldBytes", NOT_ADMITTED);
+    app.decorateReply("place", undefined);
     app.decorateReply("startedMs", 0);
     app.decorateReply("waitedMs", 0);
     app.decorateReply("timing", undefined);
@@ -196,11 +198,8 @@ class Server implements ApiServer {
   ): boolean {
     const { request, reply } = exchange;
     if (this.#closing !== undefined && route.work !== "control") {
-      this.#write(
-        request,
-        reply,
-        failureReply(refusalForNow("shutting_down", "this node is stopping; ask another one")),
-      );
+      const why = refusalForNow("shutting_down", "this node is stopping; ask another one");
+      this.#write(request, reply, failureReply(why));
       return false;
     }
     const bytes = announcedBytes(request, route.bodyLimitBytes);
@@ -221,12 +220,15 @@ class Server implements ApiServer {
     reply.waitedMs = waitedMs;
     const place = route.isOfOneKey === true ? crowdPlaceOf(request.raw.url) : -1;
     if (place >= 0) this.#gate.crowd.enter(place);
-    raw.once("close", () => {
+    reply.place = new Place(() => {
       if (place >= 0) this.#gate.crowd.leave(place);
       this.#admission.leave(route.work, reply.heldBytes);
       this.#frontDoor.placeFree();
-      // A reply that comes after its client has gone must not be counted in again.
+      // a reply that comes after its client has gone must not be counted in again
       reply.heldBytes = NOT_ADMITTED;
+    });
+    raw.once("close", () => {
+      reply.place?.over();
       const end = { status: raw.headersSent ? raw.statusCode : 0, durationMs: clock.monotonicMs() - cameMs };
       recordDuration(durations, end.status, end.durationMs * 1_000);
       if (isWorthALine(end)) this.#requestLog.tell(route, request, end);
@@ -242,15 +244,14 @@ class Server implements ApiServer {
     } catch (error) {
       answer = this.#defectReply(error, isReading(route), request);
     }
-    if (answer instanceof Promise) {
-      answer.then(
-        (settled) => {
-          this.#tellPace(route, reply);
-          this.#write(request, reply, settled);
-        },
-        (error: unknown) => this.#write(request, reply, this.#defectReply(error, isReading(route), request)),
-      );
-    } else this.#write(request, reply, answer);
+    if (!(answer instanceof Promise)) return this.#write(request, reply, answer);
+    reply.place?.busy();
+    const settled = (made: Reply): void => {
+      reply.place?.idle();
+      this.#tellPace(route, reply);
+      this.#write(request, reply, made);
+    };
+    answer.then(settled, (error: unknown) => settled(this.#defectReply(error, isReading(route), request)));
   }
 
   /** Until the answer is made, not until it is sent: a client that reads slowly says nothing of this node. */
@@ -268,7 +269,6 @@ class Server implements ApiServer {
       reply.heldBytes += answer.body.length;
       this.#admission.grow(answer.body.length);
     }
-    // A serializer that passes text on keeps the content type as it was set: fastify would add a charset.
     reply.serializer(asItIs).send(answer.body);
   }
 
@@ -293,8 +293,4 @@ class Server implements ApiServer {
     this.#lastId += 1;
     return this.#idPrefix + this.#lastId.toString(36);
   }
-}
-
-function asItIs(text: string): string {
-  return text;
 }

@@ -1,6 +1,7 @@
 /**
  * Whether the disk keeps up, as writes on the data path tell: how long they take, and how long nothing has become durable
- * while something should. Pure. Must never take a late event loop for a slow disk. Sources: Gray failure (Huang et al. 2017: watch
+ * while something should. Pure. Must never take a late event loop for a slow disk, nor a refusal for a sign of life: a store
+ * refuses at once when its queue is full, most of all while its disk hangs. Sources: Gray failure (Huang et al. 2017: watch
  * what clients feel, not a timer beside it); reliability notes §4 O14.
  */
 import {
@@ -19,9 +20,10 @@ export type DiskState = "well" | "slow" | "degraded";
 export class DiskPulseCore {
   readonly #window = new LatencyWindow();
   #state: DiskState = "well";
-  #outstandingCount = 0;
-  /** when something last became durable, or began to wait after nothing had */
-  #movedMs = 0;
+  /** how many of those that wait began in which millisecond, the oldest first; whole ones, for fractions cost three times as much */
+  readonly #waiting = new Map<number, number>();
+  /** when something last became durable */
+  #durableMs = 0;
   #badCount = 0;
   #goodCount = 0;
   #medianMs = 0;
@@ -31,7 +33,7 @@ export class DiskPulseCore {
     return this.#state;
   }
 
-  /** Of the writes that ended between the last two looks, ms; 0: there were none. */
+  /** Of the writes that became durable between the last two looks, ms; 0: there were none. */
   get medianMs(): number {
     return this.#medianMs;
   }
@@ -41,35 +43,53 @@ export class DiskPulseCore {
     return this.#stallMs;
   }
 
-  /** Whether nothing is under way and nothing has ended since `sinceMs`: then only a write of its own tells anything. */
+  /** Whether nothing is under way and nothing has become durable since `sinceMs`: then only a write of its own tells anything. */
   isSilentSince(sinceMs: number): boolean {
-    return this.#outstandingCount === 0 && this.#movedMs <= sinceMs;
+    return this.#waiting.size === 0 && this.#durableMs <= sinceMs;
   }
 
   /** A write was handed to the store. */
   began(nowMs: number): void {
-    if (this.#outstandingCount === 0) this.#movedMs = nowMs;
-    this.#outstandingCount += 1;
+    const atMs = Math.floor(nowMs);
+    this.#waiting.set(atMs, (this.#waiting.get(atMs) ?? 0) + 1);
   }
 
-  /** It ended, however it did. */
-  ended(beganMs: number, nowMs: number): void {
-    this.#outstandingCount -= 1;
-    this.#movedMs = nowMs;
+  /** The one that began then became durable. */
+  becameDurable(beganMs: number, nowMs: number): void {
+    this.#waitsNoMore(beganMs);
+    this.#durableMs = nowMs;
     this.#window.observe(nowMs - beganMs);
+  }
+
+  /** The one that began then was refused, or failed: it waits no more, and says nothing of the disk. */
+  wasRefused(beganMs: number): void {
+    this.#waitsNoMore(beganMs);
   }
 
   /** Looks, once a second; `loopDelayMs`: the longest delay of the event loop since the last look. */
   look(nowMs: number, loopDelayMs: number): DiskState {
-    const endedCount = this.#window.count;
+    const durableCount = this.#window.count;
     this.#medianMs = this.#window.quantileMs(0.5);
-    this.#stallMs = this.#outstandingCount === 0 ? 0 : Math.max(0, nowMs - this.#movedMs);
+    this.#stallMs = this.#stallAt(nowMs);
     this.#window.clear();
     if (this.#stallMs > DISK_STALL_MS || this.#medianMs > DISK_SLOW_PUT_MS) {
       // Whoever was late itself cannot tell.
       if (loopDelayMs < PULSE_LATE_LOOP_MS) this.#isBad();
-    } else if (endedCount > 0) this.#isGood();
+    } else if (durableCount > 0) this.#isGood();
     return this.#state;
+  }
+
+  /** Of two that wait the older one counts: when it is refused, the other has waited no longer for that. */
+  #stallAt(nowMs: number): number {
+    const [oldestMs] = this.#waiting.keys();
+    return oldestMs === undefined ? 0 : Math.max(0, nowMs - Math.max(oldestMs, this.#durableMs));
+  }
+
+  #waitsNoMore(beganMs: number): void {
+    const atMs = Math.floor(beganMs);
+    const count = this.#waiting.get(atMs) ?? 0;
+    if (count > 1) this.#waiting.set(atMs, count - 1);
+    else this.#waiting.delete(atMs);
   }
 
   #isBad(): void {

@@ -72,9 +72,10 @@ export class DiskPulse {
     return nowMs;
   }
 
-  /** The write that began then has ended, however it did. */
-  ended(beganMs: number): void {
-    this.#core.ended(beganMs, this.#parts.clock.monotonicMs());
+  /** The write that began then has ended. `isDurable`: it is kept; false: the store refused it, or failed. */
+  ended(beganMs: number, isDurable: boolean): void {
+    if (isDurable) this.#core.becameDurable(beganMs, this.#parts.clock.monotonicMs());
+    else this.#core.wasRefused(beganMs);
   }
 
   #later(): void {
@@ -108,12 +109,13 @@ export class DiskPulse {
     this.#canaryMs = nowMs;
     this.canaryCount += 1;
     const beganMs = this.began();
+    let isDurable = true;
     try {
       await this.#parts.writeCanary();
     } catch {
-      // A full disk answers too, and a broken one has ended the node by now.
-    } finally {
-      this.ended(beganMs);
+      // A full disk has no room for it, which says nothing of its speed; a broken one has ended the node by now.
+      isDurable = false;
     }
+    this.ended(beganMs, isDurable);
   }
 }

@@ -2,11 +2,14 @@
  * Reads of one key that meet in one turn of the event loop share one read of the replicas: a hot key costs a node two reads a
  * turn however many ask. Must never let a request share a read that began before it came: a client that has seen its write
  * acknowledged would be shown what was before. So the first of a turn goes at once and alone, and those that come after it
- * wait for the end of the turn, which none of them precedes, and go together. Cost while nothing is hot: a counter.
+ * wait for the end of the turn, which none of them precedes, and go together: for as long as the most patient of them has
+ * time. Whoever has less is told so at its own time, or a full node, on which each has waited for another while, would share
+ * nothing. Must never keep a request waiting past its own deadline. Cost while nothing is hot: a counter.
  * Source: single-flight (Go's x/sync, Facebook's leases for thundering herds, Nishtala et al. 2013); reliability notes §4 O8.
  */
+import { DEADLINE_TICK_MS } from "../base/limits.ts";
 import { SHARED_READS_FROM } from "../base/load-limits.ts";
-import type { Clock } from "../base/ports.ts";
+import type { Clock, Timer } from "../base/ports.ts";
 import type {
   Coordinator,
   DeleteRequest,
@@ -18,11 +21,78 @@ import type {
   PutRequest,
   WriteAnswer,
 } from "../coordinator/contract.ts";
+import { refused } from "../coordinator/failures.ts";
 
-/** Those who wait for the end of the turn to read one key together. */
-interface Party {
+type PartyClock = Pick<Clock, "defer" | "monotonicMs" | "setTimer">;
+type Settle = PromiseWithResolvers<GetAnswer>;
+
+/**
+ * Those who wait for the end of the turn to read one key together. Each is a guest until its own deadline, by the ticks of the
+ * coordinator's wheel: those whose reads would have ended in one tick are one.
+ */
+class Party {
   readonly knobs: Knobs;
-  readonly answer: Promise<GetAnswer>;
+  readonly #clock: PartyClock;
+  /** by the tick in which their time is up */
+  readonly #guests = new Map<number, Settle>();
+  /** monotonic: when the most patient gives up */
+  #lastMs = 0;
+  /** the ticks before that one, the next one last */
+  #earlier: number[] = [];
+  #timer: Timer | undefined;
+
+  constructor(knobs: Knobs, clock: PartyClock) {
+    this.knobs = knobs;
+    this.#clock = clock;
+  }
+
+  /** One more, whose time begins now; only before the read has begun. */
+  join(timeoutMs: number): Promise<GetAnswer> {
+    const dueMs = this.#clock.monotonicMs() + timeoutMs;
+    this.#lastMs = Math.max(this.#lastMs, dueMs);
+    const tick = Math.ceil(dueMs / DEADLINE_TICK_MS);
+    const known = this.#guests.get(tick);
+    if (known !== undefined) return known.promise;
+    const settle = Promise.withResolvers<GetAnswer>();
+    this.#guests.set(tick, settle);
+    return settle.promise;
+  }
+
+  /** Begins the read for all. Whose time is up with the read's is told by it, with all that it knows. */
+  begin(read: (timeoutMs: number) => Promise<GetAnswer>): void {
+    const ticks = [...this.#guests.keys()].sort((left, right) => right - left);
+    this.#earlier = ticks.slice(1);
+    // However late it is by now, what is asked is asked: a replica here may answer at once.
+    read(Math.max(1, this.#lastMs - this.#clock.monotonicMs())).then(
+      (answer) => this.#end(({ resolve }) => resolve(answer)),
+      (error: unknown) => this.#end(({ reject }) => reject(error)),
+    );
+    this.#awaitNext();
+  }
+
+  #awaitNext(): void {
+    const next = this.#earlier.at(-1);
+    if (next === undefined) return;
+    const delayMs = Math.max(0, next * DEADLINE_TICK_MS - this.#clock.monotonicMs());
+    this.#timer = this.#clock.setTimer(delayMs, this.#onTick);
+  }
+
+  readonly #onTick = (): void => {
+    const nowMs = this.#clock.monotonicMs();
+    for (let at = this.#earlier.length - 1; at >= 0; at -= 1) {
+      const tick = this.#earlier[at] ?? 0;
+      if (tick * DEADLINE_TICK_MS > nowMs) break;
+      this.#earlier.pop();
+      this.#guests.get(tick)?.resolve(timeIsUp());
+      this.#guests.delete(tick);
+    }
+    this.#awaitNext();
+  };
+
+  #end(tell: (guest: Settle) => void): void {
+    this.#timer?.cancel();
+    for (const guest of this.#guests.values()) tell(guest);
+  }
 }
 
 /** A coordinator whose reads are shared. */
@@ -30,13 +100,13 @@ export class SharedReads implements Coordinator {
   /** reads that were answered by another request's, since the start */
   sharedCount = 0;
   readonly #inner: Coordinator;
-  readonly #clock: Pick<Clock, "defer">;
+  readonly #clock: PartyClock;
   /** reads of this turn so far */
   #turnCount = 0;
   /** by key: undefined while one read of it has gone in this turn, then those who follow */
   readonly #parties = new Map<string, Party | undefined>();
 
-  constructor(inner: Coordinator, clock: Pick<Clock, "defer">) {
+  constructor(inner: Coordinator, clock: PartyClock) {
     this.#inner = inner;
     this.#clock = clock;
   }
@@ -52,19 +122,18 @@ export class SharedReads implements Coordinator {
     if (party !== undefined) {
       if (!isAlike(party.knobs, request.knobs)) return this.#inner.get(request);
       this.sharedCount += 1;
-      return party.answer;
+      return party.join(request.knobs.timeoutMs);
     }
     if (!this.#parties.has(key)) {
       this.#parties.set(key, undefined);
       return this.#inner.get(request);
     }
-    const answer = new Promise<GetAnswer>((resolve, reject) => {
-      this.#clock.defer(() => {
-        this.#inner.get(request).then(resolve, reject);
-      });
+    const founded = new Party(request.knobs, this.#clock);
+    this.#parties.set(key, founded);
+    this.#clock.defer(() => {
+      founded.begin((timeoutMs) => this.#inner.get({ ...request, knobs: { ...request.knobs, timeoutMs } }));
     });
-    this.#parties.set(key, { knobs: request.knobs, answer });
-    return answer;
+    return founded.join(request.knobs.timeoutMs);
   }
 
   put(request: PutRequest): Promise<WriteAnswer> {
@@ -91,13 +160,20 @@ function textOf({ name }: GetRequest): string {
   return `${name.bucket}\0${Buffer.from(buffer, byteOffset, byteLength).toString("latin1")}`;
 }
 
+/** All but their deadlines: each keeps its own. Who asks to be told of its read is to be told at its end, too. */
 function isAlike(left: Knobs, right: Knobs): boolean {
   return (
     left.r === right.r &&
     left.pr === right.pr &&
     left.sloppy === right.sloppy &&
-    left.timeoutMs === right.timeoutMs &&
     left.explain === right.explain &&
-    left.trace === right.trace
+    left.trace === right.trace &&
+    (left.timeoutMs === right.timeoutMs || !left.explain)
   );
+}
+
+/** What a read that goes on for others has come to, for one whose time is up. */
+function timeIsUp(): GetAnswer {
+  const detail = "The request's time was over before enough replicas had answered the read that it shares with others.";
+  return refused("quorum_not_met", detail, { retryable: true });
 }

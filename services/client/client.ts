@@ -1,19 +1,20 @@
 /**
  * The TypeScript client: get, put and delete through any of several nodes, retried by outcome. A read is repeated when a node
  * cannot be reached or is not able; a write only when it certainly had no effect, for a repeated one could stand beside itself
- * as a sibling. Must never hide an outcome. Source: API §3.
+ * as a sibling. How often and when is `retries.ts`'s to say. Must never hide an outcome. Source: API §3.
  */
-import { backoffMs } from "./backoff.ts";
 import { askNode, type Fetch, type NodeAnswer, type NodeRequest, withToken } from "./http-node.ts";
 import { expiresOf, fallbacksOf } from "./read-headers.ts";
+import { contextHeader, jsonOf, patienceMsOf } from "./request-parts.ts";
+import { Retries, retryAfterMsOf } from "./retries.ts";
 
 /** What a client needs to know. */
 export interface ClientOptions {
-  /** `http://host:port`, at least one; the first is tried first, then the others in turn */
+  /** `http://host:port`, at least one; the first is tried first, then the others in turn; who could not serve the last one, after them */
   readonly nodes: readonly string[];
-  /** bound of one attempt, milliseconds; default 5,000 */
+  /** bound of one attempt, and of all pauses of a request together, milliseconds; default 5,000 */
   readonly timeoutMs?: number;
-  /** attempts of one request over all nodes; default 6 */
+  /** attempts of one request over all nodes; default 6, and retries are at most a tenth of all requests and ten more */
   readonly maxAttempts?: number;
   /** an API token, sent with every request; over https:// only, unless the network is yours alone */
   readonly token?: string;
@@ -22,6 +23,8 @@ export interface ClientOptions {
   readonly pause?: (ms: number) => Promise<void>;
   /** in [0, 1), for jitter */
   readonly random?: () => number;
+  /** a clock that never goes back, milliseconds */
+  readonly nowMs?: () => number;
 }
 
 /** The knobs and headers of one request. */
@@ -154,20 +157,20 @@ export function failureOf(answer: NodeAnswer, attemptCount: number): ClientFailu
 export class GyreClient {
   readonly nodes: readonly string[];
   readonly #timeoutMs: number;
-  readonly #maxAttempts: number;
+  readonly #retries: Retries;
   readonly #fetch: Fetch;
   readonly #pause: (ms: number) => Promise<void>;
-  readonly #random: () => number;
+  readonly #nowMs: () => number;
 
   constructor(options: ClientOptions) {
     this.nodes = options.nodes.map((node) => node.replace(/\/+$/, ""));
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    this.#maxAttempts = options.maxAttempts ?? DEFAULT_ATTEMPTS;
-    const { token } = options;
+    const { token, maxAttempts = DEFAULT_ATTEMPTS, random = Math.random } = options;
+    this.#retries = new Retries(this.nodes, { maxAttempts, random });
     const fetchIt = options.fetch ?? fetch;
     this.#fetch = token === undefined ? fetchIt : withToken(fetchIt, token);
     this.#pause = options.pause ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
-    this.#random = options.random ?? Math.random;
+    this.#nowMs = options.nowMs ?? (() => performance.now());
   }
 
   /** Reads a key as the bytes that were stored. */
@@ -265,20 +268,28 @@ export class GyreClient {
     };
   }
 
-  /** Asks one node after the other until one gives an answer that another try would not better. */
+  /** Asks one node after the other until one gives an answer that another try would not better, or none may be made. */
   async #ask(
     request: Omit<NodeRequest, "timeoutMs">,
     isRead: boolean,
   ): Promise<{ readonly answer: NodeAnswer; readonly attemptCount: number }> {
-    for (let attempt = 1; ; attempt += 1) {
-      const node = this.nodes[(attempt - 1) % this.nodes.length] ?? "";
-      const answer = await askNode(this.#fetch, node, { ...request, timeoutMs: this.#timeoutMs });
-      const isFine = answer.kind === "answered" && answer.status < 500;
-      if (isFine || attempt >= this.#maxAttempts) return { answer, attemptCount: attempt };
-      const failure = failureOf(answer, attempt);
+    const course = this.#retries.begin(this.#nowMs(), patienceMsOf(request.path, this.#timeoutMs));
+    for (;;) {
+      const { url, attemptCount } = course;
+      const answer = await askNode(this.#fetch, url, { ...request, timeoutMs: this.#timeoutMs });
+      if (answer.kind === "answered" && answer.status < 500) {
+        course.onServed();
+        return { answer, attemptCount };
+      }
+      const failure = failureOf(answer, attemptCount);
+      if (!failure.isRetryable) return { answer, attemptCount };
+      const retryAfterMs = answer.kind === "answered" ? retryAfterMsOf(answer.headers) : 0;
+      const why = { isUnsent: answer.kind === "unsent", code: failure.code, retryAfterMs, nowMs: this.#nowMs() };
+      course.onUnable(why);
       const isSafe = isRead || failure.outcome === "not_applied";
-      if (!isSafe || !failure.isRetryable) return { answer, attemptCount: attempt };
-      if (attempt % this.nodes.length === 0) await this.#pause(backoffMs(attempt / this.nodes.length, this.#random));
+      const pauseMs = isSafe ? course.again(why) : undefined;
+      if (pauseMs === undefined) return { answer, attemptCount };
+      if (pauseMs > 0) await this.#pause(pauseMs);
     }
   }
 }
@@ -286,12 +297,4 @@ export class GyreClient {
 function pathOf(bucket: string, key: string, query: Readonly<Record<string, string>> | undefined): string {
   const text = new URLSearchParams(query).toString();
   return text === "" ? keyPath(bucket, key) : `${keyPath(bucket, key)}?${text}`;
-}
-
-function jsonOf(document: unknown): Pick<NodeRequest, "headers" | "body"> {
-  return { headers: { "content-type": "application/json" }, body: Buffer.from(JSON.stringify(document)) };
-}
-
-function contextHeader(options: RequestOptions): Readonly<Record<string, string>> {
-  return options.context === undefined ? {} : { "gyre-context": options.context };
 }

@@ -40,8 +40,8 @@ export interface CollectedLines {
 export interface StorePulse {
   /** A write was handed to the store; when, monotonic ms. */
   began(): number;
-  /** The one that began then has ended, however it did. */
-  ended(beganMs: number): void;
+  /** The one that began then has ended. `isDurable`: it is kept; false: it was refused, or failed. */
+  ended(beganMs: number, isDurable: boolean): void;
 }
 
 /** Leases of counters, as the storage engine grants them. */

@@ -62,12 +62,14 @@ export class RecordKeeper {
   /** What the promise of `begin` ended in. */
   async ended(request: PutRequest, putting: Promise<void>): Promise<ReplicaWriteResult> {
     const beganMs = this.#pulse?.began();
+    let isKept = false;
     try {
       await putting;
+      isKept = true;
     } catch (error) {
       return this.#failureOf(error);
     } finally {
-      if (beganMs !== undefined) this.#pulse?.ended(beganMs);
+      if (beganMs !== undefined) this.#pulse?.ended(beganMs, isKept);
     }
     this.#isDiskFull = false;
     this.changes.note(request.address.partition, request.address.hash);

@@ -222,6 +222,16 @@ describe("who waits for room", () => {
     expect([rig.names, rig.refused, rig.queue.count]).toEqual([[], [], QUEUE_LOOKED_AT + 1]);
   });
 
+  it("is let in however many have gone that came after it", async () => {
+    const rig = new QueueRig();
+    for (let n = 0; n < 50; n += 1) rig.join(`r${n}`);
+    const gone = Array.from({ length: 1_500 }, () => new FakeConnection());
+    for (const one of gone) rig.join("r-gone", one);
+    for (const one of gone) one.end();
+    await rig.free("read", 50);
+    expect([rig.names.length, rig.queue.count]).toEqual([50, 0]);
+  });
+
   it("costs nothing any more once it has gone", async () => {
     const rig = new QueueRig();
     const [one, other] = [new FakeConnection(), new FakeConnection()];

@@ -1,7 +1,7 @@
 /** POST /v1/kv/{bucket}:batch. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { MAX_BATCH_BYTES } from "../../../services/base/limits.ts";
-import { type ApiNode, apiNode, applied, found, sibling } from "../../support/api-node.ts";
+import { type ApiNode, apiNode, applied, FakeCoordinator, found, sibling } from "../../support/api-node.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 let here: ApiNode;
@@ -37,6 +37,26 @@ describe("a batch", () => {
     expect(results[1]).toMatchObject({ code: "not_found", outcome: "not_applied" });
     expect(results[4]).toMatchObject({ key: "a", value: { x: 1 }, contentType: "application/json" });
     expect(results[5]).toMatchObject({ key: "c", base64: "AAEC", contentType: "image/png" });
+  });
+
+  it("tells its class's pace by each operation that is begun, and by no other", async () => {
+    const clock = new FakeClock();
+    const told: (readonly [work: string, latencyMs: number])[] = [];
+    here = apiNode(clock, false, {
+      limitOf: () => 64,
+      reasonOf: () => "busy",
+      answered: (work, latencyMs) => void told.push([work, latencyMs]),
+      follow: () => undefined,
+    });
+    const idle = new FakeCoordinator();
+    here.coordinator.answers.get = async (request) => {
+      await clock.advance(30);
+      return idle.get(request);
+    };
+    const get = { op: "get", key: "a" };
+    // for the last one no time is left
+    await batch([get, get, get, { op: "steal", key: "a" }, { op: "delete", key: "a" }], "?timeout=70");
+    expect(told).toEqual(Array.from({ length: 3 }, () => ["write", 30]));
   });
 
   it("stores values exactly as they were sent", async () => {

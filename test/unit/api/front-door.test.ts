@@ -245,7 +245,9 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     readonly open: () => Client;
     readonly here: ApiServer;
     readonly clock: HeldClock;
-    /** ends the request that takes the only place */
+    /** over which the request came that takes the only place */
+    readonly occupant: Socket;
+    /** ends that request */
     readonly free: () => void;
     readonly waitingCount: () => Promise<string | undefined>;
   }
@@ -288,11 +290,12 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     const host = "127.0.0.1";
     const open = (): Client =>
       clientOf(kind === "TLS" ? connectTls({ port, host, ca: ca.cert }) : connect({ port, host }));
-    open().socket.write(busy === "read" ? GET : `${putHead(1)}x`);
+    const { socket: occupant } = open();
+    occupant.write(busy === "read" ? GET : `${putHead(1)}x`);
     await occupied.promise;
     const waitingCount = async (): Promise<string | undefined> =>
       /^gyre_http_waiting_requests (\d+)$/m.exec((await here.inject({ url: "/metrics" })).body)?.[1];
-    return { open, here, clock, free: ended.resolve, waitingCount };
+    return { open, here, clock, occupant, free: ended.resolve, waitingCount };
   }
 
   it("a request waits, others' do not, and it is served when there is room, its wait told", async () => {
@@ -378,6 +381,28 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
     await expect.poll(statuses).toEqual(["503"]);
     expect(text()).toContain("shutting_down");
   });
+
+  it.each(["read", "write"] as const)(
+    "what is done for one that has gone keeps its place until it is done: %s",
+    async (busy) => {
+      const { open, here, clock, occupant, free, waitingCount } = await fullOf(busy);
+      const { socket, statuses } = open();
+      socket.write(busy === "read" ? GET : `${putHead(1)}x`);
+      await expect.poll(waitingCount).toBe("1");
+      occupant.destroy();
+      const aborted = /^gyre_http_request_duration_seconds_count\{[^}]*status="aborted"[^}]*\} 1$/m;
+      await expect.poll(async () => (await here.inject({ url: "/metrics" })).body).toMatch(aborted);
+      await clock.advance(2 * QUEUE_LOOK_MS);
+      expect([statuses(), await waitingCount()]).toEqual([[], "1"]);
+      free();
+      await expect
+        .poll(async () => {
+          await clock.advance(QUEUE_LOOK_MS);
+          return statuses();
+        })
+        .toEqual([busy === "read" ? "404" : "200"]);
+    },
+  );
 
   it("one that goes away meanwhile is forgotten", async () => {
     const { open, waitingCount } = await fullOf("read");

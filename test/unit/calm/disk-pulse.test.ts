@@ -12,7 +12,7 @@ describe("the pulse of a disk", () => {
     for (let n = 1; n <= count; n += 1) {
       const nowMs = from + n * DISK_LOOK_MS;
       core.began(nowMs - tookMs);
-      core.ended(nowMs - tookMs, nowMs);
+      core.becameDurable(nowMs - tookMs, nowMs);
       state = core.look(nowMs, loopDelayMs);
     }
     return state;
@@ -52,7 +52,10 @@ describe("the pulse of a disk", () => {
     const core = new DiskPulseCore();
     for (let n = 0; n < 50; n += 1) core.began(0);
     const states = [1_000, 2_000, 3_000, 4_000].map((nowMs) => {
-      for (let n = 9; n >= 0; n -= 1) core.ended(nowMs - n * 100 - 90, nowMs - n * 100);
+      for (let n = 9; n >= 0; n -= 1) {
+        core.began(nowMs - n * 100 - 90);
+        core.becameDurable(nowMs - n * 100 - 90, nowMs - n * 100);
+      }
       return core.look(nowMs, 0);
     });
     expect(states).toEqual(["well", "well", "well", "well"]);
@@ -73,6 +76,167 @@ describe("the pulse of a disk", () => {
     expect(seconds(core, 10, 500, 0, 300)).toBe("well");
     seconds(core, 10, 500, 20_000);
     for (let n = 0; n < 100; n += 1) expect(core.look(40_000 + n * 1_000, 0)).toBe("degraded");
+  });
+});
+
+describe("the pulse when writes are refused", () => {
+  type Told = readonly ["began" | "refused", number] | readonly ["durable", number, number];
+
+  function tell(core: DiskPulseCore, told: readonly Told[]): DiskPulseCore {
+    for (const [what, beganMs, nowMs = beganMs] of told) {
+      if (what === "began") core.began(beganMs);
+      else if (what === "durable") core.becameDurable(beganMs, nowMs);
+      else core.wasRefused(beganMs);
+    }
+    return core;
+  }
+
+  /** What is known four seconds after the start; silent: nothing under way, and nothing durable in the last two. */
+  const cases: readonly (readonly [what: string, told: readonly Told[], stallMs: number, isSilent: boolean])[] = [
+    ["no write", [], 0, true],
+    ["one waits", [["began", 1_000]], 3_000, false],
+    [
+      "one was refused, and nobody else waits",
+      [
+        ["began", 3_990],
+        ["refused", 3_990],
+      ],
+      0,
+      true,
+    ],
+    [
+      "one was refused, an older one waits",
+      [
+        ["began", 1_000],
+        ["began", 3_990],
+        ["refused", 3_990],
+      ],
+      3_000,
+      false,
+    ],
+    [
+      "the oldest was refused, another waits",
+      [
+        ["began", 1_000],
+        ["began", 3_500],
+        ["refused", 1_000],
+      ],
+      500,
+      false,
+    ],
+    [
+      "one of two of one moment was refused",
+      [
+        ["began", 1_000],
+        ["began", 1_000],
+        ["refused", 1_000],
+      ],
+      3_000,
+      false,
+    ],
+    [
+      "one of two of one millisecond was",
+      [
+        ["began", 1_000.2],
+        ["began", 1_000.7],
+        ["refused", 1_000.2],
+      ],
+      3_000,
+      false,
+    ],
+    [
+      "one became durable, another waits",
+      [
+        ["began", 1_000],
+        ["began", 1_500],
+        ["durable", 1_000, 3_800],
+      ],
+      200,
+      false,
+    ],
+    [
+      "one became durable, the rest was refused",
+      [
+        ["began", 1_000],
+        ["began", 3_000],
+        ["durable", 1_000, 1_100],
+        ["refused", 3_000],
+      ],
+      0,
+      true,
+    ],
+    [
+      "one became durable of late, nobody waits",
+      [
+        ["began", 3_000],
+        ["durable", 3_000, 3_100],
+      ],
+      0,
+      false,
+    ],
+    [
+      "one waits that began after the last one was refused",
+      [
+        ["began", 1_000],
+        ["refused", 1_000],
+        ["began", 3_400],
+      ],
+      600,
+      false,
+    ],
+    [
+      "the store failed: all were refused",
+      [
+        ["began", 1_000],
+        ["began", 2_000],
+        ["refused", 1_000],
+        ["refused", 2_000],
+      ],
+      0,
+      true,
+    ],
+  ];
+
+  it.each(cases)("%s", (_, told, stallMs, isSilent) => {
+    const core = tell(new DiskPulseCore(), told);
+    core.look(4_000, 0);
+    expect([core.stallMs, core.isSilentSince(2_000)]).toEqual([stallMs, isSilent]);
+  });
+
+  it("takes the median of what became durable", () => {
+    const core = new DiskPulseCore();
+    for (let n = 0; n < 100; n += 1)
+      tell(core, [
+        ["began", 900],
+        ["refused", 900],
+      ]);
+    tell(core, [
+      ["began", 100],
+      ["durable", 100, 600],
+    ]);
+    expect(core.look(1_000, 0)).toBe("slow");
+    expect(core.medianMs).toBeGreaterThan(490);
+  });
+
+  it("is neither good nor bad in a second in which all were refused", () => {
+    const core = new DiskPulseCore();
+    const looks: DiskState[] = [];
+    const second = (nowMs: number, told: readonly Told[]): void => void looks.push(tell(core, told).look(nowMs, 0));
+    second(1_000, [
+      ["began", 400],
+      ["durable", 400, 900],
+    ]);
+    for (let n = 2; n < 9; n += 1)
+      second(n * 1_000, [
+        ["began", n * 1_000 - 5],
+        ["refused", n * 1_000 - 5],
+      ]);
+    expect(looks).toEqual(looks.map(() => "slow"));
+    second(9_000, [
+      ["began", 8_900],
+      ["durable", 8_900, 8_910],
+    ]);
+    expect(looks.at(-1)).toBe("well");
   });
 });
 
@@ -102,7 +266,7 @@ describe("the canary", () => {
     await clock.advance(60_500);
     expect(pulse.canaryCount).toBe(60_000 / CANARY_IDLE_MS);
     for (let n = 0; n < 60; n += 1) {
-      pulse.ended(pulse.began());
+      pulse.ended(pulse.began(), true);
       await clock.advance(1_000);
     }
     expect(pulse.canaryCount).toBe(60_000 / CANARY_IDLE_MS);
@@ -126,7 +290,7 @@ describe("the canary", () => {
     expect(pulse.canaryCount).toBe(count);
   });
 
-  it("takes an error for an answer: a full disk is not a slow one", async () => {
+  it("is not alarmed by an error: a full disk is not a slow one", async () => {
     const clock = new FakeClock();
     const quiet = (): void => undefined;
     const pulse = new DiskPulse({

@@ -1,0 +1,73 @@
+/**
+ * Which node a request asks first, then, and last: in the order that the client was given, but those that could not serve the
+ * last one rest, and are asked after all others. So a node that is gone or cut off costs one retry now and then instead of one
+ * for each request, which the retry budget would not bear. Pure. Must never leave a node out: where all rest, all are asked.
+ * Source: outlier ejection; circuit breakers that are half open (Nygard, "Release It!").
+ */
+
+/** A rest: this long at first, twice as long after each trial that did not end it, this long at most. */
+const REST_MIN_MS = 1_000;
+const REST_MAX_MS = 30_000;
+
+/** A node as this client knows it. */
+export class KnownNode {
+  readonly url: string;
+  /** as it asked to be left alone itself */
+  notBeforeMs: number = Number.NEGATIVE_INFINITY;
+  #restUntilMs = Number.NEGATIVE_INFINITY;
+  /** rests since it last served */
+  #restCount = 0;
+
+  constructor(url: string) {
+    this.url = url;
+  }
+
+  isResting(nowMs: number): boolean {
+    return nowMs < this.#restUntilMs;
+  }
+
+  /** It served, or told that the request itself is wrong. */
+  onServed(): void {
+    this.#restCount = 0;
+    this.#restUntilMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** It could not, and wants to be asked again after `retryAfterMs`. Many requests may say so of one mishap: that is one rest. */
+  onUnable(nowMs: number, { retryAfterMs, chance }: { readonly retryAfterMs: number; readonly chance: number }): void {
+    this.notBeforeMs = Math.max(this.notBeforeMs, nowMs + retryAfterMs);
+    if (!this.isResting(nowMs)) this.#rest(nowMs, chance);
+    this.#restUntilMs = Math.max(this.#restUntilMs, nowMs + Math.min(retryAfterMs, REST_MAX_MS));
+  }
+
+  /** After its rest one request tries it; until that has ended well, it rests for the others. */
+  onTrial(nowMs: number, chance: number): void {
+    if (this.#restCount > 0 && !this.isResting(nowMs)) this.#rest(nowMs, chance);
+  }
+
+  /** For sorting: who rests comes after who does not, and the sooner the rest ends the earlier. */
+  restLeftMs(nowMs: number): number {
+    return Math.max(0, this.#restUntilMs - nowMs);
+  }
+
+  #rest(nowMs: number, chance: number): void {
+    const restMs = Math.min(REST_MAX_MS, REST_MIN_MS * 2 ** Math.min(this.#restCount, 10));
+    this.#restCount += 1;
+    this.#restUntilMs = nowMs + restMs * (0.5 + chance / 2);
+  }
+}
+
+/** The nodes of a client. */
+export class NodeOrder {
+  readonly #nodes: readonly KnownNode[];
+
+  constructor(urls: readonly string[]) {
+    this.#nodes = urls.map((url) => new KnownNode(url));
+  }
+
+  /** All nodes, in the order in which a request that begins now is to ask them. `chance`: in [0, 1). */
+  forRequest(nowMs: number, chance: number): readonly KnownNode[] {
+    const order = this.#nodes.toSorted((left, right) => left.restLeftMs(nowMs) - right.restLeftMs(nowMs));
+    order[0]?.onTrial(nowMs, chance);
+    return order;
+  }
+}
