@@ -14,6 +14,8 @@ export interface DiskFaults {
   readonly freeShare?: number;
   /** writes that make a file longer fail with ENOSPC */
   readonly isFull?: boolean;
+  /** whatever makes bytes durable (writes with O_DSYNC, flushes of files and directories) takes so many ms more */
+  readonly flushDelayMs?: number;
 }
 
 /** The variable that names the file with the faults. */
@@ -25,6 +27,8 @@ type Callback = (error: NodeJS.ErrnoException | null, ...results: unknown[]) => 
 type Call = (...args: unknown[]) => unknown;
 
 const paths = new Map<number, string>();
+/** open files whose writes are durable when they return */
+const durable = new Set<number>();
 
 function faults(): DiskFaults {
   try {
@@ -64,22 +68,38 @@ function writeFailure(fd: number, sizeBytes: number, position: unknown): NodeJS.
   return undefined;
 }
 
+/** The arguments of a call that makes bytes durable, with a callback that comes as late as the disk is slow now. */
+function slowed(args: readonly unknown[]): readonly unknown[] {
+  const { flushDelayMs } = faults();
+  if (flushDelayMs === undefined) return args;
+  const done = callbackOf(args);
+  return [...args.slice(0, -1), (...results: Parameters<Callback>) => setTimeout(done, flushDelayMs, ...results)];
+}
+
 function install(): void {
   replace(fs, "open", (open) => (...args) => {
     const done = callbackOf(args);
     return open(...args.slice(0, -1), (error: NodeJS.ErrnoException | null, fd: number) => {
-      if (error === null) paths.set(fd, String(args[0]));
+      if (error === null) {
+        paths.set(fd, String(args[0]));
+        if ((Number(args[1]) & fs.constants.O_DSYNC) !== 0) durable.add(fd);
+        else durable.delete(fd);
+      }
       done(error, fd);
     });
   });
   replace(fs, "write", (write) => (...args) => {
     const [fd, , , length, position] = args;
     const failed = writeFailure(Number(fd), Number(length), position);
-    return failed === undefined ? write(...args) : setImmediate(callbackOf(args), failed);
+    if (failed !== undefined) return setImmediate(callbackOf(args), failed);
+    return write(...(durable.has(Number(fd)) ? slowed(args) : args));
   });
   replace(fs, "fdatasync", (fdatasync) => (...args) => {
     const isBroken = faults().broken === "fdatasync";
-    return isBroken ? setImmediate(callbackOf(args), failure("EIO", "fdatasync")) : fdatasync(...args);
+    return isBroken ? setImmediate(callbackOf(args), failure("EIO", "fdatasync")) : fdatasync(...slowed(args));
+  });
+  replace(fs, "fsync", (fsync) => (...args) => {
+    return fsync(...slowed(args));
   });
   replace(fs.promises, "statfs", (statfs) => async (...args) => {
     const stats = (await statfs(...args)) as fs.StatsFs;

@@ -39,6 +39,8 @@ export interface DiskFaultRule {
   readonly afterBytes?: number;
   /** reads only: fails those that touch bytes from … to − 1 */
   readonly range?: { readonly from: number; readonly to: number };
+  /** told of each call that fails by this rule, before its caller is */
+  readonly onFailure?: () => void;
 }
 
 interface ActiveRule extends DiskFaultRule {
@@ -123,5 +125,6 @@ function failIfDue(rule: ActiveRule, name: DiskOperation, path: string): void {
   rule.seen += 1;
   const skip = rule.skip ?? 0;
   if (rule.seen <= skip || rule.seen > skip + (rule.times ?? Number.POSITIVE_INFINITY)) return;
+  rule.onFailure?.();
   throw new DiskError(rule.code, `${name} of ${path} failed: ${rule.code}`);
 }

@@ -4,6 +4,8 @@ import type { Scheduler, SimProcess } from "./scheduler.ts";
 
 /** The simulated wall clock at virtual time 0: 2030-01-01T00:00:00Z, in microseconds. */
 const EPOCH_MICROS = 1_893_456_000_000_000;
+/** The same in milliseconds: the true time of a simulation is this and its virtual time. */
+export const EPOCH_MS: number = EPOCH_MICROS / 1_000;
 /** Node rounds shorter timers up to this. */
 const SHORTEST_TIMER_MS = 1;
 

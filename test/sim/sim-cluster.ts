@@ -12,6 +12,8 @@ import type { KeyLocation } from "../../services/replica/contract.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
 import { openLogEngine } from "../../storage/index.ts";
 import type { Disk } from "../../storage/ports.ts";
+import type { CrashOutcome } from "./crash-outcome.ts";
+import type { DiskFaultRule } from "./disk-faults.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { NodeDoor } from "./sim-client.ts";
 import { SimClock } from "./sim-clock.ts";
@@ -83,6 +85,7 @@ export class SimCluster {
     const isFounder = node < SIM_REPLICAS;
     const machine: Machine = {
       name,
+      nodeName: name,
       zone,
       join,
       isFounder,
@@ -92,6 +95,18 @@ export class SimCluster {
       running: undefined,
     };
     this.#machines.push(machine);
+    return node;
+  }
+
+  /**
+   * A copy of a machine, with its settings and its disk as they are now, at an address of its own; answers its number. It is
+   * in service, and has no process yet: the one that is started speaks under the name of the original.
+   */
+  cloneMachine(of: number): number {
+    const node = this.#machines.length;
+    const original = this.#machine(of);
+    const disk = original.disk.copy();
+    this.#machines.push({ ...original, name: `n${node + 1}`, disk, snapshot: undefined, running: undefined });
     return node;
   }
 
@@ -212,6 +227,13 @@ export class SimCluster {
     if (how.kind === "rollback") machine.snapshot = undefined;
   }
 
+  /** A machine loses power after its process has ended. */
+  losePower(node: number, outcome: CrashOutcome): void {
+    const machine = this.#machine(node);
+    this.end(node, { kind: "kill" });
+    machine.disk = machine.disk.crash(outcome);
+  }
+
   /** Stops a node as SIGTERM does, then ends its process. */
   async stop(node: number): Promise<void> {
     const { running } = this.#machine(node);
@@ -228,7 +250,12 @@ export class SimCluster {
 
   /** The disk takes so many bytes more, and then none, until the function returned is called or the process ends. */
   fillDisk(node: number, freeBytes: number): () => void {
-    return this.#machine(node).disk.inject({ on: ["write"], code: "ENOSPC", afterBytes: freeBytes });
+    return this.breakDisk(node, { on: ["write"], code: "ENOSPC", afterBytes: freeBytes });
+  }
+
+  /** Calls of the disk fail so, until the function returned is called or the process ends. */
+  breakDisk(node: number, rule: DiskFaultRule): () => void {
+    return this.#machine(node).disk.inject(rule);
   }
 
   hasSnapshot(node: number): boolean {

@@ -51,6 +51,8 @@ export interface Running {
 /** A machine. */
 export interface Machine {
   readonly name: string;
+  /** by which its process calls itself: the machine's own, but on a clone */
+  readonly nodeName: string;
   zone: string;
   /** an empty process on it joins a running cluster by itself */
   join: "manual" | "auto";
@@ -64,10 +66,10 @@ export interface Machine {
 }
 
 /** The settings of a machine's process; `seeds` are names of machines. */
-export function configOf({ name, zone, join, isFounder }: Machine, seeds: readonly string[]): Config {
+export function configOf({ name, nodeName, zone, join, isFounder }: Machine, seeds: readonly string[]): Config {
   const address = addressOf(name);
   return {
-    nodeId: nodeIdOf(name),
+    nodeId: nodeIdOf(nodeName),
     cluster: "sim",
     dataDir: "",
     httpAddress: "",
@@ -76,7 +78,7 @@ export function configOf({ name, zone, join, isFounder }: Machine, seeds: readon
     seeds: seeds.map(addressOf),
     bootstrapExpect: isFounder ? SIM_REPLICAS : NEVER_FOUNDS,
     zone,
-    host: name,
+    host: nodeName,
     weight: 1,
     partitionCount: SIM_PARTITIONS,
     n: SIM_REPLICAS,
