@@ -1,6 +1,6 @@
 /**
- * A cluster of real processes on loopback, for end-to-end tests: started, killed and stopped by node number, with its data in
- * a temporary directory. Must never end a process that it did not start, and never leave one behind.
+ * A cluster of real processes, on loopback or wherever a place puts them, for end-to-end tests: started, killed and stopped by
+ * node number, with its data in a temporary directory. Must never end a process that it did not start, and never leave one behind.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
@@ -9,7 +9,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const MAIN = join(import.meta.dirname, "../../services/main.ts");
-const HOST = "127.0.0.1";
+const LOOPBACK_HOST = "127.0.0.1";
+
+/** Where the processes of a cluster run. Ports that are free on this machine's loopback must be free there. */
+export interface Place {
+  /** The address of a node, for the other nodes and for this process. */
+  hostOf(node: number): string;
+  /** The command that runs `command` there, in one process. */
+  commandAt(node: number, command: readonly string[]): readonly string[];
+}
+
+const LOOPBACK: Place = { hostOf: () => LOOPBACK_HOST, commandAt: (_, command) => command };
 
 /** Resolves after `ms` of real time: for polling other processes only. */
 export function pause(ms: number): Promise<void> {
@@ -30,6 +40,10 @@ export async function until(what: string, isSo: () => boolean | Promise<boolean>
 const PORTS = { first: 20_000, count: 12_000 };
 const PORT_TRIES = 200;
 
+/** Nodes on loopback are ready by then; more of them, each on a host of its own, may take longer on a machine that is busy. */
+const READY_MS = 30_000;
+const FAR_READY_MS = 90_000;
+
 async function freePorts(count: number): Promise<readonly number[]> {
   const servers: Server[] = [];
   for (let tries = 0; servers.length < count; tries += 1) {
@@ -45,9 +59,17 @@ async function freePorts(count: number): Promise<readonly number[]> {
 /** Undefined: somebody has it. */
 function listening(port: number): Promise<Server | undefined> {
   return new Promise((resolve) => {
-    const server = createServer().listen(port, HOST, () => resolve(server));
+    const server = createServer().listen(port, LOOPBACK_HOST, () => resolve(server));
     server.once("error", () => resolve(undefined));
   });
+}
+
+/** What all nodes are told, what each alone, and where they run. */
+interface Circumstances {
+  readonly env: Readonly<Record<string, string>>;
+  readonly envOf: (node: number) => Readonly<Record<string, string>>;
+  readonly place: Place;
+  readonly readyWithinMs: number;
 }
 
 /** Three (or more) nodes as processes. */
@@ -58,14 +80,14 @@ export class RealCluster implements AsyncDisposable {
   readonly #firstCount: number;
   readonly #env: Readonly<Record<string, string>>;
   readonly #envOf: (node: number) => Readonly<Record<string, string>>;
+  readonly #place: Place;
   readonly #ownEnv = new Map<number, Readonly<Record<string, string>>>();
   readonly #children = new Map<number, ChildProcess>();
 
   private constructor(
     directory: string,
     ports: { readonly http: readonly number[]; readonly peer: readonly number[] },
-    env: Readonly<Record<string, string>>,
-    envOf: (node: number) => Readonly<Record<string, string>>,
+    { env, envOf, place }: Circumstances,
   ) {
     this.#directory = directory;
     this.#httpPorts = [...ports.http];
@@ -73,6 +95,7 @@ export class RealCluster implements AsyncDisposable {
     this.#firstCount = ports.http.length;
     this.#env = env;
     this.#envOf = envOf;
+    this.#place = place;
   }
 
   /** Starts `count` nodes and waits until all are ready; `envOf`: what a node alone is told at each start, late ones too. */
@@ -81,12 +104,25 @@ export class RealCluster implements AsyncDisposable {
     env: Readonly<Record<string, string>> = {},
     envOf: (node: number) => Readonly<Record<string, string>> = () => ({}),
   ): Promise<RealCluster> {
+    return RealCluster.#begin(count, { env, envOf, place: LOOPBACK, readyWithinMs: READY_MS });
+  }
+
+  /** Likewise, with each node where the place puts it. */
+  static async startAt(place: Place, count: number, env: Readonly<Record<string, string>> = {}): Promise<RealCluster> {
+    return RealCluster.#begin(count, { env, envOf: () => ({}), place, readyWithinMs: FAR_READY_MS });
+  }
+
+  static async #begin(count: number, circumstances: Circumstances): Promise<RealCluster> {
     const ports = await freePorts(count * 2);
     const directory = mkdtempSync(join(tmpdir(), "gyre-e2e-"));
-    const cluster = new RealCluster(directory, { http: ports.slice(0, count), peer: ports.slice(count) }, env, envOf);
+    const cluster = new RealCluster(
+      directory,
+      { http: ports.slice(0, count), peer: ports.slice(count) },
+      circumstances,
+    );
     for (let i = 0; i < count; i += 1) cluster.spawn(i);
     try {
-      await cluster.untilReady();
+      await cluster.untilReady(undefined, circumstances.readyWithinMs);
     } catch (error) {
       await cluster[Symbol.asyncDispose]();
       throw error;
@@ -127,12 +163,12 @@ export class RealCluster implements AsyncDisposable {
   /** The client URL of a node. With TLS, this process must believe its CA. */
   url(node: number): string {
     const { GYRE_TLS_CERT: tls } = { ...this.#env, ...this.#ownEnv.get(node) };
-    return `${tls === undefined ? "http" : "https"}://${HOST}:${this.#httpPorts[node]}`;
+    return `${tls === undefined ? "http" : "https"}://${this.#place.hostOf(node)}:${this.#httpPorts[node]}`;
   }
 
   /** Where a node takes links, as `host:port`. */
   peerAddress(node: number): string {
-    return `${HOST}:${this.#peerPorts[node]}`;
+    return `${this.#place.hostOf(node)}:${this.#peerPorts[node]}`;
   }
 
   /** What the node has logged so far. */
@@ -161,14 +197,15 @@ export class RealCluster implements AsyncDisposable {
   spawn(node: number, env: Readonly<Record<string, string>> | undefined = this.#ownEnv.get(node)): void {
     this.#ownEnv.set(node, env ?? {});
     const output = openSync(join(this.#directory, `${node}.log`), "a");
-    const peers = this.#peerPorts.map((port) => `${HOST}:${port}`);
-    const child = spawn(process.execPath, [MAIN, "server"], {
+    const peers = this.#peerPorts.map((_, other) => this.peerAddress(other));
+    const [command = "", ...words] = this.#place.commandAt(node, [process.execPath, MAIN, "server"]);
+    const child = spawn(command, words, {
       stdio: ["ignore", output, output],
       env: {
         ...process.env,
         GYRE_NODE_ID: `n${node + 1}`,
         GYRE_DATA_DIR: this.dataOf(node),
-        GYRE_HTTP: `${HOST}:${this.#httpPorts[node]}`,
+        GYRE_HTTP: `${this.#place.hostOf(node)}:${this.#httpPorts[node]}`,
         GYRE_PEER: peers[node],
         GYRE_SEEDS: peers.slice(0, this.#firstCount).join(","),
         GYRE_BOOTSTRAP_EXPECT: String(this.#firstCount),
@@ -205,7 +242,10 @@ export class RealCluster implements AsyncDisposable {
   }
 
   /** Waits until the nodes answer ready; throws with the node's log after `timeoutMs`. */
-  async untilReady(nodes: readonly number[] = this.#httpPorts.map((_, i) => i), timeoutMs = 30_000): Promise<void> {
+  async untilReady(
+    nodes: readonly number[] = this.#httpPorts.map((_, i) => i),
+    timeoutMs: number = READY_MS,
+  ): Promise<void> {
     const endsAt = performance.now() + timeoutMs;
     for (const node of nodes) {
       while (!(await this.#isReady(node))) {
