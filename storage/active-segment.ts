@@ -1,7 +1,7 @@
 /**
  * The segment that records go to just now: where the next group goes, and since when it holds anything. Its age is by the
  * monotonic clock, and is forgotten with the process: a start seals whatever was being written, however the store stopped.
- * Must never count a record that is not visible yet.
+ * Must never count a record that is not durable yet.
  */
 import { SEGMENT_HEADER_BYTES } from "./format/segment-header.ts";
 import { flagsOf } from "./group-encoder.ts";
@@ -13,7 +13,7 @@ import type { WritableSegment } from "./segment-preparer.ts";
 export interface ActiveSegment extends WritableSegment {
   /** where the next group goes */
   offset: number;
-  /** when its first record with a key became visible, monotonic; undefined while it holds none */
+  /** when its first record with a key became durable, monotonic; undefined while it holds none */
   sinceMs: number | undefined;
 }
 

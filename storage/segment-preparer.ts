@@ -14,7 +14,7 @@ import { DiskError, type DiskFile } from "./ports.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
-import { isDiskFull, unlinkIfThere, writeFully } from "./whole-file.ts";
+import { isDiskFull, isOutOfHandles, unlinkIfThere, writeFully } from "./whole-file.ts";
 
 /** A segment that is open for appending. */
 export interface WritableSegment {
@@ -63,6 +63,8 @@ export class SegmentPreparer {
   readonly #health: StoreHealth;
   readonly #reserveBytes: () => number;
   #next: Promise<WritableSegment> | undefined;
+  /** the one that was handed out, until it is ready */
+  #taken: Promise<unknown> | undefined;
   /** someone waits for the segment under way: no rests */
   #isAwaited = false;
   #resume: (() => void) | undefined;
@@ -88,11 +90,12 @@ export class SegmentPreparer {
     const reserveBytes = this.#reserveBytes();
     const next = this.create({ role: "log", capacityBytes: segmentBytes, neededBytes: segmentBytes, reserveBytes });
     this.#next = next;
-    // whoever takes it meanwhile hears the error; a later one starts a new attempt, for space may have come back.
+    // whoever takes it meanwhile hears the error; a later one starts a new attempt, for space, or handles, may have come back.
     // Anything else is final, heard or not: a second fsync of what one has failed on would lie
     next.catch((error: unknown) => {
       if (this.#next === next) this.#next = undefined;
-      if (!(error instanceof DiskFullError || isDiskFull(error))) this.#health.fail(error);
+      const isForNow = error instanceof DiskFullError || isDiskFull(error) || isOutOfHandles(error);
+      if (!isForNow) this.#health.fail(error);
       this.#notBeforeMs = this.#settings.clock.monotonicMs() + NO_SPACE_PAUSE_MS;
     });
   }
@@ -102,15 +105,18 @@ export class SegmentPreparer {
    * the store fails.
    */
   async ready(isAwaited: boolean): Promise<boolean> {
-    this.prepare();
+    // a second one beside it would take its disk, and its haste
+    if (this.#taken === undefined) {
+      if (isAwaited) this.#prepareNow();
+      else this.prepare();
+    }
     if (isAwaited) this.hurry();
-    const next = this.#next;
-    return next === undefined
-      ? false
-      : next.then(
-          () => true,
-          () => false,
-        );
+    const next = this.#taken ?? this.#next;
+    if (next === undefined) return false;
+    return next.then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Whoever waits for the segment under way waits no longer than the disk needs. */
@@ -133,6 +139,11 @@ export class SegmentPreparer {
     const next = this.#next;
     this.#next = undefined;
     if (next === undefined) throw new Error("prepare() always leaves a segment under way");
+    this.#taken = next;
+    const over = (): void => {
+      this.#taken = undefined;
+    };
+    next.then(over, over);
     return next;
   }
 

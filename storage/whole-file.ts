@@ -10,6 +10,11 @@ export function isDiskFull(error: unknown): boolean {
   return error instanceof DiskError && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }
 
+/** Whether an error says that no file can be opened just now: nothing was written then, and another try may find one. */
+export function isOutOfHandles(error: unknown): boolean {
+  return error instanceof DiskError && (error.code === "EMFILE" || error.code === "ENFILE");
+}
+
 /** Whether an error says that the device cannot give these bytes back: a retry will not help, others may be intact. */
 export function isUnreadable(error: unknown): boolean {
   return error instanceof DiskError && error.code === "EIO";

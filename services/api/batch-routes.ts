@@ -113,7 +113,8 @@ class BatchRun {
 
   async run(): Promise<Reply> {
     const workers = Math.min(BATCH_CONCURRENCY, this.#chains.length);
-    await Promise.all(Array.from({ length: workers }, () => this.#work()));
+    const ended = await Promise.allSettled(Array.from({ length: workers }, () => this.#work()));
+    for (const one of ended) if (one.status === "rejected") throw one.reason;
     const parts = this.#results.flatMap((result, index) => (index === 0 ? [result] : [COMMA, result]));
     return {
       status: 200,
@@ -125,7 +126,12 @@ class BatchRun {
   async #work(): Promise<void> {
     for (let chain = this.#chains.pop(); chain !== undefined; chain = this.#chains.pop()) {
       for (const index of chain) {
-        const result = resultText(await this.#timed(this.#ops[index]));
+        const reply = await this.#timed(this.#ops[index]).catch((error: unknown) => {
+          // a defect: nothing more is begun, and what is under way is waited for
+          this.#chains.length = 0;
+          throw error;
+        });
+        const result = resultText(reply);
         this.#heldBytes += result.length;
         this.#results[index] = result;
       }

@@ -58,7 +58,10 @@ export function listenerCounters(
     "gyre_http_gone_requests_total",
     "Requests of new connections that were not begun, for their client had ended its side.",
   );
-  metrics.gauge({ name: "gyre_http_inflight_requests", help: "Client requests under way, or done for clients that have gone." }, () => underWay.requests);
+  metrics.gauge(
+    { name: "gyre_http_inflight_requests", help: "Client requests under way, or done for clients that have gone." },
+    () => underWay.requests,
+  );
   metrics.gauge(
     { name: "gyre_http_inflight_bytes", help: "Bytes of client requests under way." },
     () => underWay.bytes,

@@ -245,13 +245,17 @@ class Server implements ApiServer {
       answer = this.#defectReply(error, isReading(route), request);
     }
     if (!(answer instanceof Promise)) return this.#write(request, reply, answer);
-    reply.place?.busy();
-    const settled = (made: Reply): void => {
+    // control work may wait for hours, for whoever asks, and takes no place of others'
+    if (route.work !== "control") reply.place?.busy();
+    const settled = (made: Reply, isDone: boolean): void => {
       reply.place?.idle();
-      this.#tellPace(route, reply);
+      if (isDone) this.#tellPace(route, reply);
       this.#write(request, reply, made);
     };
-    answer.then(settled, (error: unknown) => settled(this.#defectReply(error, isReading(route), request)));
+    answer.then(
+      (made) => settled(made, true),
+      (error: unknown) => settled(this.#defectReply(error, isReading(route), request), false),
+    );
   }
 
   /** Until the answer is made, not until it is sent: a client that reads slowly says nothing of this node. */

@@ -1,6 +1,6 @@
 /** `gyre status` and `gyre ring`: what the nodes say about the cluster, in one verdict or one table. */
 
-import { parseObject } from "../client/client.ts";
+import { GyreClient, parseObject } from "../client/client.ts";
 import { askNode, type Fetch, type NodeAnswer } from "../client/http-node.ts";
 import { lookAt } from "./cluster-look.ts";
 import { mergedSummary } from "./cluster-summary.ts";
@@ -69,10 +69,10 @@ interface Status {
   readonly document: unknown;
 }
 
-/** Asks everybody once. */
+/** Asks everybody once: that a cluster cannot serve just now is an answer here, and nothing to wait for. */
 async function statusOf(line: CommandLine, io: CliIo): Promise<Status> {
   const nodes = nodesOf(line, io);
-  const client = clientOf(line, io);
+  const client = new GyreClient({ nodes, fetch: fetchOf(line, io), maxAttempts: nodes.length });
   const [states, health, cluster, told] = await Promise.all([
     Promise.all(nodes.map((node) => stateOf(node, fetchOf(line, io)))),
     client.ask("/v1/cluster/health"),

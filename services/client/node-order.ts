@@ -9,11 +9,22 @@
 const REST_MIN_MS = 1_000;
 const REST_MAX_MS = 30_000;
 
+/** How a node could not serve. */
+export interface Unable {
+  readonly retryAfterMs: number;
+  /** it could not be reached, or said that another one is to be asked */
+  readonly isAside: boolean;
+  /** in [0, 1) */
+  readonly chance: number;
+}
+
 /** A node as this client knows it. */
 export class KnownNode {
   readonly url: string;
   /** as it asked to be left alone itself */
-  notBeforeMs: number = Number.NEGATIVE_INFINITY;
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
+  /** it could not be reached, or said that another one is to be asked */
+  #isAside = false;
   #restUntilMs = Number.NEGATIVE_INFINITY;
   /** rests since it last served */
   #restCount = 0;
@@ -26,17 +37,34 @@ export class KnownNode {
     return nowMs < this.#restUntilMs;
   }
 
+  /** What is left of the time for which it asked to be left alone, milliseconds. */
+  leaveMs(nowMs: number): number {
+    return Math.max(0, this.#notBeforeMs - nowMs);
+  }
+
+  /** It rests for it could not be reached, or said that another one is to be asked. */
+  isAside(nowMs: number): boolean {
+    return this.#isAside && this.isResting(nowMs);
+  }
+
   /** It served, or told that the request itself is wrong. */
   onServed(): void {
+    this.#isAside = false;
+    this.#notBeforeMs = Number.NEGATIVE_INFINITY;
     this.#restCount = 0;
     this.#restUntilMs = Number.NEGATIVE_INFINITY;
   }
 
-  /** It could not, and wants to be asked again after `retryAfterMs`. Many requests may say so of one mishap: that is one rest. */
-  onUnable(nowMs: number, { retryAfterMs, chance }: { readonly retryAfterMs: number; readonly chance: number }): void {
-    this.notBeforeMs = Math.max(this.notBeforeMs, nowMs + retryAfterMs);
-    if (!this.isResting(nowMs)) this.#rest(nowMs, chance);
-    this.#restUntilMs = Math.max(this.#restUntilMs, nowMs + Math.min(retryAfterMs, REST_MAX_MS));
+  /**
+   * It could not serve a request, and wants to be left alone for `retryAfterMs`. Whether that was the request's doing (`w=all`) or
+   * the node's, which is cut off, is not known: it rests. Many requests may say so of one mishap: that is one rest.
+   */
+  onUnable(nowMs: number, how: Unable): void {
+    const leaveMs = Math.min(how.retryAfterMs, REST_MAX_MS);
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs + leaveMs);
+    this.#isAside = how.isAside;
+    if (!this.isResting(nowMs)) this.#rest(nowMs, how.chance);
+    this.#restUntilMs = Math.max(this.#restUntilMs, nowMs + leaveMs);
   }
 
   /** After its rest one request tries it; until that has ended well, it rests for the others. */

@@ -65,12 +65,17 @@ interface CourseParts {
 /** One request's way over the nodes. */
 export class RetryCourse {
   readonly #parts: CourseParts;
+  #current: KnownNode | undefined;
+  /** not asked in this round */
+  #left: KnownNode[];
+  #isFirstRound = true;
   #attemptCount = 1;
   #pauseCount = 0;
   #pausedMs = 0;
 
   constructor(parts: CourseParts) {
     this.#parts = parts;
+    [this.#current, ...this.#left] = parts.order;
   }
 
   /** Attempts begun, with the one that is under way. */
@@ -80,45 +85,51 @@ export class RetryCourse {
 
   /** Whom this attempt asks. */
   get url(): string {
-    return this.#at(this.#attemptCount)?.url ?? "";
+    return this.#current?.url ?? "";
   }
 
   /** The node served the request, or told that it is wrong. */
   onServed(): void {
-    this.#at(this.#attemptCount)?.onServed();
+    this.#current?.onServed();
   }
 
   /** The node could not serve it. */
-  onUnable({ nowMs, retryAfterMs }: Unserved): void {
-    this.#at(this.#attemptCount)?.onUnable(nowMs, { retryAfterMs, chance: this.#parts.random() });
+  onUnable({ isUnsent, code, nowMs, retryAfterMs }: Unserved): void {
+    const isAside = isUnsent || STEPS_ASIDE.includes(code);
+    this.#current?.onUnable(nowMs, { retryAfterMs, isAside, chance: this.#parts.random() });
   }
 
   /** Begins another attempt: how long to wait before it, milliseconds. Undefined: there is none. */
   again(why: Unserved): number | undefined {
-    const { maxAttempts, patienceMs, budget, random } = this.#parts;
+    const { order, maxAttempts, patienceMs, budget, random } = this.#parts;
     if (this.#attemptCount >= maxAttempts) return undefined;
-    const next = this.#at(this.#attemptCount + 1);
-    if (this.#isGoingRound(why, next)) {
-      this.#attemptCount += 1;
-      return 0;
+    if (this.#left.length === 0) {
+      this.#left = [...order];
+      this.#isFirstRound = false;
     }
-    const askedForMs = Math.max(0, (next?.notBeforeMs ?? 0) - why.nowMs);
-    const pauseMs = askedForMs + backoffMs(this.#pauseCount + 1, random);
-    if (this.#pausedMs + pauseMs > patienceMs || !budget.take()) return undefined;
-    this.#attemptCount += 1;
+    const { nowMs } = why;
+    const other = this.#wayRound(why);
+    if (other !== undefined) return this.#goOn(other, 0);
+    // the soonest of those that may be asked, and of them the first
+    const next = this.#left.toSorted((one, another) => one.leaveMs(nowMs) - another.leaveMs(nowMs))[0];
+    const pauseMs = (next?.leaveMs(nowMs) ?? 0) + backoffMs(this.#pauseCount + 1, random);
+    if (next === undefined || this.#pausedMs + pauseMs > patienceMs || !budget.take()) return undefined;
     this.#pauseCount += 1;
+    return this.#goOn(next, pauseMs);
+  }
+
+  /** Where nobody took part: one that was not asked yet, nor by others in vain, where it is the nodes that say so. */
+  #wayRound({ isUnsent, code, nowMs }: Unserved): KnownNode | undefined {
+    if (!this.#isFirstRound) return undefined;
+    if (isUnsent) return this.#left[0];
+    return STEPS_ASIDE.includes(code) ? this.#left.find((node) => !node.isAside(nowMs)) : undefined;
+  }
+
+  #goOn(next: KnownNode, pauseMs: number): number {
+    this.#left = this.#left.filter((node) => node !== next);
+    this.#current = next;
+    this.#attemptCount += 1;
     this.#pausedMs += pauseMs;
     return pauseMs;
-  }
-
-  /** Nobody took part, and the next node was not asked yet: nor by others in vain, where it is the nodes that say so. */
-  #isGoingRound({ isUnsent, code, nowMs }: Unserved, next: KnownNode | undefined): boolean {
-    if (next === undefined || this.#attemptCount >= this.#parts.order.length) return false;
-    return isUnsent || (STEPS_ASIDE.includes(code) && !next.isResting(nowMs));
-  }
-
-  #at(attempt: number): KnownNode | undefined {
-    const { order } = this.#parts;
-    return order[(attempt - 1) % order.length];
   }
 }

@@ -140,10 +140,21 @@ export class HintFlush {
       [...heard].map(async ([node, known]) => {
         const body = known === undefined ? {} : encodeFlushMark(known);
         const answer =
-          node === self ? await this.handler(self, body) : await peers.ask(node, HINTS_FLUSH_TOPIC, body, HINT_ASK_MS);
+          node === self ? await this.#askSelf(body) : await peers.ask(node, HINTS_FLUSH_TOPIC, body, HINT_ASK_MS);
         return { node, answer: parseFlushReply(answer) };
       }),
     );
+  }
+
+  /** As long as another one is waited for. */
+  #askSelf(body: unknown): Promise<unknown> {
+    const { clock, self } = this.#parts;
+    return new Promise((resolve, reject) => {
+      const timer = clock.setTimer(HINT_ASK_MS, () => resolve(undefined));
+      this.handler(self, body)
+        .then(resolve, reject)
+        .finally(() => timer.cancel());
+    });
   }
 
   #isReachable(node: NodeId): boolean {

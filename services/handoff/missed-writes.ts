@@ -66,7 +66,7 @@ export class MissedWrites {
     this.#underway.add(keeping);
   }
 
-  /** Resolves when what was begun is done: kept, or its partition flagged. */
+  /** Resolves when what was begun by now is done: kept, or its partition flagged. */
   async settled(): Promise<void> {
     await Promise.all(this.#underway);
   }

@@ -10,7 +10,7 @@ import { CATCH_UP_LOST_MS, MAX_LOST_HASHES_TOLD } from "../base/limits.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { CatchUp } from "./collect-catch-up.ts";
 import type { CollectFloors } from "./collect-floors-core.ts";
-import type { CollectHolder } from "./collect-holder.ts";
+import { type CollectHolder, unlessFull } from "./collect-holder.ts";
 import { hexOf } from "./collect-messages.ts";
 import { type AbleHolder, type CatchUpPlan, verdictOn } from "./collect-sources-core.ts";
 import type { UnprovedKeys } from "./collect-unproved-core.ts";
@@ -66,8 +66,8 @@ export class CatchUpTurns {
     log.warn({ event: "collect.unproved-unreadable" });
     // Any may be one of which it names nothing now. Durably, before the flaw is gone that says so.
     for (const partition of floors.marked()) holder.lostRecords(partition);
-    await holder.persist();
-    await store.writeDocument(UNPROVED_DOCUMENT, unproved.encode());
+    const writing = holder.persist().then(() => store.writeDocument(UNPROVED_DOCUMENT, unproved.encode()));
+    await writing.catch(unlessFull);
   }
 
   /** Whether it is worth the while: not so soon after somebody was silent. */

@@ -5,6 +5,7 @@
  */
 import { readAdvisory } from "../../storage/advisory-document.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
+import { DiskFullError } from "../../storage/errors.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock, Log } from "../base/ports.ts";
 import type { LookVerdict } from "./collect-core.ts";
@@ -80,8 +81,9 @@ export class CollectHolder {
     // Marks of before rules were kept beside them may have been noted under any.
     const before = head === undefined ? now : (head.rules ?? noneOf(now));
     this.#rules = this.#core.rulesChanged(before, now, slotOf);
-    // Doubts are durable before the flaw is gone that says that there are any.
-    if (isLost || changed.length > 0 || this.#rules !== before) await this.persist();
+    // Doubts are durable before the flaw is gone that says that there are any: where there is no room for them it stays, and the next
+    // start finds them again.
+    if (isLost || changed.length > 0 || this.#rules !== before) await this.persist().catch(unlessFull);
     const reaped = floors.marked().filter((partition) => floors.marksOf(partition).reaped.floor > 0);
     for (const partition of reaped) this.#parts.onReaped(partition);
     await this.promise(Math.max(floors.highest(), head?.promised ?? 0));
@@ -255,4 +257,9 @@ export class CollectHolder {
 /** Rules under which a slot had no keys that it could be spared: whatever it should have now is new. */
 function noneOf(now: KnownRules): KnownRules {
   return { standard: 1, named: now.named.map(([name]) => [name, 1] as const), raised: [] };
+}
+
+/** A disk that is full has taken nothing, and may take it later. */
+export function unlessFull(error: unknown): void {
+  if (!(error instanceof DiskFullError)) throw error;
 }

@@ -178,6 +178,22 @@ describe("overload", () => {
     // the scrape itself is the one request under way
     await expect.poll(inflight).toContain("gyre_http_inflight_requests 1\n");
   });
+
+  it("forgets one at once that waits for others' work, which may last for hours", async () => {
+    const asked = Promise.withResolvers<void>();
+    here.repair.waitForHints = () => {
+      asked.resolve();
+      return new Promise(() => undefined);
+    };
+    const { socket } = open();
+    socket.write("POST /v1/repair?wait=hints HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
+    await asked.promise;
+    socket.destroy();
+    const metrics = async (): Promise<string> => (await here.api.inject({ url: "/metrics" })).body;
+    // the scrape itself
+    await expect.poll(metrics).toContain("gyre_http_inflight_requests 1\n");
+    expect(await metrics()).toContain('status="aborted"');
+  });
 });
 
 describe("a stop", () => {

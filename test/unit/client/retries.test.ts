@@ -1,7 +1,7 @@
 /** When the client asks again, whom, and after which pause: over nodes of its own making, on time that only moves when it pauses. */
 import { describe, expect, test } from "vitest";
 import { type ClientOptions, GyreClient } from "../../../services/client/client.ts";
-import { retryAfterMsOf } from "../../../services/client/retries.ts";
+import { Retries, retryAfterMsOf } from "../../../services/client/retries.ts";
 
 /** What a node does with a request: serves it, cannot be reached, breaks off, or answers 503 with a code and `Retry-After`. */
 type Deed =
@@ -331,6 +331,41 @@ describe("a node that could not serve the last request", () => {
     rig.pauses.length = 0;
     await rig.read();
     expect(rig.pauses).toHaveLength(5);
+  });
+
+  test("does not keep others from going round a node that is not ready, where it refused what was asked of it alone", async () => {
+    // what asks for all is refused everywhere, and a is not ready for anything
+    const refusal = { code: "quorum_not_met" };
+    const rig = new Rig([A, B, C]);
+    for (let n = 0; n < 300; n += 1) {
+      const isForAll = n % 3 === 0;
+      rig.does((node) => (node === A ? { code: "not_ready" } : isForAll ? refusal : "serves"));
+      const end = await rig.read();
+      if (!isForAll) expect(end).toBe("found");
+      rig.nowMs += 20;
+    }
+  });
+
+  test("has what it asked for forgotten once it serves", async () => {
+    const rig = new Rig([A], { timeoutMs: 1_000 }).does(() => ({ code: "overloaded", retryAfter: "3" }));
+    await rig.read();
+    rig.does(() => "serves");
+    rig.nowMs += 100;
+    expect(await rig.read()).toBe("found");
+    rig.does((_, nth) => (nth === 0 ? { code: "overloaded" } : "serves"));
+    expect(await rig.read()).toBe("found");
+  });
+
+  test("is passed over for one that may be asked sooner", () => {
+    const retries = new Retries([A, B, C], { maxAttempts: 6, random: () => 0.5 });
+    const refusal = { isUnsent: false, code: "quorum_not_met", retryAfterMs: 0, nowMs: 0 };
+    const [first, other] = [retries.begin(0, 1_000), retries.begin(0, 1_000)];
+    other.onUnable(refusal);
+    other.again(refusal);
+    // while the first one is under way at a
+    other.onUnable({ ...refusal, retryAfterMs: 3_000 });
+    first.onUnable(refusal);
+    expect([other.url, first.again(refusal), first.url]).toEqual([B, 25, C]);
   });
 });
 

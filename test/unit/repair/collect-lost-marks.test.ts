@@ -1,5 +1,6 @@
 /** A holder whose own marks cannot be read from the disk: it may have been behind, or in doubt, of any partition that it holds. */
 import { describe, expect, test } from "vitest";
+import { DiskFullError } from "../../../storage/errors.ts";
 import { newMemoryImage } from "../../../storage/memory-image.ts";
 import { COLLECT_PARTITIONS, CollectRig } from "../../support/collect-rig.ts";
 import { rot } from "../../support/rotten-document.ts";
@@ -54,6 +55,29 @@ describe("a holder that cannot read its marks", () => {
     ]);
     await on.restart(2);
     expect([told(on), on.node(2).floors.marksOf(gone.partition), behindOf(on)]).toEqual([[], before, 0]);
+  });
+
+  test("begins though the disk is full, believes nothing meanwhile, and is behind nowhere once there is space", async () => {
+    const { on, gone, lives } = await collected();
+    const { documents } = on.node(2).image;
+    await rot(on.node(2).image, MARKS, { offset: 41, bit: 2 });
+    const set = documents.set.bind(documents);
+    let isFull = true;
+    documents.set = (name, bytes) => {
+      if (isFull) throw new DiskFullError();
+      return set(name, bytes);
+    };
+    await on.restart(2);
+    await on.pass(120_000);
+    expect([told(on).length, on.hidden(lives)[2], isBehind(on, lives)]).toEqual([1, true, true]);
+    isFull = false;
+    await on.pass(TWO_HOURS_MS);
+    expect([behindOf(on), on.hidden(lives)[2], await on.valuesAt(2, gone), await on.valuesAt(2, lives)]).toEqual([
+      0,
+      false,
+      undefined,
+      1,
+    ]);
   });
 
   test("takes part in collections again, in those that others lead", async () => {

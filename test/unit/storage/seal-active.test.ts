@@ -231,7 +231,7 @@ describe("a scrub that was asked for", () => {
 
 describe("a disk without room for the next segment", () => {
   test("keeps the one there is: puts go on, and the scrub that was asked for says that it is not all", async () => {
-    const { disk, clock, events, engine } = await running({ groupRecords: 1 });
+    const { disk, events, engine } = await running({ groupRecords: 1 });
     await engine.put(writeOf(nthAddress(1), 1));
     const heal = disk.inject({ on: ["create"], code: "ENOSPC", path: ".log" });
     const puts = Promise.all([2, 3, 4, 5, 6, 7, 8, 9].map((n) => engine.put(writeOf(nthAddress(n), n))));
@@ -240,9 +240,19 @@ describe("a disk without room for the next segment", () => {
     expect([engine.stats().scrub.passCount, timesOf(events, SEALED), engine.failure]).toEqual([0, 0, undefined]);
     heal();
     rot(disk, 1);
-    clock.advance(1_000);
     expect(await engine.scrub()).toMatchObject({ segmentCount: 1, badCount: 1 });
     expect(engine.stats().scrub.passCount).toBe(1);
+  });
+
+  test("of handles is no more than that: the store goes on, and the next scrub seals, at once", async () => {
+    const { disk, engine } = await running({ groupRecords: 1 });
+    await engine.put(writeOf(nthAddress(1), 1));
+    const heal = disk.inject({ on: ["create"], code: "EMFILE", path: ".log" });
+    await expect(engine.scrub()).rejects.toThrow("could not be looked at");
+    heal();
+    await engine.put(writeOf(nthAddress(2), 2));
+    rot(disk, 1);
+    expect(await engine.scrub()).toMatchObject({ segmentCount: 1, badCount: 1 });
   });
 
   test("makes the pass of a scrub by itself count as none, until there is some", async () => {
