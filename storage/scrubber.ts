@@ -3,7 +3,7 @@
  * still hold what it took. A pass covers what was sealed when it began, and begins by sealing what has been written to for
  * long; its place survives restarts. What is bad leaves the tree and makes its partition suspect, as a read that meets it
  * would, and its segment is compacted.
- * Must never hurry because it is late, nor take more than the share of the disk that background work has.
+ * Must never hurry because it is late, nor take more of the disk than background's share, but for the next segment, once a day.
  * Source: reliability notes §3.2 (latent corruption), §3.6.
  */
 import type { ScrubReport, ScrubState } from "./engine.ts";
@@ -21,7 +21,7 @@ import { type SegmentFindings, scrubSegment } from "./scrub-segment.ts";
 import type { SealRule } from "./seal-active.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
-import { isDiskFull } from "./whole-file.ts";
+import { isDiskFull, isOutOfHandles } from "./whole-file.ts";
 
 /** What a scrubber works with. */
 export interface ScrubberParts {
@@ -207,7 +207,7 @@ export class Scrubber {
       await this.#settle(segment, findings);
       return "done";
     } catch (error) {
-      if (isDiskFull(error)) return "done";
+      if (isDiskFull(error) || isOutOfHandles(error)) return "done";
       health.fail(error);
       return "given-up";
     }

@@ -11,7 +11,7 @@ import type { WritableSegment } from "./segment-preparer.ts";
 import type { SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { indexPath, SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
-import { isDiskFull, unlinkIfThere } from "./whole-file.ts";
+import { isDiskFull, isOutOfHandles, unlinkIfThere } from "./whole-file.ts";
 
 /** What the sealer works with. */
 export interface SealerParts {
@@ -43,7 +43,7 @@ export class SegmentSealer {
 
   /**
    * Queues a segment whose records end at `endBytes`; resolves when it is sealed, or cannot be for want of space: then it is
-   * tried again with the next one. Never rejects.
+   * tried again with the next one, and by the next scrub. Never rejects.
    */
   async seal(target: WritableSegment, endBytes: number): Promise<void> {
     this.#ended.push({ target, endBytes, isFileClosed: false });
@@ -116,13 +116,13 @@ export class SegmentSealer {
     this.#parts.onSealed();
   }
 
-  /** The index file only saves time: a full disk does not keep a segment from being sealed. */
+  /** The index file only saves time: a full disk, or one file too many, does not keep a segment from being sealed. */
   async #writeIndex(target: WritableSegment, endBytes: number): Promise<void> {
     const { settings } = this.#parts;
     try {
       await target.builder.write(settings.disk, endBytes);
     } catch (error) {
-      if (!isDiskFull(error)) throw error;
+      if (!isDiskFull(error) && !isOutOfHandles(error)) throw error;
       await unlinkIfThere(settings.disk, indexPath(target.segment.id));
     }
   }
@@ -132,7 +132,7 @@ export class SegmentSealer {
     await ended.target.file.close();
   }
 
-  /** Without space the segment waits for the next one to be sealed, or the next start seals it. Anything else is final. */
+  /** Without space the segment waits for the next one to be sealed or the next scrub, or the next start seals it. Anything else is final. */
   async #onError(cause: unknown, ended: Ended): Promise<void> {
     const { health, settings } = this.#parts;
     if (cause instanceof DiskFullError || isDiskFull(cause)) {

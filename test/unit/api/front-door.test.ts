@@ -27,6 +27,8 @@ import { TurnClock } from "../../support/turn-clock.ts";
 
 const TARGET = "/v1/kv/b/k";
 const FULL: Hindrance = { kind: "node", words: "full" };
+/** of what asks a whole node time and again, on a machine that does other things */
+const PATIENT = { timeout: 5_000 };
 
 interface Rig {
   readonly clock: FakeClock;
@@ -391,7 +393,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
       await expect.poll(waitingCount).toBe("1");
       occupant.destroy();
       const aborted = /^gyre_http_request_duration_seconds_count\{[^}]*status="aborted"[^}]*\} 1$/m;
-      await expect.poll(async () => (await here.inject({ url: "/metrics" })).body).toMatch(aborted);
+      await expect.poll(async () => (await here.inject({ url: "/metrics" })).body, PATIENT).toMatch(aborted);
       await clock.advance(2 * QUEUE_LOOK_MS);
       expect([statuses(), await waitingCount()]).toEqual([[], "1"]);
       free();
@@ -399,7 +401,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
         .poll(async () => {
           await clock.advance(QUEUE_LOOK_MS);
           return statuses();
-        })
+        }, PATIENT)
         .toEqual([busy === "read" ? "404" : "200"]);
     },
   );

@@ -244,6 +244,14 @@ describe("a disk without room for the next segment", () => {
     expect(engine.stats().scrub.passCount).toBe(1);
   });
 
+  test("nor for its index is sealed without one, were it for want of a handle", async () => {
+    const { disk, engine } = await running({ groupRecords: 1 });
+    await engine.put(writeOf(nthAddress(1), 1));
+    disk.inject({ on: ["create"], code: "EMFILE", path: ".idx" });
+    rot(disk, 1);
+    expect([await engine.scrub(), engine.failure]).toMatchObject([{ segmentCount: 1, badCount: 1 }, undefined]);
+  });
+
   test("of handles is no more than that: the store goes on, and the next scrub seals, at once", async () => {
     const { disk, engine } = await running({ groupRecords: 1 });
     await engine.put(writeOf(nthAddress(1), 1));
