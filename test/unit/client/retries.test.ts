@@ -337,13 +337,15 @@ describe("a node that could not serve the last request", () => {
     // what asks for all is refused everywhere, and a is not ready for anything
     const refusal = { code: "quorum_not_met" };
     const rig = new Rig([A, B, C]);
+    const ends = new Set<string>();
     for (let n = 0; n < 300; n += 1) {
       const isForAll = n % 3 === 0;
       rig.does((node) => (node === A ? { code: "not_ready" } : isForAll ? refusal : "serves"));
       const end = await rig.read();
-      if (!isForAll) expect(end).toBe("found");
+      if (!isForAll) ends.add(end);
       rig.nowMs += 20;
     }
+    expect([...ends]).toEqual(["found"]);
   });
 
   test("has what it asked for forgotten once it serves", async () => {
