@@ -1,48 +1,9 @@
 /** Disks that fail and fill up under real processes: what is acknowledged stays, what is refused says so, the others go on. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
-import { pause, RealCluster, until } from "./cluster.ts";
-import { type DiskFaults, FAULTS_VARIABLE } from "./faulty-fs.ts";
+import { pause, until } from "./cluster.ts";
+import { FaultyCluster } from "./faulty-cluster.ts";
 import { type Answer, ask, putJson, tryAsk } from "./http.ts";
 import { reportsOf } from "./last-writes.ts";
-
-const HOOK = pathToFileURL(join(import.meta.dirname, "faulty-fs.ts")).href;
-
-/** A cluster of three whose disks fail as told. */
-class FaultyCluster implements AsyncDisposable {
-  readonly nodes: RealCluster;
-  readonly #directory: string;
-
-  private constructor(nodes: RealCluster, directory: string) {
-    this.nodes = nodes;
-    this.#directory = directory;
-  }
-
-  static async start(env: Readonly<Record<string, string>> = {}): Promise<FaultyCluster> {
-    const directory = mkdtempSync(join(tmpdir(), "gyre-faults-"));
-    const nodes = await RealCluster.start(3, { ...env, NODE_OPTIONS: `--import=${HOOK}` }, (node) => ({
-      [FAULTS_VARIABLE]: join(directory, `${node}.json`),
-    }));
-    return new FaultyCluster(nodes, directory);
-  }
-
-  /** From now on the disk of this node fails so; by default not at all. */
-  breakDisk(node: number, faults: DiskFaults = {}): void {
-    writeFileSync(join(this.#directory, `${node}.json`), JSON.stringify(faults));
-  }
-
-  at(node: number, key: string, query = ""): string {
-    return `${this.nodes.url(node)}/v1/kv/faults/${key}${query}`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.nodes[Symbol.asyncDispose]();
-    rmSync(this.#directory, { recursive: true, force: true });
-  }
-}
 
 interface Written {
   readonly key: string;

@@ -3,18 +3,13 @@
  * a second more for a while. Number and name: research notes on reliability, §6.4. What that costs others is not judged here, on a
  * machine that is shared, but in virtual time (`test/sim/scenarios/slow-disk.test.ts`).
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
 import { DISK_BAD_LOOKS, DISK_GOOD_LOOKS, DISK_LOOK_MS, DISK_SLOW_PUT_MS } from "../../services/base/load-limits.ts";
-import { pause, RealCluster, until } from "./cluster.ts";
+import { pause, type RealCluster, until } from "./cluster.ts";
 import { look, type MemberLook, nameOf } from "./elastic-story.ts";
-import { type DiskFaults, FAULTS_VARIABLE } from "./faulty-fs.ts";
+import { FaultyCluster } from "./faulty-cluster.ts";
 import { type Answer, ask, tryAsk } from "./http.ts";
 
-const HOOK = pathToFileURL(join(import.meta.dirname, "faulty-fs.ts")).href;
 const SLOW = 2;
 const OTHERS = [0, 1];
 const ALL = [...OTHERS, SLOW];
@@ -27,49 +22,17 @@ const CLOCK_MS = 100;
 
 type SlowMember = MemberLook & { readonly fitness: { readonly degraded: boolean } | null };
 
-/** A cluster of three, one of whose disks is as slow as told. */
-class Cluster implements AsyncDisposable {
-  readonly nodes: RealCluster;
-  readonly #directory: string;
+/** What the node says of the slow one; undefined when it says nothing. */
+async function seenBy({ nodes }: FaultyCluster, at: number): Promise<SlowMember | undefined> {
+  const member = (await look(nodes, at))?.members.find(({ node }) => node === nameOf(SLOW));
+  return member as SlowMember | undefined;
+}
 
-  private constructor(nodes: RealCluster, directory: string) {
-    this.nodes = nodes;
-    this.#directory = directory;
-  }
-
-  static async start(): Promise<Cluster> {
-    const directory = mkdtempSync(join(tmpdir(), "gyre-slow-"));
-    const env = { NODE_OPTIONS: `--import=${HOOK}`, [FAULTS_VARIABLE]: join(directory, "faults.json") };
-    return new Cluster(await RealCluster.start(3, {}, (node) => (node === SLOW ? env : {})), directory);
-  }
-
-  /** From now on its flushes take so much more. */
-  slowDown(flushDelayMs: number): void {
-    const faults: DiskFaults = { flushDelayMs };
-    writeFileSync(join(this.#directory, "faults.json"), JSON.stringify(faults));
-  }
-
-  /** What `at` says of the slow node; undefined when it says nothing. */
-  async seenBy(at: number): Promise<SlowMember | undefined> {
-    const member = (await look(this.nodes, at))?.members.find(({ node }) => node === nameOf(SLOW));
-    return member as SlowMember | undefined;
-  }
-
-  /** Waits until all say of the slow node that others had better ask it last, or no longer; itself first. */
-  async untilDegraded(isDegraded: boolean): Promise<void> {
-    for (const at of [SLOW, ...OTHERS]) {
-      const isSaid = async (): Promise<boolean> => (await this.seenBy(at))?.fitness?.degraded === isDegraded;
-      await until(`n${at + 1} says degraded: ${isDegraded}`, isSaid, PATIENCE_MS);
-    }
-  }
-
-  at(node: number, key: string, query = "?timeout=10000"): string {
-    return `${this.nodes.url(node)}/v1/kv/slow/${key}${query}`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.nodes[Symbol.asyncDispose]();
-    rmSync(this.#directory, { recursive: true, force: true });
+/** Waits until all say of the slow node that others had better ask it last, or no longer; itself first. */
+async function untilDegraded(cluster: FaultyCluster, isDegraded: boolean): Promise<void> {
+  for (const at of [SLOW, ...OTHERS]) {
+    const isSaid = async (): Promise<boolean> => (await seenBy(cluster, at))?.fitness?.degraded === isDegraded;
+    await until(`n${at + 1} says degraded: ${isDegraded}`, isSaid, PATIENCE_MS);
   }
 }
 
@@ -81,7 +44,7 @@ class Load {
   #isOver = false;
   readonly #running: Promise<unknown>;
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: FaultyCluster) {
     this.#running = Promise.all(ALL.map((node) => this.#run(cluster, node)));
   }
 
@@ -90,9 +53,9 @@ class Load {
     await this.#running;
   }
 
-  async #run(cluster: Cluster, node: number): Promise<void> {
+  async #run(cluster: FaultyCluster, node: number): Promise<void> {
     for (let i = 0; !this.#isOver; i += 1) {
-      const url = cluster.at(node, `k-${node}-${i % 10}`);
+      const url = cluster.at(node, `k-${node}-${i % 10}`, "?timeout=10000");
       const written = await tryAsk(url, { method: "PUT", body: JSON.stringify({ i }) });
       if (written?.status !== 200) this.bad.push(written);
       const read = await tryAsk(url);
@@ -105,7 +68,7 @@ class Load {
 
 describe("scenario 27: slow-node-not-dead: a disk that takes half a second more for each flush", () => {
   test("the node says so itself and stays a member; nobody is failed; it is well again by itself", async () => {
-    await using cluster = await Cluster.start();
+    await using cluster = await FaultyCluster.start();
     const { nodes } = cluster;
     const load = new Load(cluster);
     const saysWell = async (): Promise<boolean> =>
@@ -115,18 +78,18 @@ describe("scenario 27: slow-node-not-dead: a disk that takes half a second more 
     const linesBefore = ALL.map((node) => nodes.logged(node).length);
     const since = (node: number): ReturnType<RealCluster["logged"]> => nodes.logged(node).slice(linesBefore[node]);
 
-    cluster.slowDown(DELAY_MS);
-    await cluster.untilDegraded(true);
-    const seen = await Promise.all(ALL.map((node) => cluster.seenBy(node)));
+    cluster.breakDisk(SLOW, { flushDelayMs: DELAY_MS });
+    await untilDegraded(cluster, true);
+    const seen = await Promise.all(ALL.map((node) => seenBy(cluster, node)));
     const reasons = (await look(nodes, 0))?.reasons;
     const ready = await ask(`${nodes.url(SLOW)}/readyz?verbose`);
     const doneSlow = load.doneCount;
     await until("the load goes on", () => load.doneCount > doneSlow + 60, PATIENCE_MS);
-    const later = await cluster.seenBy(SLOW);
+    const later = await seenBy(cluster, SLOW);
 
-    cluster.slowDown(0);
+    cluster.breakDisk(SLOW);
     const endedMs = Date.now();
-    await cluster.untilDegraded(false);
+    await untilDegraded(cluster, false);
     await load.stop();
 
     const lines = since(SLOW).filter(({ event }) => String(event).startsWith("calm.disk-"));
