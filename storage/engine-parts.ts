@@ -46,6 +46,7 @@ export interface EngineParts {
   readonly publisher: RecordPublisher;
   readonly lookup: KeyLookup;
   readonly writer: LogWriter;
+  readonly preparer: SegmentPreparer;
   readonly compactor: Compactor;
   readonly drops: PartitionDrops;
   readonly space: SpaceWatch;
@@ -70,6 +71,7 @@ export async function openParts(options: LogEngineOptions): Promise<EngineParts>
     const parts = assemble({ settings, health, store, documents, lock });
     await parts.space.start();
     parts.scrubber.start();
+    await firstSegment(settings, parts.preparer);
     return parts;
   } catch (error) {
     await lock.release();
@@ -89,6 +91,22 @@ async function recoverWithBallast(asked: LogSettings, health: StoreHealth): Prom
     await asked.disk.fsyncDirectory("");
     return recoverStore(asked, health);
   }
+}
+
+/**
+ * Waits until there is a segment to write to, not for ever: without space, or with a disk that hangs, reads go on, and puts
+ * say what is wrong.
+ */
+async function firstSegment({ firstSegmentMs, clock, log }: LogSettings, preparer: SegmentPreparer): Promise<void> {
+  if (firstSegmentMs === 0) return;
+  const isReady = await new Promise<boolean>((resolve) => {
+    const timer = clock.setTimer(firstSegmentMs, () => resolve(false));
+    void preparer.ready(true).then((isThere) => {
+      timer.cancel();
+      resolve(isThere);
+    });
+  });
+  if (!isReady) log.warn({ event: "storage.no-first-segment" });
 }
 
 /** share of the reserve that deletes leave to compaction */
@@ -147,6 +165,7 @@ function assemble(foundation: Foundation): EngineParts {
     publisher,
     lookup,
     writer,
+    preparer,
     compactor,
     drops,
     space,

@@ -70,6 +70,8 @@ export interface LogLimits {
   readonly manifestBytes: number;
   /** segment ids reserved on disk at a time */
   readonly idBlock: number;
+  /** opening waits so long for the first segment, which the first put would wait for otherwise; 0: a put makes it */
+  readonly firstSegmentMs: number;
 }
 
 /** What `openLogEngine` takes: the windows, what is fixed for the store, and any limit that differs from the default. */
@@ -133,6 +135,8 @@ export const defaultLogLimits: LogLimits = {
   scrubSealAfterMs: 3_600_000,
   manifestBytes: MIB,
   idBlock: 16,
+  // three stores of one machine took two seconds at the same time
+  firstSegmentMs: 10_000,
 };
 
 /** Fills in the defaults and asserts the relations between the limits. */

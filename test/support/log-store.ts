@@ -27,6 +27,8 @@ export const TINY_LIMITS = {
   reserveBytes: 0,
   manifestBytes: 600,
   idBlock: 2,
+  // a put makes it: what is on the disk is then what the test wrote
+  firstSegmentMs: 0,
   compactionInputs: 8,
   compactionSliceRecords: 2,
 } as const;
