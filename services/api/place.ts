@@ -17,13 +17,14 @@ export class Place {
     this.#isBusy = true;
   }
 
-  /** Nothing is, any more. */
+  /** Nothing is, any more; of one that was never busy this says nothing. */
   idle(): void {
+    if (!this.#isBusy) return;
     this.#isBusy = false;
     if (this.#isOver) this.#free();
   }
 
-  /** Its exchange is over. */
+  /** Its exchange is over: said once. */
   over(): void {
     this.#isOver = true;
     if (!this.#isBusy) this.#free();

@@ -181,9 +181,10 @@ describe("overload", () => {
 
   it("forgets one at once that waits for others' work, which may last for hours", async () => {
     const asked = Promise.withResolvers<void>();
+    const others = Promise.withResolvers<Awaited<ReturnType<typeof here.repair.waitForHints>>>();
     here.repair.waitForHints = () => {
       asked.resolve();
-      return new Promise(() => undefined);
+      return others.promise;
     };
     const { socket } = open();
     socket.write("POST /v1/repair?wait=hints HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
@@ -193,6 +194,11 @@ describe("overload", () => {
     // the scrape itself
     await expect.poll(metrics).toContain("gyre_http_inflight_requests 1\n");
     expect(await metrics()).toContain('status="aborted"');
+    // the answer that nobody waits for any more counts nothing out again
+    others.resolve({ isDone: true, left: [], unreachable: [], durationMs: 1 });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await metrics()).toContain("gyre_http_inflight_requests 1\n");
+    expect(await metrics()).toContain("gyre_http_inflight_bytes 0\n");
   });
 });
 
