@@ -56,6 +56,8 @@ export const HINT_ROOM_REFRESH_MS: number = 100;
 export const HINT_AGES_MS: number = 60_000;
 /** Removal marks of a partition that are swept when nothing else is left of it. */
 export const HINT_SWEEP_MARKS: number = 128;
+/** A member that is asked what is left first ends its missed writes, each of which may wait for its own store and then for the hints'. */
+export const HINT_FLUSH_ASK_MS: number = 2 * MISSED_WRITE_TIMEOUT_MS + 5_000;
 /** How often whoever waits for hints to be delivered asks the members. */
 export const HINT_FLUSH_POLL_MS: number = 250;
 

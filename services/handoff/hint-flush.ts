@@ -3,7 +3,7 @@
  * clock; whoever waits asks all of them until nothing is left. Must never call delivered what no whole pass has confirmed.
  */
 
-import { HINT_ASK_MS, HINT_FLUSH_POLL_MS } from "../base/hint-limits.ts";
+import { HINT_FLUSH_ASK_MS, HINT_FLUSH_POLL_MS } from "../base/hint-limits.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Clock, Random } from "../base/ports.ts";
 import type { HintsLeft, HintsWaited } from "../base/repair-reports.ts";
@@ -22,8 +22,8 @@ import type { HandoffPeers } from "./needs.ts";
 /** What a node's hints are answered for with. */
 export interface FlushParts {
   readonly self: NodeId;
-  readonly delivery: HintDelivery;
-  readonly markers: MarkerStore;
+  readonly delivery: Pick<HintDelivery, "forEachPlace" | "forEachVacant" | "hurry">;
+  readonly markers: Pick<MarkerStore, "flush">;
   readonly missedWrites: Pick<MissedWrites, "settled">;
   readonly peers: HandoffPeers;
   readonly clock: Clock;
@@ -87,7 +87,9 @@ export class HintFlush {
     for (;;) {
       this.#forgetWhoIsGone(heard, unreachable);
       if (!ignoresUnreachable) this.#seeWhoIsBack(heard, unreachable);
-      const { left, isWhole } = await this.#look(heard, unreachable);
+      const leftMs = timeoutMs - (clock.monotonicMs() - startedMs);
+      const patienceMs = Math.min(HINT_FLUSH_ASK_MS, Math.max(HINT_FLUSH_POLL_MS, leftMs));
+      const { left, isWhole } = await this.#look(heard, unreachable, patienceMs);
       const durationMs = Math.round(clock.monotonicMs() - startedMs);
       const isDone = left.length === 0 && isWhole && (ignoresUnreachable || unreachable.size === 0);
       if (isDone || durationMs >= timeoutMs) return { isDone, left, unreachable: [...unreachable], durationMs };
@@ -116,10 +118,11 @@ export class HintFlush {
   async #look(
     heard: Members,
     unreachable: Set<NodeId>,
+    patienceMs: number,
   ): Promise<{ readonly left: readonly HintsLeft[]; readonly isWhole: boolean }> {
     const left: HintsLeft[] = [];
     let isWhole = true;
-    for (const { node, answer } of await this.#askAll(heard)) {
+    for (const { node, answer } of await this.#askAll(heard, patienceMs)) {
       const known = answer ?? heard.get(node);
       heard.set(node, known);
       for (const [target, count] of known?.left ?? []) left.push({ at: node, target, count });
@@ -134,23 +137,26 @@ export class HintFlush {
     return { left, isWhole };
   }
 
-  async #askAll(heard: Members): Promise<readonly { readonly node: NodeId; readonly answer: Heard }[]> {
+  async #askAll(
+    heard: Members,
+    patienceMs: number,
+  ): Promise<readonly { readonly node: NodeId; readonly answer: Heard }[]> {
     const { peers, self } = this.#parts;
     return Promise.all(
       [...heard].map(async ([node, known]) => {
         const body = known === undefined ? {} : encodeFlushMark(known);
-        const answer =
-          node === self ? await this.#askSelf(body) : await peers.ask(node, HINTS_FLUSH_TOPIC, body, HINT_ASK_MS);
-        return { node, answer: parseFlushReply(answer) };
+        const asking =
+          node === self ? this.#askSelf(body, patienceMs) : peers.ask(node, HINTS_FLUSH_TOPIC, body, patienceMs);
+        return { node, answer: parseFlushReply(await asking) };
       }),
     );
   }
 
   /** As long as another one is waited for. */
-  #askSelf(body: unknown): Promise<unknown> {
+  #askSelf(body: unknown, patienceMs: number): Promise<unknown> {
     const { clock, self } = this.#parts;
     return new Promise((resolve, reject) => {
-      const timer = clock.setTimer(HINT_ASK_MS, () => resolve(undefined));
+      const timer = clock.setTimer(patienceMs, () => resolve(undefined));
       this.handler(self, body)
         .then(resolve, reject)
         .finally(() => timer.cancel());
