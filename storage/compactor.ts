@@ -19,7 +19,7 @@ import { sweepReaped } from "./reap-sweep.ts";
 import type { Segment } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import type { Suspicion } from "./suspicion.ts";
-import { isDiskFull } from "./whole-file.ts";
+import { isOutOfRoom } from "./whole-file.ts";
 
 /** What the compactor works with. */
 export interface CompactorParts extends Omit<CompactionParts, "pace"> {
@@ -230,7 +230,7 @@ export class Compactor {
       await this.#onCorruptInput(error);
       return true;
     }
-    if (error instanceof DiskFullError || isDiskFull(error)) {
+    if (error instanceof DiskFullError || isOutOfRoom(error)) {
       settings.log.warn({ event: "storage.compaction-without-space" });
       return false;
     }

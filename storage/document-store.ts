@@ -8,7 +8,7 @@ import { type DocumentContent, decodeDocument, encodeDocument, MAX_DOCUMENT_BYTE
 import type { Disk } from "./ports.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { DOCUMENTS_DIRECTORY, documentPath } from "./store-paths.ts";
-import { isDiskFull, readWhole, replaceWhole } from "./whole-file.ts";
+import { isOutOfRoom, readWhole, replaceWhole } from "./whole-file.ts";
 
 const NAME = /^[a-z0-9-]{1,32}$/;
 
@@ -71,7 +71,7 @@ export class DocumentStore {
     try {
       await replaceWhole(this.#disk, documentPath(name), [bytes]);
     } catch (error) {
-      throw isDiskFull(error) ? new DiskFullError({ cause: error }) : this.#health.fail(error);
+      throw isOutOfRoom(error) ? new DiskFullError({ cause: error }) : this.#health.fail(error);
     }
     const document = decodeDocument(name, bytes);
     assert(document.kind === "document", "what was encoded decodes");

@@ -27,7 +27,7 @@ import { SpaceWatch } from "./space-watch.ts";
 import { StoreHealth } from "./store-health.ts";
 import { BALLAST_PATH, LOCK_PATH } from "./store-paths.ts";
 import { Suspicion } from "./suspicion.ts";
-import { isDiskFull, unlinkIfThere } from "./whole-file.ts";
+import { isDiskFull, isOutOfRoom, unlinkIfThere } from "./whole-file.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 /** An open store, in parts. */
@@ -196,7 +196,7 @@ async function closeParts(running: Running, mayBeClean: boolean): Promise<void> 
     }
     if (mayBeClean && health.failure === undefined) await markClean(running);
   } catch (error) {
-    if (error instanceof DiskFullError || isDiskFull(error)) settings.log.warn({ event: "storage.not-marked-clean" });
+    if (error instanceof DiskFullError || isOutOfRoom(error)) settings.log.warn({ event: "storage.not-marked-clean" });
     else health.fail(error);
   } finally {
     await store.segments.closeAll().catch((error: unknown) => health.fail(error));

@@ -1,4 +1,5 @@
 /** What can go wrong in storage: closed list, each with a stable code. Must never be matched by message. */
+import { isOutOfHandles } from "./ports.ts";
 
 /** Stored bytes failed their checksum; the record is unreadable here, which is not the same as absent. */
 export class CorruptRecordError extends Error {
@@ -13,11 +14,12 @@ export class CorruptRecordError extends Error {
   }
 }
 
-/** No space: the write left no trace. Reads go on. */
+/** No space, or no handle for a file that is replaced (`cause`): the write left no trace. Reads go on. */
 export class DiskFullError extends Error {
   readonly code = "DISK_FULL";
   constructor(options?: ErrorOptions & { readonly isReserved?: boolean }) {
-    const what = options?.isReserved === true ? "the rest of the disk is reserved" : "the disk is full";
+    const full = isOutOfHandles(options?.cause) ? "no file can be opened just now" : "the disk is full";
+    const what = options?.isReserved === true ? "the rest of the disk is reserved" : full;
     super(`${what}: the write left no trace`, options);
     this.name = "DiskFullError";
   }
@@ -68,11 +70,12 @@ export class WriteExpiredError extends Error {
   }
 }
 
-/** More writes wait than the store may hold in memory: nothing was kept, try again later. */
+/** More writes wait than the store may hold in memory, or no file can be opened (`cause`): nothing was kept, try again later. */
 export class StoreBusyError extends Error {
   readonly code = "STORE_BUSY";
-  constructor() {
-    super("too many writes wait for the disk: nothing was kept");
+  constructor(options?: ErrorOptions) {
+    const why = options?.cause === undefined ? "too many writes wait for the disk" : "no file can be opened just now";
+    super(`${why}: nothing was kept`, options);
     this.name = "StoreBusyError";
   }
 }

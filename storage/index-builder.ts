@@ -12,7 +12,7 @@ import {
 } from "./format/index-file.ts";
 import type { Disk } from "./ports.ts";
 import { indexPath } from "./store-paths.ts";
-import { replaceWhole } from "./whole-file.ts";
+import { isOutOfRoom, replaceWhole } from "./whole-file.ts";
 
 /** The entries of one segment so far. */
 export class IndexBuilder {
@@ -68,6 +68,17 @@ export class IndexBuilder {
     const subject = { storeId: this.#storeId, segment: this.#segment, segmentBytes };
     const trailer = encodeIndexTrailer(subject, this.count, this.#checksum);
     await replaceWhole(disk, indexPath(this.#segment), [this.entries, trailer]);
+  }
+
+  /** The same, if there is room for it just now: false where there is none. Throws `DiskError` for all else. */
+  async writeIfRoom(disk: Disk, segmentBytes: number): Promise<boolean> {
+    try {
+      await this.write(disk, segmentBytes);
+      return true;
+    } catch (error) {
+      if (!isOutOfRoom(error)) throw error;
+      return false;
+    }
   }
 
   #sum(): void {

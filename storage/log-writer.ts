@@ -4,13 +4,14 @@
  * Must never write two groups at a time, publish what is not durable, or go on after a failed write.
  */
 import { type ActiveSegment, activeSegmentOf, noteRecord } from "./active-segment.ts";
-import { DiskFullError, WriteExpiredError } from "./errors.ts";
+import { DiskFullError, StoreBusyError, WriteExpiredError } from "./errors.ts";
 import { RECORD_HEADER_BYTES } from "./format/record.ts";
 import { GroupEncoder } from "./group-encoder.ts";
 import { IdleMark } from "./idle-mark.ts";
 import type { LogPlace } from "./keyspace.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { PendingWrite } from "./pending-write.ts";
+import { isOutOfHandles } from "./ports.ts";
 import type { SegmentPreparer } from "./segment-preparer.ts";
 import type { SegmentSealer } from "./segment-sealer.ts";
 import type { StoreHealth } from "./store-health.ts";
@@ -250,7 +251,7 @@ export class LogWriter {
     this.#reject(group, new DiskFullError({ cause }));
   }
 
-  /** Goes on in the next segment; without space those who wait are refused, and the next put tries again. */
+  /** Goes on in the next segment; without space, or a handle, those who wait are refused, and the next put tries again. */
   async #roll(neededBytes: number): Promise<void> {
     const { preparer, sealer, settings, health } = this.#parts;
     try {
@@ -259,13 +260,12 @@ export class LogWriter {
       this.#active = activeSegmentOf(next);
       if (old !== undefined) void sealer.seal(old, old.offset);
     } catch (error) {
-      if (error instanceof DiskFullError || isDiskFull(error)) {
+      if (isOutOfHandles(error)) this.#rejectAll(new StoreBusyError({ cause: error }));
+      else if (error instanceof DiskFullError || isDiskFull(error)) {
         settings.log.warn({ event: "storage.disk-full" });
         this.#parts.onDiskFull();
         this.#rejectAll(new DiskFullError({ cause: error }));
-      } else {
-        this.#rejectAll(health.fail(error));
-      }
+      } else this.#rejectAll(health.fail(error));
     }
   }
 

@@ -13,7 +13,7 @@ import { applyChange, emptyManifestState, type ManifestState, snapshotOf } from 
 import type { Disk, DiskFile } from "./ports.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { CURRENT_PATH, manifestPath, parseManifestName } from "./store-paths.ts";
-import { isDiskFull, readWhole, replaceWhole, unlinkIfThere, writeFully } from "./whole-file.ts";
+import { isDiskFull, isOutOfRoom, readWhole, replaceWhole, unlinkIfThere, writeFully } from "./whole-file.ts";
 
 /** A manifest read from disk, before it is open for edits. */
 export interface LoadedManifest {
@@ -215,7 +215,7 @@ export class Manifest {
       await this.#rotate();
     } catch (error) {
       // the manifest in use is untouched; the next edit tries again
-      if (!isDiskFull(error)) this.#context.health.fail(error);
+      if (!isOutOfRoom(error)) this.#context.health.fail(error);
     }
   }
 

@@ -30,7 +30,10 @@ export interface Disk {
   makeDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
-  /** Makes creations, renames and removals inside the directory durable. "" is the data directory itself. */
+  /**
+   * Makes creations, renames and removals inside the directory durable. "" is the data directory itself. Where it needs a file
+   * handle and there is none just now, it waits a while for one.
+   */
   fsyncDirectory(path: string): Promise<void>;
   /** What may still be written, and that and what is taken already. */
   freeBytes(): Promise<{ readonly freeBytes: number; readonly totalBytes: number }>;
@@ -51,6 +54,11 @@ export class DiskError extends Error {
     this.name = "DiskError";
     this.code = code;
   }
+}
+
+/** Whether an error says that no file can be opened just now: what was to be done with it was not begun. */
+export function isOutOfHandles(error: unknown): boolean {
+  return error instanceof DiskError && (error.code === "EMFILE" || error.code === "ENFILE");
 }
 
 /** Time as storage needs it. */

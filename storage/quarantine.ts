@@ -5,7 +5,7 @@
 import { hexName } from "./format/bytes.ts";
 import type { Disk, StorageLog } from "./ports.ts";
 import { parseSegmentName, QUARANTINE_DIRECTORY } from "./store-paths.ts";
-import { isDiskFull, replaceWhole, unlinkIfThere } from "./whole-file.ts";
+import { isOutOfRoom, replaceWhole, unlinkIfThere } from "./whole-file.ts";
 
 /** Where quarantine is written, and told of. */
 export interface QuarantineParts {
@@ -33,7 +33,7 @@ export async function quarantine(
     if (bytes.length <= MAX_QUARANTINE_BYTES) await replaceWhole(parts.disk, path, [bytes]);
     await trimQuarantine(parts, name);
   } catch (error) {
-    if (!isDiskFull(error)) throw error;
+    if (!isOutOfRoom(error)) throw error;
     parts.log.warn({ event: "storage.quarantine-skipped", ...place });
   }
 }

@@ -21,7 +21,7 @@ import { type SegmentFindings, scrubSegment } from "./scrub-segment.ts";
 import type { SealRule } from "./seal-active.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
-import { isDiskFull, isOutOfHandles } from "./whole-file.ts";
+import { isOutOfRoom } from "./whole-file.ts";
 
 /** What a scrubber works with. */
 export interface ScrubberParts {
@@ -207,7 +207,7 @@ export class Scrubber {
       await this.#settle(segment, findings);
       return "done";
     } catch (error) {
-      if (isDiskFull(error) || isOutOfHandles(error)) return "done";
+      if (isOutOfRoom(error)) return "done";
       health.fail(error);
       return "given-up";
     }
@@ -222,9 +222,10 @@ export class Scrubber {
     if (segments.get(segment.id) !== segment) return;
     // one that does not name what may have stood there would hide the loss from the next start
     if (missingIndex !== undefined && bad.every((range) => !range.isUnknown)) {
-      await missingIndex.write(settings.disk, segment.sizeBytes);
-      this.#totals.rebuiltIndexCount += 1;
-      settings.log.warn({ event: "storage.index-file-rebuilt", segment: segment.id });
+      const isRebuilt = await missingIndex.writeIfRoom(settings.disk, segment.sizeBytes);
+      if (isRebuilt) this.#totals.rebuiltIndexCount += 1;
+      const event = isRebuilt ? "storage.index-file-rebuilt" : "storage.index-file-missing";
+      settings.log.warn({ event, segment: segment.id });
     }
     if (bad.length === 0) return;
     segment.isRotten = true;

@@ -22,7 +22,7 @@ import type { RecoveryParts } from "./recovery-findings.ts";
 import { type FoundRecord, isKeyed, readSegment, type ScannedSegment, scanSegment } from "./segment-scan.ts";
 import type { Segment } from "./segment-set.ts";
 import { indexPath, segmentPath } from "./store-paths.ts";
-import { isDiskFull, isUnreadable, readWhole } from "./whole-file.ts";
+import { isUnreadable, readWhole } from "./whole-file.ts";
 
 /** The segment's entries; undefined when its file is gone, which is a loss of whatever it held. Throws `DiskError`. */
 export async function recoverSealed(parts: RecoveryParts, sealed: SealedFacts): Promise<IndexRun | undefined> {
@@ -96,15 +96,6 @@ export async function readIndexFile(
 /** summed up before the event loop gets its turn: half a millisecond */
 const SUM_SLICE_BYTES = 1024 * 1024;
 
-/** Writes an index file if there is room for it. */
-export async function writeIndexIfRoom(parts: RecoveryParts, builder: IndexBuilder, sizeBytes: number): Promise<void> {
-  try {
-    await builder.write(parts.settings.disk, sizeBytes);
-  } catch (error) {
-    if (!isDiskFull(error)) throw error;
-  }
-}
-
 /** Cuts a file to a length, durably. */
 export async function cut(file: DiskFile, sizeBytes: number): Promise<void> {
   await file.truncate(sizeBytes);
@@ -140,7 +131,7 @@ async function scanSealed(parts: RecoveryParts, file: DiskFile, segment: Segment
   await quarantineGaps(parts, segment.id, scanned);
   const builder = builderOf(manifest.storeId, segment.id, scanned.records);
   if (loss.kind !== "none") await resealAsFound(parts, segment, { builder, sizeBytes: scanned.bytes.length });
-  await writeIndexIfRoom(parts, builder, segment.sizeBytes);
+  await builder.writeIfRoom(parts.settings.disk, segment.sizeBytes);
   return builder.entries;
 }
 

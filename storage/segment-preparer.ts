@@ -14,7 +14,7 @@ import { DiskError, type DiskFile } from "./ports.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
-import { isDiskFull, isOutOfHandles, unlinkIfThere, writeFully } from "./whole-file.ts";
+import { isOutOfRoom, unlinkIfThere, writeFully } from "./whole-file.ts";
 
 /** A segment that is open for appending. */
 export interface WritableSegment {
@@ -94,8 +94,9 @@ export class SegmentPreparer {
     // Anything else is final, heard or not: a second fsync of what one has failed on would lie
     next.catch((error: unknown) => {
       if (this.#next === next) this.#next = undefined;
-      const isForNow = error instanceof DiskFullError || isDiskFull(error) || isOutOfHandles(error);
+      const isForNow = error instanceof DiskFullError || isOutOfRoom(error);
       if (!isForNow) this.#health.fail(error);
+      else this.#settings.log.warn({ event: "storage.no-next-segment", cause: String(error) });
       this.#notBeforeMs = this.#settings.clock.monotonicMs() + NO_SPACE_PAUSE_MS;
     });
   }
@@ -185,7 +186,7 @@ export class SegmentPreparer {
       await this.#manifest.append([{ kind: "added", segment: id }]);
     } catch (error) {
       await file.close().catch(() => undefined);
-      if (error instanceof DiskFullError || isDiskFull(error)) await this.#sweep(id);
+      if (error instanceof DiskFullError) await this.#sweep(id);
       throw error;
     }
   }

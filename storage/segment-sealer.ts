@@ -11,7 +11,7 @@ import type { WritableSegment } from "./segment-preparer.ts";
 import type { SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { indexPath, SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
-import { isDiskFull, isOutOfHandles, unlinkIfThere } from "./whole-file.ts";
+import { isOutOfRoom, unlinkIfThere } from "./whole-file.ts";
 
 /** What the sealer works with. */
 export interface SealerParts {
@@ -73,8 +73,13 @@ export class SegmentSealer {
     const { id } = target.segment;
     await manifest.append([{ kind: "removed", segment: id }]);
     await segments.remove(target.segment);
-    await unlinkIfThere(settings.disk, segmentPath(id));
-    await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
+    try {
+      await unlinkIfThere(settings.disk, segmentPath(id));
+      await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
+    } catch (error) {
+      // no manifest names it any more: the next start removes what is left
+      if (!isOutOfRoom(error)) throw error;
+    }
   }
 
   async #sealAll(): Promise<readonly number[]> {
@@ -95,7 +100,7 @@ export class SegmentSealer {
     const { target, endBytes } = ended;
     const { segment, file, builder } = target;
     if (builder.count === 0) {
-      await this.#close(ended);
+      if (!ended.isFileClosed) await this.#close(ended);
       await this.#remove(target);
       return;
     }
@@ -117,14 +122,9 @@ export class SegmentSealer {
   }
 
   /** The index file only saves time: a full disk, or one file too many, does not keep a segment from being sealed. */
-  async #writeIndex(target: WritableSegment, endBytes: number): Promise<void> {
-    const { settings } = this.#parts;
-    try {
-      await target.builder.write(settings.disk, endBytes);
-    } catch (error) {
-      if (!isDiskFull(error) && !isOutOfHandles(error)) throw error;
-      await unlinkIfThere(settings.disk, indexPath(target.segment.id));
-    }
+  async #writeIndex({ builder, segment }: WritableSegment, endBytes: number): Promise<void> {
+    const { disk } = this.#parts.settings;
+    if (!(await builder.writeIfRoom(disk, endBytes))) await unlinkIfThere(disk, indexPath(segment.id));
   }
 
   async #close(ended: Ended): Promise<void> {
@@ -135,7 +135,7 @@ export class SegmentSealer {
   /** Without space the segment waits for the next one to be sealed or the next scrub, or the next start seals it. Anything else is final. */
   async #onError(cause: unknown, ended: Ended): Promise<void> {
     const { health, settings } = this.#parts;
-    if (cause instanceof DiskFullError || isDiskFull(cause)) {
+    if (cause instanceof DiskFullError || isOutOfRoom(cause)) {
       settings.log.warn({ event: "storage.segment-not-sealed", segment: ended.target.segment.id });
       return;
     }

@@ -15,7 +15,7 @@ import { DiskError, type DiskFile } from "./ports.ts";
 import { quarantine } from "./quarantine.ts";
 import { joinLoss, lossChangesOf, type TailVerdict, tailVerdictOf } from "./recovery-core.ts";
 import type { RecoveryParts } from "./recovery-findings.ts";
-import { builderOf, cut, writeIndexIfRoom } from "./sealed-recovery.ts";
+import { builderOf, cut } from "./sealed-recovery.ts";
 import { type FoundRecord, isKeyed, readSegment, type ScannedSegment, scanSegment } from "./segment-scan.ts";
 import { SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
 import { unlinkIfThere, writeFully } from "./whole-file.ts";
@@ -214,7 +214,7 @@ async function settle(
     await file.close();
   }
   const builder = builderOf(manifest.storeId, id, kept.records);
-  await writeIndexIfRoom(parts, builder, kept.sizeBytes);
+  await builder.writeIfRoom(parts.settings.disk, kept.sizeBytes);
   const seed = fileSeed(manifest.storeId, "segment", id);
   const segment = segments.add({ id, seed, sizeBytes: kept.sizeBytes });
   segment.isSealed = true;

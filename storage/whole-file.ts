@@ -2,7 +2,7 @@
  * Files that are read and replaced whole, and writes that are finished. Must never leave a name pointing at bytes that
  * are not durable: temporary file, fdatasync, rename, fsync of the directory, in this order (ALICE, OSDI 2014).
  */
-import { type Disk, DiskError, type DiskFile } from "./ports.ts";
+import { type Disk, DiskError, type DiskFile, isOutOfHandles } from "./ports.ts";
 import { TEMPORARY_SUFFIX } from "./store-paths.ts";
 
 /** Whether an error says that there is no space left. */
@@ -10,9 +10,9 @@ export function isDiskFull(error: unknown): boolean {
   return error instanceof DiskError && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }
 
-/** Whether an error says that no file can be opened just now: nothing was written then, and another try may find one. */
-export function isOutOfHandles(error: unknown): boolean {
-  return error instanceof DiskError && (error.code === "EMFILE" || error.code === "ENFILE");
+/** Whether an error says that there is no room just now, on the disk or for one more open file: a later try may find some. */
+export function isOutOfRoom(error: unknown): boolean {
+  return isDiskFull(error) || isOutOfHandles(error);
 }
 
 /** Whether an error says that the device cannot give these bytes back: a retry will not help, others may be intact. */
@@ -61,8 +61,8 @@ export async function readStart(disk: Disk, path: string, count: number): Promis
 }
 
 /**
- * Makes `path` hold exactly these pieces, durably and at once. Throws `DiskError`: on ENOSPC the old content stands and
- * nothing is left behind; on any other, which of the two stands is unknown.
+ * Makes `path` hold exactly these pieces, durably and at once. Throws `DiskError`: without room (`isOutOfRoom`) the old content
+ * stands and nothing is left behind; on any other, which of the two stands is unknown.
  */
 export async function replaceWhole(disk: Disk, path: string, pieces: readonly Uint8Array[]): Promise<void> {
   const temporary = path + TEMPORARY_SUFFIX;
@@ -70,7 +70,7 @@ export async function replaceWhole(disk: Disk, path: string, pieces: readonly Ui
     await writeTemporary(disk, temporary, pieces);
     await disk.rename(temporary, path);
   } catch (error) {
-    if (isDiskFull(error)) await unlinkIfThere(disk, temporary);
+    if (isOutOfRoom(error)) await unlinkIfThere(disk, temporary);
     throw error;
   }
   try {

@@ -7,7 +7,7 @@
  */
 import * as fs from "node:fs";
 import { resolve as absolute, dirname, join } from "node:path";
-import { type Disk, DiskError, type DiskFile, type OpenMode } from "../../storage/ports.ts";
+import { type Disk, DiskError, type DiskFile, isOutOfHandles, type OpenMode } from "../../storage/ports.ts";
 import { takeDirectoryLock } from "./directory-lock.ts";
 
 const { O_CREAT, O_DIRECTORY, O_DSYNC, O_RDONLY, O_RDWR, O_TRUNC } = fs.constants;
@@ -20,6 +20,9 @@ const openFlags: Readonly<Record<OpenMode, number>> = {
   dsync: O_RDWR | O_DSYNC,
   "create-dsync": O_RDWR | O_CREAT | O_TRUNC | O_DSYNC,
 };
+/** a directory that is to be made durable waits so long for a handle: five seconds */
+const HANDLE_TRIES = 100;
+const HANDLE_PAUSE_MS = 50;
 const fileMode = 0o640;
 const directoryMode = 0o750;
 
@@ -196,12 +199,27 @@ async function makeDurably(path: string): Promise<void> {
   } while (at !== top && at !== dirname(at));
 }
 
+/**
+ * A directory has to be opened for it, often when a name in it has changed already: while the process, or the system, has no
+ * handle left, this waits for one, for some seconds. No fsync has failed then.
+ */
 async function fsyncPath(path: string): Promise<void> {
-  const fd = await call<number>("open", path, (done) => fs.open(path, O_RDONLY | O_DIRECTORY, done));
+  const fd = await openDirectory(path);
   try {
     await call<void>("fsync", path, (done) => fs.fsync(fd, done));
   } finally {
     await call<void>("close", path, (done) => fs.close(fd, done));
+  }
+}
+
+async function openDirectory(path: string): Promise<number> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await call<number>("open", path, (done) => fs.open(path, O_RDONLY | O_DIRECTORY, done));
+    } catch (error) {
+      if (!isOutOfHandles(error) || tries >= HANDLE_TRIES) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, HANDLE_PAUSE_MS));
   }
 }
 

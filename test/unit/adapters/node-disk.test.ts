@@ -115,6 +115,53 @@ async function directoriesSyncedBy(run: () => Promise<unknown>): Promise<string[
   return synced;
 }
 
+/** Runs `run` while the first `count` opens of a directory find no handle; resolves to how many there were. */
+async function withoutHandles(count: number, run: () => Promise<unknown>): Promise<number> {
+  const real = fs.open;
+  let opens = 0;
+  const opening = (path: string, flags: number, ...rest: [fs.Mode, OpenDone] | [OpenDone]): void => {
+    const done = rest[rest.length - 1] as OpenDone;
+    if ((flags & fs.constants.O_DIRECTORY) === 0) return real(path, flags, rest[0] as fs.Mode, done);
+    opens += 1;
+    if (opens > count) return real(path, flags, done);
+    done(Object.assign(new Error("EMFILE"), { code: "EMFILE" }), -1);
+  };
+  fs.open = Object.assign(opening, real) as typeof fs.open;
+  syncBuiltinESMExports();
+  try {
+    await run();
+  } finally {
+    fs.open = real;
+    syncBuiltinESMExports();
+  }
+  return opens;
+}
+
+type OpenDone = (error: NodeJS.ErrnoException | null, fd: number) => void;
+
+describe("a directory that is to be made durable while the process has no handle left", () => {
+  test("is made durable once there is one", async () => {
+    const disk = await openNodeDisk(root);
+    const synced = await directoriesSyncedBy(async () => {
+      expect(await withoutHandles(3, () => disk.fsyncDirectory(""))).toBe(4);
+    });
+    expect(synced).toEqual([root]);
+  });
+
+  test("is given up after some seconds", async () => {
+    vi.useFakeTimers();
+    const disk = await openNodeDisk(root);
+    const opens = withoutHandles(1_000, async () => {
+      const syncing = disk.fsyncDirectory("");
+      const refused = expect(syncing).rejects.toMatchObject({ code: "EMFILE" });
+      await vi.advanceTimersByTimeAsync(10_000);
+      await refused;
+    });
+    expect(await opens).toBe(100);
+    vi.useRealTimers();
+  });
+});
+
 /** Open flags of this process's descriptors on a file, from /proc. */
 async function flagsOfOpenFiles(path: string): Promise<number[]> {
   const { readlink } = await import("node:fs/promises");
