@@ -45,6 +45,8 @@ export class CollectHolder {
   readonly #core: HolderCore;
   readonly #losses = new Map<number, number>();
   #version = 0;
+  /** as which the marks were made durable last */
+  #writtenVersion = 0;
   #rules: KnownRules | undefined;
   #persisting: Promise<void> | undefined;
 
@@ -81,8 +83,8 @@ export class CollectHolder {
     // Marks of before rules were kept beside them may have been noted under any.
     const before = head === undefined ? now : (head.rules ?? noneOf(now));
     this.#rules = this.#core.rulesChanged(before, now, slotOf);
-    // Doubts are durable before the flaw is gone that says that there are any: where there is no room for them it stays, and the next
-    // start finds them again.
+    // Doubts are durable before the flaw is gone that says that there are any: where there is no room for them it stays, until a
+    // review finds some, or the next start finds the flaw.
     if (isLost || changed.length > 0 || this.#rules !== before) await this.persist().catch(unlessFull);
     const reaped = floors.marked().filter((partition) => floors.marksOf(partition).reaped.floor > 0);
     for (const partition of reaped) this.#parts.onReaped(partition);
@@ -103,6 +105,12 @@ export class CollectHolder {
   lostRecords(partition: number): void {
     this.#losses.set(partition, this.lossesOf(partition) + 1);
     if (this.#core.lostRecords(partition)) this.persistSoon();
+  }
+
+  /** From time to time: what buckets leave out, and what the disk had no room for when it was to be written. */
+  review(): void {
+    this.reviewRules();
+    if (this.#writtenVersion !== this.#version && this.#persisting === undefined) this.persistSoon();
   }
 
   /** Buckets may leave other slots empty than before: then a slot may lack old keys that it should have. */
@@ -193,7 +201,7 @@ export class CollectHolder {
   /** The same, without waiting. */
   persistSoon(): void {
     this.persist().catch((error: unknown) => {
-      // Not swallowed: the next mark is durable only together with this change.
+      // Not swallowed: the next mark is durable only together with this change, and the next review tries again.
       this.#parts.log.warn({ event: "collect.marks-not-written", error });
     });
   }
@@ -249,8 +257,10 @@ export class CollectHolder {
   }
 
   async #write(): Promise<void> {
+    const version = this.#version;
     const head = { promised: this.#core.promised, rules: this.#rules };
     await this.#parts.store.writeDocument(MARKS_DOCUMENT, encodeFloors(this.#parts.floors, head));
+    this.#writtenVersion = version;
   }
 }
 

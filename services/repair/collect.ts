@@ -221,7 +221,7 @@ export class Collecting {
 
   /** Leads one round for what is due, and takes out what may go. Rejects as the store does. */
   async collect(): Promise<void> {
-    this.#holder.reviewRules();
+    this.#holder.review();
     await this.#leader.lead();
     await this.#sweep.run();
   }

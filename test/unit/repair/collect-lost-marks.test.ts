@@ -80,6 +80,23 @@ describe("a holder that cannot read its marks", () => {
     ]);
   });
 
+  test("writes what it came to doubt on a full disk once there is space, though nothing else happens", async () => {
+    const { on, gone } = await collected();
+    const { documents } = on.node(2).image;
+    const set = documents.set.bind(documents);
+    let isFull = true;
+    documents.set = (name, bytes) => {
+      if (isFull) throw new DiskFullError();
+      return set(name, bytes);
+    };
+    on.away.add(0).add(1);
+    await expect(on.node(2).collecting.lostRecords(gone.partition)).rejects.toMatchObject({ code: "DISK_FULL" });
+    isFull = false;
+    await on.node(2).collecting.collect();
+    await on.restart(2);
+    expect([isBehind(on, gone), behindOf(on)]).toEqual([true, 1]);
+  });
+
   test("takes part in collections again, in those that others lead", async () => {
     const { on, lives } = await collected();
     await restartRotten(on);
