@@ -133,19 +133,23 @@ export class SegmentPreparer {
       this.hurry();
       const capacityBytes = SEGMENT_HEADER_BYTES + neededBytes;
       const reserveBytes = this.#reserveBytes();
-      return this.create({ role: "log", capacityBytes, neededBytes: capacityBytes, reserveBytes });
+      return this.#handOut(this.create({ role: "log", capacityBytes, neededBytes: capacityBytes, reserveBytes }));
     }
     this.#prepareNow();
     this.hurry();
     const next = this.#next;
     this.#next = undefined;
     if (next === undefined) throw new Error("prepare() always leaves a segment under way");
-    this.#taken = next;
+    return this.#handOut(next);
+  }
+
+  #handOut(segment: Promise<WritableSegment>): Promise<WritableSegment> {
+    this.#taken = segment;
     const over = (): void => {
       this.#taken = undefined;
     };
-    next.then(over, over);
-    return next;
+    segment.then(over, over);
+    return segment;
   }
 
   /** The prepared segment that nobody took, once it is ready; undefined when there is none. */

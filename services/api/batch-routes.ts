@@ -125,15 +125,16 @@ class BatchRun {
 
   async #work(): Promise<void> {
     for (let chain = this.#chains.pop(); chain !== undefined; chain = this.#chains.pop()) {
-      for (const index of chain) {
-        const reply = await this.#timed(this.#ops[index]).catch((error: unknown) => {
-          // a defect: nothing more is begun, and what is under way is waited for
-          this.#chains.length = 0;
-          throw error;
-        });
-        const result = resultText(reply);
-        this.#heldBytes += result.length;
-        this.#results[index] = result;
+      try {
+        for (const index of chain) {
+          const result = resultText(await this.#timed(this.#ops[index]));
+          this.#heldBytes += result.length;
+          this.#results[index] = result;
+        }
+      } catch (error) {
+        // a defect: nothing more is begun, and what is under way is waited for
+        this.#chains.length = 0;
+        throw error;
       }
     }
   }

@@ -47,10 +47,10 @@ interface Verdict {
   readonly reasons: readonly string[];
 }
 
-function verdictOf(health: NodeAnswer, states: readonly NodeState[]): Verdict {
+function verdictOf(health: NodeAnswer | undefined, states: readonly NodeState[]): Verdict {
   const missing = states.filter((state) => !state.isReady);
-  const told = health.kind === "answered" ? parseObject(health.bytes) : {};
-  if (health.kind === "answered" && (health.status === 401 || health.status === 403)) {
+  const told = health?.kind === "answered" ? parseObject(health.bytes) : {};
+  if (health?.kind === "answered" && (health.status === 401 || health.status === 403)) {
     return { verdict: "unknown", reasons: [`${health.node}: ${textOf(told["detail"])}`] };
   }
   const reasons = Array.isArray(told["reasons"]) ? told["reasons"].map(String) : [];
@@ -69,17 +69,35 @@ interface Status {
   readonly document: unknown;
 }
 
+const WORST_FIRST: readonly string[] = ["unavailable", "degraded", "healthy"];
+
+/**
+ * The worst of what nodes say that are ready: one that is cut off sees what no other does. Of others only where no such node says
+ * anything: an empty one that waits to be made a member knows of no cluster.
+ */
+function worstOf(healths: readonly NodeAnswer[], states: readonly NodeState[]): NodeAnswer | undefined {
+  const rank = (health: NodeAnswer): number => {
+    if (health.kind !== "answered") return 3 * WORST_FIRST.length;
+    const place = WORST_FIRST.indexOf(textOf(parseObject(health.bytes)["verdict"]));
+    if (place < 0) return 2 * WORST_FIRST.length;
+    return place + (states.some(({ node, isReady }) => isReady && node === health.node) ? 0 : WORST_FIRST.length);
+  };
+  return healths.toSorted((one, other) => rank(one) - rank(other))[0];
+}
+
 /** Asks everybody once: that a cluster cannot serve just now is an answer here, and nothing to wait for. */
 async function statusOf(line: CommandLine, io: CliIo): Promise<Status> {
   const nodes = nodesOf(line, io);
-  const client = new GyreClient({ nodes, fetch: fetchOf(line, io), maxAttempts: nodes.length });
-  const [states, health, cluster, told] = await Promise.all([
-    Promise.all(nodes.map((node) => stateOf(node, fetchOf(line, io)))),
-    client.ask("/v1/cluster/health"),
+  const fetchIt = fetchOf(line, io);
+  const client = new GyreClient({ nodes, fetch: fetchIt, maxAttempts: nodes.length });
+  const health = { method: "GET", path: "/v1/cluster/health", timeoutMs: PROBE_TIMEOUT_MS } as const;
+  const [states, healths, cluster, told] = await Promise.all([
+    Promise.all(nodes.map((node) => stateOf(node, fetchIt))),
+    Promise.all(nodes.map((node) => askNode(fetchIt, node, health))),
     client.ask("/v1/cluster"),
-    lookAt(nodes, fetchOf(line, io)),
+    lookAt(nodes, fetchIt),
   ]);
-  const { verdict, reasons } = verdictOf(health, states);
+  const { verdict, reasons } = verdictOf(worstOf(healths, states), states);
   const isFine = verdict === "healthy" || (verdict === "reachable" && states.every((state) => state.isReady));
   const summary = mergedSummary(told);
   const rows = columns(

@@ -152,10 +152,12 @@ describe("a directory that is to be made durable while the process has no handle
     vi.useFakeTimers();
     const disk = await openNodeDisk(root);
     const opens = withoutHandles(1_000, async () => {
-      const syncing = disk.fsyncDirectory("");
-      const refused = expect(syncing).rejects.toMatchObject({ code: "EMFILE" });
+      const failed = disk.fsyncDirectory("").then(
+        () => undefined,
+        (error: unknown) => error,
+      );
       await vi.advanceTimersByTimeAsync(10_000);
-      await refused;
+      expect(await failed).toMatchObject({ code: "EMFILE" });
     });
     expect(await opens).toBe(100);
     vi.useRealTimers();

@@ -470,6 +470,28 @@ describe("gyre status", () => {
     expect(out).toContain("n5 is no member yet: gyre join n5\n");
   });
 
+  test.each([
+    ["first", 0],
+    ["last", 1],
+  ])("is the worst of what ready nodes say, whoever is asked %s", async (_, at) => {
+    const other = apiNode();
+    const otherUrl = `http://${await other.api.listen("127.0.0.1:0")}`;
+    const dead = { liveness: "dead", sinceMs: 12_000 } as const;
+    other.door.facts = clusterStatus({
+      members: [clusterMember("n1"), clusterMember("n2", dead), clusterMember("n3", dead)],
+      reachableHolders: new Uint8Array(64).fill(1),
+    });
+    const nodes = [url].toSpliced(at, 0, otherUrl);
+    const cutOff = await gyre(["status", "--nodes", nodes.join(",")]);
+    expect([cutOff.code, cutOff.out.split("\n")[0]]).toEqual([1, "unavailable"]);
+    expect(cutOff.out).toContain("  - node n2 is down, for 12 s\n");
+    // one that is not ready, an empty one, say, knows nothing of the cluster
+    other.status.ready = [{ name: "cluster", isOk: false, reason: "waits to be joined" }];
+    const empty = await gyre(["status", "--nodes", nodes.join(",")]);
+    expect([empty.code, empty.out.split("\n")[0]]).toEqual([1, "degraded"]);
+    await other.api.close();
+  });
+
   test("--json is the node's whole document under one verdict", async () => {
     const { code, out } = await run(["status", "--json"]);
     expect(code).toBe(0);
