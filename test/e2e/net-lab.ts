@@ -72,6 +72,9 @@ export class NetLab implements Place {
   readonly #count: number;
   readonly #number: number;
   readonly #made: string[] = [];
+  /** the cable's end at this process */
+  readonly #own: string = `gyre${process.pid}`;
+  #isPlugged = false;
   readonly #cuts = new Set<string>();
   readonly #endAtExit = (): void => this.end();
 
@@ -145,8 +148,19 @@ export class NetLab implements Place {
   /** Removes everything; the processes in it must have ended. */
   end(): void {
     process.removeListener("exit", this.#endAtExit);
-    // with the bridge's namespace its ends of all cables go, and with them the other ends
-    for (const name of this.#made.splice(0)) ip("netns", "del", name);
+    const failures: unknown[] = [];
+    const remove = (...words: readonly string[]): void => {
+      try {
+        ip(...words);
+      } catch (error) {
+        failures.push(error);
+      }
+    };
+    // a namespace is emptied some time after it is deleted: the cable is removed by itself, for its name may be wanted again at once
+    if (this.#isPlugged) remove("link", "del", "dev", this.#own);
+    this.#isPlugged = false;
+    for (const name of this.#made.splice(0)) remove("netns", "del", name);
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join("; "));
   }
 
   #make(): void {
@@ -154,8 +168,9 @@ export class NetLab implements Place {
     removeLeftovers();
     ip("-n", bridge, "link", "add", "name", "bridge", "type", "bridge");
     ip("-n", bridge, "link", "set", "dev", "bridge", "up");
-    const own = `gyre${process.pid}`;
+    const own = this.#own;
     ip("link", "add", "name", own, "type", "veth", "peer", "name", "own", "netns", bridge);
+    this.#isPlugged = true;
     ip("-n", bridge, "link", "set", "dev", "own", "master", "bridge", "up");
     ip("address", "add", `${this.#address(OWN)}/24`, "dev", own);
     ip("link", "set", "dev", own, "up");

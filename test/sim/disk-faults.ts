@@ -37,6 +37,8 @@ export interface DiskFaultRule {
   readonly times?: number;
   /** writes only: lets so many bytes pass first, ending in one short write */
   readonly afterBytes?: number;
+  /** writes only: fails those that are durable when they return, which is what clients wait for */
+  readonly isDurable?: true;
   /** reads only: fails those that touch bytes from … to − 1 */
   readonly range?: { readonly from: number; readonly to: number };
   /** told of each call that fails by this rule, before its caller is */
@@ -91,9 +93,14 @@ export class FaultPlan {
   }
 
   /** How many bytes of a write get through; throws when none does. `spoil` is called before an EIO. */
-  allowedBytes(path: string, wanted: number, spoil: () => void): number {
+  allowedBytes(
+    { path, isDurable }: { readonly path: string; readonly isDurable: boolean },
+    wanted: number,
+    spoil: () => void,
+  ): number {
     let allowed = wanted;
-    for (const rule of this.#matching("write", path)) {
+    const rules = this.#matching("write", path).filter((rule) => rule.isDurable !== true || isDurable);
+    for (const rule of rules) {
       const left = rule.afterBytes === undefined ? 0 : rule.afterBytes - rule.bytes;
       if (rule.afterBytes !== undefined && left > 0) {
         allowed = Math.min(allowed, left);
@@ -106,7 +113,7 @@ export class FaultPlan {
         throw error;
       }
     }
-    for (const rule of this.#matching("write", path)) rule.bytes += allowed;
+    for (const rule of rules) rule.bytes += allowed;
     return allowed;
   }
 

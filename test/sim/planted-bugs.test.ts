@@ -1,7 +1,10 @@
 /** The simulation finds bugs that are planted at its seams. */
 import { expect, test } from "vitest";
-import { ACKNOWLEDGE_BEFORE_FSYNC, keepActorForEver } from "./sabotage.ts";
+import type { StorageEngine } from "../../storage/engine.ts";
+import { AckLedger } from "./ack-ledger.ts";
+import { ACKNOWLEDGE_BEFORE_FSYNC, acknowledgeFailures, keepActorForEver } from "./sabotage.ts";
 import { play } from "./scenario-stage.ts";
+import { failOnce } from "./scenarios/failing-disk.ts";
 import { losePowerTogether } from "./scenarios/power-cuts.ts";
 import type { Sabotage } from "./sim-cluster.ts";
 import { simulate } from "./simulate.ts";
@@ -25,6 +28,19 @@ test("a write acknowledged before it is durable is found when all lose power", {
   const shape = { seed: "planted", keyCount, sabotage: ACKNOWLEDGE_BEFORE_FSYNC };
   const { stage } = await play(shape, (on) => losePowerTogether(on, { keyCount, rounds: 2 }));
   expect(stage.violations.map(({ rule }) => rule)).toContain("acknowledged-write-lost");
+});
+
+/** Here nobody hears it, for the process ends first, and the others have the same: one store's word is held against what it has. */
+test("a failed write that its store calls durable is found when its machine loses power", {
+  timeout: 180_000,
+}, async () => {
+  const keyCount = 600;
+  const ledger = new AckLedger();
+  const engine = (made: StorageEngine, node: number): StorageEngine => ledger.engine(acknowledgeFailures(made), node);
+  const shape = { seed: "planted", keyCount, sabotage: { engine } };
+  const failure = { operation: "write", losesPower: true, ledger, keyCount } as const;
+  const { told } = await play(shape, (on) => failOnce(on, failure));
+  expect(told.lost).not.toEqual([]);
 });
 
 test("an actor kept after an unclean stop with lost bytes is found", { timeout: 180_000 }, async () => {

@@ -8,6 +8,7 @@ import type { SlotLedger } from "../../services/cluster/slot-ledger.ts";
 import { RingState } from "../../services/node/ring-state.ts";
 import type { StorageEngine } from "../../storage/engine.ts";
 import type { Disk, OpenMode } from "../../storage/ports.ts";
+import { engineWith } from "./engine-with.ts";
 import type { Sabotage } from "./sim-cluster.ts";
 
 /** Writes are acknowledged before they are durable: segments are opened without the flag that makes writes so. */
@@ -32,15 +33,18 @@ export function keepActorForEver(): Sabotage {
     engine: (engine: StorageEngine, node: number): StorageEngine => {
       const actor = firstActors.get(node) ?? engine.identity.actor;
       firstActors.set(node, actor);
-      return new Proxy(engine, {
-        get: (target, name) => {
-          if (name === "identity") return { ...target.identity, actor };
-          const value: unknown = Reflect.get(target, name, target);
-          return typeof value === "function" ? value.bind(target) : value;
+      return engineWith(engine, {
+        get identity() {
+          return { ...engine.identity, actor };
         },
       });
     },
   };
+}
+
+/** The store's own word is false: whoever waits for a write that fails is told that it is durable. */
+export function acknowledgeFailures(engine: StorageEngine): StorageEngine {
+  return engineWith(engine, { put: (request) => engine.put(request).catch(() => {}) });
 }
 
 /**

@@ -61,7 +61,8 @@ export class SimCluster {
   readonly #machines: Machine[] = [];
   readonly #diskMeanMs: number;
   /** nodes that ended themselves because their store failed */
-  fatalCount = 0;
+  /** why nodes have ended themselves, in their order */
+  readonly fatalReasons: string[] = [];
 
   constructor(scheduler: Scheduler, random: SimRandom, shape: ClusterShape = {}) {
     this.#scheduler = scheduler;
@@ -195,7 +196,7 @@ export class SimCluster {
     });
     machine.running = { process, node: undefined, door: undefined, clock, tellGone };
     const onFatal = (error: Error): void => {
-      this.fatalCount += 1;
+      this.fatalReasons.push(error.message);
       this.#say(node, { event: "sim.fatal", reason: error.message });
       if (machine.running?.process === process) this.end(node, { kind: "kill" });
     };

@@ -55,14 +55,14 @@ export class SimDiskFile implements DiskFile {
 
   write(buffers: readonly Uint8Array[], position: number): Promise<number> {
     const { disk, file, path, mode } = this.#opened;
-    const isDsync = mode === "dsync" || mode === "create-dsync";
+    const isDurable = mode === "dsync" || mode === "create-dsync";
     let written = 0;
     let sync: SyncUnderWay | undefined;
     const put = (): number => {
       this.#requireWritable();
       const wanted = buffers.reduce((total, buffer) => total + buffer.length, 0);
       const room = disk.roomFor(file, position);
-      const allowed = disk.faults.allowedBytes(path, wanted, () => this.#spoil(buffers, position));
+      const allowed = disk.faults.allowedBytes({ path, isDurable }, wanted, () => this.#spoil(buffers, position));
       if (wanted > 0 && room === 0) throw new DiskError("ENOSPC", `no space for ${path}`);
       const limit = Math.min(wanted, allowed, room);
       for (const buffer of buffers) {
@@ -70,7 +70,7 @@ export class SimDiskFile implements DiskFile {
         if (part.length > 0) file.write(part, position + written);
         written += part.length;
       }
-      if (isDsync && written > 0) sync = file.beginSync({ position, length: written });
+      if (isDurable && written > 0) sync = file.beginSync({ position, length: written });
       return written;
     };
     return disk.run({ name: "write", path }, put, () => {

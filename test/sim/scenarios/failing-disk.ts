@@ -4,6 +4,7 @@
  */
 import type { QuorumLevel, WriteAnswer } from "../../../services/coordinator/contract.ts";
 import type { RecoveryReport } from "../../../storage/engine.ts";
+import type { AckLedger } from "../ack-ledger.ts";
 import type { Stage } from "../scenario-stage.ts";
 import type { SimClient } from "../sim-client.ts";
 import { nodeIdOf } from "../sim-machine.ts";
@@ -36,6 +37,8 @@ export interface DiskFailure {
   readonly operation: "write" | "fdatasync";
   /** the machine loses power right after its node has ended: what only the cache held is gone before anybody looks */
   readonly losesPower: boolean;
+  /** plugged into the stage */
+  readonly ledger: AckLedger;
   readonly keyCount: number;
 }
 
@@ -51,6 +54,8 @@ export interface DiskFailureTold {
   readonly held: ReadonlyMap<string, readonly number[]>;
   /** the same after its machine had lost power too */
   readonly heldAfterPower: ReadonlyMap<string, readonly number[]>;
+  /** then, too: keys of which it held less than its store had said, to whomever */
+  readonly lost: readonly string[];
   /** in the end all its partitions were compared with both others, none is suspect, and all hold the same */
   readonly isVerified: boolean;
   /** keys that were not answered to strict readers afterwards */
@@ -73,7 +78,8 @@ export function outcomeOf({ answer }: Put): string {
 }
 
 /** Lets one call of the disk of n2 fail while clients write; n2 starts again alone, loses power (again), and comes back. */
-export async function failOnce(on: Stage, { operation, losesPower, keyCount }: DiskFailure): Promise<DiskFailureTold> {
+export async function failOnce(on: Stage, failure: DiskFailure): Promise<DiskFailureTold> {
+  const { operation, losesPower, ledger, keyCount } = failure;
   on.isStrict = true;
   const load = new Load(on, keyCount);
   await on.sleep(300);
@@ -90,6 +96,7 @@ export async function failOnce(on: Stage, { operation, losesPower, keyCount }: D
   on.cluster.end(FAULTY, POWER);
   await startAlone(on);
   const heldAfterPower = await heldOf(on, keyCount);
+  const lost = await ledger.lostAt(FAULTY, on.node(FAULTY).engine);
 
   on.cluster.network.heal();
   await on.allServe();
@@ -97,7 +104,7 @@ export async function failOnce(on: Stage, { operation, losesPower, keyCount }: D
   const isVerified = await on.until(() => isTrusted(on) && on.areRootsEqual(), VERIFIED_WITHIN_MS);
   await on.finish();
   const hasNewName = identity.actor !== actor;
-  return { failedMs, endedMs, puts, recovery, hasNewName, held, heldAfterPower, isVerified, unreadCount };
+  return { failedMs, endedMs, puts, recovery, hasNewName, held, heldAfterPower, lost, isVerified, unreadCount };
 }
 
 async function breakDisk(on: Stage, operation: "write" | "fdatasync"): Promise<{ failedMs: number; endedMs: number }> {
@@ -107,9 +114,9 @@ async function breakDisk(on: Stage, operation: "write" | "fdatasync"): Promise<{
     failedMs = on.nowMs;
   };
   const skip = on.random.below(4);
-  // what clients wait for is written to the log itself, and flushed by the write; what is flushed apart is new segments
-  const path = operation === "write" ? ".log" : "segments/";
-  on.cluster.breakDisk(FAULTY, { on: [operation], code: "EIO", path, times: 1, skip, onFailure });
+  // what clients wait for is durable when its write returns; what is flushed apart is new segments and indexes
+  const which = operation === "write" ? { path: ".log", isDurable: true as const } : { path: "segments/" };
+  on.cluster.breakDisk(FAULTY, { on: [operation], code: "EIO", times: 1, skip, onFailure, ...which });
   await on.until(() => failedMs !== undefined, 10_000);
   if (failedMs === undefined) throw new Error(`no ${operation} has failed`);
   const endedMs = await Promise.race([gone, on.sleep(1_000).then(() => Number.POSITIVE_INFINITY)]);

@@ -232,7 +232,7 @@ describe("scenario 9: bitrot-minority", () => {
         }
         const others = [0, 2].map((node) => on.node(node).engine.stats().corruptReadCount);
         await on.finish();
-        return { notFound, areEqual, isTrusted, scrubbed, again, others, restarts: on.cluster.fatalCount };
+        return { notFound, areEqual, isTrusted, scrubbed, again, others, restarts: on.cluster.fatalReasons.length };
       });
       expect(stage.violations).toEqual([]);
       expect(told.scrubbed.badCount).toBeGreaterThan(5);
