@@ -5,8 +5,9 @@
 import type { Dot } from "../../services/versioning/types.ts";
 import { type LwwEnd, LwwJudge, type LwwValue } from "../sim/lww-judge.ts";
 import { pause, until } from "./cluster.ts";
-import { type Answer, type Ask, ask, tryAsk } from "./http.ts";
+import { type Answer, ask, tryAsk } from "./http.ts";
 import type { MovedClocks } from "./moved-clocks.ts";
+import { answered } from "./patient-ask.ts";
 
 const ALL_NODES: readonly number[] = [0, 1, 2];
 /** A busy machine makes nodes refuse for a while. */
@@ -27,17 +28,6 @@ export interface DatedCounts {
   earlyMs: number;
 }
 
-/** The first answer that is no refusal of a node that is too busy. */
-export async function answered(url: string, what: Ask = {}): Promise<Answer> {
-  const endsAt = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const answer = await tryAsk(url, what);
-    if (answer !== undefined && answer.status < 500) return answer;
-    if (performance.now() > endsAt) throw new Error(`no answer of ${url}: ${answer?.text}`);
-    await pause(50);
-  }
-}
-
 /** The clients and what they know. */
 export class ClockLoad {
   readonly newest: LwwJudge = new LwwJudge();
@@ -46,6 +36,8 @@ export class ClockLoad {
   readonly violations: string[] = [];
   readonly #clocks: MovedClocks;
   readonly #written: Dated[] = [];
+  /** never given twice: what was not answered may stand all the same */
+  #nextId = 0;
   #clients: readonly Promise<void>[] = [];
   #isOver = false;
 
@@ -67,6 +59,11 @@ export class ClockLoad {
   async stop(): Promise<void> {
     this.#isOver = true;
     await Promise.all(this.#clients);
+  }
+
+  /** A test that fails leaves no load behind. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
   }
 
   /** Reads each key of the bucket from each node alone, and has it judged; answers those that are not the same everywhere. */
@@ -91,7 +88,8 @@ export class ClockLoad {
 
   /** Writes a new value through the node. */
   async writeDated(node: number, ttlSeconds: number): Promise<void> {
-    const id = this.#written.length;
+    const id = this.#nextId;
+    this.#nextId += 1;
     const fromMs = Date.now();
     const answer = await tryAsk(this.#datedUrl(node, id), {
       method: "PUT",

@@ -1,10 +1,11 @@
 /** Real processes whose wall clocks are moved while clients are at work. Number and name: research notes on reliability, §6.4. */
 import { expect, test } from "vitest";
-import { answered, ClockLoad } from "./clock-load.ts";
+import { ClockLoad } from "./clock-load.ts";
 import { pause, until } from "./cluster.ts";
 import { ask } from "./http.ts";
 import { MovedClocks } from "./moved-clocks.ts";
 import { OracleLoad } from "./oracle-load.ts";
+import { answered } from "./patient-ask.ts";
 
 const MOST_MS = 288_000;
 const HOUR_MS = 3_600_000;
@@ -34,8 +35,8 @@ test("scenario 15: clock-scramble: three processes whose clocks jump by minutes 
   await using clocks = await MovedClocks.start();
   const { nodes } = clocks;
   const pids = NODES.map((node) => nodes.pid(node));
-  const siblings = new OracleLoad(nodes, { sessionCount: 4, keyCount: 6, seed: 15, thinkMs: 20 }, () => NODES);
-  const load = new ClockLoad(clocks);
+  await using siblings = new OracleLoad(nodes, { sessionCount: 4, keyCount: 6, seed: 15, thinkMs: 20 }, () => NODES);
+  await using load = new ClockLoad(clocks);
   await load.start();
   siblings.start();
   for (let jump = 0; jump < 30; jump += 1) {

@@ -36,6 +36,10 @@ class Load {
     await this.#running;
     return this.written;
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
 }
 
 function isApplied({ answer }: Written): boolean {
@@ -55,7 +59,7 @@ describe("scenario 5: fsync-eio-is-fatal: a flush that fails", () => {
       await using cluster = await FaultyCluster.start();
       const { nodes } = cluster;
       // so much that the next segment is soon laid down, which is flushed
-      const load = new Load(cluster, [0, 1], 40_000);
+      await using load = new Load(cluster, [0, 1], 40_000);
       await until("there is load", () => load.written.length > 20, 10_000);
       cluster.breakDisk(2, { broken });
       await until("the disk has failed", () => nodes.log(2).includes("storage.failed"), 20_000);
@@ -95,7 +99,7 @@ describe("scenario 5: fsync-eio-is-fatal: a flush that fails", () => {
 describe("scenario 14: disk-full-honest: disks that are full", () => {
   test("refuse puts as 507 not_applied, read on, and go on by themselves when there is space; nothing is lost", async () => {
     await using cluster = await FaultyCluster.start({ GYRE_DISK_RESERVE: "off" });
-    const load = new Load(cluster, [0, 1, 2], 700_000);
+    await using load = new Load(cluster, [0, 1, 2], 700_000);
     await until("there is load", () => load.written.length > 10, 20_000);
     for (const node of [0, 1, 2]) cluster.breakDisk(node, { isFull: true, freeShare: 0 });
     const isRefused = ({ answer }: Written): boolean => answer?.status === 507;

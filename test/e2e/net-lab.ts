@@ -16,13 +16,15 @@ const NET = "10.213";
 const OWN = 1;
 const FIRST = 11;
 const HARDWARE = "02:67:79:72:65";
+/** No call of `ip` takes so long, and this process stands still meanwhile. */
+const IP_LIMIT_MS = 10_000;
 /** Nobody's. */
 const NOWHERE = `${HARDWARE}:ff`;
 
 /** Runs `ip`. Throws with its own words. */
 function ip(...words: readonly string[]): string {
   try {
-    return execFileSync("ip", words, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+    return execFileSync("ip", words, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: IP_LIMIT_MS });
   } catch (error) {
     const { stderr, message } = error as { readonly stderr?: string; readonly message: string };
     throw new Error(`ip ${words.join(" ")}: ${stderr?.trim() || message}`, { cause: error });
@@ -53,7 +55,12 @@ function freeNumber(): number {
 function removeLeftovers(): void {
   for (const line of ip("netns", "list").split("\n")) {
     const [name = ""] = line.split(" ");
-    if (name.startsWith(NAME) && !isAlive(Number.parseInt(name.slice(NAME.length), 10))) ip("netns", "del", name);
+    if (!name.startsWith(NAME) || isAlive(Number.parseInt(name.slice(NAME.length), 10))) continue;
+    try {
+      ip("netns", "del", name);
+    } catch {
+      // another test removes it, too
+    }
   }
 }
 
@@ -87,8 +94,9 @@ export class NetLab implements Place {
     try {
       this.#make();
     } catch (error) {
-      this.end();
-      throw error;
+      const left = this.#failuresOfEnd();
+      if (left.length === 0) throw error;
+      throw new AggregateError([error, ...left], [error, ...left].map(String).join("; "), { cause: error });
     }
   }
 
@@ -145,8 +153,13 @@ export class NetLab implements Place {
     for (const [from = 0, to = 0] of [...this.#cuts].map((pair) => pair.split(" ").map(Number))) this.join(from, to);
   }
 
-  /** Removes everything; the processes in it must have ended. */
+  /** Removes everything; the processes in it must have ended. Throws at the end what could not be removed. */
   end(): void {
+    const failures = this.#failuresOfEnd();
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join("; "));
+  }
+
+  #failuresOfEnd(): readonly unknown[] {
     process.removeListener("exit", this.#endAtExit);
     const failures: unknown[] = [];
     const remove = (...words: readonly string[]): void => {
@@ -160,7 +173,7 @@ export class NetLab implements Place {
     if (this.#isPlugged) remove("link", "del", "dev", this.#own);
     this.#isPlugged = false;
     for (const name of this.#made.splice(0)) remove("netns", "del", name);
-    if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join("; "));
+    return failures;
   }
 
   #make(): void {

@@ -79,6 +79,11 @@ export class OracleLoad {
     await Promise.all(this.#sessions);
   }
 
+  /** A test that fails leaves no load behind. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   /** Reads every key from all replicas through a node, and has it judged. Answers the keys that could not be read. */
   async judge(node: number, when: string): Promise<readonly string[]> {
     const unread: string[] = [];

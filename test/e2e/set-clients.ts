@@ -52,6 +52,11 @@ export class SetClients {
     await this.#work;
   }
 
+  /** A test that fails leaves no load behind. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   /** What is wrong with what a key is shown to hold, in words. */
   faultsOf(key: string, answer: Answer): readonly string[] {
     const held = answer.status === 200 ? elementsOf(answer) : new Set<string>();

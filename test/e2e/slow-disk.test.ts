@@ -53,6 +53,10 @@ class Load {
     await this.#running;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
   async #run(cluster: FaultyCluster, node: number): Promise<void> {
     for (let i = 0; !this.#isOver; i += 1) {
       const url = cluster.at(node, `k-${node}-${i % 10}`, "?timeout=10000");
@@ -70,7 +74,7 @@ describe("scenario 27: slow-node-not-dead: a disk that takes half a second more 
   test("the node says so itself and stays a member; nobody is failed; it is well again by itself", async () => {
     await using cluster = await FaultyCluster.start();
     const { nodes } = cluster;
-    const load = new Load(cluster);
+    await using load = new Load(cluster);
     const saysWell = async (): Promise<boolean> =>
       (await ask(`${nodes.url(SLOW)}/readyz?verbose`)).text.includes("writes become durable in time");
     await until("there is load", () => load.doneCount > 30, PATIENCE_MS);

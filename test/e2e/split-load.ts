@@ -79,6 +79,11 @@ export class SplitLoad {
     await this.#sessions;
   }
 
+  /** A test that fails leaves no load behind. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   /** Has every key judged, as read from all replicas through every node. Throws when one cannot be read. */
   async judge(): Promise<void> {
     const nodes = Array.from({ length: this.#cluster.size }, (_, node) => node);
