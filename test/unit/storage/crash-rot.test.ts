@@ -185,6 +185,21 @@ describe("errors of the disk", () => {
     },
   );
 
+  test("CP-25 what a start finds of a group that failed, in the cache alone, is durable before anyone reads it", async () => {
+    const made = await new Store({ segmentBytes: 128 * 1024 }).open();
+    await made.put(0, 1, 300);
+    made.disk.inject({ on: ["write"], code: "EIO", times: 1, path: ".log" });
+    // one group of many pages: what seals its segment touches the last of them only
+    const serials = [2, 3, 4, 5, 6, 7, 8];
+    const ends = await Promise.allSettled(serials.map((serial) => made.put(serial, serial, 2 * PAGE_BYTES)));
+    expect(ends.map(({ status }) => status)).toEqual(serials.map(() => "rejected"));
+    const disk = made.disk.kill();
+    const first = await openAnew(disk);
+    for (const serial of serials) expect(await readOutcome(first, serial)).toBe(textOf(serial, 2 * PAGE_BYTES));
+    const again = await openAnew(disk.crash(DROP));
+    for (const serial of serials) expect(await readOutcome(again, serial)).toBe(textOf(serial, 2 * PAGE_BYTES));
+  });
+
   test("CP-26 no space at any byte of a group: it left no trace, the store goes on, the next start is clean", async () => {
     for (let bytes = 1; bytes < 2 * recordBytes(5, 60); bytes += 7) {
       const made = await new Store().open();
