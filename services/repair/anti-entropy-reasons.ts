@@ -160,7 +160,10 @@ export class RepairReasons {
       sinceMs !== undefined && others.length > 0 && schedule.isVerifiedSince(partition, sinceMs, others);
     if (isThrough(schedule.urgentSince(partition, "ordered"))) schedule.settle(partition, "ordered");
     if (this.#isOnTheWay(partition)) return;
-    if (isThrough(schedule.urgentSince(partition, "flagged"))) {
+    const flaggedMs = schedule.urgentSince(partition, "flagged");
+    // with one replica of everything there is nobody who could have what a flag says is missed
+    const isAlone = flaggedMs !== undefined && others.length === 0 && this.#parts.table()?.replicaCount === 1;
+    if (isAlone || isThrough(flaggedMs)) {
       const asOf = this.#flagCounts.get(partition) ?? -1;
       this.#forgetFlag(partition);
       // it never rejects; a flag that was raised again meanwhile stays, and is seen at the next look

@@ -82,6 +82,7 @@ const NOTHING_EXEMPT: SlotRules = { isAnyExempt: () => false, isExempt: () => fa
 export class HealingRig {
   readonly scheduler: Scheduler;
   readonly nodes: readonly RigNode[];
+  readonly #table: HolderTable;
   readonly sent: SentMessage[] = [];
   /** what must never be asked of anybody */
   readonly wrongs: string[] = [];
@@ -98,6 +99,7 @@ export class HealingRig {
     this.#hashOf = shape.hashOf ?? xxh64;
     this.scheduler = new Scheduler(String(shape.seed ?? 1));
     const { nodeCount = 3 } = shape;
+    this.#table = this.#tableOf(Math.min(3, nodeCount));
     this.nodes = Array.from({ length: nodeCount }, (_, slot) => this.#node(slot));
   }
 
@@ -214,16 +216,19 @@ export class HealingRig {
     return { id, slot, engine, replica, healing, log, moved, rot, suspect, forget, isAlive: true };
   }
 
-  readonly #table: HolderTable = {
-    partitionCount: RIG_PARTITIONS,
-    replicaCount: 3,
-    claimsOf: (partition: number) =>
-      this.nodes
-        .filter(({ moved, slot }) => !moved.has(partition) && !(slot === 2 && this.unclaimed.has(partition)))
-        .map(({ id, slot }) => ({ key: id, node: id, slot })),
-    moves: [],
+  #tableOf(replicaCount: number): HolderTable {
+    const table: Pick<HolderTable, "partitionCount" | "replicaCount" | "claimsOf" | "moves"> = {
+      partitionCount: RIG_PARTITIONS,
+      replicaCount,
+      claimsOf: (partition) =>
+        this.nodes
+          .filter(({ moved, slot }) => !moved.has(partition) && !(slot === 2 && this.unclaimed.has(partition)))
+          .map(({ id, slot }) => ({ key: id, node: id, slot })),
+      moves: [],
+    };
     // a part of a table: what anti-entropy reads of it
-  } as unknown as HolderTable;
+    return table as unknown as HolderTable;
+  }
 
   #named(id: NodeId): RigNode | undefined {
     return this.nodes.find((node) => node.id === id);

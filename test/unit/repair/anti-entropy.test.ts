@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { xxh64 } from "../../../services/base/hash.ts";
 import { EXCHANGE_STEP_HASHES, MAX_EXCHANGES_PER_LANE } from "../../../services/base/limits.ts";
+import type { RepairFlags } from "../../../services/repair/anti-entropy-reasons.ts";
 import { EXCHANGE_TOPIC, encodeQuestion, parseAnswer } from "../../../services/repair/exchange-messages.ts";
 import { encodeRoots, parseVerdicts, ROOTS_TOPIC } from "../../../services/repair/roots-messages.ts";
 import { HealingRig, RIG_PARTITIONS, type RigNode, type SentMessage } from "../../support/healing-rig.ts";
@@ -437,18 +438,36 @@ describe("suspect partitions", () => {
   });
 });
 
+/** Flags that go when they are cleared as of their count; what was cleared, in order. */
+function flagsOf(counts: Map<number, number>): { readonly cleared: number[][]; readonly flags: RepairFlags } {
+  const cleared: number[][] = [];
+  const flags = {
+    flaggedPartitions: () => [...counts.keys()],
+    flagCountOf: (partition: number) => counts.get(partition) ?? 0,
+    clearFlag: async (partition: number, asOf: number) => {
+      cleared.push([partition, asOf]);
+      if (counts.get(partition) === asOf) counts.delete(partition);
+    },
+  };
+  return { cleared, flags };
+}
+
 describe("flagged partitions", () => {
+  it.each([
+    ["go at once where one replica is all there is to be", 1, []],
+    ["stay where the others have moved away for now", 2, [P]],
+  ])("%s", async (_, nodeCount, left) => {
+    const counts = new Map([[P, 1]]);
+    const rig = new HealingRig({ flags: flagsOf(counts).flags, nodeCount });
+    for (const node of rig.nodes.slice(1)) node.moved.add(P);
+    rig.start();
+    await rig.pass(60_000);
+    expect([...counts.keys()]).toEqual(left);
+  });
+
   it("go before others, and the flag goes once all holders were compared with since it was raised", async () => {
     const counts = new Map([[P, 1]]);
-    const cleared: number[][] = [];
-    const flags = {
-      flaggedPartitions: () => [...counts.keys()],
-      flagCountOf: (partition: number) => counts.get(partition) ?? 0,
-      clearFlag: async (partition: number, asOf: number) => {
-        cleared.push([partition, asOf]);
-        if (counts.get(partition) === asOf) counts.delete(partition);
-      },
-    };
+    const { cleared, flags } = flagsOf(counts);
     const rig = new HealingRig({ flags });
     const [a, b] = three(rig);
     await rig.write(a, rig.nth(P, 0), "v");
