@@ -34,6 +34,8 @@ export class CompactionWriter {
   readonly #parts: OutputParts;
   readonly #finished: CompactionOutput[] = [];
   #target: WritableSegment | undefined;
+  /** all that were made, with whether their file is still open */
+  readonly #made: { readonly target: WritableSegment; isOpen: boolean }[] = [];
   #origins: LogPlace[] = [];
   #offset = 0;
   #buffer: Buffer = Buffer.allocUnsafe(FLUSH_BYTES);
@@ -65,12 +67,9 @@ export class CompactionWriter {
     if (this.#target !== undefined) return;
     const capacityBytes = Math.max(this.#parts.settings.segmentBytes, SEGMENT_HEADER_BYTES + sizeBytes);
     // space was looked at for the whole compaction; what it frees is what it was started for
-    this.#target = await this.#parts.preparer.create({
-      role: "copy",
-      capacityBytes,
-      neededBytes: sizeBytes,
-      reserveBytes: 0,
-    });
+    const { preparer } = this.#parts;
+    this.#target = await preparer.create({ role: "copy", capacityBytes, neededBytes: sizeBytes, reserveBytes: 0 });
+    this.#made.push({ target: this.#target, isOpen: true });
     this.#offset = SEGMENT_HEADER_BYTES;
     this.#origins = [];
   }
@@ -101,11 +100,10 @@ export class CompactionWriter {
 
   /** Removes all outputs: the compaction was given up. Best effort, for they are orphans to the next start. */
   async discard(): Promise<void> {
-    const target = this.#target;
     this.#target = undefined;
-    await target?.file.close().catch(() => undefined);
-    const targets = this.#finished.map((output) => output.target);
-    for (const { segment } of target === undefined ? targets : [...targets, target]) {
+    for (const made of this.#made) {
+      const { segment } = made.target;
+      await this.#close(made).catch(() => undefined);
       await this.#parts.segments.remove(segment).catch(() => undefined);
       await unlinkIfThere(this.#parts.settings.disk, segmentPath(segment.id)).catch(() => undefined);
       await unlinkIfThere(this.#parts.settings.disk, indexPath(segment.id)).catch(() => undefined);
@@ -124,11 +122,20 @@ export class CompactionWriter {
 
   async #finishTarget(): Promise<void> {
     const target = this.#target;
-    if (target === undefined) return;
-    await target.file.close();
-    await target.builder.write(this.#parts.settings.disk, this.#offset);
+    const made = this.#made.at(-1);
+    if (target === undefined || made === undefined) return;
+    await this.#close(made);
+    // without room for it the next start makes it
+    await target.builder.writeIfRoom(this.#parts.settings.disk, this.#offset);
     target.segment.sizeBytes = this.#offset;
     this.#finished.push({ target, sizeBytes: this.#offset, origins: this.#origins });
     this.#target = undefined;
+  }
+
+  /** Once: the number of a file that is closed may be another's by now. */
+  async #close(made: { readonly target: WritableSegment; isOpen: boolean }): Promise<void> {
+    if (!made.isOpen) return;
+    made.isOpen = false;
+    await made.target.file.close();
   }
 }

@@ -21,7 +21,7 @@ import type { Segment, SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { indexPath, SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
 import { droppableTombstones } from "./tombstone-proof.ts";
-import { unlinkIfThere } from "./whole-file.ts";
+import { isOutOfRoom, unlinkIfThere } from "./whole-file.ts";
 
 /** What compaction works with. */
 export interface CompactionParts {
@@ -272,5 +272,10 @@ async function removeInputs(parts: CompactionParts, inputs: readonly Segment[]):
     await unlinkIfThere(settings.disk, segmentPath(input.id));
     await unlinkIfThere(settings.disk, indexPath(input.id));
   }
-  await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
+  try {
+    await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
+  } catch (error) {
+    // no manifest names them any more: should they come back, the next start removes them
+    if (!isOutOfRoom(error)) throw error;
+  }
 }

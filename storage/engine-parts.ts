@@ -71,7 +71,8 @@ export async function openParts(options: LogEngineOptions): Promise<EngineParts>
     const parts = assemble({ settings, health, store, documents, lock });
     await parts.space.start();
     parts.scrubber.start();
-    await firstSegment(settings, parts.preparer);
+    // what refuses puts keeps the room for compaction
+    if (!parts.space.isPutRefused) await firstSegment(settings, parts.preparer);
     return parts;
   } catch (error) {
     await lock.release();

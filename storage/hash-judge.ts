@@ -5,10 +5,11 @@
  * Must never assume that equal hashes are equal keys: the hash has no secret, so collisions can be made at will.
  */
 import type { KeyAddress, PutRequest } from "./engine.ts";
-import { CorruptRecordError } from "./errors.ts";
+import { CorruptRecordError, StoreBusyError } from "./errors.ts";
 import { bufferOver } from "./format/bytes.ts";
 import type { Keyspace, LogPlace } from "./keyspace.ts";
 import type { PendingWrite } from "./pending-write.ts";
+import { isOutOfHandles } from "./ports.ts";
 import type { RecordReader, RecordSpot } from "./record-reader.ts";
 import type { SegmentSet } from "./segment-set.ts";
 import type { WriteQueue } from "./write-queue.ts";
@@ -108,9 +109,10 @@ export function recordJudgement(write: PendingWrite, verdict: boolean | Promise<
     (sharesHash) => {
       write.sharesHash = sharesHash;
     },
-    () => {
-      // not known is treated as shared: the keys are then compared when the record is published
+    (error: unknown) => {
+      // not known is treated as shared: the keys are then compared when the record is published, where that will be possible
       write.sharesHash = true;
+      if (isOutOfHandles(error)) write.refusal = new StoreBusyError({ cause: error });
     },
   );
 }

@@ -184,8 +184,9 @@ export class LogWriter {
     const { groupRecords, groupBytes, clock } = this.#parts.settings;
     const roomBytes = active.capacityBytes - active.offset;
     const bounds = { records: groupRecords, bytes: groupBytes, roomBytes, nowMs: clock.monotonicMs() };
-    const { group, expired } = this.#parts.queue.take(bounds);
-    if (expired.length > 0) this.#reject(expired, new WriteExpiredError());
+    const { group, refused } = this.#parts.queue.take(bounds);
+    this.#parts.queue.settle(refused);
+    for (const write of refused) write.reject(write.refusal ?? new WriteExpiredError());
     return group;
   }
 

@@ -24,6 +24,8 @@ export interface PendingWrite {
   sharesHash: boolean | undefined;
   /** resolves when `sharesHash` is known */
   judged: Promise<void> | undefined;
+  /** why it is not to be written, though it is judged */
+  refusal: Error | undefined;
   /** kept by the queue while this is the newest of its hash: how many of that hash are unsettled */
   crowd: number;
   /** set when its record is laid out */
@@ -44,6 +46,7 @@ export function pendingWriteOf(
     reject: settle.reject,
     sharesHash: undefined,
     judged: undefined,
+    refusal: undefined,
     crowd: 0,
     seq: 0,
     offset: 0,

@@ -81,19 +81,20 @@ export class WriteQueue {
 
   /**
    * Takes judged writes from the front within the bounds; at least one when the first is judged and fits `roomBytes`. Those that
-   * nobody wants any more at `nowMs` are taken out on the way, and are the caller's to reject and to settle as a group of their own.
+   * nobody wants any more at `nowMs`, or that are refused, are taken out on the way, and are the caller's to reject and to settle as
+   * a group of their own.
    */
-  take(bounds: TakeBounds): { readonly group: PendingWrite[]; readonly expired: readonly PendingWrite[] } {
+  take(bounds: TakeBounds): { readonly group: PendingWrite[]; readonly refused: readonly PendingWrite[] } {
     const group: PendingWrite[] = [];
-    let expired = NONE;
+    let refused = NONE;
     let bytes = 0;
     while (group.length < bounds.records) {
       const next = this.#waiting[this.#head];
       if (next === undefined || next.sharesHash === undefined) break;
       const { byMs } = next.request;
-      if (byMs !== undefined && byMs <= bounds.nowMs) {
-        if (expired === NONE) expired = [];
-        expired.push(next);
+      if (next.refusal !== undefined || (byMs !== undefined && byMs <= bounds.nowMs)) {
+        if (refused === NONE) refused = [];
+        refused.push(next);
         this.#dropFirst();
         continue;
       }
@@ -105,8 +106,8 @@ export class WriteQueue {
     }
     this.#closeGap();
     if (group.length > 0) this.#underWay.add(group);
-    if (expired.length > 0) this.#underWay.add(expired);
-    return { group, expired };
+    if (refused.length > 0) this.#underWay.add(refused);
+    return { group, refused };
   }
 
   /** Takes everything that waits, judged or not. */

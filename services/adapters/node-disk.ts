@@ -20,8 +20,9 @@ const openFlags: Readonly<Record<OpenMode, number>> = {
   dsync: O_RDWR | O_DSYNC,
   "create-dsync": O_RDWR | O_CREAT | O_TRUNC | O_DSYNC,
 };
-/** a directory that is to be made durable waits so long for a handle: five seconds */
-const HANDLE_TRIES = 100;
+/** Where the process has no handle left, another is tried for so often: for a second, and for five where something hangs on it. */
+const OPEN_TRIES = 20;
+const DIRECTORY_TRIES = 100;
 const HANDLE_PAUSE_MS = 50;
 const fileMode = 0o640;
 const directoryMode = 0o750;
@@ -49,8 +50,7 @@ class NodeDisk implements Disk {
 
   async open(path: string, mode: OpenMode): Promise<DiskFile> {
     const full = this.#inside(path);
-    const fd = await call<number>("open", full, (done) => fs.open(full, openFlags[mode], fileMode, done));
-    return new NodeDiskFile(fd, full);
+    return new NodeDiskFile(await openPatiently(full, openFlags[mode], OPEN_TRIES), full);
   }
 
   async exists(path: string): Promise<boolean> {
@@ -123,8 +123,9 @@ class NodeDisk implements Disk {
   }
 }
 
+/** −1: closed. The number of a file that is closed may be another's by now: it is never used again, nor closed twice. */
 class NodeDiskFile implements DiskFile {
-  readonly #fd: number;
+  #fd: number;
   readonly #path: string;
 
   constructor(fd: number, path: string) {
@@ -182,7 +183,10 @@ class NodeDiskFile implements DiskFile {
   }
 
   close(): Promise<void> {
-    return call<void>("close", this.#path, (done) => fs.close(this.#fd, done));
+    const fd = this.#fd;
+    if (fd < 0) return Promise.reject(new DiskError("EBADF", `${this.#path} is closed`));
+    this.#fd = -1;
+    return call<void>("close", this.#path, (done) => fs.close(fd, done));
   }
 }
 
@@ -199,12 +203,9 @@ async function makeDurably(path: string): Promise<void> {
   } while (at !== top && at !== dirname(at));
 }
 
-/**
- * A directory has to be opened for it, often when a name in it has changed already: while the process, or the system, has no
- * handle left, this waits for one, for some seconds. No fsync has failed then.
- */
+/** A directory has to be opened for it, often when a name in it has changed already. No fsync has failed while there is no handle. */
 async function fsyncPath(path: string): Promise<void> {
-  const fd = await openDirectory(path);
+  const fd = await openPatiently(path, O_RDONLY | O_DIRECTORY, DIRECTORY_TRIES);
   try {
     await call<void>("fsync", path, (done) => fs.fsync(fd, done));
   } finally {
@@ -212,12 +213,13 @@ async function fsyncPath(path: string): Promise<void> {
   }
 }
 
-async function openDirectory(path: string): Promise<number> {
+/** Opens; while the process, or the system, has no handle left, it tries again, so often at most. */
+async function openPatiently(path: string, flags: number, maxTries: number): Promise<number> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await call<number>("open", path, (done) => fs.open(path, O_RDONLY | O_DIRECTORY, done));
+      return await call<number>("open", path, (done) => fs.open(path, flags, fileMode, done));
     } catch (error) {
-      if (!isOutOfHandles(error) || tries >= HANDLE_TRIES) throw error;
+      if (!isOutOfHandles(error) || tries >= maxTries) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, HANDLE_PAUSE_MS));
   }

@@ -7,6 +7,7 @@ export class Place {
   readonly #free: () => void;
   #isBusy = false;
   #isOver = false;
+  #isFree = false;
 
   constructor(free: () => void) {
     this.#free = free;
@@ -17,16 +18,21 @@ export class Place {
     this.#isBusy = true;
   }
 
-  /** Nothing is, any more; of one that was never busy this says nothing. */
+  /** Nothing is, any more. */
   idle(): void {
-    if (!this.#isBusy) return;
     this.#isBusy = false;
-    if (this.#isOver) this.#free();
+    this.#freeIfDone();
   }
 
-  /** Its exchange is over: said once. */
+  /** Its exchange is over. */
   over(): void {
     this.#isOver = true;
-    if (!this.#isBusy) this.#free();
+    this.#freeIfDone();
+  }
+
+  #freeIfDone(): void {
+    if (this.#isFree || this.#isBusy || !this.#isOver) return;
+    this.#isFree = true;
+    this.#free();
   }
 }

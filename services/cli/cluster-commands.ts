@@ -47,7 +47,7 @@ interface Verdict {
   readonly reasons: readonly string[];
 }
 
-function verdictOf(health: NodeAnswer | undefined, states: readonly NodeState[]): Verdict {
+function verdictOf(health: NodeAnswer | undefined, states: readonly NodeState[], silent: readonly string[]): Verdict {
   const missing = states.filter((state) => !state.isReady);
   const told = health?.kind === "answered" ? parseObject(health.bytes) : {};
   if (health?.kind === "answered" && (health.status === 401 || health.status === 403)) {
@@ -56,9 +56,9 @@ function verdictOf(health: NodeAnswer | undefined, states: readonly NodeState[])
   const reasons = Array.isArray(told["reasons"]) ? told["reasons"].map(String) : [];
   const isSome = missing.length < states.length;
   const verdict = typeof told["verdict"] === "string" ? told["verdict"] : isSome ? "reachable" : "unavailable";
-  const isWorse = verdict === "healthy" && missing.length > 0;
-  const own = isWorse ? [`${missing.map(({ node }) => node).join(", ")}: see below`] : [];
-  return { verdict: isWorse ? "degraded" : verdict, reasons: [...reasons, ...own] };
+  const isWorse = verdict === "healthy" && missing.length + silent.length > 0;
+  const own = isWorse && missing.length > 0 ? [`${missing.map(({ node }) => node).join(", ")}: see below`] : [];
+  return { verdict: isWorse ? "degraded" : verdict, reasons: [...reasons, ...own, ...(isWorse ? silent : [])] };
 }
 
 interface Status {
@@ -67,6 +67,18 @@ interface Status {
   readonly text: string;
   /** for scripts */
   readonly document: unknown;
+}
+
+/** Of ready nodes that gave no verdict, in words: one that is cut off, or has too much to do, may be just the one that sees something. */
+function silentOf(healths: readonly NodeAnswer[], states: readonly NodeState[]): readonly string[] {
+  const isReady = (node: string): boolean => states.some((state) => state.isReady && state.node === node);
+  return healths
+    .filter((health) => isReady(health.node))
+    .flatMap((health) => {
+      if (health.kind !== "answered") return [`${health.node}: ${health.reason}`];
+      const { verdict, detail } = parseObject(health.bytes);
+      return typeof verdict === "string" ? [] : [`${health.node}: ${textOf(detail) || `answered ${health.status}`}`];
+    });
 }
 
 const WORST_FIRST: readonly string[] = ["unavailable", "degraded", "healthy"];
@@ -97,7 +109,7 @@ async function statusOf(line: CommandLine, io: CliIo): Promise<Status> {
     client.ask("/v1/cluster"),
     lookAt(nodes, fetchIt),
   ]);
-  const { verdict, reasons } = verdictOf(worstOf(healths, states), states);
+  const { verdict, reasons } = verdictOf(worstOf(healths, states), states, silentOf(healths, states));
   const isFine = verdict === "healthy" || (verdict === "reachable" && states.every((state) => state.isReady));
   const summary = mergedSummary(told);
   const rows = columns(

@@ -86,8 +86,7 @@ export class CollectHolder {
     // Doubts are durable before the flaw is gone that says that there are any: where there is no room for them it stays, until a
     // review finds some, or the next start finds the flaw.
     if (isLost || changed.length > 0 || this.#rules !== before) await this.persist().catch(unlessFull);
-    const reaped = floors.marked().filter((partition) => floors.marksOf(partition).reaped.floor > 0);
-    for (const partition of reaped) this.#parts.onReaped(partition);
+    this.#tellReaped();
     await this.promise(Math.max(floors.highest(), head?.promised ?? 0));
   }
 
@@ -110,7 +109,11 @@ export class CollectHolder {
   /** From time to time: what buckets leave out, and what the disk had no room for when it was to be written. */
   review(): void {
     this.reviewRules();
-    if (this.#writtenVersion !== this.#version && this.#persisting === undefined) this.persistSoon();
+    if (this.#writtenVersion === this.#version || this.#persisting !== undefined) return;
+    this.#persistNow().then(
+      () => this.#tellReaped(),
+      (error: unknown) => this.#parts.log.warn({ event: "collect.marks-not-written", error }),
+    );
   }
 
   /** Buckets may leave other slots empty than before: then a slot may lack old keys that it should have. */
@@ -190,6 +193,10 @@ export class CollectHolder {
   /** Makes the marks durable as they are now. Rejects as the store does. */
   async persist(): Promise<void> {
     this.#version += 1;
+    await this.#persistNow();
+  }
+
+  async #persistNow(): Promise<void> {
     // A write under way may have begun before the last change: one more after it.
     await this.#persisting?.catch(() => undefined);
     this.#persisting ??= this.#write().finally(() => {
@@ -219,6 +226,12 @@ export class CollectHolder {
       partitionCount += 1;
     }
     log.warn({ event: "collect.marks-unreadable", partitionCount });
+  }
+
+  #tellReaped(): void {
+    const { floors, onReaped } = this.#parts;
+    const reaped = floors.marked().filter((partition) => floors.marksOf(partition).reaped.floor > 0);
+    for (const partition of reaped) onReaped(partition);
   }
 
   #factsOf(partition: number): PartitionFacts {

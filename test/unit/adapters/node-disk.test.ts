@@ -4,9 +4,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { openNodeDisk } from "../../../services/adapters/node-disk.ts";
-import { DiskError } from "../../../storage/ports.ts";
+import { type Disk, DiskError, type DiskFile } from "../../../storage/ports.ts";
 
 let root = "";
 beforeEach(async () => {
@@ -115,18 +115,16 @@ async function directoriesSyncedBy(run: () => Promise<unknown>): Promise<string[
   return synced;
 }
 
-/** Runs `run` while the first `count` opens of a directory find no handle; resolves to how many there were. */
+/** Runs `run` while the first `count` opens in the data directory find no handle; resolves to how many there were. */
 async function withoutHandles(count: number, run: () => Promise<unknown>): Promise<number> {
   const real = fs.open;
   let opens = 0;
-  const opening = (path: string, flags: number, ...rest: [fs.Mode, OpenDone] | [OpenDone]): void => {
-    const done = rest[rest.length - 1] as OpenDone;
-    if ((flags & fs.constants.O_DIRECTORY) === 0) return real(path, flags, rest[0] as fs.Mode, done);
-    opens += 1;
-    if (opens > count) return real(path, flags, done);
+  const opening = (path: string, flags: number, mode: fs.Mode, done: OpenDone): void => {
+    if (path.startsWith(root)) opens += 1;
+    if (!path.startsWith(root) || opens > count) return real(path, flags, mode, done);
     done(Object.assign(new Error("EMFILE"), { code: "EMFILE" }), -1);
   };
-  fs.open = Object.assign(opening, real) as typeof fs.open;
+  Object.assign(fs, { open: opening });
   syncBuiltinESMExports();
   try {
     await run();
@@ -139,8 +137,18 @@ async function withoutHandles(count: number, run: () => Promise<unknown>): Promi
 
 type OpenDone = (error: NodeJS.ErrnoException | null, fd: number) => void;
 
-describe("a directory that is to be made durable while the process has no handle left", () => {
-  test("is made durable once there is one", async () => {
+describe("while the process has no handle left", () => {
+  test("a file is opened once there is one", async () => {
+    const disk = await openNodeDisk(root);
+    let file: DiskFile | undefined;
+    const opens = await withoutHandles(3, async () => {
+      file = await disk.open("f", "create");
+    });
+    expect([opens, await file?.write([Buffer.from("there")], 0)]).toEqual([4, 5]);
+    await file?.close();
+  });
+
+  test("a directory is made durable once there is one", async () => {
     const disk = await openNodeDisk(root);
     const synced = await directoriesSyncedBy(async () => {
       expect(await withoutHandles(3, () => disk.fsyncDirectory(""))).toBe(4);
@@ -148,20 +156,33 @@ describe("a directory that is to be made durable while the process has no handle
     expect(synced).toEqual([root]);
   });
 
-  test("is given up after some seconds", async () => {
-    vi.useFakeTimers();
+  test.each([
+    ["a file", 20, (disk: Disk) => disk.open("f", "create")],
+    ["a directory", 100, (disk: Disk) => disk.fsyncDirectory("")],
+  ])("%s is given up after some time, and %i tries", async (_, tries, open) => {
     const disk = await openNodeDisk(root);
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
     const opens = withoutHandles(1_000, async () => {
-      const failed = disk.fsyncDirectory("").then(
+      const failed = open(disk).then(
         () => undefined,
         (error: unknown) => error,
       );
       await vi.advanceTimersByTimeAsync(10_000);
       expect(await failed).toMatchObject({ code: "EMFILE" });
     });
-    expect(await opens).toBe(100);
-    vi.useRealTimers();
+    expect(await opens).toBe(tries);
   });
+});
+
+test("a file that was closed is not closed again, whoever has its number by then", async () => {
+  const disk = await openNodeDisk(root);
+  const first = await disk.open("first", "create");
+  await first.close();
+  const others = await Promise.all(["a", "b", "c"].map((name) => disk.open(name, "create")));
+  await expect(first.close()).rejects.toMatchObject({ code: "EBADF" });
+  for (const file of others) expect(await file.write([Buffer.from("mine")], 0)).toBe(4);
+  await Promise.all(others.map((file) => file.close()));
 });
 
 /** Open flags of this process's descriptors on a file, from /proc. */

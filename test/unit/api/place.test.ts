@@ -26,6 +26,7 @@ describe("a place", () => {
     { steps: ["over", "idle"], after: [1], why: "waited for others' work without being busy, and lost its client" },
     { steps: ["idle", "over"], after: [2], why: "waited for others' work without being busy" },
     { steps: ["busy", "over", "idle", "idle"], after: [3], why: "is told twice that nothing is done" },
+    { steps: ["busy", "over", "idle", "busy", "idle", "over"], after: [3], why: "is busy again when it is free" },
   ])("of a request that $why ($steps)", ({ steps, after }) => {
     expect(freedAfter(steps)).toEqual(after);
   });

@@ -485,6 +485,13 @@ describe("gyre status", () => {
     const cutOff = await gyre(["status", "--nodes", nodes.join(",")]);
     expect([cutOff.code, cutOff.out.split("\n")[0]]).toEqual([1, "unavailable"]);
     expect(cutOff.out).toContain("  - node n2 is down, for 12 s\n");
+    // one that does not say may see just that
+    other.door.status = () => {
+      throw new Error("a defect");
+    };
+    const silent = await gyre(["status", "--nodes", nodes.join(",")]);
+    expect([silent.code, silent.out.split("\n")[0]]).toEqual([1, "degraded"]);
+    expect(silent.out).toContain(`  - ${otherUrl}: `);
     // one that is not ready, an empty one, say, knows nothing of the cluster
     other.status.ready = [{ name: "cluster", isOk: false, reason: "waits to be joined" }];
     const empty = await gyre(["status", "--nodes", nodes.join(",")]);

@@ -76,6 +76,50 @@ describe("while no file can be opened", () => {
       expect(await readOutcome(engine, key)).toBe(textOf(key + 7 * (key < 4 ? 8 : 7)));
   });
 
+  test("a put over a key that cannot be looked at is refused as not kept, and takes place once it can be", async () => {
+    const made = simDisk();
+    const before = await openTiny(made);
+    for (let n = 0; n < 12; n += 1) await before.put(writeOf(nthAddress(n), n));
+    await before.close();
+    const disk = made.copy();
+    const engine = await openTiny(disk, { segmentBytes: 64 * 1024, firstSegmentMs: 10_000 });
+    const heal = takeHandles(disk);
+    await engine.put(writeOf(nthAddress(100), 100));
+    await expect(engine.put(writeOf(nthAddress(0), 101))).rejects.toMatchObject({ code: "STORE_BUSY" });
+    await engine.put(writeOf(nthAddress(102), 102));
+    expect([engine.failure, engine.stats().putCount]).toEqual([undefined, 2]);
+    heal();
+    expect(await readOutcome(engine, 0)).toBe(textOf(0));
+    await engine.put(writeOf(nthAddress(0), 103));
+    expect(await readOutcome(engine, 0)).toBe(textOf(103));
+  });
+
+  test("a compaction that finds none for an index ends without it, and closes each file once", async () => {
+    const disk = simDisk();
+    const engine = await openTiny(disk, { groupRecords: 1 });
+    // what lives is scattered among what does not
+    for (let n = 0; n < 60; n += 1) await engine.put(writeOf(nthAddress(n % 5 === 0 ? n : 1), n));
+    await settle(20);
+    const before = engine.stats().segmentCount;
+    const open = new Map<string, number>();
+    let least = 0;
+    disk.beforeOperation = (_n, name, path) => {
+      const change = name === "open" || name === "create" ? 1 : name === "close" ? -1 : 0;
+      // of what is made now: what was open before may be closed, too
+      if (name === "create" || open.has(path)) open.set(path, (open.get(path) ?? 0) + change);
+      least = Math.min(least, open.get(path) ?? 0);
+      return undefined;
+    };
+    disk.inject({ on: ["create"], path: ".idx", code: "EMFILE" });
+    await engine.compact(TINY_GARBAGE);
+    expect([engine.failure, least, open.size > 0]).toEqual([undefined, 0, true]);
+    expect(engine.stats().segmentCount).toBeLessThan(before);
+    await engine.close();
+    const again = await openTiny(disk.copy());
+    for (let key = 0; key < 60; key += 5) expect(await readOutcome(again, key)).toBe(textOf(key));
+    expect(await readOutcome(again, 1)).toBe(textOf(59));
+  });
+
   test("an index that a scrub cannot make anew is told, and is made by the next", async () => {
     const disk = simDisk();
     const clock = new HandClock();

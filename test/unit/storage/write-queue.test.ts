@@ -78,11 +78,11 @@ describe("writes that nobody waits for any more", () => {
       judgedBy(3, undefined),
     ];
     for (const write of [first, late, lastMoment, unbound]) queue.add(write);
-    const { group, expired } = queue.take({ ...GENEROUS, records: 3, nowMs: 100 });
-    expect([group, expired]).toEqual([[first, lastMoment, unbound], [late]]);
+    const { group, refused } = queue.take({ ...GENEROUS, records: 3, nowMs: 100 });
+    expect([group, refused]).toEqual([[first, lastMoment, unbound], [late]]);
     queue.settle(group);
     expect(queue.bytes).toBe(late.totalBytes);
-    queue.settle(expired);
+    queue.settle(refused);
     expect([queue.bytes, queue.waitingCount]).toEqual([0, 0]);
     expect(queue.newestOf(late.request.address.hash)).toBeUndefined();
   });
