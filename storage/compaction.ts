@@ -14,6 +14,7 @@ import { InputWindow } from "./input-window.ts";
 import type { Keyspace } from "./keyspace.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { Manifest } from "./manifest.ts";
+import { isOutOfHandles } from "./ports.ts";
 import type { RecordReader } from "./record-reader.ts";
 import { entriesOf } from "./segment-entries.ts";
 import type { SegmentPreparer } from "./segment-preparer.ts";
@@ -21,7 +22,7 @@ import type { Segment, SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
 import { indexPath, SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
 import { droppableTombstones } from "./tombstone-proof.ts";
-import { isOutOfRoom, unlinkIfThere } from "./whole-file.ts";
+import { unlinkIfThere } from "./whole-file.ts";
 
 /** What compaction works with. */
 export interface CompactionParts {
@@ -276,6 +277,7 @@ async function removeInputs(parts: CompactionParts, inputs: readonly Segment[]):
     await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
   } catch (error) {
     // no manifest names them any more: should they come back, the next start removes them
-    if (!isOutOfRoom(error)) throw error;
+    if (!isOutOfHandles(error)) throw error;
+    settings.log.warn({ event: "storage.removal-not-durable", cause: String(error) });
   }
 }

@@ -36,14 +36,21 @@ export class HashJudge {
     this.#queue = parts.queue;
   }
 
-  /** Whether another key shares this hash; called before the write is queued. */
+  /** Whether another key shares this hash; called before the write is queued. Rejects when it cannot be found out. */
   sharesHash(request: PutRequest): boolean | Promise<boolean> {
-    const { partition, hash } = request.address;
     const { address } = request;
-    const key = bufferOver(address.key);
-    const newest = this.#queue.newestOf(hash);
-    // one that is still being judged may turn out to share it: then so does this one
-    if (newest !== undefined && (newest.sharesHash !== false || !key.equals(newest.request.address.key))) return true;
+    const newest = this.#queue.newestOf(address.hash);
+    if (newest !== undefined) {
+      if (newest.sharesHash !== false) return asJudged(newest);
+      if (!bufferOver(address.key).equals(newest.request.address.key)) return true;
+    }
+    return this.#sharesKnown(request);
+  }
+
+  /** Whether a record that is visible is of another key of this hash. */
+  #sharesKnown(request: PutRequest): boolean | Promise<boolean> {
+    const { partition, hash } = request.address;
+    const key = bufferOver(request.address.key);
     const table = this.#keyspace.table(partition);
     const slot = table === undefined ? -1 : table.find(hash);
     if (table === undefined || slot < 0) return false;
@@ -89,6 +96,12 @@ export class HashJudge {
   }
 }
 
+/** One that is still being judged, or was refused for want of a judgement, has none for others of its hash either. */
+function asJudged(other: PendingWrite): boolean | Promise<boolean> {
+  const told = (): boolean | Promise<boolean> => other.refusal === undefined || Promise.reject(other.refusal);
+  return other.sharesHash === undefined && other.judged !== undefined ? other.judged.then(told) : told();
+}
+
 function undefinedIfCorrupt(error: unknown): undefined {
   if (error instanceof CorruptRecordError) return undefined;
   throw error;
@@ -112,7 +125,8 @@ export function recordJudgement(write: PendingWrite, verdict: boolean | Promise<
     (error: unknown) => {
       // not known is treated as shared: the keys are then compared when the record is published, where that will be possible
       write.sharesHash = true;
-      if (isOutOfHandles(error)) write.refusal = new StoreBusyError({ cause: error });
+      if (error instanceof StoreBusyError) write.refusal = error;
+      else if (isOutOfHandles(error)) write.refusal = new StoreBusyError({ cause: error });
     },
   );
 }

@@ -7,6 +7,7 @@
 import { DiskFullError } from "./errors.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { Manifest } from "./manifest.ts";
+import { isOutOfHandles } from "./ports.ts";
 import type { WritableSegment } from "./segment-preparer.ts";
 import type { SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
@@ -78,7 +79,8 @@ export class SegmentSealer {
       await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
     } catch (error) {
       // no manifest names it any more: the next start removes what is left
-      if (!isOutOfRoom(error)) throw error;
+      if (!isOutOfHandles(error)) throw error;
+      settings.log.warn({ event: "storage.removal-not-durable", cause: String(error) });
     }
   }
 

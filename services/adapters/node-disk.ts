@@ -123,14 +123,20 @@ class NodeDisk implements Disk {
   }
 }
 
-/** −1: closed. The number of a file that is closed may be another's by now: it is never used again, nor closed twice. */
+/** The number of a file that is closed may be another's by now: it is never used again, nor closed twice. */
 class NodeDiskFile implements DiskFile {
-  #fd: number;
+  /** −1: closed */
+  #number: number;
   readonly #path: string;
 
   constructor(fd: number, path: string) {
-    this.#fd = fd;
+    this.#number = fd;
     this.#path = path;
+  }
+
+  get #fd(): number {
+    if (this.#number < 0) throw new DiskError("EBADF", `${this.#path} is closed`);
+    return this.#number;
   }
 
   readSync(into: Uint8Array, position: number): number {
@@ -182,11 +188,10 @@ class NodeDiskFile implements DiskFile {
     return stats.size;
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     const fd = this.#fd;
-    if (fd < 0) return Promise.reject(new DiskError("EBADF", `${this.#path} is closed`));
-    this.#fd = -1;
-    return call<void>("close", this.#path, (done) => fs.close(fd, done));
+    this.#number = -1;
+    await call<void>("close", this.#path, (done) => fs.close(fd, done));
   }
 }
 

@@ -58,7 +58,7 @@ function verdictOf(health: NodeAnswer | undefined, states: readonly NodeState[],
   const verdict = typeof told["verdict"] === "string" ? told["verdict"] : isSome ? "reachable" : "unavailable";
   const isWorse = verdict === "healthy" && missing.length + silent.length > 0;
   const own = isWorse && missing.length > 0 ? [`${missing.map(({ node }) => node).join(", ")}: see below`] : [];
-  return { verdict: isWorse ? "degraded" : verdict, reasons: [...reasons, ...own, ...(isWorse ? silent : [])] };
+  return { verdict: isWorse ? "degraded" : verdict, reasons: [...reasons, ...own, ...silent] };
 }
 
 interface Status {
@@ -110,7 +110,6 @@ async function statusOf(line: CommandLine, io: CliIo): Promise<Status> {
     lookAt(nodes, fetchIt),
   ]);
   const { verdict, reasons } = verdictOf(worstOf(healths, states), states, silentOf(healths, states));
-  const isFine = verdict === "healthy" || (verdict === "reachable" && states.every((state) => state.isReady));
   const summary = mergedSummary(told);
   const rows = columns(
     states.map((state) => [state.node, state.words]),
@@ -119,7 +118,7 @@ async function statusOf(line: CommandLine, io: CliIo): Promise<Status> {
   const head = `${verdict}${reasons.map((reason) => `\n  - ${reason}`).join("")}`;
   const ring = summary === undefined ? "" : `\n${ringSummary(summary)}\n`;
   const document = { verdict, reasons, nodes: states, cluster: documentOf(cluster) };
-  return { isFine, text: `${head}\n\n${rows}\n${ring}`, document };
+  return { isFine: verdict === "healthy", text: `${head}\n\n${rows}\n${ring}`, document };
 }
 
 function documentOf(answer: NodeAnswer): unknown {

@@ -47,6 +47,8 @@ export class CollectHolder {
   #version = 0;
   /** as which the marks were made durable last */
   #writtenVersion = 0;
+  /** by partition, from which version on its reaped mark is durable: then what it lets go may leave */
+  readonly #untold = new Map<number, number>();
   #rules: KnownRules | undefined;
   #persisting: Promise<void> | undefined;
 
@@ -86,7 +88,8 @@ export class CollectHolder {
     // Doubts are durable before the flaw is gone that says that there are any: where there is no room for them it stays, until a
     // review finds some, or the next start finds the flaw.
     if (isLost || changed.length > 0 || this.#rules !== before) await this.persist().catch(unlessFull);
-    this.#tellReaped();
+    const reaped = floors.marked().filter((partition) => floors.marksOf(partition).reaped.floor > 0);
+    for (const partition of reaped) this.#parts.onReaped(partition);
     await this.promise(Math.max(floors.highest(), head?.promised ?? 0));
   }
 
@@ -110,10 +113,9 @@ export class CollectHolder {
   review(): void {
     this.reviewRules();
     if (this.#writtenVersion === this.#version || this.#persisting !== undefined) return;
-    this.#persistNow().then(
-      () => this.#tellReaped(),
-      (error: unknown) => this.#parts.log.warn({ event: "collect.marks-not-written", error }),
-    );
+    this.#persistNow().catch((error: unknown) => {
+      this.#parts.log.warn({ event: "collect.marks-not-written", error });
+    });
   }
 
   /** Buckets may leave other slots empty than before: then a slot may lack old keys that it should have. */
@@ -177,8 +179,8 @@ export class CollectHolder {
   /** All holders have noted the mark: durable, then what it lets go leaves in the background. Rejects as the store does. */
   async reap(mark: CollectMark, partitions: readonly number[]): Promise<readonly number[]> {
     const done = partitions.filter((partition) => this.#core.reap(partition, mark, this.#factsOf(partition)));
+    for (const partition of done) this.#untold.set(partition, this.#version + 1);
     if (done.length > 0) await this.persist();
-    for (const partition of done) this.#parts.onReaped(partition);
     return done;
   }
 
@@ -186,8 +188,8 @@ export class CollectHolder {
   async catchUp(partition: number, mark: CollectMark): Promise<void> {
     this.#parts.floors.catchUp(partition, mark);
     if (this.#rules !== undefined) this.#rules = this.#core.withoutRaises(this.#rules);
+    this.#untold.set(partition, this.#version + 1);
     await this.persist();
-    this.#parts.onReaped(partition);
   }
 
   /** Makes the marks durable as they are now. Rejects as the store does. */
@@ -226,12 +228,6 @@ export class CollectHolder {
       partitionCount += 1;
     }
     log.warn({ event: "collect.marks-unreadable", partitionCount });
-  }
-
-  #tellReaped(): void {
-    const { floors, onReaped } = this.#parts;
-    const reaped = floors.marked().filter((partition) => floors.marksOf(partition).reaped.floor > 0);
-    for (const partition of reaped) onReaped(partition);
   }
 
   #factsOf(partition: number): PartitionFacts {
@@ -274,6 +270,11 @@ export class CollectHolder {
     const head = { promised: this.#core.promised, rules: this.#rules };
     await this.#parts.store.writeDocument(MARKS_DOCUMENT, encodeFloors(this.#parts.floors, head));
     this.#writtenVersion = version;
+    for (const [partition, from] of this.#untold) {
+      if (from > version) continue;
+      this.#untold.delete(partition);
+      this.#parts.onReaped(partition);
+    }
   }
 }
 

@@ -4,7 +4,7 @@
  * unless it is told to.
  */
 import type { PutRequest } from "../../storage/engine.ts";
-import { DiskFullError, StoreFailedError } from "../../storage/errors.ts";
+import { DiskFullError, StoreBusyError, StoreFailedError } from "../../storage/errors.ts";
 import { ChangeTrackers } from "./change-trackers.ts";
 import type { KeyLocation, ReplicaRefusal, ReplicaWriteResult } from "./contract.ts";
 import type { Fetched } from "./held-versions.ts";
@@ -19,7 +19,7 @@ export class RecordKeeper {
   readonly #slots: ReplicaParts["slots"];
   readonly #isDurable: boolean;
   readonly #pulse: StorePulse | undefined;
-  #isDiskFull = false;
+  #isShort = false;
 
   constructor(parts: Pick<ReplicaParts, "store" | "slots" | "isDurable" | "pulse">) {
     this.#store = parts.store;
@@ -28,9 +28,9 @@ export class RecordKeeper {
     this.#pulse = parts.pulse;
   }
 
-  /** The last put was refused for lack of space. */
-  get isDiskFull(): boolean {
-    return this.#isDiskFull;
+  /** The last put was refused for lack of space, or of a file handle: not at once, and the next one may be as well. */
+  get isShort(): boolean {
+    return this.#isShort;
   }
 
   /** Why the partition is not served; undefined while a slot of it is held. */
@@ -71,7 +71,7 @@ export class RecordKeeper {
     } finally {
       if (beganMs !== undefined) this.#pulse?.ended(beganMs, isKept);
     }
-    this.#isDiskFull = false;
+    this.#isShort = false;
     this.changes.note(request.address.partition, request.address.hash);
     return this.stored(request.digest);
   }
@@ -83,7 +83,8 @@ export class RecordKeeper {
 
   #failureOf(error: unknown): ReplicaWriteResult {
     if (error instanceof StoreFailedError) return { kind: "failed", detail: error.message };
-    if (error instanceof DiskFullError) this.#isDiskFull = true;
+    const isBusyLate = error instanceof StoreBusyError && error.cause !== undefined;
+    if (error instanceof DiskFullError || isBusyLate) this.#isShort = true;
     return noTraceRefusalOf(error);
   }
 }

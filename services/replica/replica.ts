@@ -268,9 +268,9 @@ export class Replica implements LocalReplica {
     putting.catch(() => {
       isRefusedAtOnce = true;
     });
-    // One step, long before the first byte is written: a store that is busy, closed or failed has said so by then.
+    // One step, long before the first byte is written: a store that has no room in its queue, is closed or failed has said so by then.
     await Promise.resolve();
-    const isAnnounced = !this.#keeper.isDiskFull && !isRefusedAtOnce;
+    const isAnnounced = !this.#keeper.isShort && !isRefusedAtOnce;
     if (isAnnounced) onMinted(minted);
     const result = await this.#keeper.ended(request, putting);
     if (result.kind === "stored") {

@@ -16,7 +16,7 @@ async function firstFinding(sabotage: Sabotage = {}): Promise<readonly string[]>
   return [];
 }
 
-test("a source that drops its data before the receiver has proved to have it is found", {
+test("a source that drops its data once it has granted it, before the receiver has any, is found", {
   timeout: 300_000,
 }, async () => {
   using planted = dropWhenGranted();

@@ -492,6 +492,8 @@ describe("gyre status", () => {
     const silent = await gyre(["status", "--nodes", nodes.join(",")]);
     expect([silent.code, silent.out.split("\n")[0]]).toEqual([1, "degraded"]);
     expect(silent.out).toContain(`  - ${otherUrl}: `);
+    const alone = await gyre(["status", "--nodes", otherUrl]);
+    expect([alone.code, alone.out.split("\n").slice(0, 2)]).toEqual([1, ["reachable", silent.out.split("\n")[1]]]);
     // one that is not ready, an empty one, say, knows nothing of the cluster
     other.status.ready = [{ name: "cluster", isOk: false, reason: "waits to be joined" }];
     const empty = await gyre(["status", "--nodes", nodes.join(",")]);

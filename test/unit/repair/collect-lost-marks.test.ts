@@ -97,6 +97,31 @@ describe("a holder that cannot read its marks", () => {
     expect([isBehind(on, gone), behindOf(on)]).toEqual([true, 1]);
   });
 
+  test("reaps what the disk had no room to note once the note is there, though nothing else happens", async () => {
+    const { on, gone, lives } = await collected();
+    const { documents } = on.node(2).image;
+    const set = documents.set.bind(documents);
+    await on.delete(1, lives);
+    await on.pass(TWO_HOURS_MS);
+    const reaped = (): number => on.node(2).floors.marksOf(lives.partition).reaped.floor;
+    const before = reaped();
+    // the last step of the proof alone finds no room
+    let isFull = true;
+    documents.set = (name, bytes) => {
+      if (isFull && name === MARKS && reaped() > before) throw new DiskFullError();
+      return set(name, bytes);
+    };
+    await on.collect();
+    expect([reaped() > before, on.node(2).engine.stats().tombstoneCount]).toEqual([true, 1]);
+    isFull = false;
+    on.away.add(0).add(1);
+    // something else is noted, and that with it
+    await on.node(2).collecting.lostRecords(gone.partition);
+    void on.node(2).collecting.collect();
+    await on.pass(60_000);
+    expect(on.node(2).engine.stats().tombstoneCount).toBe(0);
+  });
+
   test("takes part in collections again, in those that others lead", async () => {
     const { on, lives } = await collected();
     await restartRotten(on);
