@@ -2,8 +2,9 @@
  * `npm run accept:hot-key`: what the others feel when everybody reads one key: three nodes under a quiet open-loop load of many
  * keys; beside it, in turns, nothing, as many reads of many keys, and as many reads of one. The turns make ratios stand where
  * the machine is used by others too. Ends with exit code 1 when the others' p99 suffers more than a fifth more from reads of
- * one key than from as many of many, at any share of the measured peak, or when more of them are refused. Turns are short and many: over three of 5 s the
- * ratio of two runs of the same code was 0.77 and 1.72. Options: `--seconds N` of each turn (default 2.5), `--rounds N` (default 8).
+ * one key than from as many of many, at any share of the measured peak, or when more of them are refused. Turns are short and
+ * many: within minutes the same code gave 1.72 over three of 5 s, and 0.86 over eight of 2.5 s. Options: `--seconds N` of each
+ * turn (default 2.5), `--rounds N` (default 8).
  */
 import { parseArgs } from "node:util";
 import { coldMs, quantileMs } from "./answer-times.ts";
