@@ -14,13 +14,13 @@ import { InputWindow } from "./input-window.ts";
 import type { Keyspace } from "./keyspace.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { Manifest } from "./manifest.ts";
-import { isOutOfHandles } from "./ports.ts";
 import type { RecordReader } from "./record-reader.ts";
 import { entriesOf } from "./segment-entries.ts";
 import type { SegmentPreparer } from "./segment-preparer.ts";
+import { endRemoval } from "./segment-removal.ts";
 import type { Segment, SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
-import { indexPath, SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
+import { indexPath, segmentPath } from "./store-paths.ts";
 import { droppableTombstones } from "./tombstone-proof.ts";
 import { unlinkIfThere } from "./whole-file.ts";
 
@@ -273,11 +273,5 @@ async function removeInputs(parts: CompactionParts, inputs: readonly Segment[]):
     await unlinkIfThere(settings.disk, segmentPath(input.id));
     await unlinkIfThere(settings.disk, indexPath(input.id));
   }
-  try {
-    await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
-  } catch (error) {
-    // no manifest names them any more: should they come back, the next start removes them
-    if (!isOutOfHandles(error)) throw error;
-    settings.log.warn({ event: "storage.removal-not-durable", cause: String(error) });
-  }
+  await endRemoval(settings);
 }

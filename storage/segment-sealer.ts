@@ -7,11 +7,11 @@
 import { DiskFullError } from "./errors.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { Manifest } from "./manifest.ts";
-import { isOutOfHandles } from "./ports.ts";
 import type { WritableSegment } from "./segment-preparer.ts";
+import { endRemoval } from "./segment-removal.ts";
 import type { SegmentSet } from "./segment-set.ts";
 import type { StoreHealth } from "./store-health.ts";
-import { indexPath, SEGMENTS_DIRECTORY, segmentPath } from "./store-paths.ts";
+import { indexPath, segmentPath } from "./store-paths.ts";
 import { isOutOfRoom, unlinkIfThere } from "./whole-file.ts";
 
 /** What the sealer works with. */
@@ -74,14 +74,8 @@ export class SegmentSealer {
     const { id } = target.segment;
     await manifest.append([{ kind: "removed", segment: id }]);
     await segments.remove(target.segment);
-    try {
-      await unlinkIfThere(settings.disk, segmentPath(id));
-      await settings.disk.fsyncDirectory(SEGMENTS_DIRECTORY);
-    } catch (error) {
-      // no manifest names it any more: the next start removes what is left
-      if (!isOutOfHandles(error)) throw error;
-      settings.log.warn({ event: "storage.removal-not-durable", cause: String(error) });
-    }
+    await unlinkIfThere(settings.disk, segmentPath(id));
+    await endRemoval(settings);
   }
 
   async #sealAll(): Promise<readonly number[]> {

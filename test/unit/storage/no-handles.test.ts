@@ -122,6 +122,29 @@ describe("while no file can be opened", () => {
     expect(await readOutcome(again, 1)).toBe(textOf(59));
   });
 
+  test("what is removed may come back: the store goes on, says so, and the next start removes it again", async () => {
+    const disk = simDisk();
+    const events: string[] = [];
+    const engine = await openTiny(disk, { groupRecords: 1, events });
+    for (let n = 0; n < 60; n += 1) await engine.put(writeOf(nthAddress(n % 7), n));
+    await settle(20);
+    // those of what is made come first, and are for names that stay
+    let removed = 0;
+    disk.beforeOperation = (_n, name, path) => {
+      if (name === "unlink" && path.endsWith(".log")) {
+        removed += 1;
+        if (removed === 1) disk.inject({ on: ["fsyncDirectory"], path: "segments", code: "EMFILE", times: 1 });
+      }
+      return undefined;
+    };
+    await engine.compact(TINY_GARBAGE);
+    expect([engine.failure, removed > 0]).toEqual([undefined, true]);
+    expect(events).toContain("storage.removal-not-durable");
+    const after = await openTiny(disk.crash({ pages: "dropped", names: "dropped" }));
+    for (let key = 0; key < 7; key += 1)
+      expect(await readOutcome(after, key)).toBe(textOf(key + 7 * (key < 4 ? 8 : 7)));
+  });
+
   test("an index that a scrub cannot make anew is told, and is made by the next", async () => {
     const disk = simDisk();
     const clock = new HandClock();
