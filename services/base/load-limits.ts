@@ -96,6 +96,8 @@ export const QUEUE_BODY_BYTES: number = 128 * 1024;
 export const LOOP_UTILISATION_SHED_LIST: number = 0.95;
 /** What is taken at a time of each class while the loop cannot bear clients' data. */
 export const STRAINED_REQUESTS: number = 32;
+/** A node sheds for so long after the last request of a key that it turned away, or had wait for room: nothing extra is asked then. */
+export const SHEDDING_MS: number = 1_000;
 /** Memory in use, as a share of what the process may have: less is taken, nothing is written; and the room that ends it. */
 export const MEMORY_SHED_SHARE: number = 0.85;
 export const MEMORY_READ_ONLY_SHARE: number = 0.95;

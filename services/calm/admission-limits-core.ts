@@ -3,7 +3,7 @@
  * late the event loop is, how full memory is, how long ago the start was. Pure: samples in, limits out. Must never limit
  * control work (health, metrics, membership), nor what other nodes ask. Source: DESIGN §10; reliability notes §4.2.
  */
-import { BUSY_REQUESTS, STRAINED_REQUESTS } from "../base/load-limits.ts";
+import { BUSY_REQUESTS, SHEDDING_MS, STRAINED_REQUESTS } from "../base/load-limits.ts";
 import { ConcurrencyLimit, isTelling } from "./concurrency-core.ts";
 import type { LatencyWindow } from "./latency-window-core.ts";
 import { type LoopStrain, LoopStrainCore } from "./loop-strain-core.ts";
@@ -44,15 +44,18 @@ class MeasuredClass {
     this.#work = work;
   }
 
-  sample(nowMs: number, latencies: LatencyWindow, counts: ApiCounts): void {
+  /** Answers how many were refused since the last sample, or had to wait for room. */
+  sample(nowMs: number, latencies: LatencyWindow, counts: ApiCounts): number {
     const refused = counts.refusedOf(this.#work);
+    const refusedCount = refused - this.#refusedBefore;
     this.limit.interval({
       nowMs,
       medianMs: isTelling(latencies.count) ? latencies.quantileMs(0.5) : undefined,
       inflightCount: counts.inflightOf(this.#work),
-      refusedCount: refused - this.#refusedBefore,
+      refusedCount,
     });
     this.#refusedBefore = refused;
+    return refusedCount;
   }
 }
 
@@ -69,6 +72,8 @@ export class AdmissionLimits {
   };
   #strain: LoopStrain = "none";
   #memory: MemoryState = "roomy";
+  #sampledMs = 0;
+  #shedMs = Number.NEGATIVE_INFINITY;
 
   /** Requests of the class that may be under way. */
   of(work: Work): number {
@@ -78,6 +83,11 @@ export class AdmissionLimits {
   /** What the event loop can bear. */
   get strain(): LoopStrain {
     return this.#strain;
+  }
+
+  /** Requests of keys were turned away within the last second, or had to wait for room. */
+  get isShedding(): boolean {
+    return this.#sampledMs - this.#shedMs < SHEDDING_MS;
   }
 
   /** Why there are so few, in words. */
@@ -96,8 +106,10 @@ export class AdmissionLimits {
     counts: ApiCounts,
   ): void {
     const { nowMs, loopDelayMs, utilisation, memory, startShare } = sample;
-    this.#reads.sample(nowMs, latencies.read, counts);
-    this.#writes.sample(nowMs, latencies.write, counts);
+    const readCount = this.#reads.sample(nowMs, latencies.read, counts);
+    const writeCount = this.#writes.sample(nowMs, latencies.write, counts);
+    this.#sampledMs = nowMs;
+    if (readCount + writeCount > 0) this.#shedMs = nowMs;
     const isBusy = counts.inflightOf("read") + counts.inflightOf("write") >= BUSY_REQUESTS;
     this.#strain = this.#loop.sample(loopDelayMs, utilisation, isBusy);
     this.#memory = memory;

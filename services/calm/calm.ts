@@ -113,6 +113,9 @@ export class Calm {
     return this.#isWarmingUp;
   }
 
+  /** Requests are turned away, or wait for room. A plain function, to be passed on. */
+  readonly isShedding = (): boolean => this.#admission.isShedding;
+
   /** Requests of the class that may be under way now. Asked for every request. */
   limitOf(work: Work): number {
     return this.#admission.of(work);

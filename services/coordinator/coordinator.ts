@@ -68,7 +68,7 @@ export class QuorumCoordinator implements Coordinator {
       counters: this.counters,
       wheel: new TimerWheel(parts.clock, DEADLINE_TICK_MS),
       ranking: new ReplicaRanking(),
-      hedges: new HedgeBudget(),
+      hedges: new HedgeBudget(parts.isShedding),
       writeHedges: new HedgeBudget(),
       seats: new SeatCache(),
       health: new PeerHealth(parts),

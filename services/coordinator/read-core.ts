@@ -180,6 +180,14 @@ export class ReadCore {
     this.#advance();
   }
 
+  /** One more is asked beside those that are needed, for the sake of later reads: of those that nobody has asked the one in this turn. */
+  explore(turn: number, isLeftOut: (node: NodeId) => boolean): void {
+    if (this.#verdict !== PENDING) return;
+    const idle = this.#voters.filter((voter) => isIdle(voter) && !isLeftOut(voter.seat.node));
+    const voter = idle[turn % idle.length];
+    if (voter !== undefined) this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
+  }
+
   /** True while slow owners stand in the way of what stand-ins lack: whether they are in doubt is to be looked at again. */
   get isHeldUp(): boolean {
     return this.#verdict === PENDING && this.#isSlowSeen && isHeldUp(this.#voters);

@@ -58,6 +58,10 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#room.hedges.earn();
     this.#core.start();
     this.#pump();
+    const exploration = this.#room.ranking.explorationOf();
+    if (exploration < 0) return;
+    this.#core.explore(exploration, (node) => this.#isInDoubt(node));
+    this.#pump();
   }
 
   onResult(index: number, result: CallResult): void {

@@ -12,7 +12,10 @@ const SMOOTHING = 0.1;
 const QUANTILE = 0.95;
 /** How far one sample moves the quantile, as a share of it. */
 const QUANTILE_STEP = 0.05;
-/** One read in so many asks the runner-up first, so that a replica which has recovered is noticed. */
+/**
+ * One read in so many asks one more replica beside those that it needs, so that one which has recovered is noticed. Beside, not
+ * instead: one read in 64 is more than one in a hundred, and p99 would be that of the slowest.
+ */
 const EXPLORE_EVERY = 64;
 
 interface Pace {
@@ -49,7 +52,7 @@ export class ReplicaRanking {
     return this.#paces.get(node)?.meanMs ?? 0;
   }
 
-  /** Sorts the replicas from `from` on in place, the soonest first; now and then the runner-up goes first. */
+  /** Sorts the replicas from `from` on in place, the soonest first. */
   sort(seats: { readonly node: NodeId }[], from: number): void {
     for (let i = from + 1; i < seats.length; i += 1) {
       for (let j = i; j > from; j -= 1) {
@@ -61,10 +64,10 @@ export class ReplicaRanking {
     }
   }
 
-  /** True once in so many reads: the reader should try the runner-up. */
-  isTimeToExplore(): boolean {
+  /** A read begins: once in so many the number of an exploration, whose reader asks one more (another one each time); else −1. */
+  explorationOf(): number {
     this.#readCount += 1;
-    return this.#readCount % EXPLORE_EVERY === 0;
+    return this.#readCount % EXPLORE_EVERY === 0 ? this.#readCount / EXPLORE_EVERY : -1;
   }
 }
 
@@ -76,16 +79,22 @@ export function tellsPace(result: CallResult): boolean {
 
 /** Keeps extra requests to a share of all of their kind, with a burst saved up for a stall. */
 export class HedgeBudget {
+  readonly #isShedding: () => boolean;
   #tokens = HEDGE_BURST;
+
+  /** `isShedding`: requests are turned away for want of room, and an extra one would take the room of another. */
+  constructor(isShedding: () => boolean = () => false) {
+    this.#isShedding = isShedding;
+  }
 
   /** A request began: it earns its share of a hedge. */
   earn(): void {
     this.#tokens = Math.min(HEDGE_BURST, this.#tokens + HEDGE_BUDGET_RATIO);
   }
 
-  /** Takes one hedge from the budget; false when it is spent. */
+  /** Takes one hedge from the budget; false when it is spent, or nothing extra is done now. */
   take(): boolean {
-    if (this.#tokens < 1) return false;
+    if (this.#tokens < 1 || this.#isShedding()) return false;
     this.#tokens -= 1;
     return true;
   }

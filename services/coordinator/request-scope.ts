@@ -47,6 +47,8 @@ export interface CoordinatorParts {
   readonly liveness?: Liveness;
   /** undefined: this node keeps no hints, and its requests never ask stand-ins */
   readonly fallback?: StandInReplica;
+  /** this node turns requests away, or has them wait for room; undefined: it never does */
+  readonly isShedding?: () => boolean;
 }
 
 /** The parts, and what all requests of one coordinator share. */
@@ -178,7 +180,6 @@ export function askOrder(room: CoordinatorRoom, scope: RequestScope, asking: Ask
     else others = [...others, seat];
   }
   room.ranking.sort(order, fixed);
-  if (room.ranking.isTimeToExplore()) swap(order, fixed);
   if (local !== undefined && !isLocalFirst) order.push(local);
   if (others.length > 0) addOthers(room.health, { order, fixed, others }, asking);
   return order;
@@ -197,11 +198,4 @@ function addOthers(
   const probe = mayProbe ? doubtful.find((seat) => health.takeProbe(seat.node, nowMs)) : undefined;
   if (probe !== undefined) order.splice(fixed, 0, probe);
   order.push(...doubtful.filter((seat) => seat !== probe), ...others.filter((seat) => !isDoubtful(seat)));
-}
-
-function swap(order: Seat[], at: number): void {
-  const [first, second] = [order[at], order[at + 1]];
-  if (first === undefined || second === undefined) return;
-  order[at] = second;
-  order[at + 1] = first;
 }

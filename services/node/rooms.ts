@@ -89,7 +89,7 @@ export function joinRooms(options: NodeOptions, engine: StorageEngine, hints: Hi
   for (const one of [engine, hints.engine]) one.paceBackgroundBy(calm.backgroundShare);
   const store = storeRooms(options, { engine, hints, ...calmRooms });
   const ring = ringRooms(options, store, calm);
-  const requests = requestRooms(options, store, ring);
+  const requests = requestRooms(options, store, { ...ring, calm });
   const { links } = store;
   const secrets: Rooms["secrets"] = { codec: undefined };
   const bootstrap = makeBootstrap(options, { ...store, onMember: (made) => becomeMember(all, options, made) });
@@ -209,7 +209,7 @@ function ringRooms(
 function requestRooms(
   { config, windows }: NodeOptions,
   { engine, ring, buckets, replica, handingOff, links }: StoreRooms,
-  { liveness, collecting }: RingRooms,
+  { liveness, collecting, calm }: Pick<Rooms, "liveness" | "collecting" | "calm">,
 ): Pick<Rooms, "exchange" | "repairs" | "coordinator" | "front"> {
   const { clock, log } = windows;
   const exchange = new BucketExchange({ directory: buckets, peers: links, clock, log });
@@ -227,6 +227,7 @@ function requestRooms(
     repairs,
     handoff: handingOff.handoff.missedWrites,
     fallback: handingOff.handoff.fallback,
+    isShedding: calm.isShedding,
     log,
   });
   return { exchange, repairs, coordinator, front: new SharedReads(coordinator, clock) };

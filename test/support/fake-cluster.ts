@@ -89,6 +89,8 @@ export class FakeCluster {
   readonly views: Map<NodeId, PlacementTable> = new Map();
   /** dots up to this counter may have been collected */
   collectedThrough = 0;
+  /** what every node says of itself */
+  isShedding = false;
   readonly #keepsHints: boolean;
 
   constructor(options: FakeClusterOptions = {}) {
@@ -226,6 +228,7 @@ export class FakeCluster {
         },
       },
       handoff: { missed: (write) => void missed.push(write) },
+      isShedding: () => this.isShedding,
       log: this.log,
       ...(this.#keepsHints ? { fallback: hints } : {}),
     });

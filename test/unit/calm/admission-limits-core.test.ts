@@ -27,6 +27,8 @@ interface Rig {
   readonly read: LatencyWindow;
   readonly write: LatencyWindow;
   inflight: number;
+  /** refused since the start, of each class */
+  refused: number;
 }
 
 function rig(): Rig {
@@ -38,8 +40,9 @@ function rig(): Rig {
     read,
     write,
     inflight: 0,
+    refused: 0,
     sample: (sample = {}, times = 1) => {
-      const counts: ApiCounts = { inflightOf: () => made.inflight, refusedOf: () => 0 };
+      const counts: ApiCounts = { inflightOf: () => made.inflight, refusedOf: () => made.refused };
       for (let n = 0; n < times; n += 1) {
         nowMs += 100;
         const calm = { nowMs, loopDelayMs: 0, utilisation: 0.5, memory: "roomy", startShare: 1 } as const;
@@ -55,6 +58,19 @@ const ALL = MAX_INFLIGHT_REQUESTS;
 const { POSITIVE_INFINITY: EVERY } = Number;
 
 describe("what is admitted", () => {
+  it("is shed from the sample on in which somebody was refused or had to wait, until a second later", () => {
+    const node = rig();
+    node.sample();
+    expect(node.limits.isShedding).toBe(false);
+    node.refused += 1;
+    node.sample();
+    expect(node.limits.isShedding).toBe(true);
+    node.sample({}, 9);
+    expect(node.limits.isShedding).toBe(true);
+    node.sample();
+    expect(node.limits.isShedding).toBe(false);
+  });
+
   it("is everything before anybody has looked, and the fixed bounds on a quiet node", () => {
     const node = rig();
     expect(CLASSES.map((work) => node.limits.of(work))).toEqual([EVERY, EVERY, EVERY, EVERY]);

@@ -448,6 +448,21 @@ describe("a read", () => {
     expect(next, "the slow one is asked last from now on").toMatchObject({ explain: { hedged: false } });
   });
 
+  test("asks nobody beside a slow replica while this node sheds, and does again once that is over", async () => {
+    const cluster = new FakeCluster();
+    await cluster.put(0, "a");
+    await cluster.clock.advance(10);
+    cluster.fateOf = (_from, to) => (to === "node1" ? { thereMs: 300, backMs: 1 } : { thereMs: 1, backMs: 1 });
+    cluster.isShedding = true;
+    const explain = { knobs: knobs({ explain: true }) };
+    const startMs = cluster.clock.monotonicMs();
+    expect(await cluster.get(0, explain)).toMatchObject({ kind: "found", explain: { hedged: false } });
+    expect(cluster.clock.monotonicMs() - startMs).toBeGreaterThanOrEqual(300);
+    cluster.isShedding = false;
+    cluster.fateOf = (_from, to) => (to === "node2" ? { thereMs: 300, backMs: 1 } : { thereMs: 1, backMs: 1 });
+    expect(await cluster.get(0, explain)).toMatchObject({ kind: "found", explain: { hedged: true } });
+  });
+
   test("waits out a slow replica when nobody is left to ask beside it", async () => {
     const cluster = new FakeCluster();
     await cluster.put(0, "a");

@@ -37,11 +37,10 @@ describe("the ranking", () => {
     expect(ranking.hedgeDelayMsOf(A)).toBe(HEDGE_DELAY_MAX_MS);
   });
 
-  test("looks at the runner-up once in 64 reads", () => {
+  test("has one read in 64 ask one more, each time another one", () => {
     const ranking = new ReplicaRanking();
-    let explored = 0;
-    for (let i = 0; i < 640; i += 1) if (ranking.isTimeToExplore()) explored += 1;
-    expect(explored).toBe(10);
+    const turns = Array.from({ length: 320 }, () => ranking.explorationOf()).filter((turn) => turn >= 0);
+    expect(turns).toEqual([1, 2, 3, 4, 5]);
   });
 });
 
@@ -58,5 +57,15 @@ describe("the hedge budget", () => {
     }
     expect(taken).toBeGreaterThanOrEqual(49);
     expect(taken).toBeLessThanOrEqual(50);
+  });
+
+  test("stays as it is, unspent, while the node sheds", () => {
+    let isShedding = true;
+    const budget = new HedgeBudget(() => isShedding);
+    expect(Array.from({ length: 3 }, () => budget.take())).toEqual([false, false, false]);
+    isShedding = false;
+    let taken = 0;
+    while (budget.take()) taken += 1;
+    expect(taken).toBe(HEDGE_BURST);
   });
 });
