@@ -148,6 +148,8 @@ export class Compactor {
       settings.log.info({ event: "storage.reaped-swept", forgottenCount, leftCount: keyspace.reapedCount });
       return forgottenCount > 0;
     } catch (error) {
+      // judged again, whatever changes, once it is due
+      this.#sweptState = "";
       return this.#onError(error);
     }
   }

@@ -35,6 +35,9 @@ export interface ManifestContext {
   readonly idBlock: number;
 }
 
+/** Of the size at which a manifest is rotated: so much more is written before it is tried again. */
+const RETRY_SHARE = 8;
+
 interface Waiter {
   readonly changes: readonly ManifestChange[];
   readonly resolve: () => void;
@@ -95,6 +98,8 @@ export class Manifest {
   readonly #state: ManifestState;
   #number: number;
   #sizeBytes = 0;
+  /** no rotation is tried before that: the last one found no room */
+  #rotateFromBytes = 0;
   #file: DiskFile | undefined;
   #waiting: Waiter[] = [];
   #work: Promise<void> | undefined;
@@ -196,7 +201,7 @@ export class Manifest {
       const outcome = await this.#undo(offset, error);
       return outcome;
     }
-    if (this.#sizeBytes > rotateBytes) await this.#rotateIfThereIsRoom();
+    if (this.#sizeBytes > Math.max(rotateBytes, this.#rotateFromBytes)) await this.#rotateIfThereIsRoom();
     return undefined;
   }
 
@@ -214,8 +219,9 @@ export class Manifest {
     try {
       await this.#rotate();
     } catch (error) {
-      // the manifest in use is untouched; the next edit tries again
       if (!isOutOfRoom(error)) this.#context.health.fail(error);
+      // The manifest in use is untouched. To find no file handle takes seconds, for which every edit would wait: not tried by each.
+      this.#rotateFromBytes = this.#sizeBytes + this.#context.rotateBytes / RETRY_SHARE;
     }
   }
 

@@ -47,18 +47,24 @@ interface Verdict {
   readonly reasons: readonly string[];
 }
 
-function verdictOf(health: NodeAnswer | undefined, states: readonly NodeState[], silent: readonly string[]): Verdict {
+function verdictOf(worst: readonly NodeAnswer[], states: readonly NodeState[], silent: readonly string[]): Verdict {
+  const [health] = worst;
   const missing = states.filter((state) => !state.isReady);
   const told = health?.kind === "answered" ? parseObject(health.bytes) : {};
   if (health?.kind === "answered" && (health.status === 401 || health.status === 403)) {
     return { verdict: "unknown", reasons: [`${health.node}: ${textOf(told["detail"])}`] };
   }
-  const reasons = Array.isArray(told["reasons"]) ? told["reasons"].map(String) : [];
+  const reasons = [...new Set(worst.flatMap(reasonsOf))];
   const isSome = missing.length < states.length;
   const verdict = typeof told["verdict"] === "string" ? told["verdict"] : isSome ? "reachable" : "unavailable";
   const isWorse = verdict === "healthy" && missing.length + silent.length > 0;
   const own = isWorse && missing.length > 0 ? [`${missing.map(({ node }) => node).join(", ")}: see below`] : [];
   return { verdict: isWorse ? "degraded" : verdict, reasons: [...reasons, ...own, ...silent] };
+}
+
+function reasonsOf(health: NodeAnswer): readonly string[] {
+  const { reasons } = health.kind === "answered" ? parseObject(health.bytes) : {};
+  return Array.isArray(reasons) ? reasons.map(String) : [];
 }
 
 interface Status {
@@ -84,17 +90,18 @@ function silentOf(healths: readonly NodeAnswer[], states: readonly NodeState[]):
 const WORST_FIRST: readonly string[] = ["unavailable", "degraded", "healthy"];
 
 /**
- * The worst of what nodes say that are ready: one that is cut off sees what no other does. Of others only where no such node says
+ * Those that say the worst of the nodes that are ready: one that is cut off sees what no other does. Of others only where no such node says
  * anything: an empty one that waits to be made a member knows of no cluster.
  */
-function worstOf(healths: readonly NodeAnswer[], states: readonly NodeState[]): NodeAnswer | undefined {
+function worstOf(healths: readonly NodeAnswer[], states: readonly NodeState[]): readonly NodeAnswer[] {
   const rank = (health: NodeAnswer): number => {
     if (health.kind !== "answered") return 3 * WORST_FIRST.length;
     const place = WORST_FIRST.indexOf(textOf(parseObject(health.bytes)["verdict"]));
     if (place < 0) return 2 * WORST_FIRST.length;
     return place + (states.some(({ node, isReady }) => isReady && node === health.node) ? 0 : WORST_FIRST.length);
   };
-  return healths.toSorted((one, other) => rank(one) - rank(other))[0];
+  const worst = Math.min(...healths.map(rank));
+  return healths.filter((health) => rank(health) === worst);
 }
 
 /** Asks everybody once: that a cluster cannot serve just now is an answer here, and nothing to wait for. */

@@ -17,30 +17,32 @@ import type { SiblingSet } from "../versioning/types.ts";
 import { canAskAgain, isAllCovered, replacedSeats, soughtCount } from "./holder-search-core.ts";
 import type { RepairTarget, Seat } from "./needs.ts";
 import { freeSlotOf, slotCount } from "./quorum-core.ts";
-import type { Calendar, ReadNeed, ReadVerdict } from "./read-verdict.ts";
+import { BY_SIBLINGS, type Calendar, type ReadNeed, type ReadVerdict } from "./read-verdict.ts";
 import {
   answered,
   asked,
   awaitedAt,
+  failed,
+  idleInTurn,
   isIdle,
   isIdleOrAwaited,
   newVoter,
   type ReadQuestion,
   type ReadVoter,
+  reseated,
   slowed,
   strayed,
   type VoterReply,
 } from "./read-voter-core.ts";
 import {
-  hasVote,
   idleSlotsOf,
   isAllThereIs,
   isAtLeast,
-  isFetched,
   isFirstObjectAwaited,
   isHeldUp,
   isObjectComing,
   isReached,
+  lacksObject,
   mergedVotes,
   ownersBehind,
   type Tally,
@@ -49,7 +51,6 @@ import {
 } from "./read-votes-core.ts";
 
 const PENDING: ReadVerdict = { kind: "pending" };
-const BY_SIBLINGS: Calendar = { isGone: ({ siblings }) => siblings.length === 0 };
 
 /** One read. The seats come in the order in which they are to be asked. */
 export class ReadCore {
@@ -114,8 +115,7 @@ export class ReadCore {
   onFailed(index: number, reason: string): void {
     const voter = awaitedAt(this.#voters, index);
     if (voter === undefined) return;
-    voter.state = "failed";
-    voter.reason = reason;
+    failed(voter, reason);
     this.#advance();
   }
 
@@ -182,9 +182,7 @@ export class ReadCore {
 
   /** One more is asked beside those that are needed, for the sake of later reads: of those that nobody has asked the one in this turn. */
   explore(turn: number, isLeftOut: (node: NodeId) => boolean): void {
-    if (this.#verdict !== PENDING) return;
-    const idle = this.#voters.filter((voter) => isIdle(voter) && !isLeftOut(voter.seat.node));
-    const voter = idle[turn % idle.length];
+    const voter = this.#verdict === PENDING ? idleInTurn(this.#voters, turn, isLeftOut) : undefined;
     if (voter !== undefined) this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
   }
 
@@ -246,9 +244,7 @@ export class ReadCore {
     if (known !== undefined && !canAskAgain(known)) return;
     const voter = known ?? newVoter(seat);
     if (known === undefined) this.#voters.push(voter);
-    voter.seat = seat;
-    voter.slot = seat.slot;
-    voter.digest = undefined;
+    reseated(voter, seat);
     this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
   }
 
@@ -278,10 +274,7 @@ export class ReadCore {
   /** Versions that are known by digest only: one holder of each is asked for the object, but not for the first of all. */
   #askForMissingObjects(): void {
     if (isFirstObjectAwaited(this.#voters)) return;
-    for (const voter of this.#voters) {
-      if (voter.state !== "answered" || hasVote(this.#voters, voter) || isFetched(this.#voters, voter.digest)) continue;
-      this.#ask(voter, "object");
-    }
+    for (const voter of this.#voters) if (lacksObject(this.#voters, voter)) this.#ask(voter, "object");
   }
 
   /** Asks until the awaited answers would suffice; when nothing is awaited and yet not enough, one more. The tally then. */

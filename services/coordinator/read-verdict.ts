@@ -17,6 +17,9 @@ export interface Calendar {
   isGone(set: SiblingSet, isLww: boolean): boolean;
 }
 
+/** A calendar on which nothing ends: what has no sibling is gone. */
+export const BY_SIBLINGS: Calendar = { isGone: ({ siblings }) => siblings.length === 0 };
+
 /** What a read must reach. */
 export interface ReadNeed {
   /** distinct slots */

@@ -77,6 +77,19 @@ export function answered(voter: ReadVoter, reply: VoterReply): ReadVoter {
   return voter;
 }
 
+/** Notes that it has no vote, and why. */
+export function failed(voter: ReadVoter, reason: string): void {
+  voter.state = "failed";
+  voter.reason = reason;
+}
+
+/** Gives it another seat, before it is asked for that. */
+export function reseated(voter: ReadVoter, seat: Seat): void {
+  voter.seat = seat;
+  voter.slot = seat.slot;
+  voter.digest = undefined;
+}
+
 /** Takes its vote back: it holds no slot. Another one is asked in its place, or its slot's holder is looked for. */
 export function strayed(voter: ReadVoter, reason: string, isReplaced: boolean): void {
   voter.state = isReplaced ? "gone" : "astray";
@@ -96,6 +109,16 @@ export function slowed(voter: ReadVoter, isInDoubt: (node: NodeId) => boolean): 
 /** True for one that nobody has asked yet. */
 export function isIdle(voter: ReadVoter): boolean {
   return voter.state === "idle";
+}
+
+/** Of those that nobody has asked yet, and that are not left out, the one in this turn. */
+export function idleInTurn(
+  voters: readonly ReadVoter[],
+  turn: number,
+  isLeftOut: (node: NodeId) => boolean,
+): ReadVoter | undefined {
+  const idle = voters.filter((voter) => isIdle(voter) && !isLeftOut(voter.seat.node));
+  return idle[turn % idle.length];
 }
 
 /** True for one that nobody has asked yet, and for one that is asked and not known to be slow. */

@@ -32,6 +32,11 @@ export interface MergedVotes {
   readonly digest: bigint;
 }
 
+/** True for a version that is known by its digest only, and that nobody was asked for. */
+export function lacksObject(voters: readonly ReadVoter[], voter: ReadVoter): boolean {
+  return voter.state === "answered" && !hasVote(voters, voter) && !isFetched(voters, voter.digest);
+}
+
 /** Counts the votes, and the slots that may still come, of a bucket with slots 0 … n − 1; at the end when `isTimeUp`. */
 export function tallyOf(voters: readonly ReadVoter[], n: number, isTimeUp: boolean): Tally {
   const tally = newTally();

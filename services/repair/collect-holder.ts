@@ -93,6 +93,11 @@ export class CollectHolder {
     await this.promise(Math.max(floors.highest(), head?.promised ?? 0));
   }
 
+  /** Whether what the partition's mark lets go may leave: it is durable as it is. */
+  isTold(partition: number): boolean {
+    return !this.#untold.has(partition);
+  }
+
   /** The slot of a partition has come or gone. */
   slotChanged(partition: number): void {
     if (this.#core.slotChanged(partition)) this.persistSoon();

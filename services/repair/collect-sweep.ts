@@ -1,7 +1,7 @@
 /**
  * Looks through the records of a partition that are tombstones or may expire: counts them, and takes out those that a durable
  * mark lets go. Must never take out of a partition that is suspect, behind or on the move: a copy under way would differ from its
- * source, and where records are missing a tombstone may be all that keeps an old value away.
+ * source, and where records are missing a tombstone may be all that keeps an old value away. Nor by a mark that is not durable yet.
  */
 import type { StorageEngine } from "../../storage/engine.ts";
 import { CorruptRecordError } from "../../storage/errors.ts";
@@ -15,6 +15,8 @@ export interface SweepParts {
   readonly floors: CollectFloors;
   readonly slotOf: (partition: number) => number;
   readonly isMoving: (partition: number) => boolean;
+  /** the mark that lets records go, as it is now, is durable */
+  readonly isTold: (partition: number) => boolean;
   /** waits so that the foreground comes first; false: the node stops */
   readonly rest: () => Promise<boolean>;
 }
@@ -88,10 +90,10 @@ export class CollectSweep {
   }
 
   #mayTakeOut(partition: number): boolean {
-    const { store, slotOf, isMoving, floors } = this.#parts;
+    const { store, slotOf, isMoving, isTold, floors } = this.#parts;
     if (slotOf(partition) < 0) this.#due.delete(partition);
     const isWhole = !store.isSuspect(partition) && !floors.isBehind(partition);
-    return slotOf(partition) >= 0 && isWhole && !isMoving(partition);
+    return slotOf(partition) >= 0 && isWhole && !isMoving(partition) && isTold(partition);
   }
 
   /** False when the node stops. */

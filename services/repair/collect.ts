@@ -109,7 +109,7 @@ export class Collecting {
     this.#timers = new CollectTimers(parts);
     const rest = (): Promise<boolean> => this.#timers.rest();
     const views = new PairViews(parts.store, parts.rules);
-    this.#sweep = new CollectSweep({ ...parts, floors, slotOf, rest });
+    this.#sweep = new CollectSweep({ ...parts, floors, slotOf, rest, isTold: (one) => this.#holder.isTold(one) });
     const own = { ...parts, floors, slotOf, rest, views, sweep: this.#sweep };
     this.#holder = new CollectHolder({ ...own, onReaped: (partition) => this.#sweep.mark(partition) });
     this.#unproved = new UnprovedKeys(floors);

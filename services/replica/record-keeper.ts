@@ -12,6 +12,9 @@ import type { ReplicaStore, StorePulse } from "./needs.ts";
 import type { ReplicaParts } from "./parts.ts";
 import { noTraceRefusalOf, notHeld } from "./refusals.ts";
 
+/** Puts are made durable before they are announced for so long after one was refused late. */
+const SHORTAGE_MS = 5_000;
+
 /** Reads and puts records. */
 export class RecordKeeper {
   readonly changes: ChangeTrackers = new ChangeTrackers();
@@ -19,16 +22,23 @@ export class RecordKeeper {
   readonly #slots: ReplicaParts["slots"];
   readonly #isDurable: boolean;
   readonly #pulse: StorePulse | undefined;
+  readonly #clock: ReplicaParts["clock"];
   #isShort = false;
+  /** monotonic: until then no success says that the shortage is over */
+  #shortUntilMs = 0;
 
-  constructor(parts: Pick<ReplicaParts, "store" | "slots" | "isDurable" | "pulse">) {
+  constructor(parts: Pick<ReplicaParts, "store" | "slots" | "isDurable" | "pulse" | "clock">) {
+    this.#clock = parts.clock;
     this.#store = parts.store;
     this.#slots = parts.slots;
     this.#isDurable = parts.isDurable;
     this.#pulse = parts.pulse;
   }
 
-  /** The last put was refused for lack of space, or of a file handle: not at once, and the next one may be as well. */
+  /**
+   * A put was refused for lack of space, or of a file handle, and not at once: the next one may be as well, for seconds even where
+   * others are kept, which needed no segment and no look at a record.
+   */
   get isShort(): boolean {
     return this.#isShort;
   }
@@ -71,7 +81,7 @@ export class RecordKeeper {
     } finally {
       if (beganMs !== undefined) this.#pulse?.ended(beganMs, isKept);
     }
-    this.#isShort = false;
+    if (this.#isShort && this.#clock.monotonicMs() >= this.#shortUntilMs) this.#isShort = false;
     this.changes.note(request.address.partition, request.address.hash);
     return this.stored(request.digest);
   }
@@ -84,7 +94,10 @@ export class RecordKeeper {
   #failureOf(error: unknown): ReplicaWriteResult {
     if (error instanceof StoreFailedError) return { kind: "failed", detail: error.message };
     const isBusyLate = error instanceof StoreBusyError && error.cause !== undefined;
-    if (error instanceof DiskFullError || isBusyLate) this.#isShort = true;
+    if (error instanceof DiskFullError || isBusyLate) {
+      this.#isShort = true;
+      this.#shortUntilMs = this.#clock.monotonicMs() + SHORTAGE_MS;
+    }
     return noTraceRefusalOf(error);
   }
 }

@@ -8,6 +8,7 @@ import {
   StoreFailedError,
   WriteExpiredError,
 } from "../../storage/errors.ts";
+import { isOutOfHandles } from "../../storage/ports.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { ReplicaRefusal } from "./contract.ts";
 
@@ -38,9 +39,14 @@ export function noTraceRefusalOf(error: unknown): ReplicaRefusal {
   if (error instanceof CorruptRecordError) return refused("corrupt_record", error.message);
   if (error instanceof DiskFullError) return refused("disk_full", error.message);
   if (error instanceof ReadExpiredError || error instanceof WriteExpiredError) return refused("expired", error.message);
-  if (error instanceof StoreBusyError) return refused("overloaded", error.message);
+  // without a file handle nothing can be looked at, and whoever writes looks first
+  if (error instanceof StoreBusyError || isOutOfHandles(error)) return refused("overloaded", wordsOf(error));
   if (error instanceof StoreClosedError || error instanceof StoreFailedError) {
     return refused("shutting_down", error.message);
   }
   throw error;
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof StoreBusyError ? error.message : "no file can be opened just now";
 }

@@ -114,8 +114,11 @@ async function main(): Promise<boolean> {
     const sharedBefore = await sharedReads(cluster);
     for (let round = 0; round < Number(flags.rounds); round += 1) {
       quiet.push(await turn(generator, ports, { rate: base, hotShare: 0, isSpread: false, connectionsPerTarget }));
-      spread.push(await turn(generator, ports, { rate, hotShare, isSpread: true, connectionsPerTarget }));
-      hot.push(await turn(generator, ports, { rate, hotShare, isSpread: false, connectionsPerTarget }));
+      // now the one first, now the other: whoever follows meets what is left of the one before
+      for (const isSpread of round % 2 === 0 ? [true, false] : [false, true]) {
+        const felt = await turn(generator, ports, { rate, hotShare, isSpread, connectionsPerTarget });
+        (isSpread ? spread : hot).push(felt);
+      }
     }
     const [alone, besideMany, besideOne] = [joined(quiet), joined(spread), joined(hot)];
     const p99 = ({ othersMs }: Turn): number => quantileMs(othersMs, 0.99);

@@ -110,22 +110,19 @@ export class CollectRig {
 
   /** One round of the leader, with the time that it takes; then everyone sweeps. */
   async collect(): Promise<void> {
+    await this.passing(this.node(0).collecting.collect());
+    for (const node of this.nodes) await this.passing(node.collecting.sweep());
+  }
+
+  /** Time passes until the work is done. Rejects as it does. */
+  async passing(work: Promise<void>): Promise<void> {
     let isDone = false;
-    const leading = this.node(0)
-      .collecting.collect()
-      .finally(() => {
-        isDone = true;
-      });
+    const done = (): void => {
+      isDone = true;
+    };
+    work.then(done, done);
     while (!isDone) await this.pass(50);
-    await leading;
-    for (const node of this.nodes) {
-      let hasSwept = false;
-      const sweeping = node.collecting.sweep().finally(() => {
-        hasSwept = true;
-      });
-      while (!hasSwept) await this.pass(50);
-      await sweeping;
-    }
+    await work;
   }
 
   async pass(ms: number): Promise<void> {

@@ -66,7 +66,13 @@ class Store {
       loopDelayMs: () => 0,
       onState: (state) => void this.told.push(state),
     });
-    this.#keeper = new RecordKeeper({ store: engine, slots: { slotOf: () => 0 }, isDurable: true, pulse: this.pulse });
+    this.#keeper = new RecordKeeper({
+      store: engine,
+      slots: { slotOf: () => 0 },
+      isDurable: true,
+      pulse: this.pulse,
+      clock: this.clock,
+    });
   }
 
   /** One that has taken its first writes. */

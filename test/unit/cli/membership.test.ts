@@ -501,6 +501,19 @@ describe("gyre status", () => {
     await other.api.close();
   });
 
+  test("tells the reasons of all who say the worst, each once", async () => {
+    const other = apiNode();
+    const nodes = [url, `http://${await other.api.listen("127.0.0.1:0")}`];
+    const dead = { liveness: "dead", sinceMs: 12_000 } as const;
+    here.door.facts = clusterStatus({ members: membersWith(clusterMember("n4", dead), clusterMember("n5", dead)) });
+    other.door.facts = clusterStatus({ members: membersWith(clusterMember("n4", dead), clusterMember("n6", dead)) });
+    const { out } = await gyre(["status", "--nodes", nodes.join(",")]);
+    expect(out.split("\n").filter((line) => line.endsWith(" is down, for 12 s"))).toEqual(
+      ["n4", "n5", "n6"].map((node) => `  - node ${node} is down, for 12 s`),
+    );
+    await other.api.close();
+  });
+
   test("--json is the node's whole document under one verdict", async () => {
     const { code, out } = await run(["status", "--json"]);
     expect(code).toBe(0);

@@ -1,5 +1,6 @@
 /** Tombstones of three holders: which go, what they wait for, and what becomes of who took no part. */
 import { describe, expect, test } from "vitest";
+import { DiskFullError } from "../../../storage/errors.ts";
 import { CollectRig } from "../../support/collect-rig.ts";
 import { putOf } from "../../support/replica-fixture.ts";
 
@@ -144,6 +145,47 @@ describe("a holder", () => {
     await on.restart(2);
     expect(on.node(2).floors.lineOf(gone.partition)).toBeGreaterThan(0);
     expect(on.node(2).floors.isBehind(gone.partition)).toBe(false);
+  });
+
+  test("takes nothing out by a mark that it could not write down yet, though an older one is due", async () => {
+    const on = await rig();
+    const first = await deleted(on, "gone");
+    const { engine, floors, collecting } = on.node(2);
+    // it takes out what the first mark lets go, and its disk is slow to say that this is done
+    const held = Promise.withResolvers<void>();
+    const reaping = engine.reap.bind(engine);
+    engine.reap = async (...what) => {
+      const count = await reaping(...what);
+      await held.promise;
+      return count;
+    };
+    await on.pass(TWO_HOURS_MS);
+    await on.passing(on.node(0).collecting.collect());
+    await on.passing(on.node(1).collecting.sweep());
+    const swept = collecting.sweep();
+    await on.pass(5_000);
+    const due = floors.marksOf(first.partition).reaped.floor;
+    expect([due > 0, await on.valuesAt(2, first)]).toEqual([true, undefined]);
+    let second = on.locate("y0");
+    for (let at = 1; second.partition !== first.partition; at += 1) second = on.locate(`y${at}`);
+    await on.write(0, second);
+    await on.delete(1, second);
+    await on.pass(TWO_HOURS_MS);
+    const writing = engine.writeDocument.bind(engine);
+    engine.writeDocument = (name, bytes) =>
+      floors.marksOf(first.partition).reaped.floor > due ? Promise.reject(new DiskFullError()) : writing(name, bytes);
+    await on.passing(on.node(0).collecting.collect());
+    expect(floors.marksOf(first.partition).reaped.floor).toBeGreaterThan(due);
+    held.resolve();
+    await on.passing(swept);
+    await on.passing(collecting.sweep());
+    expect(await on.valuesAt(2, second)).toBe(0);
+    engine.writeDocument = writing;
+    // its own round begins with what could not be written
+    await on.passing(collecting.collect());
+    await on.passing(collecting.sweep());
+    expect([await on.valuesAt(2, first), await on.valuesAt(2, second)]).toEqual([undefined, undefined]);
+    expect(collecting.status().collected).toBe(2);
   });
 
   test("whose disk is set back loses what was deleted since, and gets what was written since", async () => {

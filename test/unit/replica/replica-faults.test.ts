@@ -11,6 +11,7 @@ import {
   StoreFailedError,
 } from "../../../storage/errors.ts";
 import { newMemoryImage } from "../../../storage/memory-image.ts";
+import { DiskError } from "../../../storage/ports.ts";
 import {
   locationOf,
   putOf,
@@ -96,13 +97,20 @@ describe("a full disk", () => {
     expect(node.store.identity.pastActors).toHaveLength(1);
     node.store.onCall = nothing;
     expect((await writeTo(node, alice, putOf("d"))).result.kind).toBe("stored");
-    const order: string[] = [];
-    node.store.onCall = async (call) => {
-      await new Promise((resolve) => setImmediate(resolve));
-      order.push(call);
+    const orderOf = async (): Promise<readonly string[]> => {
+      const order: string[] = [];
+      node.store.onCall = async (call) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        order.push(call);
+      };
+      await node.replica.write(alice, putOf("e"), () => order.push("announced"));
+      return order;
     };
-    await node.replica.write(alice, putOf("e"), () => order.push("announced"));
-    expect(order).toEqual(["get", "announced", "put"]);
+    // that one was kept says little of the next, which may need what is short
+    expect(await orderOf()).toEqual(["get", "put", "announced"]);
+    node.clock.micros += 5_000_000;
+    await orderOf();
+    expect(await orderOf()).toEqual(["get", "announced", "put"]);
     expect(node.store.identity.pastActors).toHaveLength(1);
   });
 
@@ -126,6 +134,19 @@ describe("a full disk", () => {
     expect(await node.replica.store(alice, versionOf(minted))).toMatchObject({ reason: "disk_full" });
     node.store.onCall = nothing;
     expect(await node.replica.store(alice, versionOf(minted))).toMatchObject({ kind: "stored" });
+  });
+});
+
+describe("a record that no file handle is left to look at", () => {
+  test("refuses reads and writes as a busy store does: nothing was done", async () => {
+    const node = replicaFixture();
+    await writeTo(node, alice, putOf("a"));
+    node.store.onCall = failing("get", new DiskError("EMFILE", "open"));
+    const refusal = { kind: "refused", reason: "overloaded", detail: "no file can be opened just now" };
+    expect(await node.replica.read(alice)).toEqual(refusal);
+    expect(await node.replica.write(alice, putOf("b"), () => expect.unreachable("announced"))).toEqual(refusal);
+    node.store.onCall = nothing;
+    expect((await writeTo(node, alice, putOf("c"))).result.kind).toBe("stored");
   });
 });
 

@@ -60,6 +60,24 @@ describe("while no file can be opened", () => {
     expect((await openTiny(disk.kill())).identity.leasedThrough).toBe(30_000);
   });
 
+  test("which is not tried again by each edit: to find no handle may take seconds", async () => {
+    const disk = simDisk();
+    const engine = await openTiny(disk, { manifestBytes: 800 });
+    for (let through = 1_000; through <= 40_000; through += 1_000) await engine.leaseCounters(through);
+    const heal = takeHandles(disk);
+    let triedCount = 0;
+    disk.beforeOperation = (_n, name, path) => {
+      if (name === "create" && path.startsWith("MANIFEST")) triedCount += 1;
+      return undefined;
+    };
+    for (let through = 41_000; through <= 100_000; through += 1_000) await engine.leaseCounters(through);
+    expect(triedCount).toBeGreaterThan(1);
+    expect(triedCount).toBeLessThan(30);
+    heal();
+    for (let through = 101_000; through <= 120_000; through += 1_000) await engine.leaseCounters(through);
+    expect((await openTiny(disk.kill())).identity.leasedThrough).toBe(120_000);
+  });
+
   test("a compaction is put off, and loses nothing", async () => {
     const disk = simDisk();
     const engine = await openTiny(disk, { groupRecords: 1 });
