@@ -117,12 +117,12 @@ export class CollectRig {
   /** Time passes until the work is done. Rejects as it does. */
   async passing(work: Promise<void>): Promise<void> {
     let isDone = false;
-    const done = (): void => {
+    const ended = work.finally(() => {
       isDone = true;
-    };
-    work.then(done, done);
+    });
+    ended.catch(() => undefined);
     while (!isDone) await this.pass(50);
-    await work;
+    await ended;
   }
 
   async pass(ms: number): Promise<void> {

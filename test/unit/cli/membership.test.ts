@@ -509,7 +509,7 @@ describe("gyre status", () => {
     other.door.facts = clusterStatus({ members: membersWith(clusterMember("n4", dead), clusterMember("n6", dead)) });
     const { out } = await gyre(["status", "--nodes", nodes.join(",")]);
     expect(out.split("\n").filter((line) => line.endsWith(" is down, for 12 s"))).toEqual(
-      ["n4", "n5", "n6"].map((node) => `  - node ${node} is down, for 12 s`),
+      ["n4", "n5", "n6"].map((name) => `  - node ${name} is down, for 12 s`),
     );
     await other.api.close();
   });
