@@ -21,7 +21,7 @@ import {
   QUEUE_USEFUL_MS,
 } from "../base/load-limits.ts";
 import type { Clock } from "../base/ports.ts";
-import { type Hindrance, PUSHED_OUT, WAITED } from "./front-gate.ts";
+import { type Hindrance, NOBODYS, PUSHED_OUT, WAITED, type Whose } from "./front-gate.ts";
 import { type Line, UnreadLines } from "./unread-lines.ts";
 import {
   countBefore,
@@ -38,8 +38,8 @@ import {
 /** What the queue works with. */
 export interface QueueParts<R> {
   readonly clock: Pick<Clock, "monotonicMs" | "setTimer" | "defer">;
-  /** why a request that brings so many bytes is not let in now; undefined: it may be */
-  readonly reasonNow: (work: KeyWork, target: string | undefined, bytes: number) => Hindrance | undefined;
+  /** why such a request that brings so many bytes is not let in now; undefined: it may be */
+  readonly reasonNow: (work: KeyWork, whose: Whose, bytes: number) => Hindrance | undefined;
   readonly letIn: (what: R, waitedMs: number) => void;
   readonly refuse: (what: R, work: KeyWork, why: Hindrance) => void;
 }
@@ -202,13 +202,13 @@ export class AdmissionQueue<R> {
     for (let at = rows.length - 1; at >= 0 && left > 0; at -= 1) {
       const row = rows[at];
       const first = row?.requests[0];
-      const why = first && this.#parts.reasonNow(work, first.target, first.bringsBytes);
+      const why = first && this.#parts.reasonNow(work, first.whose, first.bringsBytes);
       if (why?.kind === "node") return false;
       if (first !== undefined) left -= 1;
       if (why?.kind === "bytes") continue;
       rows.splice(at, 1);
       if (row === undefined || first === undefined) continue;
-      // One of a hot key is refused in its time: at once would be all of them, and all would come back at once.
+      // One of a crowd is refused in its time: at once would be all of them, and all would come back at once.
       if (why !== undefined) insert(this.#stale, row);
       else {
         this.#letInFirst(row);
@@ -277,15 +277,15 @@ export class AdmissionQueue<R> {
   }
 
   /**
-   * Its first one, unless it is of use and its key is not hot any more, and all behind it that is of no use: a connection that was
+   * Its first one, unless it is of use and of no crowd any more, and all behind it that is of no use: a connection that was
    * not touched for a while is dear to touch. Answers how many it has dealt with.
    */
   #refuseOld(row: Row<R> | undefined, nowMs: number): number {
     const first = row?.requests[0];
     if (row === undefined || first === undefined) return 0;
     const before = row.requests.length;
-    const why = isOfUse(row, nowMs) ? this.#parts.reasonNow(first.work, first.target, first.bringsBytes) : WAITED;
-    if (why !== WAITED && why?.kind !== "key") return 1;
+    const why = isOfUse(row, nowMs) ? this.#parts.reasonNow(first.work, first.whose, first.bringsBytes) : WAITED;
+    if (why !== WAITED && why?.kind !== "crowd") return 1;
     this.#refuseFirst(row, why);
     while (row.requests.length > 0 && !isOfUse(row, nowMs)) this.#refuseFirst(row, WAITED);
     return before - row.requests.length;
@@ -294,7 +294,7 @@ export class AdmissionQueue<R> {
   /** There is room, and nobody waits who may be let in. */
   #isIdle(): boolean {
     return CLASSES.every(
-      (work) => this.#fresh[work].length === 0 && this.#parts.reasonNow(work, undefined, 0) === undefined,
+      (work) => this.#fresh[work].length === 0 && this.#parts.reasonNow(work, NOBODYS, 0) === undefined,
     );
   }
 }

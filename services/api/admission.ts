@@ -68,7 +68,7 @@ export class Admission {
     return true;
   }
 
-  /** The request now holds `bytes` more (an answer waiting to leave). Never refuses. */
+  /** The request now holds `bytes` more, or less: its answer is made, and was guessed before. Never refuses. */
   grow(bytes: number): void {
     this.#bytes += bytes;
   }

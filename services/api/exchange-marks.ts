@@ -1,7 +1,7 @@
 /** What the listener notes on the framework's own requests and replies. Must never hold what a handler needs. */
 import type { Caller } from "../security/rights.ts";
+import type { Stay } from "./entrance.ts";
 import type { Timing } from "./exchange.ts";
-import type { Place } from "./place.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -9,10 +9,8 @@ declare module "fastify" {
     caller: Caller | undefined;
   }
   interface FastifyReply {
-    /** what the request and its answer occupy until the connection has taken the answer; −1: not admitted */
-    heldBytes: number;
-    /** of one that was let in */
-    place: Place | undefined;
+    /** what one that was let in occupies until the connection has taken the answer; undefined: it was not */
+    stay: Stay | undefined;
     /** monotonic, when it was let in */
     startedMs: number;
     /** before that, for room */
@@ -28,9 +26,6 @@ declare module "node:http" {
     waitedMs?: number;
   }
 }
-
-/** Of a reply whose request was not admitted. */
-export const NOT_ADMITTED: number = -1;
 
 /** The serializer of what is a text already: with it the content type stays as it was set, and the framework adds no charset. */
 export function asItIs(text: string): string {

@@ -9,7 +9,7 @@ import type { Clock } from "../base/ports.ts";
 import { announcedBytes } from "./admission.ts";
 import { AdmissionQueue } from "./admission-queue.ts";
 import type { Incoming, WorkClass } from "./exchange.ts";
-import { type FrontGate, type Hindrance, WAITED } from "./front-gate.ts";
+import { type FrontGate, type Hindrance, WAITED, type Whose } from "./front-gate.ts";
 import { type NewcomerParts, Newcomers, type NewLine, type NewRequest } from "./newcomers.ts";
 import { keyWorkOf, QuickRefusal, type RawRequest, type RawResponse, type RefusalParts } from "./quick-refusal.ts";
 import type { Line } from "./unread-lines.ts";
@@ -26,9 +26,9 @@ export interface ArrivingRequest extends RawRequest, Pick<Incoming, "headers"> {
 /** What the door works with. */
 export interface DoorParts extends RefusalParts {
   readonly clock: Clock;
-  readonly gate: Pick<FrontGate, "isOpen">;
-  /** why a request of this class and target that brings so many bytes is not let in now; undefined: it may be */
-  readonly reasonNow: (work: KeyWork, target: string | undefined, bytes: number) => Hindrance | undefined;
+  readonly gate: Pick<FrontGate, "isOpen" | "callerOf">;
+  /** why such a request of this class that brings so many bytes is not let in now; undefined: it may be */
+  readonly reasonNow: (work: KeyWork, whose: Whose, bytes: number) => Hindrance | undefined;
   /** hands a request to the framework */
   readonly serve: (request: ArrivingRequest, response: RawResponse) => void;
 }
@@ -80,11 +80,13 @@ export class FrontDoor {
       return;
     }
     const agedMs = Math.max(this.#queue.unreadMs(request.socket), request.waitedMs ?? 0);
-    const why = this.#whyNot(work, request, agedMs);
+    const whose = { target: request.url, caller: this.#parts.gate.callerOf(request) };
+    const why = this.#whyNot(work, { request, whose }, agedMs);
     if (why === undefined) {
       if (agedMs > 0) request.waitedMs = agedMs;
       this.#parts.serve(request, response);
-    } else if (!this.#hasWait({ request, response }, work, why)) this.#refusal.answer(response, work, why.words);
+    } else if (!this.#hasWait({ request, response }, { work, whose, why }))
+      this.#refusal.answer(response, work, why.words);
   }
 
   /** A request that was let in is over. */
@@ -98,23 +100,30 @@ export class FrontDoor {
     this.#queue.letInAll();
   }
 
-  #whyNot(work: KeyWork, request: ArrivingRequest, agedMs: number): Hindrance | undefined {
+  #whyNot(
+    work: KeyWork,
+    { request, whose }: { readonly request: ArrivingRequest; readonly whose: Whose },
+    agedMs: number,
+  ): Hindrance | undefined {
     if (this.#queue.isWaiting(request.socket)) return BEHIND;
     if (agedMs > QUEUE_USEFUL_MS) return WAITED;
     // Where there is room for the most that one may bring nobody is asked what he brings.
-    const why = this.#parts.reasonNow(work, request.url, MAX_VALUE_BYTES);
+    const why = this.#parts.reasonNow(work, whose, MAX_VALUE_BYTES);
     if (why?.kind !== "bytes") return why;
-    return this.#parts.reasonNow(work, request.url, announcedBytes(request, MAX_VALUE_BYTES));
+    return this.#parts.reasonNow(work, whose, announcedBytes(request, MAX_VALUE_BYTES));
   }
 
-  /** For a place: not for one of a hot key, nor of a class of which nothing is let in. */
-  #hasWait(what: Exchange, work: KeyWork, why: Hindrance): boolean {
-    if (why.kind === "key" || !this.#parts.gate.isOpen(work)) return false;
-    const { url, socket, waitedMs = 0 } = what.request;
+  /** For a place: not for one of a crowd, nor of a class of which nothing is let in. */
+  #hasWait(
+    what: Exchange,
+    { work, whose, why }: { readonly work: KeyWork; readonly whose: Whose; readonly why: Hindrance },
+  ): boolean {
+    if (why.kind === "crowd" || !this.#parts.gate.isOpen(work)) return false;
+    const { socket, waitedMs = 0 } = what.request;
     const bringsBytes = announcedBytes(what.request, MAX_VALUE_BYTES);
     const bytes = Math.min(bringsBytes, QUEUE_BODY_BYTES) + headBytes(what.request);
     const sinceMs = Math.min(this.#queue.cameMs(socket), this.#parts.clock.monotonicMs() - waitedMs);
-    const hasJoined = this.#queue.join({ what, work, target: url, connection: socket, sinceMs, bytes, bringsBytes });
+    const hasJoined = this.#queue.join({ what, work, whose, connection: socket, sinceMs, bytes, bringsBytes });
     if (hasJoined) this.#waited[work] += 1;
     return hasJoined;
   }

@@ -1,18 +1,21 @@
 /**
  * Whether a request may come in just now, and why not, in words: the fixed bounds, what calm says of this node, and what one key
- * may have of it. Must never count anything itself, nor refuse control work.
+ * or one caller may have of it. Must never count anything itself, nor refuse control work.
  */
 import { MAX_INFLIGHT_REQUESTS } from "../base/limits.ts";
 import { CROWDED_FROM } from "../base/load-limits.ts";
+import type { Clock } from "../base/ports.ts";
 import type { Admission } from "./admission.ts";
-import type { WorkClass } from "./exchange.ts";
+import { AnswerSize } from "./answer-size.ts";
+import { CallerCrowd, NO_CALLER } from "./caller-crowd.ts";
+import type { Incoming, WorkClass } from "./exchange.ts";
 import { crowdPlaceOf, KeyCrowd } from "./key-crowd.ts";
-import type { LoadControl } from "./ports.ts";
+import type { ApiDependencies } from "./ports.ts";
 
 /** Why a request is not let in just now. */
 export interface Hindrance {
-  /** there is no room for this key's, for what brings so much, or for any of the class */
-  readonly kind: "key" | "bytes" | "node";
+  /** there is no room for this key's or this caller's, for what brings so much, or for any of the class */
+  readonly kind: "crowd" | "bytes" | "node";
   readonly words: string;
 }
 
@@ -33,35 +36,83 @@ export const PUSHED_OUT: Hindrance = {
 };
 /** Why one is refused that is for a key of which enough are under way. */
 export const CROWDED: Hindrance = {
-  kind: "key",
+  kind: "crowd",
   words: "this node has all the requests of this key that it takes at a time",
 };
+/** Why one is refused whose sender has enough under way. */
+export const CROWDED_CALLER: Hindrance = {
+  kind: "crowd",
+  words: "this node has all the requests of this token that it takes at a time while others ask",
+};
+
+/** Whose a request is. */
+export interface Whose {
+  /** undefined: of no key in particular */
+  readonly target: string | undefined;
+  /** the counter of its token */
+  readonly caller: number;
+}
+
+/** Of no key and no token in particular. */
+export const NOBODYS: Whose = { target: undefined, caller: NO_CALLER };
+
+/** What a gate goes by. */
+export interface GateParts extends Pick<ApiDependencies, "calm" | "tokens"> {
+  readonly clock: Pick<Clock, "monotonicMs">;
+}
 
 /** The gate of one listener. */
 export class FrontGate {
   readonly crowd: KeyCrowd = new KeyCrowd();
+  readonly callers: CallerCrowd = new CallerCrowd();
+  /** of reads of one key */
+  readonly readAnswers: AnswerSize = new AnswerSize();
   readonly #admission: Admission;
-  readonly #calm: LoadControl | undefined;
+  readonly #parts: GateParts;
 
-  constructor(admission: Admission, calm: LoadControl | undefined) {
+  constructor(admission: Admission, parts: GateParts) {
     this.#admission = admission;
-    this.#calm = calm;
+    this.#parts = parts;
+  }
+
+  /** A request has come: whose, by its token. Where nobody has one all are alike. */
+  callerOf({ headers }: Pick<Incoming, "headers">): number {
+    const { tokens, clock } = this.#parts;
+    if (tokens === undefined) return NO_CALLER;
+    const { authorization } = headers;
+    const place = this.callers.placeOf(typeof authorization === "string" ? authorization : undefined);
+    this.callers.came(place, clock.monotonicMs());
+    return place;
   }
 
   /** Whether any request of the class is let in, soon or later. */
   isOpen(work: WorkClass): boolean {
-    return this.#calm?.limitOf(work) !== 0;
+    return this.#parts.calm?.limitOf(work) !== 0;
   }
 
-  /** Why no request of the class and target that brings so many bytes is let in just now; undefined: one may be. */
-  reasonNow(work: WorkClass, target: string | undefined, bytes: number): Hindrance | undefined {
-    const limit = this.#calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
+  /** Whether the caller has his part of the class already. */
+  isCrowded(work: WorkClass, caller: number): boolean {
+    if (caller === NO_CALLER) return false;
+    const [inflightCount, limit] = [this.#admission.inflightOf(work), this.#limitOf(work)];
+    return this.callers.isFull(caller, { inflightCount, limit, nowMs: this.#parts.clock.monotonicMs() });
+  }
+
+  /** Why no such request of the class that brings so many bytes is let in just now; undefined: one may be. */
+  reasonNow(work: WorkClass, { target, caller }: Whose, bytes: number): Hindrance | undefined {
+    const { calm } = this.#parts;
+    const limit = this.#limitOf(work);
     const inflightCount = this.#admission.inflightOf(work);
-    if (inflightCount >= limit && this.#calm !== undefined) return ofNode(this.#calm.reasonOf(work));
+    if (inflightCount >= limit && calm !== undefined) return ofNode(calm.reasonOf(work));
     if (this.#admission.isFull(work)) return ofNode(`this node has all the ${work} work that it takes at a time`);
-    if (this.#admission.isFullOf(work, bytes)) return FULL_OF_BYTES;
+    const guessed = work === "read" ? this.readAnswers.bytes : 0;
+    if (this.#admission.isFullOf(work, bytes + guessed)) return FULL_OF_BYTES;
     if (target === undefined || inflightCount < limit * CROWDED_FROM) return undefined;
-    return this.crowd.isFull(crowdPlaceOf(target), inflightCount, limit) ? CROWDED : undefined;
+    if (this.crowd.isFull(crowdPlaceOf(target), inflightCount, limit)) return CROWDED;
+    return this.isCrowded(work, caller) ? CROWDED_CALLER : undefined;
+  }
+
+  #limitOf(work: WorkClass): number {
+    return this.#parts.calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
   }
 }
 

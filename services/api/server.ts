@@ -15,19 +15,17 @@ import {
   fastify,
 } from "fastify";
 import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
-import { Admission, announcedBytes } from "./admission.ts";
+import type { AnswerSize } from "./answer-size.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
 import { drain } from "./drain.ts";
+import { Entrance, Stay } from "./entrance.ts";
 import { type Incoming, isReading, NO_BODY_BYTES, type Reply, type Route, type Timing } from "./exchange.ts";
-import { asItIs, NOT_ADMITTED } from "./exchange-marks.ts";
+import { asItIs } from "./exchange-marks.ts";
 import { frameworkFailure } from "./framework-failure.ts";
 import { type FrontDoor, standBefore } from "./front-door.ts";
-import { FrontGate, FULL_OF_BYTES } from "./front-gate.ts";
 import { Gatekeeper, routeFlaws } from "./gatekeeper.ts";
 import { HTTP_LIMITS, type HttpLimits, listeningAt } from "./http-limits.ts";
-import { crowdPlaceOf } from "./key-crowd.ts";
-import { Place } from "./place.ts";
 import type { ApiDependencies } from "./ports.ts";
 import { refusalForNow } from "./problem.ts";
 import { overloadWords, retryAfterText } from "./quick-refusal.ts";
@@ -69,8 +67,7 @@ class Server implements ApiServer {
   readonly inject: Inject;
   readonly #deps: ApiDependencies;
   readonly #app: FastifyInstance;
-  readonly #admission = new Admission();
-  readonly #gate: FrontGate;
+  readonly #entrance: Entrance;
   readonly #gatekeeper: Gatekeeper;
   readonly #counters: ListenerCounters;
   readonly #requestLog: RequestLog;
@@ -84,8 +81,9 @@ class Server implements ApiServer {
     this.#deps = deps;
     this.#idPrefix = `${deps.random.u32().toString(16).padStart(8, "0")}-`;
     this.#requestLog = new RequestLog(deps);
-    this.#gate = new FrontGate(this.#admission, deps.calm);
-    this.#counters = listenerCounters(deps.metrics, this.#admission, () => this.#frontDoor.waitingCount);
+    this.#entrance = new Entrance({ ...deps, onFree: () => this.#frontDoor.placeFree() });
+    const { admission, gate } = this.#entrance;
+    this.#counters = listenerCounters(deps.metrics, admission, () => this.#frontDoor.waitingCount);
     this.#gatekeeper = new Gatekeeper({
       ...deps,
       tokens: deps.tokens,
@@ -97,9 +95,8 @@ class Server implements ApiServer {
     this.#app = this.#build(makeServer);
     this.#frontDoor = standBefore(this.#app.server, {
       clock: deps.clock,
-      gate: this.#gate,
-      reasonNow: (work, target, bytes) =>
-        this.#closing === undefined ? this.#gate.reasonNow(work, target, bytes) : undefined,
+      gate,
+      reasonNow: (work, whose, bytes) => (this.#closing === undefined ? gate.reasonNow(work, whose, bytes) : undefined),
       onRefused: (work) => this.#counters.shed[work].add(),
       onGone: () => this.#counters.gone.add(),
       nextId: () => this.#nextId(),
@@ -108,7 +105,7 @@ class Server implements ApiServer {
     this.inject = this.#app.inject.bind(this.#app);
     const { shed } = this.#counters;
     deps.calm?.follow({
-      inflightOf: (work) => this.#admission.inflightOf(work),
+      inflightOf: (work) => admission.inflightOf(work),
       refusedOf: (work) => shed[work].value + this.#frontDoor.waitedOf(work),
     });
   }
@@ -130,7 +127,7 @@ class Server implements ApiServer {
   #drain(): Promise<void> {
     const { clock, log } = this.#deps;
     const { server } = this.#app;
-    const requestCount = (): number => this.#admission.requests;
+    const requestCount = (): number => this.#entrance.admission.requests;
     this.#frontDoor.letInAll();
     return drain({ clock, log, server, requestCount, close: () => this.#app.close() });
   }
@@ -153,8 +150,7 @@ class Server implements ApiServer {
         answerClientError(error, socket, { requestId: this.#nextId(), clock: this.#deps.clock }),
     });
     app.decorateRequest("caller", undefined);
-    app.decorateReply("heldBytes", NOT_ADMITTED);
-    app.decorateReply("place", undefined);
+    app.decorateReply("stay", undefined);
     app.decorateReply("startedMs", 0);
     app.decorateReply("waitedMs", 0);
     app.decorateReply("timing", undefined);
@@ -177,6 +173,7 @@ class Server implements ApiServer {
 
   #register(app: FastifyInstance, route: Route): void {
     const durations = routeDurations(this.#deps.metrics, route);
+    const answers = this.#entrance.answersOf(route);
     app.route({
       method: route.method,
       url: route.path,
@@ -184,7 +181,7 @@ class Server implements ApiServer {
       onRequest: (request, reply, done) => {
         const refused = this.#gatekeeper.refuse(route, request);
         if (refused !== undefined) this.#write(request, reply, refused);
-        else if (this.#admit(route, durations, { request, reply })) done();
+        else if (this.#admit(route, { durations, answers }, { request, reply })) done();
       },
       handler: (request, reply) => this.#handle(route, request, reply),
     });
@@ -193,7 +190,7 @@ class Server implements ApiServer {
   /** Before the body is read: counts the request in, or answers it. */
   #admit(
     route: Route,
-    durations: RouteDurations,
+    { durations, answers }: { readonly durations: RouteDurations; readonly answers: AnswerSize },
     exchange: { readonly request: FastifyRequest; readonly reply: FastifyReply },
   ): boolean {
     const { request, reply } = exchange;
@@ -202,33 +199,23 @@ class Server implements ApiServer {
       this.#write(request, reply, failureReply(why));
       return false;
     }
-    const bytes = announcedBytes(request, route.bodyLimitBytes);
-    const { clock, calm, traces } = this.#deps;
-    if (!this.#admission.tryEnter(route.work, bytes, calm?.limitOf(route.work))) {
+    const { clock, traces } = this.#deps;
+    const entered = this.#entrance.tryEnter(route, answers, request);
+    if (!(entered instanceof Stay)) {
       this.#counters.shed[route.work].add();
       const headers = { "retry-after": retryAfterText(this.#deps.random.float()) };
-      const { words } = this.#gate.reasonNow(route.work, undefined, bytes) ?? FULL_OF_BYTES;
-      this.#write(request, reply, failureReply(refusalForNow("overloaded", overloadWords(words)), { headers }));
+      this.#write(request, reply, failureReply(refusalForNow("overloaded", overloadWords(entered.words)), { headers }));
       return false;
     }
     const startedMs = clock.monotonicMs();
     const { raw } = reply;
     const { waitedMs = 0 } = request.raw;
     const cameMs = startedMs - waitedMs;
-    reply.heldBytes = bytes;
+    reply.stay = entered;
     reply.startedMs = startedMs;
     reply.waitedMs = waitedMs;
-    const place = route.isOfOneKey === true ? crowdPlaceOf(request.raw.url) : -1;
-    if (place >= 0) this.#gate.crowd.enter(place);
-    reply.place = new Place(() => {
-      if (place >= 0) this.#gate.crowd.leave(place);
-      this.#admission.leave(route.work, reply.heldBytes);
-      this.#frontDoor.placeFree();
-      // a reply that comes after its client has gone must not be counted in again
-      reply.heldBytes = NOT_ADMITTED;
-    });
     raw.once("close", () => {
-      reply.place?.over();
+      entered.place.over();
       const end = { status: raw.headersSent ? raw.statusCode : 0, durationMs: clock.monotonicMs() - cameMs };
       recordDuration(durations, end.status, end.durationMs * 1_000);
       if (isWorthALine(end)) this.#requestLog.tell(route, request, end);
@@ -246,9 +233,9 @@ class Server implements ApiServer {
     }
     if (!(answer instanceof Promise)) return this.#write(request, reply, answer);
     // control work may wait for hours, for whoever asks, and takes no place of others'
-    if (route.work !== "control") reply.place?.busy();
+    if (route.work !== "control") reply.stay?.place.busy();
     const settled = (made: Reply, isDone: boolean): void => {
-      reply.place?.idle();
+      reply.stay?.place.idle();
       if (isDone) this.#tellPace(route, reply);
       this.#write(request, reply, made);
     };
@@ -269,10 +256,7 @@ class Server implements ApiServer {
     reply.code(answer.status).headers(answer.headers).header("gyre-request-id", request.id);
     if (this.#closing !== undefined) reply.header("connection", "close");
     if (answer.timing !== undefined) this.#showTiming(reply, answer.timing);
-    if (reply.heldBytes !== NOT_ADMITTED && answer.body !== undefined) {
-      reply.heldBytes += answer.body.length;
-      this.#admission.grow(answer.body.length);
-    }
+    reply.stay?.answered(answer.body?.length ?? 0);
     reply.serializer(asItIs).send(answer.body);
   }
 

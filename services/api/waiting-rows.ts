@@ -1,5 +1,6 @@
 /** Requests that wait, in rows by connection, and rows in lists by age: what changes them changes nothing else. */
 import { QUEUE_USEFUL_MS } from "../base/load-limits.ts";
+import type { Whose } from "./front-gate.ts";
 import type { Line } from "./unread-lines.ts";
 
 /** The classes of work that wait. */
@@ -9,7 +10,7 @@ export type KeyWork = "read" | "write";
 export interface Waiting<R> {
   readonly what: R;
   readonly work: KeyWork;
-  readonly target: string | undefined;
+  readonly whose: Whose;
   readonly connection: Line;
   readonly sinceMs: number;
   /** that it holds while it waits */

@@ -77,6 +77,12 @@ export const QUEUE_REFUSALS_A_LOOK: number = 14;
 export const QUEUE_DUE_MS: number = 1_000;
 /** So many are let in, or found not to be for it, in one turn of the event loop. */
 export const QUEUE_DEALT_A_TURN: number = 64;
+/** While others came within so long, one token may have this part of a class's limit under way, from the same part of it on. */
+export const CALLER_MEMORY_MS: number = 1_000;
+export const CALLER_SHARE: number = 1 / 2;
+/** What answers of a route hold is the mean of about so many; more than this is never expected of the next one. */
+export const ANSWERS_REMEMBERED: number = 32;
+export const ANSWER_GUESS_MAX_BYTES: number = 8 * 1024 * 1024;
 /** From so many connections on, half of what the listener takes, whoever has waited longest gives way to a new one. */
 export const QUEUE_CROWDED_ROWS: number = 2_048;
 /** Who sent so much while he was not read may have sent more: a reading takes 64 KiB, with TLS what is in as much of its records. */

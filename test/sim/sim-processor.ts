@@ -5,7 +5,7 @@
  * Gossip's datagrams and timers are not among what waits: in production they come first. Must never decide who is let in.
  */
 import { Admission } from "../../services/api/admission.ts";
-import { FrontGate } from "../../services/api/front-gate.ts";
+import { FrontGate, NOBODYS } from "../../services/api/front-gate.ts";
 import { crowdPlaceOf } from "../../services/api/key-crowd.ts";
 import type { ByteLink, LoadMeter, Network } from "../../services/base/ports.ts";
 import type { Knobs } from "../../services/coordinator/contract.ts";
@@ -151,7 +151,7 @@ export class SimFront {
     this.#processor = processor;
     this.#nowMs = world.nowMs;
     this.#isGated = world.isGated;
-    this.#gate = new FrontGate(this.#admission, node.calm);
+    this.#gate = new FrontGate(this.#admission, { calm: node.calm, clock: { monotonicMs: world.nowMs } });
     node.calm.follow({
       inflightOf: (work) => this.#admission.inflightOf(work),
       refusedOf: (work) => (work === "read" || work === "write" ? this.#refused[work] : 0),
@@ -180,7 +180,7 @@ export class SimFront {
 
   #letIn({ work, key }: FrontRequest, bytes: number): boolean {
     const { crowd } = this.#gate;
-    if (this.#gate.reasonNow(work, key, bytes) !== undefined) return false;
+    if (this.#gate.reasonNow(work, { ...NOBODYS, target: key }, bytes) !== undefined) return false;
     if (!this.#admission.tryEnter(work, bytes, this.#node.calm.limitOf(work))) return false;
     crowd.enter(crowdPlaceOf(key));
     return true;

@@ -1,5 +1,7 @@
 /** An admission queue whose room is given and taken by hand. For unit tests. */
+
 import { AdmissionQueue } from "../../services/api/admission-queue.ts";
+import { NO_CALLER } from "../../services/api/caller-crowd.ts";
 import type { Hindrance } from "../../services/api/front-gate.ts";
 import type { KeyWork, Waiting } from "../../services/api/waiting-rows.ts";
 import { FakeClock } from "./fake-clock.ts";
@@ -8,7 +10,7 @@ import { FakeConnection } from "./fake-connection.ts";
 /** Why there is no room, in these tests. */
 export const FULL: Hindrance = { kind: "node", words: "full" };
 /** The same for a hot key. */
-export const HOT: Hindrance = { kind: "key", words: "hot" };
+export const HOT: Hindrance = { kind: "crowd", words: "hot" };
 const TOO_MUCH: Hindrance = { kind: "bytes", words: "too much" };
 
 /** A queue, the room there is beside it, and what became of whom. */
@@ -31,7 +33,7 @@ export class QueueRig {
   readonly hot: Set<string> = new Set();
   readonly queue: AdmissionQueue<string> = new AdmissionQueue({
     clock: this.clock,
-    reasonNow: (work, target, bytes) => {
+    reasonNow: (work, { target }, bytes) => {
       this.askedCount += 1;
       if (this.room[work] <= 0 || this.sharedRoom <= 0) return FULL;
       if (bytes > this.freeBytes) return TOO_MUCH;
@@ -55,7 +57,7 @@ export class QueueRig {
     const request: Waiting<string> = {
       what,
       work,
-      target: `/v1/kv/b/${what}`,
+      whose: { target: `/v1/kv/b/${what}`, caller: NO_CALLER },
       connection,
       sinceMs: sinceMs ?? this.queue.cameMs(connection),
       bytes,

@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import { tlsServerMaker } from "../../../services/adapters/tls-server.ts";
+import { NO_CALLER } from "../../../services/api/caller-crowd.ts";
 import { FrontDoor, type RequestSource, standBefore } from "../../../services/api/front-door.ts";
 import { FULL_OF_BYTES, type Hindrance } from "../../../services/api/front-gate.ts";
 import { allRoutes } from "../../../services/api/routes.ts";
@@ -23,6 +24,7 @@ import { apiDependencies, FakeCoordinator } from "../../support/api-node.ts";
 import { TestCa } from "../../support/certificates.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
+import { HeldClock } from "../../support/held-clock.ts";
 import { TurnClock } from "../../support/turn-clock.ts";
 
 const TARGET = "/v1/kv/b/k";
@@ -51,7 +53,7 @@ function rig(): Rig {
   const lines = new Map<number, FakeConnection>();
   const door = new FrontDoor({
     clock,
-    gate: { isOpen: () => here.isOpen },
+    gate: { isOpen: () => here.isOpen, callerOf: () => NO_CALLER },
     reasonNow: (_work, _target, bytes) => here.why ?? (bytes > here.freeBytes ? FULL_OF_BYTES : undefined),
     serve: ({ method, url, waitedMs }) => void served.push([`${method} ${url}`, waitedMs]),
     onRefused: () => undefined,
@@ -193,7 +195,7 @@ describe("a door", () => {
 
   it("refuses at once for a hot key's sake, and of a class of which nothing is let in", () => {
     const here = rig();
-    here.why = { kind: "key", words: "hot" };
+    here.why = { kind: "crowd", words: "hot" };
     expect(here.ask("GET", TARGET)).toContain("hot; try again");
     here.why = FULL;
     here.isOpen = false;
@@ -201,13 +203,6 @@ describe("a door", () => {
     expect(here.door.waitingCount).toBe(0);
   });
 });
-
-/** Time stands still until it is told to go on; turns of the event loop are real. */
-class HeldClock extends FakeClock {
-  override defer(run: () => void): void {
-    setImmediate(run);
-  }
-}
 
 const GET = `GET ${TARGET} HTTP/1.1\r\nhost: h\r\n\r\n`;
 const READY = "GET /readyz HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -466,7 +461,7 @@ async function crowdedStand(): Promise<Stand> {
   );
   const door = standBefore(server as RequestSource, {
     clock,
-    gate: { isOpen: () => true },
+    gate: { isOpen: () => true, callerOf: () => NO_CALLER },
     reasonNow: () => here.why,
     onRefused: () => {
       here.refusedCount += 1;
@@ -583,7 +578,7 @@ describe("a client that sends on without waiting", () => {
     const server = createServer(() => undefined);
     const door = standBefore(server, {
       clock,
-      gate: { isOpen: () => true },
+      gate: { isOpen: () => true, callerOf: () => NO_CALLER },
       reasonNow: () => FULL,
       onRefused: () => {
         refusedCount += 1;

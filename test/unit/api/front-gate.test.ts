@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Admission } from "../../../services/api/admission.ts";
-import { FrontGate } from "../../../services/api/front-gate.ts";
+import { FrontGate, NOBODYS, type Whose } from "../../../services/api/front-gate.ts";
 import { crowdPlaceOf, KeyCrowd } from "../../../services/api/key-crowd.ts";
 import { keyWorkOf, QuickRefusal } from "../../../services/api/quick-refusal.ts";
 import { MAX_INFLIGHT_BYTES } from "../../../services/base/limits.ts";
@@ -14,13 +14,16 @@ interface Rig {
   enter(target: string): boolean;
 }
 
+const of = (target: string): Whose => ({ ...NOBODYS, target });
+
 function gateOf(limit: number): Rig {
   const admission = new Admission();
   const quiet = (): void => undefined;
   const calm = { limitOf: () => limit, reasonOf: () => "busy", answered: quiet, follow: quiet };
-  const gate = new FrontGate(admission, calm);
+  const clock = { monotonicMs: () => 0 };
+  const gate = new FrontGate(admission, { calm, clock });
   const enter = (target: string): boolean => {
-    if (gate.reasonNow("write", target, 0) !== undefined) return false;
+    if (gate.reasonNow("write", of(target), 0) !== undefined) return false;
     gate.crowd.enter(crowdPlaceOf(target));
     return admission.tryEnter("write", 0, limit);
   };
@@ -33,31 +36,31 @@ describe("the gate", () => {
     const hot = Array.from({ length: 640 }, () => enter("/v1/kv/b/hot"));
     // alone it may have half: there is room for all
     expect(hot.filter(Boolean)).toHaveLength(32);
-    expect(gate.reasonNow("write", "/v1/kv/b/hot?w=1", 0)).toEqual({
-      kind: "key",
+    expect(gate.reasonNow("write", of("/v1/kv/b/hot?w=1"), 0)).toEqual({
+      kind: "crowd",
       words: "this node has all the requests of this key that it takes at a time",
     });
     const others = Array.from({ length: 64 }, (_, n) => enter(`/v1/kv/b/key-${n}`));
     expect(others.filter(Boolean)).toHaveLength(32);
-    expect(gate.reasonNow("write", "/v1/kv/b/another", 0)).toEqual({ kind: "node", words: "busy" });
+    expect(gate.reasonNow("write", of("/v1/kv/b/another"), 0)).toEqual({ kind: "node", words: "busy" });
   });
 
   it("is closed to a class of which nothing is let in, and to no other", () => {
     const { gate, enter } = gateOf(1);
     enter("/v1/kv/b/k");
-    expect([gate.isOpen("write"), gate.reasonNow("write", "/v1/kv/b/k", 0)?.kind]).toEqual([true, "node"]);
-    expect([gateOf(0).gate.isOpen("write"), new FrontGate(new Admission(), undefined).isOpen("write")]).toEqual([
-      false,
-      true,
-    ]);
+    expect([gate.isOpen("write"), gate.reasonNow("write", of("/v1/kv/b/k"), 0)?.kind]).toEqual([true, "node"]);
+    expect([
+      gateOf(0).gate.isOpen("write"),
+      new FrontGate(new Admission(), { clock: { monotonicMs: () => 0 } }).isOpen("write"),
+    ]).toEqual([false, true]);
   });
 
   it("has no room for a class that all others together keep out", () => {
     const { gate, admission } = gateOf(64);
     for (let n = 0; n < 512; n += 1) admission.tryEnter("list", 0);
-    expect(gate.reasonNow("read", undefined, 0)).toBeUndefined();
+    expect(gate.reasonNow("read", NOBODYS, 0)).toBeUndefined();
     for (let n = 0; n < 512; n += 1) admission.tryEnter("write", 0);
-    expect([gate.reasonNow("read", undefined, 0)?.kind, gate.reasonNow("write", undefined, 0)?.kind]).toEqual([
+    expect([gate.reasonNow("read", NOBODYS, 0)?.kind, gate.reasonNow("write", NOBODYS, 0)?.kind]).toEqual([
       "node",
       "node",
     ]);
@@ -66,11 +69,11 @@ describe("the gate", () => {
   it("has room for what brings little where there is none for what brings much", () => {
     const { gate, admission } = gateOf(64);
     admission.tryEnter("write", MAX_INFLIGHT_BYTES - 10);
-    const kinds = [10, 11].map((bytes) => gate.reasonNow("write", "/v1/kv/b/k", bytes)?.kind);
+    const kinds = [10, 11].map((bytes) => gate.reasonNow("write", of("/v1/kv/b/k"), bytes)?.kind);
     // of reads' bytes there are fewer
-    expect([...kinds, gate.reasonNow("read", "/v1/kv/b/k", 0)?.kind]).toEqual([undefined, "bytes", "bytes"]);
+    expect([...kinds, gate.reasonNow("read", of("/v1/kv/b/k"), 0)?.kind]).toEqual([undefined, "bytes", "bytes"]);
     admission.tryEnter("write", 10);
-    expect(gate.reasonNow("write", undefined, 0)?.kind).toBe("bytes");
+    expect(gate.reasonNow("write", NOBODYS, 0)?.kind).toBe("bytes");
   });
 
   it("refuses no key while there is room for all", () => {

@@ -1,0 +1,244 @@
+/** What is counted of requests that are let in: bytes of answers before there are any, and whose they are. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Entrance, Stay } from "../../../services/api/entrance.ts";
+import type { Hindrance } from "../../../services/api/front-gate.ts";
+import type { LoadControl } from "../../../services/api/ports.ts";
+import { MAX_INFLIGHT_BYTES, MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
+import { ANSWER_GUESS_MAX_BYTES, CALLER_MEMORY_MS } from "../../../services/base/load-limits.ts";
+import { TOKEN_RANDOM_BYTES, tokenOf } from "../../../services/security/token.ts";
+import { TokenBook } from "../../../services/security/token-book.ts";
+import { seededDraws } from "../../support/seeded.ts";
+
+const MIB = 1024 * 1024;
+const READ = { work: "read", bodyLimitBytes: MIB, isOfOneKey: true } as const;
+const WRITE = { work: "write", bodyLimitBytes: MIB, isOfOneKey: true } as const;
+const LIST = { work: "list", bodyLimitBytes: 1 } as const;
+const BATCH = { work: "write", bodyLimitBytes: MIB } as const;
+const quiet = (): void => undefined;
+
+interface Rig {
+  readonly entrance: Entrance;
+  nowMs: number;
+  freeCount: number;
+  /** One that comes through the door, with the token of the number; undefined: with none. */
+  ask(route: typeof READ | typeof WRITE, key: string, caller?: number): Stay | Hindrance;
+  /** So many of them, each of a key of its own; those that were let in. */
+  askMany(count: number, caller?: number): readonly Stay[];
+}
+
+const TOKENS = Array.from(
+  { length: 4 },
+  (_, seed) => `Bearer ${tokenOf(seededDraws(seed + 1).bytes(TOKEN_RANDOM_BYTES)).text}`,
+);
+
+function rig(limit?: number, hasTokens = true): Rig {
+  const calm: LoadControl | undefined =
+    limit === undefined ? undefined : { limitOf: () => limit, reasonOf: () => "busy", answered: quiet, follow: quiet };
+  const made: Rig = {
+    nowMs: 0,
+    freeCount: 0,
+    entrance: new Entrance({
+      ...(calm && { calm }),
+      ...(hasTokens && { tokens: new TokenBook([]) }),
+      clock: { monotonicMs: () => made.nowMs },
+      onFree: () => {
+        made.freeCount += 1;
+      },
+    }),
+    ask: (route, key, caller) => {
+      const { gate } = made.entrance;
+      const headers = caller === undefined ? {} : { authorization: TOKENS[caller] };
+      const request = { raw: { url: `/v1/kv/b/${key}` }, headers };
+      const whose = { target: request.raw.url, caller: gate.callerOf(request) };
+      const why = gate.reasonNow(route.work, whose, 0);
+      return why ?? made.entrance.tryEnter(route, made.entrance.answersOf(route), request);
+    },
+    askMany: (count, caller) =>
+      Array.from({ length: count }, (_, n) => made.ask(READ, `k${caller}-${n}`, caller)).filter(
+        (one) => one instanceof Stay,
+      ),
+  };
+  return made;
+}
+
+describe("the bytes of answers", () => {
+  it("count before they are made, as many as those before them held: large ones are read a few at a time", () => {
+    const { entrance, askMany } = rig();
+    const first = askMany(200);
+    expect(first).toHaveLength(200);
+    for (const stay of first) {
+      stay.answered(MIB);
+      stay.place.over();
+    }
+    expect(entrance.admission.bytes).toBe(0);
+    const next = askMany(MAX_INFLIGHT_REQUESTS);
+    expect(next.length).toBeGreaterThan(50);
+    expect(next.length * MIB).toBeLessThanOrEqual(MAX_INFLIGHT_BYTES);
+    expect(rig().entrance.gate.reasonNow("read", { target: undefined, caller: -1 }, 0)).toBeUndefined();
+    expect(entrance.gate.reasonNow("read", { target: undefined, caller: -1 }, 0)?.kind).toBe("bytes");
+  });
+
+  it("are those of the last one where there are two", () => {
+    const { entrance, askMany } = rig();
+    const [stay] = askMany(1);
+    for (const bytes of [500, 200]) stay?.answered(bytes);
+    expect(entrance.admission.bytes).toBe(200);
+  });
+
+  it("are forgotten when answers are small again", () => {
+    const { askMany } = rig();
+    for (const bytes of [MIB, 100]) {
+      for (let round = 0; round < 20; round += 1) {
+        for (const stay of askMany(50)) {
+          stay.answered(bytes);
+          stay.place.over();
+        }
+      }
+    }
+    expect(askMany(900)).toHaveLength(900);
+  });
+
+  it("of a mean that few large ones make leave room for all", () => {
+    const { askMany } = rig();
+    for (let n = 0; n < 3_000; n += 1) {
+      for (const stay of askMany(1)) {
+        stay.answered(n % 100 === 0 ? MIB : 1_000);
+        stay.place.over();
+      }
+    }
+    expect(askMany(900)).toHaveLength(900);
+  });
+
+  it("that are huge never keep everybody out", () => {
+    const { entrance, askMany } = rig();
+    for (let n = 0; n < 100; n += 1) {
+      for (const stay of askMany(1)) {
+        stay.answered(20 * MIB);
+        stay.place.over();
+      }
+    }
+    expect(askMany(100)).toHaveLength(Math.floor((MAX_INFLIGHT_BYTES * 0.9375) / ANSWER_GUESS_MAX_BYTES));
+    expect(entrance.admission.requests).toBe(7);
+  });
+
+  it("of listings and batches count by their own", () => {
+    const { entrance } = rig();
+    const [lists, batches] = [entrance.answersOf(LIST), entrance.answersOf(BATCH)];
+    for (let n = 0; n < 300; n += 1) batches.saw(4 * MIB);
+    const request = { raw: { url: "/v1/kv/b" }, headers: {} };
+    const enter = (route: typeof LIST | typeof BATCH, answers: typeof lists): boolean =>
+      entrance.tryEnter(route, answers, request) instanceof Stay;
+    expect(Array.from({ length: 20 }, () => enter(BATCH, batches)).filter(Boolean)).toHaveLength(16);
+    expect(enter(LIST, lists)).toBe(false);
+    expect(new Entrance({ clock: { monotonicMs: () => 0 }, onFree: quiet }).answersOf(LIST).bytes).toBe(0);
+  });
+
+  it("add up to nothing when everybody has gone, whatever came first", () => {
+    type Step = {
+      readonly at: number;
+      readonly what: "enter" | "answer" | "over" | "busy" | "idle";
+      readonly bytes: number;
+    };
+    const step = fc.record<Step>({
+      at: fc.nat(5),
+      what: fc.constantFrom("enter", "answer", "over", "busy", "idle"),
+      bytes: fc.nat(2 * MIB),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const here = rig(64);
+        const stays = new Map<number, Stay>();
+        let count = 0;
+        for (const { at, what, bytes } of steps) {
+          const stay = stays.get(at);
+          if (what === "enter" && stay === undefined) {
+            const entered = here.ask(READ, `k${at}`, at % 3);
+            if (!(entered instanceof Stay)) continue;
+            stays.set(at, entered);
+            count += 1;
+          } else if (what === "answer") stay?.answered(bytes);
+          else if (what === "over") stay?.place.over();
+          else if (what === "busy") stay?.place.busy();
+          else stay?.place.idle();
+          expect(here.entrance.admission.bytes).toBeGreaterThanOrEqual(0);
+        }
+        for (const stay of stays.values()) {
+          stay.place.idle();
+          stay.place.over();
+          stay.answered(1_000);
+        }
+        expect([here.entrance.admission.bytes, here.entrance.admission.requests, here.freeCount]).toEqual([
+          0,
+          0,
+          count,
+        ]);
+      }),
+    );
+  });
+});
+
+describe("one token", () => {
+  it("has everything while it is alone, and half once others come, until they have been away for a second", () => {
+    const here = rig(64);
+    const alone = here.askMany(100, 0);
+    expect(alone).toHaveLength(64);
+    expect(here.ask(READ, "other", 1)).toEqual({ kind: "node", words: "busy" });
+    for (const stay of alone.slice(0, 10)) stay.place.over();
+    const crowded = {
+      kind: "crowd",
+      words: "this node has all the requests of this token that it takes at a time while others ask",
+    };
+    expect(here.ask(READ, "mine", 0)).toEqual(crowded);
+    expect(here.askMany(20, 1)).toHaveLength(10);
+    here.nowMs += CALLER_MEMORY_MS;
+    for (const stay of alone.slice(10, 20)) stay.place.over();
+    expect(here.askMany(20, 0)).toHaveLength(10);
+  });
+
+  it("that waits is held back by another who has come since", () => {
+    const here = rig(64);
+    here.askMany(40, 0);
+    const { gate } = here.entrance;
+    const caller = gate.callerOf({ headers: { authorization: TOKENS[0] } });
+    expect(gate.isCrowded("read", caller)).toBe(false);
+    here.nowMs += 5 * CALLER_MEMORY_MS;
+    gate.callerOf({ headers: { authorization: TOKENS[1] } });
+    expect(gate.isCrowded("read", caller)).toBe(true);
+  });
+
+  it("has its half again once what it had under way is over", () => {
+    const here = rig(64);
+    here.ask(READ, "k", 1);
+    for (let round = 0; round < 3; round += 1) {
+      const stays = here.askMany(64, 0);
+      expect(stays).toHaveLength(32);
+      for (const stay of stays) stay.place.over();
+    }
+  });
+
+  it("of three has half as well, and one without a token what there is", () => {
+    const here = rig(64);
+    expect([0, 1, 2].map((caller) => here.askMany(32, caller).length)).toEqual([32, 32, 0]);
+    const other = rig(64);
+    other.ask(READ, "k", 1);
+    expect([other.askMany(64, 0).length, other.askMany(64).length]).toEqual([32, 31]);
+  });
+
+  it("is held to that in listings and batches", () => {
+    const here = rig(64);
+    here.askMany(40, 0);
+    const request = { raw: { url: "/v1/kv/b" }, headers: { authorization: TOKENS[0] } };
+    const enter = (): boolean => here.entrance.tryEnter(BATCH, here.entrance.answersOf(BATCH), request) instanceof Stay;
+    // there is room for all: of writes nothing is under way
+    expect(enter()).toBe(true);
+    for (let n = 0; n < 32; n += 1) here.ask(WRITE, `w${n}`, 1);
+    expect(enter()).toBe(false);
+  });
+
+  it("is nobody's where none were given out", () => {
+    const here = rig(64, false);
+    here.ask(READ, "k", 1);
+    expect(here.askMany(64, 0)).toHaveLength(63);
+  });
+});
