@@ -33,6 +33,14 @@ export interface PutRequest {
   readonly byMs?: number | undefined;
 }
 
+/** How long a read is wanted, where that may end before its time. */
+export interface ReadTerm {
+  /** monotonic ms */
+  readonly byMs: number;
+  /** Calls once nobody wants it any more, at once if that is so already. Who asks again is told instead of the one before. */
+  whenOver(run: () => void): void;
+}
+
 /** The newest record of a key. */
 export interface StoredRecord {
   readonly value: Uint8Array;
@@ -164,10 +172,10 @@ export interface StorageEngine {
   /**
    * The newest durable record, or undefined. Returns at once when the bytes are believed cached, a promise otherwise.
    * Throws (or rejects with) CorruptRecordError when the stored bytes fail their checksum: an error is not an absence.
-   * StoreClosedError from the call of `close` on, of a scan as well. `byMs` (monotonic): a read that still waits for its turn
-   * at the disk then rejects with ReadExpiredError, and never touches it.
+   * StoreClosedError from the call of `close` on, of a scan as well. `until` (monotonic, or a term): a read that still waits for its
+   * turn at the disk then rejects with ReadExpiredError, and never touches it.
    */
-  get(address: KeyAddress, byMs?: number): StoredRecord | undefined | Promise<StoredRecord | undefined>;
+  get(address: KeyAddress, until?: number | ReadTerm): StoredRecord | undefined | Promise<StoredRecord | undefined>;
   /**
    * Resolves when the record is durable (by the engine's durability) and visible. Rejects with DiskFullError (nothing
    * was kept, ever; also when what is left of the disk is reserved, see `DiskLevel`), StoreFailedError (unknown; the store takes no more writes), StoreBusyError or

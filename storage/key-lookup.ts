@@ -3,7 +3,7 @@
  * reader and a fact for everyone: the partition is suspect from then on, and the Merkle tree no longer claims the
  * version, so that replicas repair it. Must never answer absence for them.
  */
-import type { KeyAddress, StoredRecord } from "./engine.ts";
+import type { KeyAddress, ReadTerm, StoredRecord } from "./engine.ts";
 import { CorruptRecordError } from "./errors.ts";
 import { bufferOver } from "./format/bytes.ts";
 import { KIND_REAPED, KIND_TOMBSTONE, kindOf, RECORD_HEADER_BYTES, valueOf } from "./format/record.ts";
@@ -44,18 +44,18 @@ export class KeyLookup {
   }
 
   /** The newest record of the key; at once when its bytes are believed cached. Throws or rejects as `StorageEngine.get`. */
-  get(address: KeyAddress, byMs?: number): StoredRecord | undefined | Promise<StoredRecord | undefined> {
+  get(address: KeyAddress, until?: number | ReadTerm): StoredRecord | undefined | Promise<StoredRecord | undefined> {
     const { keyspace, reader } = this.#parts;
     const { partition, hash } = address;
     const table = keyspace.table(partition);
     const slot = table === undefined ? -1 : table.find(hash);
     if (table === undefined || slot < 0) return undefined;
-    if (table.findNext(slot, hash) >= 0) return this.#getAmong(address, byMs);
+    if (table.findNext(slot, hash) >= 0) return this.#getAmong(address, until);
     if (table.kindAt(slot) === KIND_REAPED) return undefined;
     const spot = keyspace.spotOf(partition, slot);
     if (spot === undefined) throw new Error("the index points at a segment that is gone");
     try {
-      const read = reader.record(spot, byMs);
+      const read = reader.record(spot, until);
       if (!(read instanceof Promise)) return recordIfKey(read, address);
       return read.then(
         (record) => recordIfKey(record, address),
@@ -92,7 +92,7 @@ export class KeyLookup {
    * Several entries have the hash. One that cannot be read may be this key's newest: a readable one only answers when it
    * is proved to be newer.
    */
-  async #getAmong(address: KeyAddress, byMs: number | undefined): Promise<StoredRecord | undefined> {
+  async #getAmong(address: KeyAddress, until: number | ReadTerm | undefined): Promise<StoredRecord | undefined> {
     const { keyspace, segments } = this.#parts;
     const spots = keyspace.spotsOf(address.partition, address.hash);
     for (const spot of spots) segments.pin(spot.segment);
@@ -100,7 +100,7 @@ export class KeyLookup {
       let newest: Match | undefined;
       const unreadable: { readonly spot: RecordSpot; readonly error: CorruptRecordError }[] = [];
       for (const spot of spots) {
-        const read = await this.#readOrError(address, spot, byMs);
+        const read = await this.#readOrError(address, spot, until);
         if (read instanceof CorruptRecordError) {
           unreadable.push({ spot, error: read });
           continue;
@@ -121,10 +121,10 @@ export class KeyLookup {
   async #readOrError(
     address: KeyAddress,
     spot: RecordSpot,
-    byMs: number | undefined,
+    until: number | ReadTerm | undefined,
   ): Promise<ReadRecord | CorruptRecordError> {
     try {
-      const read = await this.#parts.reader.record(spot, byMs);
+      const read = await this.#parts.reader.record(spot, until);
       return read;
     } catch (error) {
       if (!(error instanceof CorruptRecordError)) throw error;

@@ -9,6 +9,7 @@ import type {
   HashRange,
   KeyAddress,
   PutRequest,
+  ReadTerm,
   ReapEntry,
   RecoveryReport,
   ScanPage,
@@ -94,9 +95,9 @@ class OpenLogEngine implements LogEngine {
     return digest === 0n ? digestBehind(table, slot, address.hash) : digest;
   }
 
-  get(address: KeyAddress, byMs?: number): StoredRecord | undefined | Promise<StoredRecord | undefined> {
+  get(address: KeyAddress, until?: number | ReadTerm): StoredRecord | undefined | Promise<StoredRecord | undefined> {
     if (this.#closing !== undefined) throw new StoreClosedError();
-    const found = this.#parts.lookup.get(address, byMs);
+    const found = this.#parts.lookup.get(address, until);
     return found instanceof Promise ? this.#counted(found) : found;
   }
 

@@ -4,6 +4,7 @@
  * loop. The belief corrects itself: reads that turn out slow turn it into disbelief, pool reads restore it.
  * Must never answer absence for bytes that cannot be read.
  */
+import type { ReadTerm } from "./engine.ts";
 import { CorruptRecordError } from "./errors.ts";
 import { decodeIdentity, decodeRecord, keyOf, RECORD_HEADER_BYTES, type RecordIdentity } from "./format/record.ts";
 import type { LogSettings } from "./log-options.ts";
@@ -31,6 +32,8 @@ const VERY_SLOW_READ_MS = 2;
 const SLOW_LIMIT = 3;
 const SLOW_WINDOW = 32;
 
+type Until = number | ReadTerm | undefined;
+
 /** The reader of all segments. */
 export class RecordReader {
   readonly #segments: SegmentSet;
@@ -52,10 +55,10 @@ export class RecordReader {
 
   /**
    * A whole record, at once when believed cached. Throws or rejects with CorruptRecordError; rejects with ReadExpiredError when
-   * it has not had its turn in the thread pool by `byMs` (monotonic).
+   * it has not had its turn in the thread pool by then (monotonic).
    */
-  record(spot: RecordSpot, byMs?: number): ReadRecord | Promise<ReadRecord> {
-    const bytes = this.#bytes(spot, spot.length, byMs);
+  record(spot: RecordSpot, until?: number | ReadTerm): ReadRecord | Promise<ReadRecord> {
+    const bytes = this.#bytes(spot, spot.length, until);
     return bytes instanceof Promise ? bytes.then((read) => proveRecord(spot, read)) : proveRecord(spot, bytes);
   }
 
@@ -70,7 +73,7 @@ export class RecordReader {
 
   /** Bytes `[from, from + length)` of a segment, always through the thread pool; shorter at the end of the file. */
   range(segment: Segment, from: number, length: number): Promise<Buffer> {
-    return this.#poolRead(segment, { offset: from, length, byMs: undefined });
+    return this.#poolRead(segment, { offset: from, length, until: undefined });
   }
 
   #proveKey(spot: RecordSpot, bytes: Buffer): Buffer | Promise<Buffer> {
@@ -82,11 +85,11 @@ export class RecordReader {
     return record instanceof Promise ? record.then(keyOfRead) : keyOfRead(record);
   }
 
-  #bytes(spot: RecordSpot, length: number, byMs?: number): Buffer | Promise<Buffer> {
+  #bytes(spot: RecordSpot, length: number, until?: number | ReadTerm): Buffer | Promise<Buffer> {
     const { segment, offset } = spot;
     const file = this.#segments.openFileOf(segment);
     if (file === undefined || !segment.warmth.isWarm(offset, length)) {
-      return this.#poolRead(segment, { offset, length, byMs });
+      return this.#poolRead(segment, { offset, length, until });
     }
     return this.#syncRead(file, segment, offset, length);
   }
@@ -120,15 +123,20 @@ export class RecordReader {
 
   async #poolRead(
     segment: Segment,
-    { offset, length, byMs }: { readonly offset: number; readonly length: number; readonly byMs: number | undefined },
+    { offset, length, until }: { readonly offset: number; readonly length: number; readonly until: Until },
   ): Promise<Buffer> {
     this.#segments.pin(segment);
     try {
       const file = await this.#segments.open(segment);
-      const bytes = Buffer.allocUnsafe(length);
-      const count = await this.#pool.run(() => file.read(bytes, offset), byMs);
+      // not before its turn: a thousand that wait for a slow disk hold nothing
+      const read = async (): Promise<Buffer> => {
+        const bytes = Buffer.allocUnsafe(length);
+        const count = await file.read(bytes, offset);
+        return count === length ? bytes : bytes.subarray(0, count);
+      };
+      const bytes = await this.#pool.run(read, until);
       segment.warmth.warm(offset, length);
-      return count === length ? bytes : bytes.subarray(0, count);
+      return bytes;
     } catch (error) {
       throw corruptIfUnreadable(error, segment, offset);
     } finally {

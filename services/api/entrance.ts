@@ -4,6 +4,7 @@
  * count a request in or out twice.
  */
 import type { Clock } from "../base/ports.ts";
+import type { Asker } from "../coordinator/contract.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { AnswerSize } from "./answer-size.ts";
 import type { Incoming, Route } from "./exchange.ts";
@@ -19,9 +20,10 @@ export interface EntranceParts extends Pick<ApiDependencies, "calm" | "tokens"> 
   readonly onFree: () => void;
 }
 
-/** What one request occupies that was let in. */
-export class Stay {
+/** What one request occupies that was let in, and who sent it. */
+export class Stay implements Asker {
   readonly place: Place;
+  #onGone: (() => void) | undefined;
   readonly #admission: Admission;
   readonly #answers: AnswerSize;
   /** what it brought, and what its answer holds or is taken to hold; undefined: all of it is given back */
@@ -41,6 +43,18 @@ export class Stay {
       this.#heldBytes = undefined;
       parts.free(held);
     });
+  }
+
+  whenGone(run: () => void): void {
+    this.#onGone = run;
+  }
+
+  /** The exchange is over: its client has the answer, or has gone. */
+  over(): void {
+    this.place.over();
+    const run = this.#onGone;
+    this.#onGone = undefined;
+    run?.();
   }
 
   /** Its answer is made, and holds so many bytes until the connection has taken them. After its end nothing is counted any more. */

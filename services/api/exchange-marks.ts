@@ -1,4 +1,5 @@
 /** What the listener notes on the framework's own requests and replies. Must never hold what a handler needs. */
+import type { Asker } from "../coordinator/contract.ts";
 import type { Caller } from "../security/rights.ts";
 import type { Stay } from "./entrance.ts";
 import type { Timing } from "./exchange.ts";
@@ -7,6 +8,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** whose token it carries; ask `callerOf` */
     caller: Caller | undefined;
+    /** who sent it, of one that was let in */
+    asker: Asker | undefined;
   }
   interface FastifyReply {
     /** what one that was let in occupies until the connection has taken the answer; undefined: it was not */

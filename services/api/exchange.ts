@@ -3,7 +3,7 @@
  * values. A handler never touches the framework: it returns a `Reply`, so that a batch can reuse it.
  */
 
-import type { Explain, Failure } from "../coordinator/contract.ts";
+import type { Asker, Explain, Failure } from "../coordinator/contract.ts";
 import type { BucketRight, Caller, NodeRight } from "../security/rights.ts";
 
 /** The part of a request that handlers may see. Header names are in lower case. */
@@ -16,6 +16,8 @@ export interface Incoming {
   };
   /** whom the request comes from; ask `callerOf`, never this */
   readonly caller?: Caller | undefined;
+  /** who sent it, and may go before the answer */
+  readonly asker?: Asker | undefined;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   /** a Buffer when there was a body, else undefined */
   readonly body: unknown;

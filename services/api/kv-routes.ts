@@ -94,7 +94,7 @@ function getKey(deps: KeyDependencies, request: Incoming): Reply | Promise<Reply
   }
   const { name } = target;
   const watch = watchOf(request, knobs, deps.clock);
-  const told = { name, knobs: watch?.knobs ?? knobs };
+  const told = { name, knobs: watch?.knobs ?? knobs, asker: request.asker };
   const asked: GetRequest = context === undefined ? told : { ...told, atLeast: context };
   const accept = knobs.explain ? undefined : textOf(request.headers["accept"]);
   const shape = { target, isRaw, accept, ifNoneMatch: textOf(request.headers["if-none-match"]) };

@@ -150,6 +150,7 @@ class Server implements ApiServer {
         answerClientError(error, socket, { requestId: this.#nextId(), clock: this.#deps.clock }),
     });
     app.decorateRequest("caller", undefined);
+    app.decorateRequest("asker", undefined);
     app.decorateReply("stay", undefined);
     app.decorateReply("startedMs", 0);
     app.decorateReply("waitedMs", 0);
@@ -212,10 +213,11 @@ class Server implements ApiServer {
     const { waitedMs = 0 } = request.raw;
     const cameMs = startedMs - waitedMs;
     reply.stay = entered;
+    request.asker = entered;
     reply.startedMs = startedMs;
     reply.waitedMs = waitedMs;
     raw.once("close", () => {
-      entered.place.over();
+      entered.over();
       const end = { status: raw.headersSent ? raw.statusCode : 0, durationMs: clock.monotonicMs() - cameMs };
       recordDuration(durations, end.status, end.durationMs * 1_000);
       if (isWorthALine(end)) this.#requestLog.tell(route, request, end);

@@ -130,8 +130,10 @@ export class SharedReads implements Coordinator {
     }
     const founded = new Party(request.knobs, this.#clock);
     this.#parties.set(key, founded);
+    // of nobody in particular: whoever founded it may go, and the others stay
+    const { name, knobs } = request;
     this.#clock.defer(() => {
-      founded.begin((timeoutMs) => this.#inner.get({ ...request, knobs: { ...request.knobs, timeoutMs } }));
+      founded.begin((timeoutMs) => this.#inner.get({ name, knobs: { ...knobs, timeoutMs } }));
     });
     return founded.join(request.knobs.timeoutMs);
   }

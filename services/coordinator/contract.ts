@@ -34,6 +34,14 @@ export interface GetRequest {
   readonly knobs: Knobs;
   /** answer at least this version, or `stale` */
   readonly atLeast?: CausalContext;
+  /** undefined: it is wanted until its time is up, whoever has gone meanwhile */
+  readonly asker?: Asker | undefined;
+}
+
+/** Whoever asked, and may go before the answer. */
+export interface Asker {
+  /** Calls when he goes. Who asks again is told instead of the one before. */
+  whenGone(run: () => void): void;
 }
 
 /** A write of a value as a client asks for it. */

@@ -2,7 +2,7 @@
  * What this node's own replica has to say to a read, in the words that peers have. Must never speak for a slot that it
  * does not hold, nor hold no more by the time it has read: the key may have gone with it.
  */
-import type { ReplicaReadResult } from "../replica/contract.ts";
+import type { ReadTerm, ReplicaReadResult } from "../replica/contract.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import { type StrayWord, strayRefusalOf } from "./holder-search.ts";
 import type { ReadQuestion } from "./read-voter-core.ts";
@@ -31,15 +31,15 @@ export type LocalWord =
 /** What is asked of this node itself. */
 export interface LocalQuestion {
   readonly question: ReadQuestion | "nothing";
-  /** monotonic: nothing is read any more then */
-  readonly deadlineMs: number;
+  /** nothing is read any more when it is over */
+  readonly term: ReadTerm;
 }
 
 /** Reads here; at once when the bytes are cached. Never rejects: a replica that throws is logged, and has failed. */
 export function readHere(
   room: CoordinatorRoom,
   scope: RequestScope,
-  { question, deadlineMs }: LocalQuestion,
+  { question, term }: LocalQuestion,
 ): LocalWord | Promise<LocalWord> {
   const { local } = room;
   const { location } = scope;
@@ -51,7 +51,7 @@ export function readHere(
     return { kind: "digest", slot, isSuspect: local.isSuspect(location.partition), digest: local.digestOf(location) };
   }
   try {
-    const result = local.read(location, deadlineMs - room.clock.monotonicMs());
+    const result = local.read(location, term);
     if (!(result instanceof Promise)) return stillAt(slot, wordOf(room, scope, result)) ?? strayHere(room, scope);
     return result.then(
       (later) => stillAt(slot, laterWordOf(room, scope, later)) ?? strayHere(room, scope),
@@ -82,7 +82,7 @@ export function readHintsHere(
       ? { kind: "failed", reason: result.reason }
       : { kind: "set", slot, isSuspect: false, set: result.set, isStandIn: true };
   try {
-    const result = fallback.read(location, asked.deadlineMs - room.clock.monotonicMs());
+    const result = fallback.read(location, asked.term);
     return result instanceof Promise
       ? result.then(wordOfHints, (error: unknown) => defect(room, error))
       : wordOfHints(result);

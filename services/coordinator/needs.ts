@@ -6,7 +6,14 @@
 import type { BucketSettings } from "../base/bucket-settings.ts";
 import type { BucketName, NodeId } from "../base/ids.ts";
 import type { PlacementTable, SlotHolder } from "../placement/types.ts";
-import type { KeyLocation, Minted, ReplicaReadResult, ReplicaWriteResult, WriteIntent } from "../replica/contract.ts";
+import type {
+  KeyLocation,
+  Minted,
+  ReadTerm,
+  ReplicaReadResult,
+  ReplicaWriteResult,
+  WriteIntent,
+} from "../replica/contract.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 
 /** One replica that a request may ask: an owner, or a fallback that stands in for the slot. */
@@ -42,8 +49,8 @@ export interface Liveness {
 export interface StandInReplica {
   /** from RAM; 0n: nothing is kept, which says nothing of what the owners hold */
   digestOf(location: KeyLocation): bigint;
-  /** refused as `expired` when the disk had no time within the budget */
-  read(location: KeyLocation, budgetMs?: number): ReplicaReadResult | Promise<ReplicaReadResult>;
+  /** like the replica's own */
+  read(location: KeyLocation, wanted?: number | ReadTerm): ReplicaReadResult | Promise<ReplicaReadResult>;
   /** Like the replica's own: reads what is kept, mints, and keeps it for whoever holds the slot; durable before it resolves. */
   write(
     location: KeyLocation,

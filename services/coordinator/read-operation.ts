@@ -3,10 +3,10 @@
  * with a local slot and agreeing replicas it costs one local read and one digest call.
  */
 import type { NodeId } from "../base/ids.ts";
-import { HEDGE_DELAY_MAX_MS } from "../base/limits.ts";
 import type { CallResult } from "../peers/messages.ts";
 import { decodeSet } from "../versioning/object-codec.ts";
 import type { SiblingSet } from "../versioning/types.ts";
+import { ClientTerm } from "./client-term.ts";
 import type { Explain, GetAnswer, GetRequest } from "./contract.ts";
 import { readFailure } from "./failures.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
@@ -16,12 +16,14 @@ import type { RepairTarget, Seat } from "./needs.ts";
 import { livingNow, readAnswer, withPeers } from "./read-answer.ts";
 import { ReadCore } from "./read-core.ts";
 import { readQuestion } from "./read-question.ts";
-import type { Calendar, ReadNeed, ReadVerdict } from "./read-verdict.ts";
-import type { ReadVoter } from "./read-voter-core.ts";
-import { tellsPace } from "./replica-ranking-core.ts";
+import { type Calendar, overtaken, type ReadNeed, type ReadVerdict } from "./read-verdict.ts";
+import { areAskedInDoubt, isAnyOtherAsked, type ReadVoter } from "./read-voter-core.ts";
+import { hedgeDelayMs, tellsPace } from "./replica-ranking-core.ts";
 import { explainOf, readReports } from "./reports.ts";
 import { askOrder, type CoordinatorRoom, type RequestScope } from "./request-scope.ts";
 import { StandIns } from "./stand-ins.ts";
+
+const NO_OBJECT = { kind: "set", set: undefined } as const;
 
 /** A read under way; `start` it once. Calls `onAnswer` exactly once, within the deadline and one tick. */
 export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
@@ -32,11 +34,13 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
   readonly #onAnswer: (answer: GetAnswer) => void;
   readonly #core: ReadCore;
   readonly #fanOut: FanOut;
+  readonly #term: ClientTerm;
   #search: HolderSearch | undefined;
   #standIns: StandIns | undefined;
   #isPumping = false;
   #isHedgeArmed = false;
   #isHedged = false;
+  #isGone = false;
 
   constructor(
     room: CoordinatorRoom,
@@ -49,6 +53,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#need = read.need;
     this.#onAnswer = onAnswer;
     this.#fanOut = new FanOut(room, this, read.request.knobs.timeoutMs);
+    this.#term = new ClientTerm(this.#fanOut.deadlineMs);
     const order = askOrder(room, read.scope, { nowMs: this.#fanOut.startedMs, mayProbe: true });
     this.#core = new ReadCore(order, read.need, this);
   }
@@ -58,6 +63,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#room.hedges.earn();
     this.#core.start();
     this.#pump();
+    if (!this.#fanOut.isClosed) this.#request.asker?.whenGone(this.#onGone);
     const exploration = this.#room.ranking.explorationOf();
     if (exploration < 0) return;
     this.#core.explore(exploration, (node) => this.#isInDoubt(node));
@@ -78,13 +84,14 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
 
   onSlow(): void {
     this.#isHedgeArmed = false;
+    if (this.#isGone) return;
     if (!this.#core.canHedge) {
       // Nobody is left to ask: what stand-ins lack may count, once the owners that were asked have come into doubt.
       if (this.#core.isHeldUp) this.#noteSlow();
       return;
     }
     // Who waits for a node in doubt is not charged: a replica that has died would use up the budget of all others.
-    if (!this.#isAskedInDoubt() && !this.#room.hedges.take()) {
+    if (!areAskedInDoubt(this.#core.voters, (node) => this.#isInDoubt(node)) && !this.#room.hedges.take()) {
       this.#armHedge();
       return;
     }
@@ -100,6 +107,12 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#core.onSlow((node) => this.#isInDoubt(node));
     this.#pump();
   }
+
+  /** Its client has gone: others do what they were asked for all the same, and are waited for, but not this node's own disk. */
+  readonly #onGone = (): void => {
+    this.#isGone = true;
+    this.#pump();
+  };
 
   onDeadline(): void {
     this.#core.onDeadline();
@@ -128,10 +141,6 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#fanOut.beginStep();
     this.#core.onSearchOver();
     this.#pump();
-  }
-
-  #isAskedInDoubt(): boolean {
-    return this.#core.voters.every((voter) => voter.state !== "asked" || this.#isInDoubt(voter.seat.node));
   }
 
   #isInDoubt(node: NodeId): boolean {
@@ -167,21 +176,15 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
         else this.#core.onFailed(index, "unreachable");
         return;
       case "failed":
-        this.#core.onFailed(index, "failed");
-        return;
       case "stored":
       case "pong":
       case "answer":
-        this.#core.onFailed(index, "bad_reply");
+        this.#core.onFailed(index, result.kind === "failed" ? "failed" : "bad_reply");
     }
   }
 
   #tellObject(index: number, result: Extract<CallResult, { kind: "object" }>): void {
-    if (result.object === undefined) {
-      this.#core.onObject(index, result, undefined);
-      return;
-    }
-    const decoded = decodeSet(result.object);
+    const decoded = result.object === undefined ? NO_OBJECT : decodeSet(result.object);
     if (decoded.kind === "set") this.#core.onObject(index, result, decoded.set);
     else this.#core.onFailed(index, "corrupt_record");
   }
@@ -192,7 +195,8 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#isPumping = true;
     for (let index = this.#nextAsk(); index >= 0; index = this.#nextAsk()) this.#ask(index);
     this.#isPumping = false;
-    const verdict = this.#core.verdict;
+    const isForNobody = this.#isGone && !isAnyOtherAsked(this.#core.voters, this.#room.self);
+    const verdict = isForNobody ? overtaken(this.#core.verdict) : this.#core.verdict;
     if (verdict.kind !== "pending") {
       this.#finish(verdict);
       return;
@@ -232,7 +236,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
   #askSelf(index: number): void {
     this.#fanOut.noteStart(index);
     const voter = this.#core.voters[index];
-    const asked = { question: voter?.question ?? "nothing", deadlineMs: this.#fanOut.deadlineMs } as const;
+    const asked = { question: voter?.question ?? "nothing", term: this.#term } as const;
     const word =
       voter?.seat.role === "fallback"
         ? readHintsHere(this.#room, this.#scope, { ...asked, slot: voter.seat.slot })
@@ -257,17 +261,14 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
 
   #armHedge(): void {
     this.#isHedgeArmed = true;
-    let delayMs = 0;
-    for (const voter of this.#core.voters) {
-      if (voter.state === "astray") delayMs = HEDGE_DELAY_MAX_MS;
-      if (voter.state === "asked") delayMs = Math.max(delayMs, this.#room.ranking.hedgeDelayMsOf(voter.seat.node));
-    }
-    this.#fanOut.hedgeAfter(delayMs);
+    this.#fanOut.hedgeAfter(hedgeDelayMs(this.#core.voters, this.#room.ranking));
   }
 
   #finish(verdict: Exclude<ReadVerdict, { kind: "pending" }>): void {
     this.#fanOut.close();
     this.#search?.end();
+    // what waits for a turn at the disk here is of no use any more
+    this.#term.end();
     const targets = this.#core.repairs();
     const explain = this.#request.knobs.explain ? this.#explain(targets) : undefined;
     if (verdict.kind !== "known") {

@@ -36,3 +36,8 @@ export interface ReadNeed {
   /** how many nodes may be asked to stand in for owners; absent: none */
   readonly standIns?: number;
 }
+
+/** What becomes of a read that nobody waits for, if nothing has become of it yet. */
+export function overtaken(verdict: ReadVerdict): ReadVerdict {
+  return verdict.kind === "pending" ? { kind: "unmet", received: 0 } : verdict;
+}

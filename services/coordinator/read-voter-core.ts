@@ -125,3 +125,13 @@ export function idleInTurn(
 export function isIdleOrAwaited({ state, isSlow }: ReadVoter): boolean {
   return state === "idle" || (!isSlow && (state === "asked" || state === "astray"));
 }
+
+/** True while somebody else than this node is asked. */
+export function isAnyOtherAsked(voters: readonly ReadVoter[], self: NodeId): boolean {
+  return voters.some(({ state, seat }) => state === "asked" && seat.node !== self);
+}
+
+/** True while nobody is asked who is not in doubt. */
+export function areAskedInDoubt(voters: readonly ReadVoter[], isInDoubt: (node: NodeId) => boolean): boolean {
+  return voters.every(({ state, seat }) => state !== "asked" || isInDoubt(seat.node));
+}

@@ -7,6 +7,7 @@
 import type { NodeId } from "../base/ids.ts";
 import { HEDGE_BUDGET_RATIO, HEDGE_BURST, HEDGE_DELAY_MAX_MS } from "../base/limits.ts";
 import type { CallResult } from "../peers/messages.ts";
+import type { ReadVoter } from "./read-voter-core.ts";
 
 const SMOOTHING = 0.1;
 const QUANTILE = 0.95;
@@ -69,6 +70,16 @@ export class ReplicaRanking {
     this.#readCount += 1;
     return this.#readCount % EXPLORE_EVERY === 0 ? this.#readCount / EXPLORE_EVERY : -1;
   }
+}
+
+/** Milliseconds after which another one is asked beside those that are asked now; the most while a slot's holder is looked for. */
+export function hedgeDelayMs(voters: readonly ReadVoter[], ranking: ReplicaRanking): number {
+  let delayMs = 0;
+  for (const { state, seat } of voters) {
+    if (state === "astray") return HEDGE_DELAY_MAX_MS;
+    if (state === "asked") delayMs = Math.max(delayMs, ranking.hedgeDelayMsOf(seat.node));
+  }
+  return delayMs;
 }
 
 /** True when the time until the result says how fast the replica is: a link that breaks at once is no quick answer. */

@@ -10,6 +10,7 @@ import type {
   HandedVersion,
   KeyLocation,
   Minted,
+  ReadTerm,
   ReplicaReadResult,
   ReplicaWriteResult,
   WriteIntent,
@@ -74,8 +75,8 @@ export class HintStore implements FallbackReplica {
     return this.#records.digestOf(location);
   }
 
-  read(location: KeyLocation, budgetMs?: number): ReplicaReadResult | Promise<ReplicaReadResult> {
-    return this.#replica.read(location, budgetMs);
+  read(location: KeyLocation, wanted?: number | ReadTerm): ReplicaReadResult | Promise<ReplicaReadResult> {
+    return this.#replica.read(location, wanted);
   }
 
   readEncoded(location: KeyLocation, budgetMs?: number): ReturnType<FallbackReplica["readEncoded"]> {

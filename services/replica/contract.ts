@@ -1,5 +1,8 @@
 /** What one node does with one key: the types that `coordinator`, `peers` handlers and tests speak. No code here. */
+import type { ReadTerm } from "../../storage/engine.ts";
 import type { CausalContext, Dot, SiblingSet } from "../versioning/types.ts";
+
+export type { ReadTerm };
 
 /** Same shape as storage's KeyAddress and the wire's KeyOnWire. */
 export interface KeyLocation {
@@ -109,8 +112,11 @@ export interface LocalReplica {
   isHidden?(partition: number, key: Uint8Array | undefined): boolean;
   /** From RAM; 0n = nothing. */
   digestOf(location: KeyLocation): bigint;
-  /** The decoded versions; at once when the bytes are cached. Refused as `expired` when the disk had no time within the budget. */
-  read(location: KeyLocation, budgetMs?: number): ReplicaReadResult | Promise<ReplicaReadResult>;
+  /**
+   * The decoded versions; at once when the bytes are cached. Refused as `expired` when the disk had no time while it was wanted:
+   * for so many ms, or by a term.
+   */
+  read(location: KeyLocation, wanted?: number | ReadTerm): ReplicaReadResult | Promise<ReplicaReadResult>;
   /** The same, encoded, for the wire. */
   readEncoded(
     location: KeyLocation,

@@ -3,7 +3,7 @@
  * noted for whoever copies the partition. Must never take a read error for an absence, nor put what no slot covers
  * unless it is told to.
  */
-import type { PutRequest } from "../../storage/engine.ts";
+import type { PutRequest, ReadTerm } from "../../storage/engine.ts";
 import { DiskFullError, StoreBusyError, StoreFailedError } from "../../storage/errors.ts";
 import { ChangeTrackers } from "./change-trackers.ts";
 import type { KeyLocation, ReplicaRefusal, ReplicaWriteResult } from "./contract.ts";
@@ -49,15 +49,15 @@ export class RecordKeeper {
     return notHeld(partition, this.#slots.movedTo?.(partition));
   }
 
-  /** The newest record of the key, if a slot is held; not read any more after `byMs` (monotonic). */
-  fetch(location: KeyLocation, byMs?: number): Fetched | Promise<Fetched> {
-    return this.refusalOf(location.partition) ?? this.fetchUnowned(location, byMs);
+  /** The newest record of the key, if a slot is held; not read any more when that is over (monotonic, or a term). */
+  fetch(location: KeyLocation, until?: number | ReadTerm): Fetched | Promise<Fetched> {
+    return this.refusalOf(location.partition) ?? this.fetchUnowned(location, until);
   }
 
-  /** The newest record of the key, slot or not; not read any more after `byMs` (monotonic). */
-  fetchUnowned(location: KeyLocation, byMs?: number): Fetched | Promise<Fetched> {
+  /** The newest record of the key, slot or not; not read any more when that is over (monotonic, or a term). */
+  fetchUnowned(location: KeyLocation, until?: number | ReadTerm): Fetched | Promise<Fetched> {
     try {
-      const found = this.#store.get(location, byMs);
+      const found = this.#store.get(location, until);
       return found instanceof Promise ? found.catch(noTraceRefusalOf) : found;
     } catch (error) {
       return noTraceRefusalOf(error);

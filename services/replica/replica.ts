@@ -19,6 +19,7 @@ import type {
   KeyLocation,
   LocalReplica,
   Minted,
+  ReadTerm,
   ReplicaReadResult,
   ReplicaRefusal,
   ReplicaWriteResult,
@@ -154,8 +155,8 @@ export class Replica implements LocalReplica {
     return this.#store.digestOf(location);
   }
 
-  read(location: KeyLocation, budgetMs?: number): ReplicaReadResult | Promise<ReplicaReadResult> {
-    const fetched = this.#keeper.fetch(location, this.#byOf(budgetMs));
+  read(location: KeyLocation, wanted?: number | ReadTerm): ReplicaReadResult | Promise<ReplicaReadResult> {
+    const fetched = this.#keeper.fetch(location, typeof wanted === "object" ? wanted : this.#byOf(wanted));
     return fetched instanceof Promise ? fetched.then(readResultOf) : readResultOf(fetched);
   }
 

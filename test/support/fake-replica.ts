@@ -8,6 +8,7 @@ import type {
   KeyLocation,
   LocalReplica,
   Minted,
+  ReadTerm,
   ReplicaReadResult,
   ReplicaRefusal,
   ReplicaWriteResult,
@@ -51,6 +52,8 @@ export class FakeReplica implements LocalReplica {
   /** milliseconds that each write and store was given, in order */
   readonly budgets: (number | undefined)[] = [];
   readCount = 0;
+  /** reads of which it was told that nobody wanted them any more */
+  unwantedCount = 0;
   storeCount = 0;
   readonly #clock: FakeClock;
   readonly #actor: number;
@@ -81,8 +84,9 @@ export class FakeReplica implements LocalReplica {
     return set === undefined ? 0n : digestOf(set);
   }
 
-  read(location: KeyLocation): ReplicaReadResult | Promise<ReplicaReadResult> {
+  read(location: KeyLocation, wanted?: number | ReadTerm): ReplicaReadResult | Promise<ReplicaReadResult> {
     this.readCount += 1;
+    if (typeof wanted === "object") wanted.whenOver(() => void (this.unwantedCount += 1));
     // As a store does: refused at once, read later, when the slot and all that it held may be gone.
     const refusal = this.refusalOf(0);
     const result = (): ReplicaReadResult =>

@@ -109,6 +109,21 @@ async function write(on: Stage, node: number, key: string): Promise<string> {
   return (await on.node(node).coordinator.put(put)).kind;
 }
 
+/** A world of which one node has that disk. */
+function readingShape(seed: string, disk: StallingDisk) {
+  const sabotage = { disk: (made: Disk, node: number) => (node === STALLED_NODE ? disk.over(made) : made) };
+  return { seed, keyCount: 0, sabotage };
+}
+
+/** All keys are written, and nothing of them is believed to be in that node's memory. */
+async function restartedWithKeys(on: Stage): Promise<void> {
+  await Promise.all(KEYS.map((key) => write(on, 0, key)));
+  on.cluster.end(STALLED_NODE, { kind: "kill" });
+  await on.allServe();
+  await on.settled();
+  await on.sleep(5_000);
+}
+
 describe("a node whose disk stood still", () => {
   test("writes nothing more for coordinators that have given up: not one of the stores that waited in its queues", async () => {
     const disk = new StallingDisk();
@@ -152,17 +167,8 @@ describe("a node whose disk stood still", () => {
 
   test("reads nothing more for those who have given up: not one of the reads that waited for their turn", async () => {
     const disk = new StallingDisk();
-    const shape = {
-      seed: "O4-reads",
-      keyCount: 0,
-      sabotage: { disk: (made: Disk, node: number) => (node === STALLED_NODE ? disk.over(made) : made) },
-    };
-    const { told } = await play(shape, async (on) => {
-      await Promise.all(KEYS.map((key) => write(on, 0, key)));
-      on.cluster.end(STALLED_NODE, { kind: "kill" });
-      await on.allServe();
-      await on.settled();
-      await on.sleep(5_000);
+    const { told } = await play(readingShape("O4-reads", disk), async (on) => {
+      await restartedWithKeys(on);
       disk.stalls = "read";
       const gets = KEYS.map((key) =>
         on.node(STALLED_NODE).coordinator.get({
@@ -179,5 +185,35 @@ describe("a node whose disk stood still", () => {
     });
     expect(told.failed).toBeGreaterThan(10);
     expect(told.readBytes).toBe(0);
+  });
+
+  test("reads nothing more for clients that have gone, whose reads are over within a tenth of a second (O5)", async () => {
+    const disk = new StallingDisk();
+    const { told } = await play(readingShape("O5-reads", disk), async (on) => {
+      await restartedWithKeys(on);
+      disk.stalls = "read";
+      const leaving: (() => void)[] = [];
+      const answered = { count: 0 };
+      for (const key of KEYS) {
+        const name = { bucket: SIM_BUCKET, key: keyBytesOf(key) };
+        const asker = { whenGone: (run: () => void): void => void leaving.push(run) };
+        const knobs = { ...KNOBS, r: 1, timeoutMs: 20_000 };
+        void on
+          .node(STALLED_NODE)
+          .coordinator.get({ name, knobs, asker })
+          .then(() => (answered.count += 1));
+      }
+      await on.sleep(500);
+      const before = answered.count;
+      for (const leave of leaving.splice(0)) leave();
+      await on.sleep(100);
+      const after = answered.count;
+      disk.bytes.read = 0;
+      disk.goOn();
+      await on.sleep(200);
+      return { readBytes: disk.bytes.read, before, after };
+    });
+    expect(told.before).toBeLessThan(KEYS.length - 10);
+    expect([told.after, told.readBytes]).toEqual([KEYS.length, 0]);
   });
 });

@@ -179,6 +179,24 @@ describe("overload", () => {
     await expect.poll(inflight).toContain("gyre_http_inflight_requests 1\n");
   });
 
+  it("tells a read whose client has gone, and nobody else's", async () => {
+    const gone: string[] = [];
+    const release = Promise.withResolvers<GetAnswer>();
+    here.coordinator.answers.get = ({ name, asker }) => {
+      asker?.whenGone(() => gone.push(Buffer.from(name.key).toString()));
+      return release.promise;
+    };
+    const [one, other] = [open(), open()];
+    one.socket.write(GET.replace("/k ", "/one "));
+    other.socket.write(GET.replace("/k ", "/other "));
+    const inflight = async (): Promise<string> => (await here.api.inject({ url: "/metrics" })).body;
+    await expect.poll(inflight).toContain("gyre_http_inflight_requests 3\n");
+    one.socket.destroy();
+    await expect.poll(() => gone).toEqual(["one"]);
+    release.resolve({ kind: "not_found" });
+    expect(await other.until("404")).toContain("404 Not Found");
+  });
+
   it("forgets one at once that waits for others' work, which may last for hours", async () => {
     const asked = Promise.withResolvers<void>();
     const others = Promise.withResolvers<Awaited<ReturnType<typeof here.repair.waitForHints>>>();

@@ -55,6 +55,17 @@ function bucket(): BucketName {
 }
 
 describe("reads of one key in one turn", () => {
+  it("that are shared are nobody's in particular: who founded the read may go, and the others have it", async () => {
+    const rig = new Rig();
+    rig.crowd();
+    const asker = { whenGone: () => undefined };
+    for (let n = 0; n < 3; n += 1) void rig.read("hot", { asker });
+    rig.endTurn();
+    const askers = rig.asked.filter(({ name }) => Buffer.from(name.key).toString() === "hot").map((one) => one.asker);
+    expect(askers).toEqual([asker, undefined]);
+    rig.answerAll();
+  });
+
   it("are two of the replicas, however many ask, and all are answered", async () => {
     const rig = new Rig();
     rig.crowd();

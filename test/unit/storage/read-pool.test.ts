@@ -1,4 +1,5 @@
 /** The bound on reads in the thread pool. */
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ReadExpiredError } from "../../../storage/errors.ts";
 import { ReadPool } from "../../../storage/read-pool.ts";
@@ -53,4 +54,81 @@ test("a task whose time is over when its turn comes is not done, and gives its p
   await Promise.all([first, inTime, whenever]);
   expect((await Promise.all(late)).every((end) => end instanceof ReadExpiredError)).toBe(true);
   expect(done).toEqual(["in time", "whenever"]);
+});
+
+/** A term that ends when it is told to. */
+class Term {
+  readonly byMs = Number.POSITIVE_INFINITY;
+  #run: (() => void) | undefined;
+  whenOver(run: () => void): void {
+    this.#run = run;
+  }
+  end(): void {
+    this.#run?.();
+  }
+}
+
+test("ten thousand that stop waiting leave the line at once, and those among them have their turns", async () => {
+  const pool = new ReadPool(1, clock);
+  const held = Promise.withResolvers<void>();
+  const first = pool.run(() => held.promise);
+  const done: number[] = [];
+  const terms = Array.from({ length: 10_000 }, () => new Term());
+  const ends = terms.map((term, n) =>
+    pool.run(async () => void done.push(n), term).catch((error: unknown) => error instanceof ReadExpiredError),
+  );
+  expect(pool.waitingCount).toBe(10_000);
+  const stays = (n: number): boolean => n % 1_000 === 7;
+  terms.forEach((term, n) => {
+    if (!stays(n)) term.end();
+  });
+  expect(pool.waitingCount).toBe(10);
+  await settle();
+  expect((await Promise.all(ends.filter((_, n) => !stays(n)))).every((end) => end === true)).toBe(true);
+  held.resolve();
+  await Promise.all([first, ...ends]);
+  expect(done).toEqual(terms.map((_, n) => n).filter(stays));
+  // one that ends later changes nothing
+  for (const term of terms) term.end();
+  expect(pool.waitingCount).toBe(0);
+  expect(await pool.run(() => Promise.resolve(1))).toBe(1);
+});
+
+test("whoever leaves when, each of the others has one turn, in the order of the calls, and never more at a time than may", async () => {
+  type Step = { readonly what: "come" | "leave" | "end"; readonly at: number };
+  const step = fc.record<Step>({ what: fc.constantFrom("come", "come", "leave", "end"), at: fc.nat(40) });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 120 }), fc.integer({ min: 1, max: 3 }), async (steps, limit) => {
+      const pool = new ReadPool(limit, clock);
+      const terms: Term[] = [];
+      const begun: number[] = [];
+      const running = new Map<number, () => void>();
+      const left = new Set<number>();
+      const come = (n: number): void => {
+        const term = new Term();
+        terms.push(term);
+        const task = (): Promise<void> => {
+          begun.push(n);
+          return new Promise((resolve) => running.set(n, resolve));
+        };
+        pool.run(task, term).catch(() => left.add(n));
+      };
+      const end = async (): Promise<void> => {
+        const [n, resolve] = running.entries().next().value ?? [];
+        if (n !== undefined) running.delete(n);
+        resolve?.();
+        await settle(4);
+      };
+      for (const { what, at } of steps) {
+        if (what === "come") come(terms.length);
+        else if (what === "leave") terms[at]?.end();
+        else await end();
+        await settle(4);
+        expect(running.size).toBeLessThanOrEqual(limit);
+      }
+      while (running.size > 0) await end();
+      expect(begun).toEqual(terms.map((_, n) => n).filter((n) => !left.has(n)));
+      expect(pool.waitingCount).toBe(0);
+    }),
+  );
 });
