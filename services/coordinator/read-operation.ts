@@ -176,10 +176,10 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
         else this.#core.onFailed(index, "unreachable");
         return;
       case "failed":
-      case "stored":
-      case "pong":
-      case "answer":
-        this.#core.onFailed(index, result.kind === "failed" ? "failed" : "bad_reply");
+        this.#core.onFailed(index, "failed");
+        return;
+      default:
+        this.#core.onFailed(index, "bad_reply");
     }
   }
 

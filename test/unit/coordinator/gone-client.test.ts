@@ -27,7 +27,10 @@ async function reading(r: number, fate: Fate): Promise<Reading & { readonly clus
     answer = made;
   });
   await cluster.clock.advance(0);
-  return { cluster, answer: () => answer, go: () => tell.splice(0).forEach((run) => void run()) };
+  const go = (): void => {
+    for (const run of tell.splice(0)) run();
+  };
+  return { cluster, answer: () => answer, go };
 }
 
 describe("a read whose client has gone", () => {
