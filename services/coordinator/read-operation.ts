@@ -23,6 +23,7 @@ import { explainOf, readReports } from "./reports.ts";
 import { askOrder, type CoordinatorRoom, type RequestScope } from "./request-scope.ts";
 import { StandIns } from "./stand-ins.ts";
 
+const NO_VOTE = { failed: "failed", stored: "bad_reply", pong: "bad_reply", answer: "bad_reply" } as const;
 const NO_OBJECT = { kind: "set", set: undefined } as const;
 
 /** A read under way; `start` it once. Calls `onAnswer` exactly once, within the deadline and one tick. */
@@ -176,10 +177,10 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
         else this.#core.onFailed(index, "unreachable");
         return;
       case "failed":
-        this.#core.onFailed(index, "failed");
-        return;
-      default:
-        this.#core.onFailed(index, "bad_reply");
+      case "stored":
+      case "pong":
+      case "answer":
+        this.#core.onFailed(index, NO_VOTE[result.kind]);
     }
   }
 
@@ -219,8 +220,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
   }
 
   #searching(): HolderSearch {
-    const { deadlineMs } = this.#fanOut;
-    return (this.#search ??= new HolderSearch(this.#room, { scope: this.#scope, deadlineMs }, this));
+    return (this.#search ??= new HolderSearch(this.#room, { scope: this.#scope, deadlineMs: this.#term.byMs }, this));
   }
 
   #ask(index: number): void {
