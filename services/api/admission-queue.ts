@@ -208,7 +208,7 @@ export class AdmissionQueue<R> {
       if (why?.kind === "bytes") continue;
       rows.splice(at, 1);
       if (row === undefined || first === undefined) continue;
-      // One of a crowd is refused in its time: at once would be all of them, and all would come back at once.
+      // One that is held off for what it is itself is refused in its time: at once would be all of them, and all would come back at once.
       if (why !== undefined) insert(this.#stale, row);
       else {
         this.#letInFirst(row);
@@ -277,7 +277,7 @@ export class AdmissionQueue<R> {
   }
 
   /**
-   * Its first one, unless it is of use and of no crowd any more, and all behind it that is of no use: a connection that was
+   * Its first one, unless it is of use and not held off for itself any more, and all behind it that is of no use: a connection that was
    * not touched for a while is dear to touch. Answers how many it has dealt with.
    */
   #refuseOld(row: Row<R> | undefined, nowMs: number): number {
@@ -285,7 +285,7 @@ export class AdmissionQueue<R> {
     if (row === undefined || first === undefined) return 0;
     const before = row.requests.length;
     const why = isOfUse(row, nowMs) ? this.#parts.reasonNow(first.work, first.whose, first.bringsBytes) : WAITED;
-    if (why !== WAITED && why?.kind !== "crowd") return 1;
+    if (why !== WAITED && why?.kind !== "own") return 1;
     this.#refuseFirst(row, why);
     while (row.requests.length > 0 && !isOfUse(row, nowMs)) this.#refuseFirst(row, WAITED);
     return before - row.requests.length;

@@ -8,7 +8,7 @@ import type { Asker } from "../coordinator/contract.ts";
 import { Admission, announcedBytes } from "./admission.ts";
 import { AnswerSize } from "./answer-size.ts";
 import type { Incoming, Route } from "./exchange.ts";
-import { CROWDED_CALLER, FrontGate, FULL_OF_BYTES, type Hindrance, NOBODYS } from "./front-gate.ts";
+import { CROWDED_CALLER, FrontGate, FULL_OF_BYTES, type Hindrance, NO_MEMORY, NOBODYS } from "./front-gate.ts";
 import { crowdPlaceOf } from "./key-crowd.ts";
 import { Place } from "./place.ts";
 import type { ApiDependencies } from "./ports.ts";
@@ -86,7 +86,7 @@ export class Entrance {
 
   /** Before the body is read: lets a request in, or says why not. */
   tryEnter(
-    { work, bodyLimitBytes, isOfOneKey }: Pick<Route, "work" | "bodyLimitBytes" | "isOfOneKey">,
+    { work, method, bodyLimitBytes, isOfOneKey }: Pick<Route, "work" | "method" | "bodyLimitBytes" | "isOfOneKey">,
     answers: AnswerSize,
     request: Pick<Incoming, "raw" | "headers">,
   ): Stay | Hindrance {
@@ -94,6 +94,7 @@ export class Entrance {
     const bytes = announcedBytes(request, bodyLimitBytes);
     const guessed = work === "control" ? 0 : answers.bytes;
     const caller = work === "control" ? NOBODYS.caller : gate.callerOf(request);
+    if (work === "write" && method !== "DELETE" && !gate.takesValues) return NO_MEMORY;
     // those of one key have been asked at the door
     if (isOfOneKey !== true && gate.isCrowded(work, caller)) return CROWDED_CALLER;
     if (!admission.tryEnter(work, bytes + guessed, this.#parts.calm?.limitOf(work))) {

@@ -80,7 +80,8 @@ export class FrontDoor {
       return;
     }
     const agedMs = Math.max(this.#queue.unreadMs(request.socket), request.waitedMs ?? 0);
-    const whose = { target: request.url, caller: this.#parts.gate.callerOf(request) };
+    const caller = this.#parts.gate.callerOf(request);
+    const whose = { target: request.url, caller, bringsValue: request.method === "PUT" };
     const why = this.#whyNot(work, { request, whose }, agedMs);
     if (why === undefined) {
       if (agedMs > 0) request.waitedMs = agedMs;
@@ -113,12 +114,12 @@ export class FrontDoor {
     return this.#parts.reasonNow(work, whose, announcedBytes(request, MAX_VALUE_BYTES));
   }
 
-  /** For a place: not for one of a crowd, nor of a class of which nothing is let in. */
+  /** For a place: not for one that is held off for what it is itself, nor of a class of which nothing is let in. */
   #hasWait(
     what: Exchange,
     { work, whose, why }: { readonly work: KeyWork; readonly whose: Whose; readonly why: Hindrance },
   ): boolean {
-    if (why.kind === "crowd" || !this.#parts.gate.isOpen(work)) return false;
+    if (why.kind === "own" || !this.#parts.gate.isOpen(work)) return false;
     const { socket, waitedMs = 0 } = what.request;
     const bringsBytes = announcedBytes(what.request, MAX_VALUE_BYTES);
     const bytes = Math.min(bringsBytes, QUEUE_BODY_BYTES) + headBytes(what.request);

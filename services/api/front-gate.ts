@@ -14,8 +14,8 @@ import type { ApiDependencies } from "./ports.ts";
 
 /** Why a request is not let in just now. */
 export interface Hindrance {
-  /** there is no room for this key's or this caller's, for what brings so much, or for any of the class */
-  readonly kind: "crowd" | "bytes" | "node";
+  /** there is no room for just this (its key's, its caller's, its kind), for what brings so much, or for any of the class */
+  readonly kind: "own" | "bytes" | "node";
   readonly words: string;
 }
 
@@ -36,13 +36,19 @@ export const PUSHED_OUT: Hindrance = {
 };
 /** Why one is refused that is for a key of which enough are under way. */
 export const CROWDED: Hindrance = {
-  kind: "crowd",
+  kind: "own",
   words: "this node has all the requests of this key that it takes at a time",
 };
 /** Why one is refused whose sender has enough under way. */
 export const CROWDED_CALLER: Hindrance = {
-  kind: "crowd",
+  kind: "own",
   words: "this node has all the requests of this token that it takes at a time while others ask",
+};
+
+/** Why one is refused that brings a value. */
+export const NO_MEMORY: Hindrance = {
+  kind: "own",
+  words: "this node has no memory left for values; it takes reads and deletes",
 };
 
 /** Whose a request is. */
@@ -51,10 +57,12 @@ export interface Whose {
   readonly target: string | undefined;
   /** the counter of its token */
   readonly caller: number;
+  /** it may bring a value, unlike a delete */
+  readonly bringsValue: boolean;
 }
 
 /** Of no key and no token in particular. */
-export const NOBODYS: Whose = { target: undefined, caller: NO_CALLER };
+export const NOBODYS: Whose = { target: undefined, caller: NO_CALLER, bringsValue: false };
 
 /** What a gate goes by. */
 export interface GateParts extends Pick<ApiDependencies, "calm" | "tokens"> {
@@ -90,6 +98,11 @@ export class FrontGate {
     return this.#parts.calm?.limitOf(work) !== 0;
   }
 
+  /** Whether anything is let in that brings a value. */
+  get takesValues(): boolean {
+    return this.#parts.calm?.takesValues?.() !== false;
+  }
+
   /** Whether the caller has his part of the class already. */
   isCrowded(work: WorkClass, caller: number): boolean {
     if (caller === NO_CALLER) return false;
@@ -98,8 +111,9 @@ export class FrontGate {
   }
 
   /** Why no such request of the class that brings so many bytes is let in just now; undefined: one may be. */
-  reasonNow(work: WorkClass, { target, caller }: Whose, bytes: number): Hindrance | undefined {
+  reasonNow(work: WorkClass, { target, caller, bringsValue }: Whose, bytes: number): Hindrance | undefined {
     const { calm } = this.#parts;
+    if (bringsValue && !this.takesValues) return NO_MEMORY;
     const limit = this.#limitOf(work);
     const inflightCount = this.#admission.inflightOf(work);
     if (inflightCount >= limit && calm !== undefined) return ofNode(calm.reasonOf(work));

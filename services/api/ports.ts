@@ -122,6 +122,8 @@ export interface LoadControl {
   limitOf(work: WorkClass): number;
   /** Why there are so few, in words. */
   reasonOf(work: WorkClass): string;
+  /** False: what brings a value is refused, and only deletes are taken among writes. Absent: it is not. */
+  takesValues?(): boolean;
   /** Looks at these counts from now on: requests under way, and refused since the start. */
   follow(counts: { inflightOf(work: WorkClass): number; refusedOf(work: WorkClass): number }): void;
 }

@@ -3,7 +3,7 @@
  * late the event loop is, how full memory is, how long ago the start was. Pure: samples in, limits out. Must never limit
  * control work (health, metrics, membership), nor what other nodes ask. Source: DESIGN §10; reliability notes §4.2.
  */
-import { BUSY_REQUESTS, SHEDDING_MS, STRAINED_REQUESTS } from "../base/load-limits.ts";
+import { BUSY_REQUESTS, FULL_MEMORY_DELETES, SHEDDING_MS, STRAINED_REQUESTS } from "../base/load-limits.ts";
 import { ConcurrencyLimit, isTelling } from "./concurrency-core.ts";
 import type { LatencyWindow } from "./latency-window-core.ts";
 import { type LoopStrain, LoopStrainCore } from "./loop-strain-core.ts";
@@ -90,9 +90,14 @@ export class AdmissionLimits {
     return this.#sampledMs - this.#shedMs < SHEDDING_MS;
   }
 
+  /** False while there is no memory for any. */
+  get takesValues(): boolean {
+    return this.#memory !== "full";
+  }
+
   /** Why there are so few, in words. */
   reasonOf(work: Work): string {
-    if (work === "write" && this.#memory === "full") return "this node has no memory left for writes";
+    if (work === "write" && this.#memory === "full") return "this node has no memory left for more deletes at a time";
     if (this.#strain === "data" || (this.#strain === "lists" && work === "list"))
       return "this node's event loop is late";
     if (this.#memory !== "roomy") return "this node's memory is nearly full";
@@ -115,7 +120,8 @@ export class AdmissionLimits {
     this.#memory = memory;
     const share = (work: "read" | "write"): number => startShare * (memory === "roomy" ? 1 : TIGHT_SHARE[work]);
     this.#limits.read = this.#borne(this.#reads.limit.limit * share("read"));
-    this.#limits.write = memory === "full" ? 0 : this.#borne(this.#writes.limit.limit * share("write"));
+    this.#limits.write =
+      memory === "full" ? FULL_MEMORY_DELETES : this.#borne(this.#writes.limit.limit * share("write"));
     this.#limits.list = this.#strain !== "none" || memory !== "roomy" ? 0 : this.#limits.read * LIST_SHARE;
   }
 

@@ -121,6 +121,11 @@ export class Calm {
     return this.#admission.of(work);
   }
 
+  /** False: nothing is taken that brings a value, as long as memory is full. */
+  takesValues(): boolean {
+    return this.#admission.takesValues;
+  }
+
   /** Why there are so few, in words. */
   reasonOf(work: Work): string {
     return this.#admission.reasonOf(work);

@@ -1,11 +1,12 @@
 /**
- * How full the process's memory is, and what follows: above 85 % of what it may have less is taken, above 95 % nothing is
- * written any more until there is room again. Pure. Must never refuse reads for memory alone: they give it back.
+ * How full the process's memory is, and what follows: above 85 % of what it may have less is taken, above 95 % no value is
+ * taken until there is room again. Pure. Must never refuse reads and deletes for memory alone: they give it back, the latter once
+ * they are collected.
  * Source: reliability notes §4 O18.
  */
 import { MEMORY_READ_ONLY_SHARE, MEMORY_RELIEF_SHARE, MEMORY_SHED_SHARE } from "../base/load-limits.ts";
 
-/** `tight`: take less; `full`: read only. */
+/** `tight`: take less; `full`: reads, and a few deletes. */
 export type MemoryState = "roomy" | "tight" | "full";
 
 /** Memory of the process against its limits, bytes. */

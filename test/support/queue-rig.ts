@@ -10,7 +10,7 @@ import { FakeConnection } from "./fake-connection.ts";
 /** Why there is no room, in these tests. */
 export const FULL: Hindrance = { kind: "node", words: "full" };
 /** The same for a hot key. */
-export const HOT: Hindrance = { kind: "crowd", words: "hot" };
+export const HOT: Hindrance = { kind: "own", words: "hot" };
 const TOO_MUCH: Hindrance = { kind: "bytes", words: "too much" };
 
 /** A queue, the room there is beside it, and what became of whom. */
@@ -57,7 +57,7 @@ export class QueueRig {
     const request: Waiting<string> = {
       what,
       work,
-      whose: { target: `/v1/kv/b/${what}`, caller: NO_CALLER },
+      whose: { target: `/v1/kv/b/${what}`, caller: NO_CALLER, bringsValue: false },
       connection,
       sinceMs: sinceMs ?? this.queue.cameMs(connection),
       bytes,

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Entrance, Stay } from "../../../services/api/entrance.ts";
-import type { Hindrance } from "../../../services/api/front-gate.ts";
+import { type Hindrance, NO_MEMORY, NOBODYS } from "../../../services/api/front-gate.ts";
 import type { LoadControl } from "../../../services/api/ports.ts";
 import { MAX_INFLIGHT_BYTES, MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import { ANSWER_GUESS_MAX_BYTES, CALLER_MEMORY_MS } from "../../../services/base/load-limits.ts";
@@ -11,10 +11,10 @@ import { TokenBook } from "../../../services/security/token-book.ts";
 import { seededDraws } from "../../support/seeded.ts";
 
 const MIB = 1024 * 1024;
-const READ = { work: "read", bodyLimitBytes: MIB, isOfOneKey: true } as const;
-const WRITE = { work: "write", bodyLimitBytes: MIB, isOfOneKey: true } as const;
-const LIST = { work: "list", bodyLimitBytes: 1 } as const;
-const BATCH = { work: "write", bodyLimitBytes: MIB } as const;
+const READ = { work: "read", method: "GET", bodyLimitBytes: MIB, isOfOneKey: true } as const;
+const WRITE = { work: "write", method: "PUT", bodyLimitBytes: MIB, isOfOneKey: true } as const;
+const LIST = { work: "list", method: "GET", bodyLimitBytes: 1 } as const;
+const BATCH = { work: "write", method: "POST", bodyLimitBytes: MIB } as const;
 const quiet = (): void => undefined;
 
 interface Rig {
@@ -50,7 +50,7 @@ function rig(limit?: number, hasTokens = true): Rig {
       const { gate } = made.entrance;
       const headers = caller === undefined ? {} : { authorization: TOKENS[caller] };
       const request = { raw: { url: `/v1/kv/b/${key}` }, headers };
-      const whose = { target: request.raw.url, caller: gate.callerOf(request) };
+      const whose = { target: request.raw.url, caller: gate.callerOf(request), bringsValue: false };
       const why = gate.reasonNow(route.work, whose, 0);
       return why ?? made.entrance.tryEnter(route, made.entrance.answersOf(route), request);
     },
@@ -75,8 +75,8 @@ describe("the bytes of answers", () => {
     const next = askMany(MAX_INFLIGHT_REQUESTS);
     expect(next.length).toBeGreaterThan(50);
     expect(next.length * MIB).toBeLessThanOrEqual(MAX_INFLIGHT_BYTES);
-    expect(rig().entrance.gate.reasonNow("read", { target: undefined, caller: -1 }, 0)).toBeUndefined();
-    expect(entrance.gate.reasonNow("read", { target: undefined, caller: -1 }, 0)?.kind).toBe("bytes");
+    expect(rig().entrance.gate.reasonNow("read", NOBODYS, 0)).toBeUndefined();
+    expect(entrance.gate.reasonNow("read", NOBODYS, 0)?.kind).toBe("bytes");
   });
 
   it("are those of the last one where there are two", () => {
@@ -178,6 +178,24 @@ describe("the bytes of answers", () => {
   });
 });
 
+describe("a node without memory", () => {
+  it("lets in reads and deletes, and nothing that brings a value, by whatever way", () => {
+    const load = { limitOf: () => 8, reasonOf: () => "busy", answered: quiet, follow: quiet };
+    const calm: LoadControl = { ...load, takesValues: () => false };
+    const entrance = new Entrance({ calm, clock: { monotonicMs: () => 0 }, onFree: quiet });
+    const { gate } = entrance;
+    expect(gate.reasonNow("read", NOBODYS, 0)).toBeUndefined();
+    expect(gate.reasonNow("write", NOBODYS, 0)).toBeUndefined();
+    expect(gate.reasonNow("write", { ...NOBODYS, bringsValue: true }, 0)).toBe(NO_MEMORY);
+    const request = { raw: { url: "/v1/kv/b/k" }, headers: {} };
+    const [put, batch, read, removal] = [WRITE, BATCH, READ, { ...WRITE, method: "DELETE" } as const].map((route) =>
+      entrance.tryEnter(route, entrance.answersOf(route), request),
+    );
+    expect([put, batch]).toEqual([NO_MEMORY, NO_MEMORY]);
+    expect([read, removal].every((one) => one instanceof Stay)).toBe(true);
+  });
+});
+
 describe("one token", () => {
   it("has everything while it is alone, and half once others come, until they have been away for a second", () => {
     const here = rig(64);
@@ -186,7 +204,7 @@ describe("one token", () => {
     expect(here.ask(READ, "other", 1)).toEqual({ kind: "node", words: "busy" });
     for (const stay of alone.slice(0, 10)) stay.place.over();
     const crowded = {
-      kind: "crowd",
+      kind: "own",
       words: "this node has all the requests of this token that it takes at a time while others ask",
     };
     expect(here.ask(READ, "mine", 0)).toEqual(crowded);

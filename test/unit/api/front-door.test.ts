@@ -42,6 +42,8 @@ interface Rig {
   /** the connection of the number */
   lineOf(connection: number): FakeConnection;
   why: Hindrance | undefined;
+  /** of each request that was asked about, whether it was said to */
+  readonly bringsValue: boolean[];
   /** that may come in */
   freeBytes: number;
   isOpen: boolean;
@@ -54,7 +56,10 @@ function rig(): Rig {
   const door = new FrontDoor({
     clock,
     gate: { isOpen: () => here.isOpen, callerOf: () => NO_CALLER },
-    reasonNow: (_work, _target, bytes) => here.why ?? (bytes > here.freeBytes ? FULL_OF_BYTES : undefined),
+    reasonNow: (_work, whose, bytes) => {
+      here.bringsValue.push(whose.bringsValue);
+      return here.why ?? (bytes > here.freeBytes ? FULL_OF_BYTES : undefined);
+    },
     serve: ({ method, url, waitedMs }) => void served.push([`${method} ${url}`, waitedMs]),
     onRefused: () => undefined,
     nextId: () => "id",
@@ -65,6 +70,7 @@ function rig(): Rig {
     door,
     served,
     why: FULL,
+    bringsValue: [],
     freeBytes: Number.POSITIVE_INFINITY,
     isOpen: true,
     lineOf: (connection) => {
@@ -193,9 +199,16 @@ describe("a door", () => {
     expect([here.ask("GET", TARGET, 1), here.served.at(-1)?.[1]]).toEqual(["served", undefined]);
   });
 
+  it("says of a PUT that it brings a value, and of nothing else", () => {
+    const here = rig();
+    here.why = undefined;
+    for (const method of ["PUT", "DELETE", "GET", "HEAD"]) here.ask(method, TARGET);
+    expect(here.bringsValue).toEqual([true, false, false, false]);
+  });
+
   it("refuses at once for a hot key's sake, and of a class of which nothing is let in", () => {
     const here = rig();
-    here.why = { kind: "crowd", words: "hot" };
+    here.why = { kind: "own", words: "hot" };
     expect(here.ask("GET", TARGET)).toContain("hot; try again");
     here.why = FULL;
     here.isOpen = false;

@@ -37,7 +37,7 @@ describe("the gate", () => {
     // alone it may have half: there is room for all
     expect(hot.filter(Boolean)).toHaveLength(32);
     expect(gate.reasonNow("write", of("/v1/kv/b/hot?w=1"), 0)).toEqual({
-      kind: "crowd",
+      kind: "own",
       words: "this node has all the requests of this key that it takes at a time",
     });
     const others = Array.from({ length: 64 }, (_, n) => enter(`/v1/kv/b/key-${n}`));

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import {
   CONCURRENCY_FLOOR,
+  FULL_MEMORY_DELETES,
   LOOP_DELAY_SHED_DATA_MS,
   LOOP_DELAY_SHED_LIST_MS,
   SLOW_START_MS,
@@ -104,12 +105,14 @@ describe("what is admitted", () => {
     expect(node.sample({}, 10)).toEqual([EVERY, ALL, ALL, ALL / 2]);
   });
 
-  it("is no write, and fewer reads, when memory is full; of both less when it is nearly full", () => {
+  it("is no value, a few deletes, and fewer reads, when memory is full; of both less when it is nearly full", () => {
     const node = rig();
     expect(node.sample({ memory: "tight" })).toEqual([EVERY, ALL / 4, ALL / 2, 0]);
     expect(node.limits.reasonOf("list")).toBe("this node's memory is nearly full");
-    expect(node.sample({ memory: "full" })).toEqual([EVERY, 0, ALL / 2, 0]);
-    expect(node.limits.reasonOf("write")).toBe("this node has no memory left for writes");
+    expect(node.limits.takesValues).toBe(true);
+    expect(node.sample({ memory: "full" })).toEqual([EVERY, FULL_MEMORY_DELETES, ALL / 2, 0]);
+    expect(node.limits.takesValues).toBe(false);
+    expect(node.limits.reasonOf("write")).toBe("this node has no memory left for more deletes at a time");
   });
 
   it("is a share of it soon after a start, but never nothing", () => {

@@ -4,6 +4,7 @@ import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import {
   BACKGROUND_SHARE_AT_START,
   BACKGROUND_SHARE_FLOOR,
+  FULL_MEMORY_DELETES,
   SLOW_START_MS,
   STRAINED_REQUESTS,
 } from "../../../services/base/load-limits.ts";
@@ -129,7 +130,7 @@ describe("a node's load", () => {
     expect(unmeasured.isWarmingUp).toBe(false);
   });
 
-  it("takes less, then no writes, as memory fills, says so once, and comes back", async () => {
+  it("takes less, then no values, as memory fills, says so once, and comes back", async () => {
     const made = rig();
     const { clock, calm, events } = made;
     calm.start(false);
@@ -138,10 +139,11 @@ describe("a node's load", () => {
     expect([calm.limitOf("write"), calm.limitOf("list")]).toEqual([MAX_INFLIGHT_REQUESTS / 4, 0]);
     made.residentBytes = 96;
     await clock.advance(2_000);
-    expect([calm.limitOf("write"), calm.limitOf("read")]).toEqual([0, MAX_INFLIGHT_REQUESTS / 2]);
+    expect([calm.limitOf("write"), calm.limitOf("read")]).toEqual([FULL_MEMORY_DELETES, MAX_INFLIGHT_REQUESTS / 2]);
+    expect(calm.takesValues()).toBe(false);
     made.residentBytes = 20;
     await clock.advance(2_000);
-    expect(calm.limitOf("write")).toBe(MAX_INFLIGHT_REQUESTS);
+    expect([calm.limitOf("write"), calm.takesValues()]).toEqual([MAX_INFLIGHT_REQUESTS, true]);
     expect(events).toEqual(["calm.memory-tight", "calm.memory-full", "calm.memory-roomy"]);
     calm.stop();
   });
