@@ -247,6 +247,7 @@ export class Manifest {
     this.#file = file;
     this.#number = number;
     this.#sizeBytes = bytes.length;
+    this.#rotateFromBytes = 0;
     await old?.close();
     await unlinkIfThere(disk, manifestPath(oldNumber));
   }

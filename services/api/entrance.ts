@@ -1,5 +1,5 @@
 /**
- * Counts requests in and out: their places and bytes, and of whose key and whose token they are. Bytes of an answer count from when
+ * Counts requests in and out: their places and bytes, and of whose key and of which principal they are. Bytes of an answer count from when
  * its request is let in: as many as answers of its route hold on average, until it is made. Must never refuse control work, nor
  * count a request in or out twice.
  */
@@ -15,7 +15,7 @@ import type { ApiDependencies } from "./ports.ts";
 
 /** What an entrance works with. */
 export interface EntranceParts extends Pick<ApiDependencies, "calm" | "tokens"> {
-  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly clock: Pick<Clock, "monotonicMs" | "wallMicros">;
   /** a request that was let in is over */
   readonly onFree: () => void;
 }
@@ -24,6 +24,7 @@ export interface EntranceParts extends Pick<ApiDependencies, "calm" | "tokens"> 
 export class Stay implements Asker {
   readonly place: Place;
   #onGone: (() => void) | undefined;
+  #isOver = false;
   readonly #admission: Admission;
   readonly #answers: AnswerSize;
   /** what it brought, and what its answer holds or is taken to hold; undefined: all of it is given back */
@@ -49,8 +50,14 @@ export class Stay implements Asker {
     this.#onGone = run;
   }
 
+  /** Whether the exchange is over. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** The exchange is over: its client has the answer, or has gone. */
   over(): void {
+    this.#isOver = true;
     this.place.over();
     const run = this.#onGone;
     this.#onGone = undefined;
@@ -60,6 +67,8 @@ export class Stay implements Asker {
   /** Its answer is made, and holds so many bytes until the connection has taken them. After its end nothing is counted any more. */
   answered(bytes: number): void {
     if (this.#heldBytes === undefined) return;
+    // a client that takes its answer slowly must not keep all that it was made of
+    this.#onGone = undefined;
     const more = bytes - this.#guessedBytes;
     this.#guessedBytes = bytes;
     this.#heldBytes += more;
@@ -88,7 +97,7 @@ export class Entrance {
   tryEnter(
     { work, method, bodyLimitBytes, isOfOneKey }: Pick<Route, "work" | "method" | "bodyLimitBytes" | "isOfOneKey">,
     answers: AnswerSize,
-    request: Pick<Incoming, "raw" | "headers">,
+    request: Pick<Incoming, "raw" | "headers" | "caller">,
   ): Stay | Hindrance {
     const { gate, admission } = this;
     const bytes = announcedBytes(request, bodyLimitBytes);
@@ -102,10 +111,10 @@ export class Entrance {
     }
     const place = isOfOneKey === true ? crowdPlaceOf(request.raw.url) : -1;
     if (place >= 0) gate.crowd.enter(place);
-    gate.callers.enter(caller);
+    gate.callers.enter(work, caller);
     const free = (heldBytes: number): void => {
       if (place >= 0) gate.crowd.leave(place);
-      gate.callers.leave(caller);
+      gate.callers.leave(work, caller);
       admission.leave(work, heldBytes);
       this.#parts.onFree();
     };

@@ -26,7 +26,7 @@ export interface ArrivingRequest extends RawRequest, Pick<Incoming, "headers"> {
 /** What the door works with. */
 export interface DoorParts extends RefusalParts {
   readonly clock: Clock;
-  readonly gate: Pick<FrontGate, "isOpen" | "callerOf">;
+  readonly gate: Pick<FrontGate, "isOpen" | "callerAtDoor">;
   /** why such a request of this class that brings so many bytes is not let in now; undefined: it may be */
   readonly reasonNow: (work: KeyWork, whose: Whose, bytes: number) => Hindrance | undefined;
   /** hands a request to the framework */
@@ -80,7 +80,7 @@ export class FrontDoor {
       return;
     }
     const agedMs = Math.max(this.#queue.unreadMs(request.socket), request.waitedMs ?? 0);
-    const caller = this.#parts.gate.callerOf(request);
+    const caller = this.#parts.gate.callerAtDoor(work, request);
     const whose = { target: request.url, caller, bringsValue: request.method === "PUT" };
     const why = this.#whyNot(work, { request, whose }, agedMs);
     if (why === undefined) {

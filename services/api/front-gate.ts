@@ -42,7 +42,7 @@ export const CROWDED: Hindrance = {
 /** Why one is refused whose sender has enough under way. */
 export const CROWDED_CALLER: Hindrance = {
   kind: "own",
-  words: "this node has all the requests of this token that it takes at a time while others ask",
+  words: "this node has all the requests of this principal that it takes at a time while others ask",
 };
 
 /** Why one is refused that brings a value. */
@@ -55,18 +55,18 @@ export const NO_MEMORY: Hindrance = {
 export interface Whose {
   /** undefined: of no key in particular */
   readonly target: string | undefined;
-  /** the counter of its token */
+  /** the counter of its principal */
   readonly caller: number;
   /** it may bring a value, unlike a delete */
   readonly bringsValue: boolean;
 }
 
-/** Of no key and no token in particular. */
+/** Of no key and no principal in particular. */
 export const NOBODYS: Whose = { target: undefined, caller: NO_CALLER, bringsValue: false };
 
 /** What a gate goes by. */
 export interface GateParts extends Pick<ApiDependencies, "calm" | "tokens"> {
-  readonly clock: Pick<Clock, "monotonicMs">;
+  readonly clock: Pick<Clock, "monotonicMs" | "wallMicros">;
 }
 
 /** The gate of one listener. */
@@ -83,14 +83,27 @@ export class FrontGate {
     this.#parts = parts;
   }
 
-  /** A request has come: whose, by its token. Where nobody has one all are alike. */
-  callerOf({ headers }: Pick<Incoming, "headers">): number {
+  /**
+   * Whose a request at the door is, by its token; asked while it matters alone, for to judge a token costs more than the rest. Who
+   * shows none that is valid is nobody here, and hears so behind the door.
+   */
+  callerAtDoor(work: WorkClass, { headers }: Pick<Incoming, "headers">): number {
     const { tokens, clock } = this.#parts;
-    if (tokens === undefined) return NO_CALLER;
+    if (tokens === undefined || this.#admission.inflightOf(work) < this.#limitOf(work) * CROWDED_FROM) return NO_CALLER;
     const { authorization } = headers;
-    const place = this.callers.placeOf(typeof authorization === "string" ? authorization : undefined);
-    this.callers.came(place, clock.monotonicMs());
-    return place;
+    const shown = tokens.present(
+      typeof authorization === "string" ? authorization : undefined,
+      () => clock.wallMicros() / 1_000,
+    );
+    return shown.kind === "known" ? this.callers.came(shown.caller.name, clock.monotonicMs()) : NO_CALLER;
+  }
+
+  /** The same of one that was judged. Where nobody has a token all are alike. */
+  callerOf({ caller }: Pick<Incoming, "caller">): number {
+    const { tokens, clock } = this.#parts;
+    return tokens === undefined || caller === undefined
+      ? NO_CALLER
+      : this.callers.came(caller.name, clock.monotonicMs());
   }
 
   /** Whether any request of the class is let in, soon or later. */
@@ -107,7 +120,7 @@ export class FrontGate {
   isCrowded(work: WorkClass, caller: number): boolean {
     if (caller === NO_CALLER) return false;
     const [inflightCount, limit] = [this.#admission.inflightOf(work), this.#limitOf(work)];
-    return this.callers.isFull(caller, { inflightCount, limit, nowMs: this.#parts.clock.monotonicMs() });
+    return this.callers.isFull(work, caller, { inflightCount, limit, nowMs: this.#parts.clock.monotonicMs() });
   }
 
   /** Why no such request of the class that brings so many bytes is let in just now; undefined: one may be. */

@@ -238,7 +238,8 @@ class Server implements ApiServer {
     if (route.work !== "control") reply.stay?.place.busy();
     const settled = (made: Reply, isDone: boolean): void => {
       reply.stay?.place.idle();
-      if (isDone) this.#tellPace(route, reply);
+      // a read that was broken off for a client that has gone took as long as that had patience
+      if (isDone && !(made.status === 503 && reply.stay?.isOver === true)) this.#tellPace(route, reply);
       this.#write(request, reply, made);
     };
     answer.then(

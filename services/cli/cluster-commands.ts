@@ -54,7 +54,7 @@ function verdictOf(worst: readonly NodeAnswer[], states: readonly NodeState[], s
   if (health?.kind === "answered" && (health.status === 401 || health.status === 403)) {
     return { verdict: "unknown", reasons: [`${health.node}: ${textOf(told["detail"])}`] };
   }
-  const reasons = [...new Set(worst.flatMap(reasonsOf))];
+  const reasons = eachOnce(worst.flatMap(reasonsOf));
   const isSome = missing.length < states.length;
   const verdict = typeof told["verdict"] === "string" ? told["verdict"] : isSome ? "reachable" : "unavailable";
   const isWorse = verdict === "healthy" && missing.length + silent.length > 0;
@@ -65,6 +65,16 @@ function verdictOf(worst: readonly NodeAnswer[], states: readonly NodeState[], s
 function reasonsOf(health: NodeAnswer): readonly string[] {
   const { reasons } = health.kind === "answered" ? parseObject(health.bytes) : {};
   return Array.isArray(reasons) ? reasons.map(String) : [];
+}
+
+/** Without what was said before, but for the time: each node counts its own. */
+function eachOnce(reasons: readonly string[]): readonly string[] {
+  const first = new Map<string, string>();
+  for (const reason of reasons) {
+    const bare = reason.replaceAll(/\d+(?:\.\d+)? (?:ms|s|min|h|d)\b/g, "");
+    if (!first.has(bare)) first.set(bare, reason);
+  }
+  return [...first.values()];
 }
 
 interface Status {

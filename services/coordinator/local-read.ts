@@ -5,7 +5,7 @@
 import type { ReadTerm, ReplicaReadResult } from "../replica/contract.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import { type StrayWord, strayRefusalOf } from "./holder-search.ts";
-import type { ReadQuestion } from "./read-voter-core.ts";
+import type { ReadQuestion, ReadVoter } from "./read-voter-core.ts";
 import type { CoordinatorRoom, RequestScope } from "./request-scope.ts";
 
 /** The replica's word. */
@@ -35,8 +35,20 @@ export interface LocalQuestion {
   readonly term: ReadTerm;
 }
 
+/** Reads here what a voter of this node is asked for: as an owner, or what it keeps as a stand-in. Never rejects. */
+export function readAs(
+  room: CoordinatorRoom,
+  scope: RequestScope,
+  { voter, term }: { readonly voter: ReadVoter | undefined; readonly term: ReadTerm },
+): LocalWord | Promise<LocalWord> {
+  const asked = { question: voter?.question ?? "nothing", term } as const;
+  return voter?.seat.role === "fallback"
+    ? readHintsHere(room, scope, { ...asked, slot: voter.seat.slot })
+    : readHere(room, scope, asked);
+}
+
 /** Reads here; at once when the bytes are cached. Never rejects: a replica that throws is logged, and has failed. */
-export function readHere(
+function readHere(
   room: CoordinatorRoom,
   scope: RequestScope,
   { question, term }: LocalQuestion,
@@ -63,7 +75,7 @@ export function readHere(
 }
 
 /** The same of what this node keeps as a stand-in, for the slot that the voter stands in for. */
-export function readHintsHere(
+function readHintsHere(
   room: CoordinatorRoom,
   scope: RequestScope,
   asked: LocalQuestion & { readonly slot: number },

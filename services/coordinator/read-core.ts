@@ -23,7 +23,6 @@ import {
   asked,
   awaitedAt,
   failed,
-  idleInTurn,
   isIdle,
   isIdleOrAwaited,
   newVoter,
@@ -178,12 +177,6 @@ export class ReadCore {
     this.#isSlowSeen = true;
     for (const voter of this.#voters) slowed(voter, isInDoubt);
     this.#advance();
-  }
-
-  /** One more is asked beside those that are needed, for the sake of later reads: of those that nobody has asked the one in this turn. */
-  explore(turn: number, isLeftOut: (node: NodeId) => boolean): void {
-    const voter = this.#verdict === PENDING ? idleInTurn(this.#voters, turn, isLeftOut) : undefined;
-    if (voter !== undefined) this.#ask(voter, isObjectComing(this.#voters) ? "digest" : "object");
   }
 
   /** True while slow owners stand in the way of what stand-ins lack: whether they are in doubt is to be looked at again. */

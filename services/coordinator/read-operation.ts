@@ -7,17 +7,18 @@ import type { CallResult } from "../peers/messages.ts";
 import { decodeSet } from "../versioning/object-codec.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import { ClientTerm } from "./client-term.ts";
-import type { Explain, GetAnswer, GetRequest } from "./contract.ts";
+import type { GetAnswer, GetRequest } from "./contract.ts";
+import { explore } from "./exploration.ts";
 import { readFailure } from "./failures.ts";
 import { FanOut, type FanOutListener } from "./fan-out.ts";
 import { HolderSearch, type HolderSeeker, type StrayWord, strayWordOf } from "./holder-search.ts";
-import { type LocalWord, readHere, readHintsHere } from "./local-read.ts";
-import type { RepairTarget, Seat } from "./needs.ts";
+import { type LocalWord, readAs } from "./local-read.ts";
+import type { Seat } from "./needs.ts";
 import { livingNow, readAnswer, withPeers } from "./read-answer.ts";
 import { ReadCore } from "./read-core.ts";
 import { readQuestion } from "./read-question.ts";
-import { type Calendar, overtaken, type ReadNeed, type ReadVerdict } from "./read-verdict.ts";
-import { areAskedInDoubt, isAnyOtherAsked, type ReadVoter } from "./read-voter-core.ts";
+import { type Calendar, FOR_NOBODY, type ReadNeed, type ReadVerdict } from "./read-verdict.ts";
+import { areAskedInDoubt, askedOthers, type ReadVoter } from "./read-voter-core.ts";
 import { hedgeDelayMs, tellsPace } from "./replica-ranking-core.ts";
 import { explainOf, readReports } from "./reports.ts";
 import { askOrder, type CoordinatorRoom, type RequestScope } from "./request-scope.ts";
@@ -42,6 +43,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
   #isHedgeArmed = false;
   #isHedged = false;
   #isGone = false;
+  #othersLeft = 0;
 
   constructor(
     room: CoordinatorRoom,
@@ -65,10 +67,8 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#core.start();
     this.#pump();
     if (!this.#fanOut.isClosed) this.#request.asker?.whenGone(this.#onGone);
-    const exploration = this.#room.ranking.explorationOf();
-    if (exploration < 0) return;
-    this.#core.explore(exploration, (node) => this.#isInDoubt(node));
-    this.#pump();
+    const { knobs } = this.#request;
+    explore(this.#room, { location: this.#scope.location, voters: this.#core.voters, timeoutMs: knobs.timeoutMs });
   }
 
   onResult(index: number, result: CallResult): void {
@@ -79,6 +79,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
       this.#room.counters.lateReplyCount += 1;
       return;
     }
+    if (this.#isGone) return this.#endForNobody(1);
     this.#tell(index, result);
     this.#pump();
   }
@@ -111,9 +112,16 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
 
   /** Its client has gone: others do what they were asked for all the same, and are waited for, but not this node's own disk. */
   readonly #onGone = (): void => {
+    if (this.#fanOut.isClosed) return;
     this.#isGone = true;
-    this.#pump();
+    this.#othersLeft = askedOthers(this.#core.voters, this.#room.self);
+    this.#endForNobody(0);
   };
+
+  #endForNobody(doneCount: number): void {
+    this.#othersLeft -= doneCount;
+    if (this.#othersLeft === 0) this.#finish(FOR_NOBODY);
+  }
 
   onDeadline(): void {
     this.#core.onDeadline();
@@ -196,8 +204,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#isPumping = true;
     for (let index = this.#nextAsk(); index >= 0; index = this.#nextAsk()) this.#ask(index);
     this.#isPumping = false;
-    const isForNobody = this.#isGone && !isAnyOtherAsked(this.#core.voters, this.#room.self);
-    const verdict = isForNobody ? overtaken(this.#core.verdict) : this.#core.verdict;
+    const { verdict } = this.#core;
     if (verdict.kind !== "pending") {
       this.#finish(verdict);
       return;
@@ -235,18 +242,13 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
 
   #askSelf(index: number): void {
     this.#fanOut.noteStart(index);
-    const voter = this.#core.voters[index];
-    const asked = { question: voter?.question ?? "nothing", term: this.#term } as const;
-    const word =
-      voter?.seat.role === "fallback"
-        ? readHintsHere(this.#room, this.#scope, { ...asked, slot: voter.seat.slot })
-        : readHere(this.#room, this.#scope, asked);
+    const word = readAs(this.#room, this.#scope, { voter: this.#core.voters[index], term: this.#term });
     if (word instanceof Promise) void word.then((later) => this.#onLaterWord(index, later));
     else this.#tellSelf(index, word);
   }
 
   #onLaterWord(index: number, word: LocalWord): void {
-    if (this.#fanOut.isClosed) return;
+    if (this.#fanOut.isClosed || this.#isGone) return;
     this.#tellSelf(index, word);
     this.#pump();
   }
@@ -270,9 +272,15 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     // what waits for a turn at the disk here is of no use any more
     this.#term.end();
     const targets = this.#core.repairs();
-    const explain = this.#request.knobs.explain ? this.#explain(targets) : undefined;
+    const explain = this.#request.knobs.explain
+      ? explainOf(this.#room, this.#scope, {
+          replicas: readReports(this.#scope, this.#core.voters, this.#fanOut),
+          repaired: targets.map((target) => target.node),
+          isHedged: this.#isHedged,
+        })
+      : undefined;
     if (verdict.kind !== "known") {
-      this.#room.counters.readFailureCount += 1;
+      if (!this.#isGone) this.#room.counters.readFailureCount += 1;
       const replicas = readReports(this.#scope, this.#core.voters, this.#fanOut);
       const facts = { required: this.#need.total, received: verdict.received, replicas, explain };
       this.#onAnswer(readFailure(verdict, facts));
@@ -288,13 +296,5 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#room.counters.repairTaskCount += 1;
     const { set, digest } = verdict;
     this.#room.repairs.repair({ location: this.#scope.location, set, digest, targets, isLww: this.#need.isLww });
-  }
-
-  #explain(targets: readonly RepairTarget[]): Explain {
-    return explainOf(this.#room, this.#scope, {
-      replicas: readReports(this.#scope, this.#core.voters, this.#fanOut),
-      repaired: targets.map((target) => target.node),
-      isHedged: this.#isHedged,
-    });
   }
 }

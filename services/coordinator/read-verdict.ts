@@ -37,7 +37,5 @@ export interface ReadNeed {
   readonly standIns?: number;
 }
 
-/** What becomes of a read that nobody waits for, if nothing has become of it yet. */
-export function overtaken(verdict: ReadVerdict): ReadVerdict {
-  return verdict.kind === "pending" ? { kind: "unmet", received: 0 } : verdict;
-}
+/** What becomes of a read whose client has gone. */
+export const FOR_NOBODY: ReadVerdict & { readonly kind: "unmet" } = { kind: "unmet", received: 0 };

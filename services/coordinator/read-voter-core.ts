@@ -126,9 +126,9 @@ export function isIdleOrAwaited({ state, isSlow }: ReadVoter): boolean {
   return state === "idle" || (!isSlow && (state === "asked" || state === "astray"));
 }
 
-/** True while somebody else than this node is asked. */
-export function isAnyOtherAsked(voters: readonly ReadVoter[], self: NodeId): boolean {
-  return voters.some(({ state, seat }) => state === "asked" && seat.node !== self);
+/** How many are asked just now besides this node. */
+export function askedOthers(voters: readonly ReadVoter[], self: NodeId): number {
+  return voters.filter(({ state, seat }) => state === "asked" && seat.node !== self).length;
 }
 
 /** True while nobody is asked who is not in doubt. */

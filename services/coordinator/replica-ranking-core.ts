@@ -14,8 +14,8 @@ const QUANTILE = 0.95;
 /** How far one sample moves the quantile, as a share of it. */
 const QUANTILE_STEP = 0.05;
 /**
- * One read in so many asks one more replica beside those that it needs, so that one which has recovered is noticed. Beside, not
- * instead: one read in 64 is more than one in a hundred, and p99 would be that of the slowest.
+ * Beside one read in so many another replica is asked, so that one which has recovered is noticed. Beside, not instead: one read in 64
+ * is more than one in a hundred, and p99 would be that of the slowest.
  */
 const EXPLORE_EVERY = 64;
 
@@ -65,7 +65,7 @@ export class ReplicaRanking {
     }
   }
 
-  /** A read begins: once in so many the number of an exploration, whose reader asks one more (another one each time); else −1. */
+  /** A read begins: once in so many the number of an exploration; else −1. */
   explorationOf(): number {
     this.#readCount += 1;
     return this.#readCount % EXPLORE_EVERY === 0 ? this.#readCount / EXPLORE_EVERY : -1;

@@ -151,7 +151,10 @@ export class SimFront {
     this.#processor = processor;
     this.#nowMs = world.nowMs;
     this.#isGated = world.isGated;
-    this.#gate = new FrontGate(this.#admission, { calm: node.calm, clock: { monotonicMs: world.nowMs } });
+    this.#gate = new FrontGate(this.#admission, {
+      calm: node.calm,
+      clock: { monotonicMs: world.nowMs, wallMicros: world.nowMs },
+    });
     node.calm.follow({
       inflightOf: (work) => this.#admission.inflightOf(work),
       refusedOf: (work) => (work === "read" || work === "write" ? this.#refused[work] : 0),

@@ -187,7 +187,7 @@ describe("a node whose disk stood still", () => {
     expect(told.readBytes).toBe(0);
   });
 
-  test("reads nothing more for clients that have gone, whose reads are over within a tenth of a second (O5)", async () => {
+  test("reads nothing more for clients that have gone, and reads that nobody else is at are over within a tenth of a second (O5)", async () => {
     const disk = new StallingDisk();
     const { told } = await play(readingShape("O5-reads", disk), async (on) => {
       await restartedWithKeys(on);

@@ -1,4 +1,4 @@
-/** Two tokens at a real listener that is full of the requests of one. */
+/** Two principals at a real listener that is full of the requests of one. */
 import { afterEach, describe, expect, it } from "vitest";
 import { type ApiServer, createApiServer } from "../../../services/api/server.ts";
 import { QUEUE_LOOK_MS } from "../../../services/base/load-limits.ts";
@@ -35,7 +35,7 @@ function book(): TokenBook {
   );
 }
 
-describe("a node that is full of the requests of one token", () => {
+describe("a node that is full of the requests of one principal", () => {
   it("gives the first place that is free to another, though the first asked last", async () => {
     const [coordinator, idle] = [new FakeCoordinator(), new FakeCoordinator()];
     const begun: string[] = [];
@@ -81,7 +81,7 @@ describe("a node that is full of the requests of one token", () => {
     expect(refused).toMatchObject({
       code: "overloaded",
       outcome: "not_applied",
-      detail: expect.stringContaining("of this token"),
+      detail: expect.stringContaining("of this principal"),
     });
     isHeld = false;
     for (const letGo of held.splice(0)) letGo();

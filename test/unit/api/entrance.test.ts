@@ -1,11 +1,13 @@
 /** What is counted of requests that are let in: bytes of answers before there are any, and whose they are. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { NO_CALLER } from "../../../services/api/caller-crowd.ts";
 import { Entrance, Stay } from "../../../services/api/entrance.ts";
 import { type Hindrance, NO_MEMORY, NOBODYS } from "../../../services/api/front-gate.ts";
 import type { LoadControl } from "../../../services/api/ports.ts";
 import { MAX_INFLIGHT_BYTES, MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import { ANSWER_GUESS_MAX_BYTES, CALLER_MEMORY_MS } from "../../../services/base/load-limits.ts";
+import { GrantedCaller } from "../../../services/security/rights.ts";
 import { TOKEN_RANDOM_BYTES, tokenOf } from "../../../services/security/token.ts";
 import { TokenBook } from "../../../services/security/token-book.ts";
 import { seededDraws } from "../../support/seeded.ts";
@@ -17,6 +19,8 @@ const LIST = { work: "list", method: "GET", bodyLimitBytes: 1 } as const;
 const BATCH = { work: "write", method: "POST", bodyLimitBytes: MIB } as const;
 const quiet = (): void => undefined;
 
+const clockAt = (nowMs: () => number) => ({ monotonicMs: nowMs, wallMicros: () => nowMs() * 1_000 });
+
 interface Rig {
   readonly entrance: Entrance;
   nowMs: number;
@@ -27,10 +31,26 @@ interface Rig {
   askMany(count: number, caller?: number): readonly Stay[];
 }
 
-const TOKENS = Array.from(
-  { length: 4 },
-  (_, seed) => `Bearer ${tokenOf(seededDraws(seed + 1).bytes(TOKEN_RANDOM_BYTES)).text}`,
-);
+const TOKENS = Array.from({ length: 4 }, (_, seed) => tokenOf(seededDraws(seed + 1).bytes(TOKEN_RANDOM_BYTES)));
+const CALLERS = TOKENS.map((_, at) => new GrantedCaller(`principal-${at}`, [{ rights: ["read"], buckets: ["*"] }], []));
+const STRANGER = tokenOf(seededDraws(99).bytes(TOKEN_RANDOM_BYTES));
+
+function book(): TokenBook {
+  const expiresAtMs = Number.POSITIVE_INFINITY;
+  return new TokenBook(
+    TOKENS.flatMap(({ id, sha256 }, at) => {
+      const caller = CALLERS[at];
+      return caller === undefined ? [] : [{ id, sha256: Buffer.from(sha256, "hex"), expiresAtMs, caller }];
+    }),
+  );
+}
+
+/** A request with the token of the number, as it is behind the gatekeeper; undefined: with none. */
+function requestOf(url: string, caller: number | undefined) {
+  const token = caller === undefined ? undefined : TOKENS[caller];
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token.text}` };
+  return { raw: { url }, headers, caller: caller === undefined ? undefined : CALLERS[caller] };
+}
 
 function rig(limit?: number, hasTokens = true): Rig {
   const calm: LoadControl | undefined =
@@ -40,17 +60,17 @@ function rig(limit?: number, hasTokens = true): Rig {
     freeCount: 0,
     entrance: new Entrance({
       ...(calm && { calm }),
-      ...(hasTokens && { tokens: new TokenBook([]) }),
-      clock: { monotonicMs: () => made.nowMs },
+      ...(hasTokens && { tokens: book() }),
+      clock: clockAt(() => made.nowMs),
       onFree: () => {
         made.freeCount += 1;
       },
     }),
     ask: (route, key, caller) => {
       const { gate } = made.entrance;
-      const headers = caller === undefined ? {} : { authorization: TOKENS[caller] };
-      const request = { raw: { url: `/v1/kv/b/${key}` }, headers };
-      const whose = { target: request.raw.url, caller: gate.callerOf(request), bringsValue: false };
+      const request = requestOf(`/v1/kv/b/${key}`, caller);
+      const atDoor = gate.callerAtDoor(route.work, request);
+      const whose = { target: request.raw.url, caller: atDoor, bringsValue: false };
       const why = gate.reasonNow(route.work, whose, 0);
       return why ?? made.entrance.tryEnter(route, made.entrance.answersOf(route), request);
     },
@@ -126,12 +146,12 @@ describe("the bytes of answers", () => {
     const { entrance } = rig();
     const [lists, batches] = [entrance.answersOf(LIST), entrance.answersOf(BATCH)];
     for (let n = 0; n < 300; n += 1) batches.saw(4 * MIB);
-    const request = { raw: { url: "/v1/kv/b" }, headers: {} };
+    const request = requestOf("/v1/kv/b", undefined);
     const enter = (route: typeof LIST | typeof BATCH, answers: typeof lists): boolean =>
       entrance.tryEnter(route, answers, request) instanceof Stay;
     expect(Array.from({ length: 20 }, () => enter(BATCH, batches)).filter(Boolean)).toHaveLength(16);
     expect(enter(LIST, lists)).toBe(false);
-    expect(new Entrance({ clock: { monotonicMs: () => 0 }, onFree: quiet }).answersOf(LIST).bytes).toBe(0);
+    expect(new Entrance({ clock: clockAt(() => 0), onFree: quiet }).answersOf(LIST).bytes).toBe(0);
   });
 
   it("add up to nothing when everybody has gone, whatever came first", () => {
@@ -182,12 +202,12 @@ describe("a node without memory", () => {
   it("lets in reads and deletes, and nothing that brings a value, by whatever way", () => {
     const load = { limitOf: () => 8, reasonOf: () => "busy", answered: quiet, follow: quiet };
     const calm: LoadControl = { ...load, takesValues: () => false };
-    const entrance = new Entrance({ calm, clock: { monotonicMs: () => 0 }, onFree: quiet });
+    const entrance = new Entrance({ calm, clock: clockAt(() => 0), onFree: quiet });
     const { gate } = entrance;
     expect(gate.reasonNow("read", NOBODYS, 0)).toBeUndefined();
     expect(gate.reasonNow("write", NOBODYS, 0)).toBeUndefined();
     expect(gate.reasonNow("write", { ...NOBODYS, bringsValue: true }, 0)).toBe(NO_MEMORY);
-    const request = { raw: { url: "/v1/kv/b/k" }, headers: {} };
+    const request = requestOf("/v1/kv/b/k", undefined);
     const [put, batch, read, removal] = [WRITE, BATCH, READ, { ...WRITE, method: "DELETE" } as const].map((route) =>
       entrance.tryEnter(route, entrance.answersOf(route), request),
     );
@@ -196,7 +216,7 @@ describe("a node without memory", () => {
   });
 });
 
-describe("one token", () => {
+describe("one principal", () => {
   it("has everything while it is alone, and half once others come, until they have been away for a second", () => {
     const here = rig(64);
     const alone = here.askMany(100, 0);
@@ -205,7 +225,7 @@ describe("one token", () => {
     for (const stay of alone.slice(0, 10)) stay.place.over();
     const crowded = {
       kind: "own",
-      words: "this node has all the requests of this token that it takes at a time while others ask",
+      words: "this node has all the requests of this principal that it takes at a time while others ask",
     };
     expect(here.ask(READ, "mine", 0)).toEqual(crowded);
     expect(here.askMany(20, 1)).toHaveLength(10);
@@ -218,10 +238,10 @@ describe("one token", () => {
     const here = rig(64);
     here.askMany(40, 0);
     const { gate } = here.entrance;
-    const caller = gate.callerOf({ headers: { authorization: TOKENS[0] } });
+    const caller = gate.callerAtDoor("read", requestOf("/v1/kv/b/k", 0));
     expect(gate.isCrowded("read", caller)).toBe(false);
     here.nowMs += 5 * CALLER_MEMORY_MS;
-    gate.callerOf({ headers: { authorization: TOKENS[1] } });
+    gate.callerAtDoor("read", requestOf("/v1/kv/b/k", 1));
     expect(gate.isCrowded("read", caller)).toBe(true);
   });
 
@@ -235,7 +255,7 @@ describe("one token", () => {
     }
   });
 
-  it("of three has half as well, and one without a token what there is", () => {
+  it("of three has half as well, and nobody in particular what there is", () => {
     const here = rig(64);
     expect([0, 1, 2].map((caller) => here.askMany(32, caller).length)).toEqual([32, 32, 0]);
     const other = rig(64);
@@ -243,15 +263,27 @@ describe("one token", () => {
     expect([other.askMany(64, 0).length, other.askMany(64).length]).toEqual([32, 31]);
   });
 
-  it("is held to that in listings and batches", () => {
+  it("is held to that in listings and batches, in each class by what it has there", () => {
     const here = rig(64);
-    here.askMany(40, 0);
-    const request = { raw: { url: "/v1/kv/b" }, headers: { authorization: TOKENS[0] } };
-    const enter = (): boolean => here.entrance.tryEnter(BATCH, here.entrance.answersOf(BATCH), request) instanceof Stay;
-    // there is room for all: of writes nothing is under way
-    expect(enter()).toBe(true);
+    const enter = (): boolean =>
+      here.entrance.tryEnter(BATCH, here.entrance.answersOf(BATCH), requestOf("/v1/kv/b", 0)) instanceof Stay;
+    here.askMany(64, 0);
     for (let n = 0; n < 32; n += 1) here.ask(WRITE, `w${n}`, 1);
-    expect(enter()).toBe(false);
+    // of reads it has all, of writes nothing
+    expect(Array.from({ length: 40 }, enter).filter(Boolean)).toHaveLength(32);
+  });
+
+  it("is not held back by strangers, who hear that they are none behind the door", () => {
+    const here = rig(64);
+    const alone = here.askMany(64, 0);
+    const { gate } = here.entrance;
+    for (const authorization of [undefined, "Bearer nonsense", `Bearer ${STRANGER.text}`]) {
+      expect(gate.callerAtDoor("read", { headers: authorization === undefined ? {} : { authorization } })).toBe(
+        NO_CALLER,
+      );
+    }
+    for (const stay of alone.slice(0, 10)) stay.place.over();
+    expect(here.askMany(20, 0)).toHaveLength(10);
   });
 
   it("is nobody's where none were given out", () => {

@@ -55,7 +55,7 @@ function rig(): Rig {
   const lines = new Map<number, FakeConnection>();
   const door = new FrontDoor({
     clock,
-    gate: { isOpen: () => here.isOpen, callerOf: () => NO_CALLER },
+    gate: { isOpen: () => here.isOpen, callerAtDoor: () => NO_CALLER },
     reasonNow: (_work, whose, bytes) => {
       here.bringsValue.push(whose.bringsValue);
       return here.why ?? (bytes > here.freeBytes ? FULL_OF_BYTES : undefined);
@@ -474,7 +474,7 @@ async function crowdedStand(): Promise<Stand> {
   );
   const door = standBefore(server as RequestSource, {
     clock,
-    gate: { isOpen: () => true, callerOf: () => NO_CALLER },
+    gate: { isOpen: () => true, callerAtDoor: () => NO_CALLER },
     reasonNow: () => here.why,
     onRefused: () => {
       here.refusedCount += 1;
@@ -591,7 +591,7 @@ describe("a client that sends on without waiting", () => {
     const server = createServer(() => undefined);
     const door = standBefore(server, {
       clock,
-      gate: { isOpen: () => true, callerOf: () => NO_CALLER },
+      gate: { isOpen: () => true, callerAtDoor: () => NO_CALLER },
       reasonNow: () => FULL,
       onRefused: () => {
         refusedCount += 1;

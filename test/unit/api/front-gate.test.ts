@@ -14,13 +14,14 @@ interface Rig {
   enter(target: string): boolean;
 }
 
+const CLOCK = { monotonicMs: () => 0, wallMicros: () => 0 };
 const of = (target: string): Whose => ({ ...NOBODYS, target });
 
 function gateOf(limit: number): Rig {
   const admission = new Admission();
   const quiet = (): void => undefined;
   const calm = { limitOf: () => limit, reasonOf: () => "busy", answered: quiet, follow: quiet };
-  const clock = { monotonicMs: () => 0 };
+  const clock = CLOCK;
   const gate = new FrontGate(admission, { calm, clock });
   const enter = (target: string): boolean => {
     if (gate.reasonNow("write", of(target), 0) !== undefined) return false;
@@ -49,10 +50,10 @@ describe("the gate", () => {
     const { gate, enter } = gateOf(1);
     enter("/v1/kv/b/k");
     expect([gate.isOpen("write"), gate.reasonNow("write", of("/v1/kv/b/k"), 0)?.kind]).toEqual([true, "node"]);
-    expect([
-      gateOf(0).gate.isOpen("write"),
-      new FrontGate(new Admission(), { clock: { monotonicMs: () => 0 } }).isOpen("write"),
-    ]).toEqual([false, true]);
+    expect([gateOf(0).gate.isOpen("write"), new FrontGate(new Admission(), { clock: CLOCK }).isOpen("write")]).toEqual([
+      false,
+      true,
+    ]);
   });
 
   it("has no room for a class that all others together keep out", () => {

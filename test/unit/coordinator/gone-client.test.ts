@@ -46,7 +46,7 @@ describe("a read whose client has gone", () => {
     expect(cluster.sent.length).toBe(sent);
   });
 
-  test("waits for others that were asked, asks nobody besides, and no longer", async () => {
+  test("waits for others that were asked, whose words lead to nothing more, and no longer", async () => {
     const { cluster, answer, go } = await reading(2, SLOW);
     const sent = cluster.sent.length;
     go();
