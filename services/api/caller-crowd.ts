@@ -1,11 +1,10 @@
 /**
- * How many requests of one principal are under way, by class, roughly: principals share 1,024 counters by a hash of their names. So that
+ * How many requests of one principal are under way, of one class, roughly: principals share 1,024 counters by a hash of their names. So that
  * whoever asks too much fills half of what a node takes at a time, and the others find the rest. Pure counting. Must never refuse
  * anybody while there is room for all, nor hold back one who is alone; who he is must be known before. Source: reliability notes §4 O1.
  */
 import assert from "node:assert/strict";
 import { CALLER_MEMORY_MS, CALLER_SHARE, CROWD_MIN_REQUESTS, CROWDED_FROM } from "../base/load-limits.ts";
-import type { WorkClass } from "./exchange.ts";
 import { crowdPlaceOf } from "./key-crowd.ts";
 
 const SLOTS = 1_024;
@@ -20,14 +19,9 @@ interface Load {
   readonly nowMs: number;
 }
 
-/** Requests under way by principal, in 1,024 counters of each class. */
+/** Requests of one class under way by principal, in 1,024 counters. */
 export class CallerCrowd {
-  readonly #counts: Readonly<Record<WorkClass, Uint16Array>> = {
-    control: new Uint16Array(SLOTS),
-    write: new Uint16Array(SLOTS),
-    read: new Uint16Array(SLOTS),
-    list: new Uint16Array(SLOTS),
-  };
+  readonly #counts: Uint16Array = new Uint16Array(SLOTS);
   /** who came last, and when he and the last other one did */
   #lastPlace = NO_CALLER;
   #lastMs = Number.NEGATIVE_INFINITY;
@@ -45,23 +39,23 @@ export class CallerCrowd {
   }
 
   /** Counts a request of this place in. */
-  enter(work: WorkClass, place: number): void {
-    if (place >= 0) this.#counts[work][place] = (this.#counts[work][place] ?? 0) + 1;
+  enter(place: number): void {
+    if (place >= 0) this.#counts[place] = (this.#counts[place] ?? 0) + 1;
   }
 
   /** It is over. */
-  leave(work: WorkClass, place: number): void {
+  leave(place: number): void {
     if (place < 0) return;
-    const before = this.#counts[work][place] ?? 0;
+    const before = this.#counts[place] ?? 0;
     assert.ok(before > 0, "a request of a caller leaves once");
-    this.#counts[work][place] = before - 1;
+    this.#counts[place] = before - 1;
   }
 
-  /** Whether he has his part of the class already, of which `inflightCount` of `limit` are under way, and others ask as well. */
-  isFull(work: WorkClass, place: number, { inflightCount, limit, nowMs }: Load): boolean {
+  /** Whether he has his part already, of a class of which `inflightCount` of `limit` are under way, and others ask as well. */
+  isFull(place: number, { inflightCount, limit, nowMs }: Load): boolean {
     if (place < 0 || inflightCount < limit * CROWDED_FROM) return false;
     const othersMs = place === this.#lastPlace ? this.#otherMs : this.#lastMs;
     if (nowMs - othersMs >= CALLER_MEMORY_MS) return false;
-    return (this.#counts[work][place] ?? 0) >= Math.max(CROWD_MIN_REQUESTS, limit * CALLER_SHARE);
+    return (this.#counts[place] ?? 0) >= Math.max(CROWD_MIN_REQUESTS, limit * CALLER_SHARE);
   }
 }

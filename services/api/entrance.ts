@@ -101,8 +101,10 @@ export class Entrance {
   ): Stay | Hindrance {
     const { gate, admission } = this;
     const bytes = announcedBytes(request, bodyLimitBytes);
-    const guessed = work === "control" ? 0 : answers.bytes;
-    const caller = work === "control" ? NOBODYS.caller : gate.callerOf(request);
+    // what a write of one key is answered is small, and known
+    const isKnown = work === "control" || (work === "write" && isOfOneKey === true);
+    const guessed = isKnown ? 0 : answers.bytes;
+    const caller = work === "control" ? NOBODYS.caller : gate.callerOf(work, request);
     if (work === "write" && method !== "DELETE" && !gate.takesValues) return NO_MEMORY;
     // those of one key have been asked at the door
     if (isOfOneKey !== true && gate.isCrowded(work, caller)) return CROWDED_CALLER;
@@ -111,10 +113,10 @@ export class Entrance {
     }
     const place = isOfOneKey === true ? crowdPlaceOf(request.raw.url) : -1;
     if (place >= 0) gate.crowd.enter(place);
-    gate.callers.enter(work, caller);
+    gate.callers[work].enter(caller);
     const free = (heldBytes: number): void => {
       if (place >= 0) gate.crowd.leave(place);
-      gate.callers.leave(work, caller);
+      gate.callers[work].leave(caller);
       admission.leave(work, heldBytes);
       this.#parts.onFree();
     };

@@ -124,7 +124,16 @@ export class FrontDoor {
     const bringsBytes = announcedBytes(what.request, MAX_VALUE_BYTES);
     const bytes = Math.min(bringsBytes, QUEUE_BODY_BYTES) + headBytes(what.request);
     const sinceMs = Math.min(this.#queue.cameMs(socket), this.#parts.clock.monotonicMs() - waitedMs);
-    const hasJoined = this.#queue.join({ what, work, whose, connection: socket, sinceMs, bytes, bringsBytes });
+    const caller = this.#parts.gate.callerAtDoor(work, what.request, true);
+    const hasJoined = this.#queue.join({
+      what,
+      work,
+      whose: { ...whose, caller },
+      connection: socket,
+      sinceMs,
+      bytes,
+      bringsBytes,
+    });
     if (hasJoined) this.#waited[work] += 1;
     return hasJoined;
   }

@@ -48,7 +48,7 @@ export const CROWDED_CALLER: Hindrance = {
 /** Why one is refused that brings a value. */
 export const NO_MEMORY: Hindrance = {
   kind: "own",
-  words: "this node has no memory left for values; it takes reads and deletes",
+  words: "this node has no memory left for values; it takes reads, and deletes of single keys",
 };
 
 /** Whose a request is. */
@@ -72,7 +72,12 @@ export interface GateParts extends Pick<ApiDependencies, "calm" | "tokens"> {
 /** The gate of one listener. */
 export class FrontGate {
   readonly crowd: KeyCrowd = new KeyCrowd();
-  readonly callers: CallerCrowd = new CallerCrowd();
+  readonly callers: Readonly<Record<WorkClass, CallerCrowd>> = {
+    control: new CallerCrowd(),
+    write: new CallerCrowd(),
+    read: new CallerCrowd(),
+    list: new CallerCrowd(),
+  };
   /** of reads of one key */
   readonly readAnswers: AnswerSize = new AnswerSize();
   readonly #admission: Admission;
@@ -84,26 +89,27 @@ export class FrontGate {
   }
 
   /**
-   * Whose a request at the door is, by its token; asked while it matters alone, for to judge a token costs more than the rest. Who
-   * shows none that is valid is nobody here, and hears so behind the door.
+   * Whose a request at the door is, by its token; asked while the class is half full, or for one that is to wait until it may be,
+   * for to judge a token costs more than the rest. Who shows none that is valid is nobody here, and hears so behind the door.
    */
-  callerAtDoor(work: WorkClass, { headers }: Pick<Incoming, "headers">): number {
+  callerAtDoor(work: WorkClass, { headers }: Pick<Incoming, "headers">, isToWait = false): number {
     const { tokens, clock } = this.#parts;
-    if (tokens === undefined || this.#admission.inflightOf(work) < this.#limitOf(work) * CROWDED_FROM) return NO_CALLER;
+    const isRoomy = this.#admission.inflightOf(work) < this.#limitOf(work) * CROWDED_FROM;
+    if (tokens === undefined || (isRoomy && !isToWait)) return NO_CALLER;
     const { authorization } = headers;
     const shown = tokens.present(
       typeof authorization === "string" ? authorization : undefined,
       () => clock.wallMicros() / 1_000,
     );
-    return shown.kind === "known" ? this.callers.came(shown.caller.name, clock.monotonicMs()) : NO_CALLER;
+    return shown.kind === "known" ? this.callers[work].came(shown.caller.name, clock.monotonicMs()) : NO_CALLER;
   }
 
   /** The same of one that was judged. Where nobody has a token all are alike. */
-  callerOf({ caller }: Pick<Incoming, "caller">): number {
+  callerOf(work: WorkClass, { caller }: Pick<Incoming, "caller">): number {
     const { tokens, clock } = this.#parts;
     return tokens === undefined || caller === undefined
       ? NO_CALLER
-      : this.callers.came(caller.name, clock.monotonicMs());
+      : this.callers[work].came(caller.name, clock.monotonicMs());
   }
 
   /** Whether any request of the class is let in, soon or later. */
@@ -120,7 +126,7 @@ export class FrontGate {
   isCrowded(work: WorkClass, caller: number): boolean {
     if (caller === NO_CALLER) return false;
     const [inflightCount, limit] = [this.#admission.inflightOf(work), this.#limitOf(work)];
-    return this.callers.isFull(work, caller, { inflightCount, limit, nowMs: this.#parts.clock.monotonicMs() });
+    return this.callers[work].isFull(caller, { inflightCount, limit, nowMs: this.#parts.clock.monotonicMs() });
   }
 
   /** Why no such request of the class that brings so many bytes is let in just now; undefined: one may be. */

@@ -15,6 +15,7 @@ import {
   fastify,
 } from "fastify";
 import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
+import { SOJOURN_LIMIT_MS } from "../base/load-limits.ts";
 import type { AnswerSize } from "./answer-size.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
@@ -238,8 +239,7 @@ class Server implements ApiServer {
     if (route.work !== "control") reply.stay?.place.busy();
     const settled = (made: Reply, isDone: boolean): void => {
       reply.stay?.place.idle();
-      // a read that was broken off for a client that has gone took as long as that had patience
-      if (isDone && !(made.status === 503 && reply.stay?.isOver === true)) this.#tellPace(route, reply);
+      if (isDone) this.#tellPace(route, reply, isReading(route) && made.status === 503 && reply.stay?.isOver === true);
       this.#write(request, reply, made);
     };
     answer.then(
@@ -248,11 +248,15 @@ class Server implements ApiServer {
     );
   }
 
-  /** Until the answer is made, not until it is sent: a client that reads slowly says nothing of this node. */
-  #tellPace({ isOfOneKey, work }: Route, reply: FastifyReply): void {
+  /**
+   * Until the answer is made, not until it is sent: a client that reads slowly says nothing of this node. What was broken off, for a
+   * client that has gone, would have taken at least so long: told where that is long.
+   */
+  #tellPace({ isOfOneKey, work }: Route, reply: FastifyReply, isBrokenOff: boolean): void {
     const { calm, clock } = this.#deps;
     if (calm === undefined || isOfOneKey !== true || (work !== "read" && work !== "write")) return;
-    calm.answered(work, clock.monotonicMs() - reply.startedMs);
+    const tookMs = clock.monotonicMs() - reply.startedMs;
+    if (!isBrokenOff || tookMs > SOJOURN_LIMIT_MS) calm.answered(work, tookMs);
   }
 
   #write(request: Incoming, reply: FastifyReply, answer: Reply): void {

@@ -109,7 +109,7 @@ export const MEMORY_SHED_SHARE: number = 0.85;
 export const MEMORY_READ_ONLY_SHARE: number = 0.95;
 export const MEMORY_RELIEF_SHARE: number = 0.03;
 /** Without memory no value is taken, and so many deletes at a time: they are the way out. */
-export const FULL_MEMORY_DELETES: number = 8;
+export const FULL_MEMORY_DELETES: number = 16;
 /** How often memory is looked at. */
 export const MEMORY_LOOK_MS: number = 1_000;
 /** The disk's pulse: how often it is looked at, and after how long without clients' writes one of its own is made. */

@@ -10,7 +10,7 @@ import type { CoordinatorRoom } from "./request-scope.ts";
 /** A read begins, and has asked whom it needs: once in so many one more is asked, another one each time. */
 export function explore(
   room: CoordinatorRoom,
-  read: { readonly location: KeyLocation; readonly voters: readonly ReadVoter[]; readonly timeoutMs: number },
+  read: { readonly location: KeyLocation; readonly voters: readonly ReadVoter[]; readonly byMs: number },
 ): void {
   const turn = room.ranking.explorationOf();
   if (turn < 0 || room.isShedding?.() === true) return;
@@ -22,7 +22,7 @@ export function explore(
   if (node === undefined) return;
   const circuit = health.circuitOf(node);
   circuit.onSent(sentMs);
-  peers.call(node, { kind: "digest", key: read.location }, read.timeoutMs, (result) => {
+  peers.call(node, { kind: "digest", key: read.location }, Math.max(1, read.byMs - sentMs), (result) => {
     const nowMs = clock.monotonicMs();
     circuit.onResult(result, nowMs - sentMs, nowMs);
     if (tellsPace(result)) ranking.observe(node, nowMs - sentMs);

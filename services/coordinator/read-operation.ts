@@ -25,7 +25,6 @@ import { askOrder, type CoordinatorRoom, type RequestScope } from "./request-sco
 import { StandIns } from "./stand-ins.ts";
 
 const NO_VOTE = { failed: "failed", stored: "bad_reply", pong: "bad_reply", answer: "bad_reply" } as const;
-const NO_OBJECT = { kind: "set", set: undefined } as const;
 
 /** A read under way; `start` it once. Calls `onAnswer` exactly once, within the deadline and one tick. */
 export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
@@ -67,8 +66,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
     this.#core.start();
     this.#pump();
     if (!this.#fanOut.isClosed) this.#request.asker?.whenGone(this.#onGone);
-    const { knobs } = this.#request;
-    explore(this.#room, { location: this.#scope.location, voters: this.#core.voters, timeoutMs: knobs.timeoutMs });
+    explore(this.#room, { location: this.#scope.location, voters: this.#core.voters, byMs: this.#term.byMs });
   }
 
   onResult(index: number, result: CallResult): void {
@@ -114,6 +112,8 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
   readonly #onGone = (): void => {
     if (this.#fanOut.isClosed) return;
     this.#isGone = true;
+    this.#search?.end();
+    this.#term.end();
     this.#othersLeft = askedOthers(this.#core.voters, this.#room.self);
     this.#endForNobody(0);
   };
@@ -193,7 +193,7 @@ export class ReadOperation implements FanOutListener, HolderSeeker, Calendar {
   }
 
   #tellObject(index: number, result: Extract<CallResult, { kind: "object" }>): void {
-    const decoded = result.object === undefined ? NO_OBJECT : decodeSet(result.object);
+    const decoded = result.object === undefined ? ({ kind: "set", set: undefined } as const) : decodeSet(result.object);
     if (decoded.kind === "set") this.#core.onObject(index, result, decoded.set);
     else this.#core.onFailed(index, "corrupt_record");
   }

@@ -22,6 +22,7 @@ import { TOKEN_RANDOM_BYTES, tokenOf } from "../../services/security/token.ts";
 import { at, COPY, operationsIn } from "../support/openapi-document.ts";
 import { RealCluster, until } from "./cluster.ts";
 import { type DiskFaults, FAULTS_VARIABLE } from "./faulty-fs.ts";
+import { tryAsk } from "./http.ts";
 import { type Asked, answersIn, askablesIn, DocumentClient, type Told } from "./openapi-client.ts";
 import { DEFECT_HEADER, DEFECTS_VARIABLE, PATIENCE_MS, RELEASE_HEADER } from "./openapi-defects.ts";
 import { Wire } from "./openapi-wire.ts";
@@ -478,13 +479,30 @@ describe("every answer that the document has", { timeout: TEST_MS }, () => {
       now: announcing(head, MAX_BATCH_BYTES),
       later: NEVER,
     }));
-    const heldCount = MAX_INFLIGHT_BYTES / MAX_BATCH_BYTES;
-    const over = Promise.allSettled(Array.from({ length: heldCount }, () => example("batchKeys", { url: wire.url })));
-    await until("all are there", () => wire.sentCount === heldCount, PATIENCE_MS);
+    const heldBytes = async (): Promise<number> =>
+      Number(/^gyre_http_inflight_bytes (\d+)$/m.exec((await tryAsk(`${cluster.url(0)}/metrics`))?.text ?? "")?.[1]);
+    const begin = (count: number): Promise<unknown> =>
+      Promise.allSettled(Array.from({ length: count }, () => example("batchKeys", { url: wire.url })));
+    const over = [begin(1)];
+    await until("the first is there", async () => (await heldBytes()) >= MAX_BATCH_BYTES, PATIENCE_MS);
+    // each holds what its answer is taken to hold as well
+    const eachBytes = await heldBytes();
+    const heldCount = Math.floor(MAX_INFLIGHT_BYTES / eachBytes);
+    over.push(begin(heldCount - 1));
+    await until("all are there", async () => (await heldBytes()) === heldCount * eachBytes, PATIENCE_MS);
+    let leftBytes = MAX_INFLIGHT_BYTES - heldCount * eachBytes;
+    const restCount = Math.ceil(leftBytes / MAX_VALUE_BYTES);
+    await using last = await Wire.to(cluster.url(0), (head) => {
+      const bytes = Math.min(leftBytes, MAX_VALUE_BYTES);
+      leftBytes -= bytes;
+      return { now: announcing(head, bytes), later: NEVER };
+    });
+    over.push(Promise.allSettled(Array.from({ length: restCount }, () => example("putKey", { url: last.url }))));
+    await until("nothing is left", async () => (await heldBytes()) === MAX_INFLIGHT_BYTES, PATIENCE_MS);
     await ok("getLivez");
     expect(await missed({ status: 503, code: "overloaded" }, (id) => example(id))).toEqual([]);
-    await wire[Symbol.asyncDispose]();
-    await over;
+    await Promise.all([wire[Symbol.asyncDispose](), last[Symbol.asyncDispose]()]);
+    await Promise.all(over);
     await until("it takes requests again", async () => (await example("putKey")).status === 200, PATIENCE_MS);
   });
 

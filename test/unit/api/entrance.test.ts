@@ -245,6 +245,25 @@ describe("one principal", () => {
     expect(gate.isCrowded("read", caller)).toBe(true);
   });
 
+  it("is known at the door of a class that is half full, and where it is to wait", () => {
+    const here = rig(64);
+    const { gate } = here.entrance;
+    const at = (isToWait?: boolean): boolean => gate.callerAtDoor("read", requestOf("/v1/kv/b/k", 0), isToWait) >= 0;
+    here.askMany(31);
+    expect([at(), at(true)]).toEqual([false, true]);
+    here.askMany(1);
+    expect(at()).toBe(true);
+  });
+
+  it("of one class says nothing of another", () => {
+    const here = rig(64);
+    for (let n = 0; n < 40; n += 1) here.ask(WRITE, `w${n}`, 0);
+    here.ask(READ, "k", 1);
+    expect(
+      Array.from({ length: 30 }, (_, n) => here.ask(WRITE, `x${n}`, 0)).filter((one) => one instanceof Stay),
+    ).toHaveLength(24);
+  });
+
   it("has its half again once what it had under way is over", () => {
     const here = rig(64);
     here.ask(READ, "k", 1);

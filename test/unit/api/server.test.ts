@@ -3,7 +3,9 @@ import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import type { GetAnswer } from "../../../services/coordinator/contract.ts";
+import { refused } from "../../../services/coordinator/failures.ts";
 import { type ApiNode, apiNode, found, sibling } from "../../support/api-node.ts";
+import { HeldClock } from "../../support/held-clock.ts";
 
 let here: ApiNode;
 let port: number;
@@ -177,6 +179,35 @@ describe("overload", () => {
     letGo();
     // the scrape itself is the one request under way
     await expect.poll(inflight).toContain("gyre_http_inflight_requests 1\n");
+  });
+
+  it("takes the time of a read that was broken off for one of the node's where it was long", async () => {
+    const told: number[] = [];
+    const clock = new HeldClock();
+    const calm = {
+      ...{ limitOf: () => 64, reasonOf: () => "busy", follow: () => undefined },
+      answered: (_work: string, ms: number): void => void told.push(ms),
+    };
+    const busy = apiNode(clock, false, calm);
+    const address = Number((await busy.api.listen("127.0.0.1:0")).split(":")[1]);
+    const failed = refused("quorum_not_met", "nobody answered", { retryable: true });
+    for (const ms of [50, 150]) {
+      const release = Promise.withResolvers<GetAnswer>();
+      busy.coordinator.answers.get = () => release.promise;
+      const socket = connect(address, "127.0.0.1").on("error", () => undefined);
+      socket.write(GET);
+      const metrics = async (): Promise<string> => (await busy.api.inject({ url: "/metrics" })).body;
+      await expect.poll(metrics).toContain("gyre_http_inflight_requests 2\n");
+      await clock.advance(ms);
+      socket.destroy();
+      await expect.poll(metrics).toMatch(/status="aborted"\}/);
+      release.resolve(failed);
+      await expect.poll(metrics).toContain("gyre_http_inflight_requests 1\n");
+    }
+    expect(told).toEqual([150]);
+    const closed = busy.api.close();
+    await clock.advance(1_000);
+    await closed;
   });
 
   it("tells a read whose client has gone, and nobody else's", async () => {
