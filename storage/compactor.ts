@@ -1,6 +1,6 @@
 /**
  * Decides when to compact, keeps the pace, and deals with what goes wrong. One compaction at a time; it yields in
- * small slices, and rests in between while dead bytes are near their bound, so that writers never wait for it.
+ * small slices, and rests in between: by the share of background work, by how many bytes are dead and how scarce space is.
  * Must never run against a store that has failed.
  */
 
@@ -12,11 +12,13 @@ import {
   compactSegments,
 } from "./compaction.ts";
 import { compactionInputsOf, garbageRatioOf, type SegmentFill } from "./compaction-core.ts";
+import { compactionRestMs } from "./compaction-pace-core.ts";
 import { DiskFullError } from "./errors.ts";
 import { nextTurn } from "./index-loader.ts";
 import { quarantine } from "./quarantine.ts";
 import { sweepReaped } from "./reap-sweep.ts";
 import type { Segment } from "./segment-set.ts";
+import type { SpaceWatch } from "./space-watch.ts";
 import type { StoreHealth } from "./store-health.ts";
 import type { Suspicion } from "./suspicion.ts";
 import { isOutOfRoom } from "./whole-file.ts";
@@ -25,6 +27,10 @@ import { isOutOfRoom } from "./whole-file.ts";
 export interface CompactorParts extends Omit<CompactionParts, "pace"> {
   readonly health: StoreHealth;
   readonly suspicion: Suspicion;
+  /** 0 … 1: the share of its full pace that background work has now */
+  readonly share: () => number;
+  /** how scarce space is, and whether puts are refused for that */
+  readonly space: () => Pick<SpaceWatch, "scarcity" | "isPutRefused">;
 }
 
 interface BadPlace {
@@ -35,6 +41,8 @@ interface BadPlace {
 
 /** share of dead bytes that is worth compacting while writers find no space */
 const SHORT_OF_SPACE_RATIO = 0.02;
+/** judging reap marks copies nothing, and compaction waits for it */
+const LONGEST_SWEEP_REST_MS = 50;
 /** bytes copied between two looks at the clock */
 const PACE_BYTES = 1024 * 1024;
 
@@ -45,8 +53,12 @@ export class Compactor {
   readonly #spoiled = new Map<number, BadPlace>();
   #work: Promise<void> | undefined;
   #isStopped = false;
+  /** a write has found no space since the round under way began, or before it */
   #isShortOfSpace = false;
+  #isRoundShort = false;
   #isHurried = false;
+  /** something has changed since the run under way last looked */
+  #isWoken = false;
   #compactedBytes = 0;
   #resume: (() => void) | undefined;
   /** what the store looked like when reap marks were last judged */
@@ -68,6 +80,8 @@ export class Compactor {
   /** Looks whether there is something to compact; `isShortOfSpace` makes even little worth it. */
   wake(isShortOfSpace = false): void {
     this.#isShortOfSpace ||= isShortOfSpace;
+    if (isShortOfSpace) this.#resume?.();
+    this.#isWoken = true;
     if (this.#work !== undefined || this.#isStopped || !this.#parts.settings.isCompactionAutomatic) return;
     this.#work = this.#run();
   }
@@ -78,10 +92,13 @@ export class Compactor {
     this.#resume?.();
     try {
       while (this.#work !== undefined) await this.#work;
+      // another one that was asked for has ended meanwhile
+      this.#isHurried = true;
       this.#work = this.#run(garbageRatio);
       await this.#work;
     } finally {
       this.#isHurried = false;
+      if (this.#isWoken) this.wake();
     }
   }
 
@@ -97,23 +114,38 @@ export class Compactor {
     // not in the same turn as the event that woke it
     await nextTurn(this.#parts.settings.clock);
     try {
-      while ((await this.#round(garbageRatio ?? this.#tolerated())) || (await this.#sweep()));
+      do {
+        // who asks for a share of dead bytes looks at no more than that
+        if (garbageRatio === undefined) this.#isWoken = false;
+        while ((await this.#round(garbageRatio)) || (await this.#sweep()));
+      } while (
+        garbageRatio === undefined &&
+        this.#isWoken &&
+        !this.#isStopped &&
+        this.#parts.health.failure === undefined
+      );
     } finally {
-      this.#isShortOfSpace = false;
+      this.#isRoundShort = false;
       this.#work = undefined;
     }
   }
 
-  #tolerated(): number {
-    return this.#isShortOfSpace ? SHORT_OF_SPACE_RATIO : this.#parts.settings.garbageRatio;
+  /** Puts are refused for want of space, or one has found none. */
+  get #isShort(): boolean {
+    return this.#isShortOfSpace || this.#isRoundShort || this.#parts.space().isPutRefused;
   }
 
   /** One compaction; false when there is nothing (more) to do. */
-  async #round(garbageRatio: number): Promise<boolean> {
+  async #round(garbageRatio?: number): Promise<boolean> {
     const { health, settings } = this.#parts;
     if (this.#isStopped || health.failure !== undefined) return false;
+    // who asks for a share of dead bytes is heard apart
+    if (garbageRatio === undefined) {
+      this.#isRoundShort = this.#isShortOfSpace;
+      this.#isShortOfSpace = false;
+    }
     try {
-      const inputs = await this.#pick(garbageRatio);
+      const inputs = await this.#pick(garbageRatio ?? (this.#isShort ? SHORT_OF_SPACE_RATIO : settings.garbageRatio));
       if (inputs.length === 0) return false;
       this.#roundStartMs = settings.clock.monotonicMs();
       this.#pacedBytes = 0;
@@ -140,11 +172,12 @@ export class Compactor {
     this.#sweptAtMs = nowMs;
     try {
       const pace = async (): Promise<boolean> => {
-        await this.#restAsLong();
+        await this.#restAfterWork(LONGEST_SWEEP_REST_MS);
         return !isStopped();
       };
       this.#roundStartMs = nowMs;
       const forgottenCount = await sweepReaped({ ...this.#parts, pace });
+      this.#sweptAtMs = settings.clock.monotonicMs();
       settings.log.info({ event: "storage.reaped-swept", forgottenCount, leftCount: keyspace.reapedCount });
       return forgottenCount > 0;
     } catch (error) {
@@ -157,7 +190,7 @@ export class Compactor {
   async #pick(garbageRatio: number): Promise<readonly Segment[]> {
     const { segments, settings } = this.#parts;
     const { segmentBytes, garbageSegments, compactionInputs: maxInputs } = settings;
-    const garbageBytes = this.#isHurried || this.#isShortOfSpace ? 0 : garbageSegments * segmentBytes;
+    const garbageBytes = this.#isHurried || this.#isShort ? 0 : garbageSegments * segmentBytes;
     const rule = { segmentBytes, garbageRatio, garbageBytes, maxInputs };
     const inputs = compactionInputsOf(this.#fills(), rule).flatMap((id) => segments.get(id) ?? []);
     const { freeBytes } = await settings.disk.freeBytes();
@@ -188,24 +221,30 @@ export class Compactor {
     return false;
   }
 
-  /** Yields; rests as long as it worked while dead bytes are only just above their bound. */
+  /** Yields, and rests now and then. */
   async #pace(copiedBytes: number): Promise<void> {
-    const { clock, garbageRatio } = this.#parts.settings;
-    await nextTurn(clock);
-    if (this.#isStopped || this.#parts.health.failure !== undefined) throw new CompactionStopped();
+    await nextTurn(this.#parts.settings.clock);
+    this.#throwIfOver();
     if (copiedBytes - this.#pacedBytes < PACE_BYTES) return;
     this.#pacedBytes = copiedBytes;
-    if (garbageRatioOf(this.#fills()) <= garbageRatio * 1.2) await this.#restAsLong();
-    this.#roundStartMs = clock.monotonicMs();
-    if (this.#isStopped) throw new CompactionStopped();
+    await this.#restAfterWork(Number.POSITIVE_INFINITY);
+    this.#throwIfOver();
   }
 
-  /** Rests as long as it worked, but not when someone waits for what it does. */
-  async #restAsLong(): Promise<void> {
-    const { clock } = this.#parts.settings;
-    const workedMs = clock.monotonicMs() - this.#roundStartMs;
-    const isUrgent = this.#isShortOfSpace || this.#isHurried || this.#isStopped;
-    if (!isUrgent && workedMs > 0) await this.#rest(Math.min(workedMs, 50));
+  #throwIfOver(): void {
+    if (this.#isStopped || this.#parts.health.failure !== undefined) throw new CompactionStopped();
+  }
+
+  /** Rests, but not when someone waits for what it does. */
+  async #restAfterWork(longestMs: number): Promise<void> {
+    const { share, space, settings } = this.#parts;
+    const { clock, garbageRatio: bound } = settings;
+    if (!this.#isShort && !this.#isHurried && !this.#isStopped) {
+      const workedMs = clock.monotonicMs() - this.#roundStartMs;
+      const deadRatio = garbageRatioOf(this.#fills());
+      const restMs = compactionRestMs({ workedMs, share: share(), deadRatio, bound, scarcity: space().scarcity });
+      if (restMs > 0) await this.#rest(Math.min(longestMs, restMs));
+    }
     this.#roundStartMs = clock.monotonicMs();
   }
 

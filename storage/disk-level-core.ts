@@ -11,18 +11,19 @@ export interface DiskSpace {
   readonly totalBytes: number;
 }
 
+/** puts are refused below this free share: the reserve is the free space at that point */
+const RESERVE_SHARE = 0.1;
+const WARN_SHARE = 0.2;
 /** The free share below which a level begins, and the same in units of the reserve; the scarcest first. */
 const STEPS: readonly { readonly level: DiskLevel; readonly share: number }[] = [
   { level: "compaction_only", share: 0.05 },
-  { level: "no_puts", share: 0.1 },
+  { level: "no_puts", share: RESERVE_SHARE },
   { level: "no_growth", share: 0.15 },
-  { level: "warn", share: 0.2 },
+  { level: "warn", share: WARN_SHARE },
 ];
 const LEVELS: readonly DiskLevel[] = ["ok", "warn", "no_growth", "no_puts", "compaction_only"];
 /** the free share below which the ballast is thrown off */
 const BALLAST_SHARE = 0.03;
-/** puts are refused below this share: the reserve is the free space at that point */
-const RESERVE_SHARE = 0.1;
 /** so much more must be free for a level to be left than for it to be entered */
 const HYSTERESIS = 1.1;
 
@@ -33,6 +34,13 @@ export function diskLevelOf(space: DiskSpace, reserveBytes: number, before: Disk
     if (space.freeBytes < limitOf(space, reserveBytes, share) * (isEntered ? HYSTERESIS : 1)) return level;
   }
   return "ok";
+}
+
+/** How far it is from the first level to where puts are refused, 0 … 1; 0 where levels are off. */
+export function scarcityOf(space: DiskSpace, reserveBytes: number): number {
+  const [fromBytes, toBytes] = [limitOf(space, reserveBytes, WARN_SHARE), limitOf(space, reserveBytes, RESERVE_SHARE)];
+  if (fromBytes <= toBytes) return 0;
+  return Math.min(1, Math.max(0, (fromBytes - space.freeBytes) / (fromBytes - toBytes)));
 }
 
 /** Whether so little is left that the ballast must go. */

@@ -124,6 +124,7 @@ interface Foundation {
 function assemble(foundation: Foundation): EngineParts {
   const { settings, health, store, documents } = foundation;
   const { manifest, segments, keyspace, reader, lastSeq } = store;
+  const core = { settings, recovery: store.report, health, manifest, segments, keyspace, reader };
   const suspicion = new Suspicion(manifest);
   const queueBounds = { bytes: settings.queueBytes, records: settings.queueRecords };
   const queue = new WriteQueue(queueBounds, settings.partitionCount);
@@ -134,7 +135,9 @@ function assemble(foundation: Foundation): EngineParts {
   const reserveBytes = (): number =>
     space.isPutRefused ? settings.reserveBytes * DELETES_LEAVE : settings.reserveBytes;
   const preparer = new SegmentPreparer({ settings, manifest, segments, health, reserveBytes });
-  const compactor = new Compactor({ settings, manifest, segments, keyspace, reader, preparer, health, suspicion });
+  const background = { share: () => 1 };
+  const share = (): number => background.share();
+  const compactor = new Compactor({ ...core, preparer, suspicion, share, space: () => space });
   const onSealed = (): void => {
     compactor.wake();
     // a segment's worth was written: on a small disk that may be a level
@@ -149,11 +152,12 @@ function assemble(foundation: Foundation): EngineParts {
   );
   const drops = new PartitionDrops({ keyspace, queue, suspicion, writer, compactor }, queueBounds);
   const space = new SpaceWatch({ settings, onScarce: onDiskFull });
-  const background = { share: () => 1 };
   const scrubber = new Scrubber({
-    ...{ settings, manifest, segments, keyspace, reader, lookup, health, documents },
+    ...core,
+    lookup,
+    documents,
     sealActive: (rule) => sealActive({ writer, preparer, sealer, clock: settings.clock }, rule),
-    share: () => background.share(),
+    share,
     onRotten: () => compactor.wake(),
   });
   compactor.wake();
@@ -173,7 +177,6 @@ function assemble(foundation: Foundation): EngineParts {
     scrubber,
     background,
   };
-  const core = { settings, recovery: store.report, health, manifest, segments, keyspace, reader };
   return { ...core, ...rest, close: (mayBeClean) => closeParts(running, mayBeClean) };
 }
 

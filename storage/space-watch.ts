@@ -3,7 +3,7 @@
  * that is thrown off when nothing else helps, or by the operator. What the disk itself refuses is dealt with where it is
  * written (`log-writer.ts`). Must never fail the store: who cannot look goes by what was seen last.
  */
-import { type DiskSpace, diskLevelOf, isAtLeast, needsBallastSpace } from "./disk-level-core.ts";
+import { type DiskSpace, diskLevelOf, isAtLeast, needsBallastSpace, scarcityOf } from "./disk-level-core.ts";
 import type { DiskLevel, DiskState } from "./engine.ts";
 import type { LogSettings } from "./log-options.ts";
 import type { Disk } from "./ports.ts";
@@ -56,6 +56,12 @@ export class SpaceWatch {
   /** What was seen last. */
   get state(): DiskState {
     return { level: this.#level, ...this.#space, hasBallast: this.#hasBallast };
+  }
+
+  /** 0 … 1: of the way to where puts are refused for want of space. */
+  get scarcity(): number {
+    // nothing was seen yet
+    return this.#space.totalBytes === 0 ? 0 : scarcityOf(this.#space, this.#parts.settings.diskReserveBytes);
   }
 
   /** Looks for the first time, and from then on by itself. */

@@ -136,7 +136,12 @@ export interface RingPage {
 
 /** How the copies of a partition were healed, as this node alone knows it. */
 export interface PartitionHealing {
-  /** its other holders, with when this node last compared the partition with them to the end, ms since 1970; undefined: never in this life */
+  /** this node holds a replica of it; where it does not, it compares nothing, and knows of no comparison of others */
+  readonly isHeldHere: boolean;
+  /**
+   * its other holders, with when this node last compared the partition with them to the end, ms since 1970; undefined: never in
+   * this life, which says something only where it is held here
+   */
   readonly verified: readonly { readonly node: NodeId; readonly atMs: number | undefined }[];
   /** why its old tombstones are not collected yet; undefined: none waits, or another node leads their collection */
   readonly tombstonesWaitFor: string | undefined;

@@ -65,11 +65,12 @@ function ringOfKey(reads: ClusterReads, request: Incoming): Reply {
   return jsonReply(200, JSON.stringify({ bucket, key: target.keyText, ...placement, ...healing }));
 }
 
-function healingDocument({ verified, tombstonesWaitFor }: PartitionHealing): Record<string, unknown> {
-  const holders = verified.map(({ node, atMs }) => ({
-    node,
-    lastVerifiedAt: atMs === undefined ? null : isoTime(Math.max(0, Math.round(atMs))),
-  }));
+/** null is "never" and is said by holders alone: who holds no replica of it leaves the times out. */
+function healingDocument({ isHeldHere, verified, tombstonesWaitFor }: PartitionHealing): Record<string, unknown> {
+  const holders = verified.map(({ node, atMs }) => {
+    if (!isHeldHere) return { node };
+    return { node, lastVerifiedAt: atMs === undefined ? null : isoTime(Math.max(0, Math.round(atMs))) };
+  });
   return { holders, tombstonesWaitFor: tombstonesWaitFor ?? null };
 }
 

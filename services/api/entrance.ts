@@ -47,7 +47,8 @@ export class Stay implements Asker {
   }
 
   whenGone(run: () => void): void {
-    this.#onGone = run;
+    if (this.#isOver) run();
+    else this.#onGone = run;
   }
 
   /** Whether the exchange is over. */

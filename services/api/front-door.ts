@@ -8,6 +8,7 @@ import { QUEUE_BODY_BYTES, QUEUE_REQUEST_BYTES, QUEUE_USEFUL_MS } from "../base/
 import type { Clock } from "../base/ports.ts";
 import { announcedBytes } from "./admission.ts";
 import { AdmissionQueue } from "./admission-queue.ts";
+import { NO_CALLER } from "./caller-crowd.ts";
 import type { Incoming, WorkClass } from "./exchange.ts";
 import { type FrontGate, type Hindrance, WAITED, type Whose } from "./front-gate.ts";
 import { type NewcomerParts, Newcomers, type NewLine, type NewRequest } from "./newcomers.ts";
@@ -38,7 +39,11 @@ interface Exchange {
   readonly response: RawResponse;
 }
 
-const BEHIND: Hindrance = { kind: "node", words: "this node has no room for what came before over this connection" };
+const BEHIND: Hindrance = {
+  kind: "node",
+  reason: "behind",
+  words: "this node has no room for what came before over this connection",
+};
 
 /** The door of one listener. */
 export class FrontDoor {
@@ -58,7 +63,7 @@ export class FrontDoor {
         request.waitedMs = waitedMs;
         parts.serve(request, response);
       },
-      refuse: ({ response }, work, { words }) => this.#refusal.answer(response, work, words),
+      refuse: ({ response }, work, why) => this.#refusal.answer(response, work, why),
     });
   }
 
@@ -86,8 +91,7 @@ export class FrontDoor {
     if (why === undefined) {
       if (agedMs > 0) request.waitedMs = agedMs;
       this.#parts.serve(request, response);
-    } else if (!this.#hasWait({ request, response }, { work, whose, why }))
-      this.#refusal.answer(response, work, why.words);
+    } else if (!this.#hasWait({ request, response }, { work, whose, why })) this.#refusal.answer(response, work, why);
   }
 
   /** A request that was let in is over. */
@@ -124,7 +128,7 @@ export class FrontDoor {
     const bringsBytes = announcedBytes(what.request, MAX_VALUE_BYTES);
     const bytes = Math.min(bringsBytes, QUEUE_BODY_BYTES) + headBytes(what.request);
     const sinceMs = Math.min(this.#queue.cameMs(socket), this.#parts.clock.monotonicMs() - waitedMs);
-    const caller = this.#parts.gate.callerAtDoor(work, what.request, true);
+    const caller = whose.caller === NO_CALLER ? this.#parts.gate.callerAtDoor(work, what.request, true) : whose.caller;
     const hasJoined = this.#queue.join({
       what,
       work,

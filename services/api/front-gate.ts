@@ -12,42 +12,66 @@ import type { Incoming, WorkClass } from "./exchange.ts";
 import { crowdPlaceOf, KeyCrowd } from "./key-crowd.ts";
 import type { ApiDependencies } from "./ports.ts";
 
+/**
+ * By what name a refusal is counted: bytes under way, the fixed bound of requests, what calm admits (a limit that falls with the
+ * queue's delay and rises after a start, memory, the event loop), its key's or its principal's part, or what became of its wait.
+ */
+export type ShedReason =
+  | "bytes"
+  | "requests"
+  | "limit"
+  | "memory"
+  | "event_loop"
+  | "hot_key"
+  | "principal"
+  | "waited"
+  | "crowded_out"
+  | "behind";
+
 /** Why a request is not let in just now. */
 export interface Hindrance {
   /** there is no room for just this (its key's, its caller's, its kind), for what brings so much, or for any of the class */
   readonly kind: "own" | "bytes" | "node";
+  /** for counting */
+  readonly reason: ShedReason;
   readonly words: string;
 }
 
 /** There are too many bytes under way for what a request brings. */
 export const FULL_OF_BYTES: Hindrance = {
   kind: "bytes",
+  reason: "bytes",
   words: "this node holds all the bytes of requests that it takes at a time",
 };
 /** Why a request is refused that has waited, at the door or unread. */
 export const WAITED: Hindrance = {
   kind: "node",
+  reason: "waited",
   words: "this node has had no room for this request, and it has waited for too long",
 };
 /** Why one is refused that may have waited a little only. */
 export const PUSHED_OUT: Hindrance = {
   kind: "node",
+  reason: "crowded_out",
   words: "this node has no room for this request, and more connections wait for room than it keeps waiting",
 };
 /** Why one is refused that is for a key of which enough are under way. */
 export const CROWDED: Hindrance = {
   kind: "own",
+  reason: "hot_key",
   words: "this node has all the requests of this key that it takes at a time",
 };
 /** Why one is refused whose sender has enough under way. */
 export const CROWDED_CALLER: Hindrance = {
   kind: "own",
+  reason: "principal",
   words: "this node has all the requests of this principal that it takes at a time while others ask",
 };
 
 /** Why one is refused that brings a value. */
 export const NO_MEMORY: Hindrance = {
   kind: "own",
+  reason: "memory",
   words: "this node has no memory left for values; it takes reads, and deletes of single keys",
 };
 
@@ -135,8 +159,12 @@ export class FrontGate {
     if (bringsValue && !this.takesValues) return NO_MEMORY;
     const limit = this.#limitOf(work);
     const inflightCount = this.#admission.inflightOf(work);
-    if (inflightCount >= limit && calm !== undefined) return ofNode(calm.reasonOf(work));
-    if (this.#admission.isFull(work)) return ofNode(`this node has all the ${work} work that it takes at a time`);
+    if (inflightCount >= limit && calm !== undefined) {
+      return { kind: "node", reason: calm.causeOf?.(work) ?? "limit", words: calm.reasonOf(work) };
+    }
+    if (this.#admission.isFull(work)) {
+      return { kind: "node", reason: "requests", words: `this node has all the ${work} work that it takes at a time` };
+    }
     const guessed = work === "read" ? this.readAnswers.bytes : 0;
     if (this.#admission.isFullOf(work, bytes + guessed)) return FULL_OF_BYTES;
     if (target === undefined || inflightCount < limit * CROWDED_FROM) return undefined;
@@ -147,8 +175,4 @@ export class FrontGate {
   #limitOf(work: WorkClass): number {
     return this.#parts.calm?.limitOf(work) ?? MAX_INFLIGHT_REQUESTS;
   }
-}
-
-function ofNode(words: string): Hindrance {
-  return { kind: "node", words };
 }

@@ -51,7 +51,9 @@ export function readReply(contexts: ContextCodec, shape: ReadShape, answer: GetA
       });
     }
     case "not_found":
-      return failureReply(withExplain(refusal("not_found", "the key has never been written"), answer));
+      return failureReply(
+        withExplain(refusal("not_found", "as many owners as were asked for hold nothing of this key"), answer),
+      );
     case "failed":
       return failureReply(answer);
   }

@@ -103,12 +103,41 @@ const PLACEMENT = {
 };
 
 const VERIFIED_AT = orNull(
-  text("Last compared to the end; null: never since this node started.", { format: "date-time" }),
+  text("Last compared to the end by this node; null: never since it started and both hold the partition.", {
+    format: "date-time",
+  }),
 );
 const HEALING = objectOf({
-  holders: listOf(objectOf({ node: NODE, lastVerifiedAt: VERIFIED_AT }), "The partition's other holders."),
+  holders: listOf(
+    objectOf({ node: NODE, lastVerifiedAt: VERIFIED_AT }, { optional: ["lastVerifiedAt"] }),
+    "The partition's other holders; without lastVerifiedAt where this node holds no replica of it: ask one of them.",
+  ),
   tombstonesWaitFor: orNull(text("Why old tombstones stay; null: none waits, or another node leads their collection.")),
 });
+
+/** Facts that may change: those without a schema are no less true. */
+const OPEN: Schema = { additionalProperties: true };
+const ANTI_ENTROPY = objectOf(
+  {
+    pairs: count("Of a partition of this node and another holder of it."),
+    neverVerified: count("Pairs that were not compared to the end since this node started."),
+    oldestVerifiedAgeMs: orNull(
+      amount("Since oldestUnverified was compared, or since this node knew it where it never was; null: no pairs."),
+    ),
+    oldestUnverified: {
+      ...orNull(objectOf({ partition: PARTITION, peer: NODE, lastVerifiedAt: VERIFIED_AT })),
+      description: "The pair that was not compared to the end for longest; null: there are no pairs.",
+    },
+  },
+  { description: "How this node compares what it holds with other holders, and further counts of it." },
+);
+const DETAILS = objectOf(
+  { antiEntropy: { ...ANTI_ENTROPY, ...OPEN } },
+  {
+    optional: ["antiEntropy"],
+    description: "Further facts by name: recovery, hints, anti-entropy, load. They may change.",
+  },
+);
 
 const REPAIRED = {
   oneOf: [
@@ -185,10 +214,7 @@ export const CLUSTER_SCHEMAS: Readonly<Record<string, Schema>> = {
         },
       ),
     ),
-    details: {
-      type: "object",
-      description: "Further facts by name: recovery, hints, anti-entropy, load. They may change.",
-    },
+    details: { ...DETAILS, ...OPEN },
   }),
   ClusterHealth: objectOf({
     consistency: wordIn(LEVEL_RULE.words, "The level that was asked for."),

@@ -122,9 +122,11 @@ export interface LoadControl {
   limitOf(work: WorkClass): number;
   /** Why there are so few, in words. */
   reasonOf(work: WorkClass): string;
+  /** The same by its name, for counting. Absent: it is always the limit. */
+  causeOf?(work: WorkClass): "limit" | "memory" | "event_loop";
   /** False: what brings a value is refused, and only deletes are taken among writes. Absent: it is not. */
   takesValues?(): boolean;
-  /** Looks at these counts from now on: requests under way, and refused since the start. */
+  /** Looks at these counts from now on: requests under way, and refused or made to wait for want of room since the start. */
   follow(counts: { inflightOf(work: WorkClass): number; refusedOf(work: WorkClass): number }): void;
 }
 

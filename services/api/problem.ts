@@ -38,7 +38,8 @@ export const CODES: Readonly<Record<ErrorCode, CodeEntry>> = {
   not_found: {
     status: 404,
     title: "Not found",
-    meaning: "Enough owners of the key say that it has never been written.",
+    meaning:
+      "As many owners of the key as were asked for hold nothing of it: it was never written, was deleted or ended long ago, or, where fewer were asked than hold each write, has not come to them yet.",
   },
   deleted: {
     status: 404,

@@ -3,6 +3,7 @@
  * one costs 9–12 µs in a row, what Node's own HTTP costs, and a refusal through the framework 13–17.
  */
 import { RETRY_AFTER_MAX_SECONDS } from "../base/load-limits.ts";
+import type { Hindrance } from "./front-gate.ts";
 import { refusalForNow } from "./problem.ts";
 import { failureReply } from "./reply.ts";
 import type { KeyWork } from "./waiting-rows.ts";
@@ -22,7 +23,7 @@ export interface RawResponse {
 /** What refusing works with. */
 export interface RefusalParts {
   /** counts a refusal */
-  readonly onRefused: (work: KeyWork) => void;
+  readonly onRefused: (work: KeyWork, why: Hindrance) => void;
   readonly nextId: () => string;
   /** [0, 1) */
   readonly chance: () => number;
@@ -42,10 +43,10 @@ export class QuickRefusal {
     this.#parts = parts;
   }
 
-  /** Answers 503, not applied, in these words. */
-  answer(response: RawResponse, work: KeyWork, reason: string): void {
-    this.#parts.onRefused(work);
-    const body = this.#bodyOf(reason);
+  /** Answers 503, not applied, in the words of what hinders it. */
+  answer(response: RawResponse, work: KeyWork, why: Hindrance): void {
+    this.#parts.onRefused(work, why);
+    const body = this.#bodyOf(why.words);
     response.writeHead(503, [
       "content-type",
       "application/problem+json",

@@ -2,8 +2,9 @@
  * What the API records of every request: duration by route and status class, bound when a route is registered so that
  * recording is one array read and one histogram write. Must never look up a name or make a label per request.
  */
-import type { Counter, Histogram, Labels, MetricsRegistry } from "../base/metrics.ts";
+import type { Counter, Histogram, MetricsRegistry } from "../base/metrics.ts";
 import type { Route, WorkClass } from "./exchange.ts";
+import type { Hindrance, ShedReason } from "./front-gate.ts";
 
 const CLASSES = ["aborted", "1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 
@@ -27,9 +28,58 @@ export function recordDuration(durations: RouteDurations, status: number, micros
   durations[Math.floor(status / 100)]?.observe(micros);
 }
 
+type ByReason = Readonly<Record<ShedReason, Counter>>;
+
+/** Requests that were turned away: all of them, and those for which the node was short of room. */
+export class ShedCounters {
+  readonly #all: Readonly<Record<WorkClass, ByReason>>;
+  readonly #short: Record<WorkClass, number> = { control: 0, write: 0, read: 0, list: 0 };
+
+  /** Makes the series: all of them are there from the start. */
+  constructor(metrics: MetricsRegistry) {
+    this.#all = {
+      control: byReason(metrics, "control"),
+      write: byReason(metrics, "write"),
+      read: byReason(metrics, "read"),
+      list: byReason(metrics, "list"),
+    };
+  }
+
+  /** One was turned away, and why. */
+  note(work: WorkClass, { kind, reason }: Pick<Hindrance, "kind" | "reason">): void {
+    this.#all[work][reason].add();
+    if (kind !== "own") this.#short[work] += 1;
+  }
+
+  /** How many since the start for want of room, not for what they were themselves: those say nothing of the node. */
+  shortOf(work: WorkClass): number {
+    return this.#short[work];
+  }
+}
+
+function byReason(metrics: MetricsRegistry, work: WorkClass): ByReason {
+  const what = {
+    name: "gyre_http_shed_requests_total",
+    help: "Client requests refused as overload, by class of work and by reason.",
+  };
+  const of = (reason: ShedReason): Counter => metrics.counter({ ...what, labels: { class: work, reason } });
+  return {
+    bytes: of("bytes"),
+    requests: of("requests"),
+    limit: of("limit"),
+    memory: of("memory"),
+    event_loop: of("event_loop"),
+    hot_key: of("hot_key"),
+    principal: of("principal"),
+    waited: of("waited"),
+    crowded_out: of("crowded_out"),
+    behind: of("behind"),
+  };
+}
+
 /** What the listener counts over all routes. */
 export interface ListenerCounters {
-  readonly shed: Readonly<Record<WorkClass, Counter>>;
+  readonly shed: ShedCounters;
   readonly unmatched: Counter;
   /** connections */
   readonly dropped: Counter;
@@ -43,9 +93,7 @@ export function listenerCounters(
   underWay: { readonly requests: number; readonly bytes: number },
   waitingCount: () => number,
 ): ListenerCounters {
-  const counter = (name: string, help: string, labels: Labels = {}): Counter => metrics.counter({ name, help, labels });
-  const shed = (work: WorkClass): Counter =>
-    counter("gyre_http_shed_requests_total", "Client requests refused as overload, by class of work.", { class: work });
+  const counter = (name: string, help: string): Counter => metrics.counter({ name, help });
   const unmatched = counter(
     "gyre_http_unmatched_requests_total",
     "Requests that no route took: unknown paths and methods.",
@@ -71,7 +119,7 @@ export function listenerCounters(
     waitingCount,
   );
   return {
-    shed: { control: shed("control"), write: shed("write"), read: shed("read"), list: shed("list") },
+    shed: new ShedCounters(metrics),
     unmatched,
     dropped,
     gone,

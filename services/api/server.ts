@@ -15,7 +15,7 @@ import {
   fastify,
 } from "fastify";
 import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_BYTES } from "../base/limits.ts";
-import { SOJOURN_LIMIT_MS } from "../base/load-limits.ts";
+import { SOJOURN_TARGET_MS } from "../base/load-limits.ts";
 import type { AnswerSize } from "./answer-size.ts";
 import { answerClientError } from "./client-error.ts";
 import { defectFailure } from "./defect.ts";
@@ -98,7 +98,7 @@ class Server implements ApiServer {
       clock: deps.clock,
       gate,
       reasonNow: (work, whose, bytes) => (this.#closing === undefined ? gate.reasonNow(work, whose, bytes) : undefined),
-      onRefused: (work) => this.#counters.shed[work].add(),
+      onRefused: (work, why) => this.#counters.shed.note(work, why),
       onGone: () => this.#counters.gone.add(),
       nextId: () => this.#nextId(),
       chance: () => deps.random.float(),
@@ -107,7 +107,7 @@ class Server implements ApiServer {
     const { shed } = this.#counters;
     deps.calm?.follow({
       inflightOf: (work) => admission.inflightOf(work),
-      refusedOf: (work) => shed[work].value + this.#frontDoor.waitedOf(work),
+      refusedOf: (work) => shed.shortOf(work) + this.#frontDoor.waitedOf(work),
     });
   }
 
@@ -204,7 +204,7 @@ class Server implements ApiServer {
     const { clock, traces } = this.#deps;
     const entered = this.#entrance.tryEnter(route, answers, request);
     if (!(entered instanceof Stay)) {
-      this.#counters.shed[route.work].add();
+      this.#counters.shed.note(route.work, entered);
       const headers = { "retry-after": retryAfterText(this.#deps.random.float()) };
       this.#write(request, reply, failureReply(refusalForNow("overloaded", overloadWords(entered.words)), { headers }));
       return false;
@@ -250,13 +250,13 @@ class Server implements ApiServer {
 
   /**
    * Until the answer is made, not until it is sent: a client that reads slowly says nothing of this node. What was broken off, for a
-   * client that has gone, would have taken at least so long: told where that is long.
+   * client that has gone, would have taken at least so long: told where that is too long.
    */
   #tellPace({ isOfOneKey, work }: Route, reply: FastifyReply, isBrokenOff: boolean): void {
     const { calm, clock } = this.#deps;
     if (calm === undefined || isOfOneKey !== true || (work !== "read" && work !== "write")) return;
     const tookMs = clock.monotonicMs() - reply.startedMs;
-    if (!isBrokenOff || tookMs > SOJOURN_LIMIT_MS) calm.answered(work, tookMs);
+    if (!isBrokenOff || tookMs > SOJOURN_TARGET_MS) calm.answered(work, tookMs);
   }
 
   #write(request: Incoming, reply: FastifyReply, answer: Reply): void {

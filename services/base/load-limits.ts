@@ -3,6 +3,7 @@
  * as a slow disk. What they mean together is in docs/OVERLOAD.md. Source: reliability notes §4.2.
  */
 import assert from "node:assert/strict";
+import { MAX_OBJECT_BYTES, MAX_SIBLINGS } from "./limits.ts";
 
 /** The least that works behind the scenes get of their full pace, however busy clients keep the node. */
 export const BACKGROUND_SHARE_FLOOR: number = 1 / 64;
@@ -12,6 +13,12 @@ export const BACKGROUND_SHARE_FLOOR: number = 1 / 64;
  */
 export const BACKGROUND_SHARE_AT_START: number = 1 / 256;
 export const GOVERNOR_START_MS: number = 15_000;
+/**
+ * Bytes a second that anti-entropy takes in at least, however small the share is: a 64th. Each key costs a durable
+ * write, and counts as so many.
+ */
+export const MIN_PULLED_BYTES_PER_SECOND: number = 384 * 1024;
+export const PULLED_KEY_COST_BYTES: number = 512;
 /** How often that share is looked at, and how many latencies a look needs (or it waits for more, this long at most). */
 export const GOVERNOR_LOOK_MS: number = 500;
 export const GOVERNOR_MIN_SAMPLES: number = 20;
@@ -102,7 +109,7 @@ export const QUEUE_BODY_BYTES: number = 128 * 1024;
 export const LOOP_UTILISATION_SHED_LIST: number = 0.95;
 /** What is taken at a time of each class while the loop cannot bear clients' data. */
 export const STRAINED_REQUESTS: number = 32;
-/** A node sheds for so long after the last request of a key that it turned away, or had wait for room: nothing extra is asked then. */
+/** A node sheds for so long after the last request of a key that it turned away for want of room, or had wait: nothing extra is asked then. */
 export const SHEDDING_MS: number = 1_000;
 /** Memory in use, as a share of what the process may have: less is taken, nothing is written; and the room that ends it. */
 export const MEMORY_SHED_SHARE: number = 0.85;
@@ -141,6 +148,9 @@ export const MAX_REQUEST_LINES: number = 20;
 export const REQUEST_LINES_EVERY_MS: number = 5_000;
 /** A replica tells of another node's request that belongs to a sampled trace when it takes so long. */
 export const SLOW_TRACED_CALL_MS: number = 200;
+/** Writes after which their key has more than this are counted, long before one is refused. */
+export const MANY_SIBLINGS: number = 10;
+export const MANY_OBJECT_BYTES: number = 4 * 1024 * 1024;
 
 assert.ok(
   QUEUE_USEFUL_MS <= QUEUE_MAX_MS && QUEUE_MAX_MS <= RETRY_AFTER_MAX_SECONDS * 1_000,
@@ -154,3 +164,4 @@ assert.ok(
   FOREGROUND_TARGET_MIN_MS <= FOREGROUND_TARGET_UNKNOWN_MS && FOREGROUND_TARGET_UNKNOWN_MS <= FOREGROUND_TARGET_MAX_MS,
   "what clients bear while nothing is known of them is within what they ever do",
 );
+assert.ok(MANY_SIBLINGS < MAX_SIBLINGS && MANY_OBJECT_BYTES < MAX_OBJECT_BYTES, "seen before it is refused");

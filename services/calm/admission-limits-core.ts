@@ -12,11 +12,14 @@ import type { MemoryState } from "./memory-core.ts";
 /** Which work a request is, as the API sorts it. */
 export type Work = "control" | "write" | "read" | "list";
 
+/** What keeps a class's limit low: how long its requests wait (or a start shortly before), memory, or the event loop. */
+export type LimitCause = "limit" | "memory" | "event_loop";
+
 /** What the API counts. */
 export interface ApiCounts {
   /** requests of the class under way now */
   inflightOf(work: Work): number;
-  /** requests of the class refused since the start */
+  /** requests of the class refused since the start, or made to wait, for want of room: not for what they were themselves */
   refusedOf(work: Work): number;
 }
 
@@ -85,7 +88,7 @@ export class AdmissionLimits {
     return this.#strain;
   }
 
-  /** Requests of keys were turned away within the last second, or had to wait for room. */
+  /** Requests of keys were turned away for want of room within the last second, or had to wait for it. */
   get isShedding(): boolean {
     return this.#sampledMs - this.#shedMs < SHEDDING_MS;
   }
@@ -95,13 +98,25 @@ export class AdmissionLimits {
     return this.#memory !== "full";
   }
 
-  /** Why there are so few, in words. */
+  /** Why there are so few. */
+  causeOf(work: Work): LimitCause {
+    if (work === "write" && this.#memory === "full") return "memory";
+    if (this.#strain === "data" || (this.#strain === "lists" && work === "list")) return "event_loop";
+    return this.#memory === "roomy" ? "limit" : "memory";
+  }
+
+  /** The same in words. */
   reasonOf(work: Work): string {
-    if (work === "write" && this.#memory === "full") return "this node has no memory left for more deletes at a time";
-    if (this.#strain === "data" || (this.#strain === "lists" && work === "list"))
-      return "this node's event loop is late";
-    if (this.#memory !== "roomy") return "this node's memory is nearly full";
-    return `this node has all the ${work} work that it can do soon`;
+    switch (this.causeOf(work)) {
+      case "event_loop":
+        return "this node's event loop is late";
+      case "memory":
+        return work === "write" && this.#memory === "full"
+          ? "this node has no memory left for more deletes at a time"
+          : "this node's memory is nearly full";
+      case "limit":
+        return `this node has all the ${work} work that it can do soon`;
+    }
   }
 
   /** Takes one sample; the windows hold the latencies since the last one. */

@@ -12,7 +12,7 @@ import {
   SLOW_START_MS,
 } from "../base/load-limits.ts";
 import type { Clock, LoadMeter, Log, Timer } from "../base/ports.ts";
-import { AdmissionLimits, type ApiCounts, type Work } from "./admission-limits-core.ts";
+import { AdmissionLimits, type ApiCounts, type LimitCause, type Work } from "./admission-limits-core.ts";
 import { GovernorCore } from "./governor-core.ts";
 import { LatencyWindow } from "./latency-window-core.ts";
 import type { LoopStrain } from "./loop-strain-core.ts";
@@ -28,6 +28,8 @@ export interface CalmParts {
   readonly load: LoadMeter | undefined;
   /** there are other members that can take what this node does not; a lone node has no slow start */
   readonly hasOthers: () => boolean;
+  /** what is to become durable waits for the disk */
+  readonly isDiskSlow: () => boolean;
 }
 
 /** What is seen of a node's load, for people and metrics. */
@@ -113,7 +115,7 @@ export class Calm {
     return this.#isWarmingUp;
   }
 
-  /** Requests are turned away, or wait for room. A plain function, to be passed on. */
+  /** Requests are turned away for want of room, or wait for it. A plain function, to be passed on. */
   readonly isShedding = (): boolean => this.#admission.isShedding;
 
   /** Requests of the class that may be under way now. Asked for every request. */
@@ -129,6 +131,11 @@ export class Calm {
   /** Why there are so few, in words. */
   reasonOf(work: Work): string {
     return this.#admission.reasonOf(work);
+  }
+
+  /** The same by its name. */
+  causeOf(work: Work): LimitCause {
+    return this.#admission.causeOf(work);
   }
 
   /** A request of one key was answered so long after its headers had come. On the hot path: some array writes. */
@@ -201,7 +208,8 @@ export class Calm {
     };
     const { loopUtilisation: utilisation, ...rest } = this.#last;
     // Without clients of its own it hears of nobody's patience.
-    if (!this.#isWarmingUp) this.#governor.look({ nowMs, utilisation, ...rest });
+    const isDiskSlow = this.#parts.isDiskSlow();
+    if (!this.#isWarmingUp) this.#governor.look({ nowMs, utilisation, isDiskSlow, ...rest });
     const warmth = { sinceStartMs: nowMs - this.#startedMs, utilisation, hasOthers: this.#parts.hasOthers() };
     this.#isWarmingUp &&= goesOnWarmingUp(warmth);
     this.#lookedMs = nowMs;

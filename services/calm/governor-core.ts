@@ -1,6 +1,6 @@
 /**
- * How much of their full pace the works behind the scenes may take (hints, anti-entropy, transfers, scrub, collection):
- * one share for all of them, halved while clients feel it and given back in small steps. Pure: readings in, a share out.
+ * How much of their full pace the works behind the scenes may take (hints, read repair, anti-entropy, transfers, scrub, compaction,
+ * collection): one share for all of them, halved while clients feel it and given back in small steps. Pure: readings in, a share out.
  * Must never come to nothing: what is only ever put off is never repaired.
  * Sources: Dynamo §6.5 (admission of background tasks by foreground latency); AIMD (Chiu & Jain 1989).
  */
@@ -26,6 +26,8 @@ export interface GovernorReading {
   readonly loopDelayMs: number;
   /** 0 … 1, of the event loop since the last reading */
   readonly utilisation: number;
+  /** writes, of whomever, wait for this node's disk */
+  readonly isDiskSlow: boolean;
 }
 
 /** above this pressure the share is cut, below the other one it grows; between them it stays */
@@ -33,6 +35,8 @@ const CUT_ABOVE = 1;
 const GROW_BELOW = 0.8;
 const CUT_FACTOR = 1 / 2;
 const GROWTH = 1 / 16;
+/** those who wait for it may be other nodes' clients, whose latencies are not known here */
+const SLOW_DISK_PRESSURE = 2;
 /** p99 over the quiet p99 that clients are asked to bear */
 const BEARABLE_FACTOR = 1.5;
 const BASELINE_SLOTS = 15;
@@ -102,12 +106,13 @@ export class GovernorCore {
 
   /** Looks once; to be called at even intervals. */
   look(reading: GovernorReading): void {
-    const { nowMs, readP99Ms, writeP99Ms, loopDelayMs, utilisation } = reading;
+    const { nowMs, readP99Ms, writeP99Ms, loopDelayMs, utilisation, isDiskSlow } = reading;
     this.#pressure = Math.max(
       feltIn(this.#reads, nowMs, readP99Ms),
       feltIn(this.#writes, nowMs, writeP99Ms),
       loopDelayMs / PRESSING_LOOP_DELAY_MS,
       utilisation > PRESSING_UTILISATION ? utilisation / PRESSING_UTILISATION : 0,
+      isDiskSlow ? SLOW_DISK_PRESSURE : 0,
     );
     if (this.#pressure > CUT_ABOVE) this.#share *= CUT_FACTOR;
     else if (this.#pressure < GROW_BELOW) this.#share += GROWTH;

@@ -3,6 +3,7 @@
  * request asks for, and starts the one operation that answers it. Must never count votes itself (the cores do), nor
  * wait for peers (the fan-out does). Source: Dynamo §4.5; DESIGN §7.
  */
+import type { NodeId } from "../base/ids.ts";
 import { DEADLINE_TICK_MS, MAX_MOVED_HOPS } from "../base/limits.ts";
 import { type TopicHandler, TopicRefusal } from "../peers/peer-handler.ts";
 import type {
@@ -23,7 +24,7 @@ import { strayRefusalOf } from "./holder-search.ts";
 import { BucketList } from "./list.ts";
 import { isBehindHere } from "./local-write.ts";
 import { type CoordinatorCounters, newCounters } from "./needs.ts";
-import { PeerHealth } from "./peer-health.ts";
+import { PeerHealth, type PeerView } from "./peer-health.ts";
 import { type QuorumNeed, readNeed, writeNeed } from "./quorum-core.ts";
 import { ReadOperation } from "./read-operation.ts";
 import { HedgeBudget, ReplicaRanking } from "./replica-ranking-core.ts";
@@ -100,6 +101,15 @@ export class QuorumCoordinator implements Coordinator {
   list(request: ListRequest): Promise<ListAnswer> {
     this.counters.listCount += 1;
     return this.#list.page(request);
+  }
+
+  /** What it goes by when it chooses whom to ask, of each of these nodes but its own. From memory. */
+  peerViews(nodes: readonly NodeId[]): readonly PeerView[] {
+    const { self, health, ranking, clock } = this.#room;
+    const nowMs = clock.monotonicMs();
+    return nodes
+      .filter((node) => node !== self)
+      .map((node) => ({ node, standing: health.standingOf(node, nowMs), meanReadMs: ranking.meanMsOf(node) }));
   }
 
   #get(request: GetRequest, onAnswer: (answer: GetAnswer) => void): void {

@@ -20,6 +20,7 @@ export function explore(
     node === self || health.standingOf(node, sentMs) !== "well";
   const node = idleInTurn(read.voters, turn, isLeftOut)?.seat.node;
   if (node === undefined) return;
+  room.counters.explorationCount += 1;
   const circuit = health.circuitOf(node);
   circuit.onSent(sentMs);
   peers.call(node, { kind: "digest", key: read.location }, Math.max(1, read.byMs - sentMs), (result) => {

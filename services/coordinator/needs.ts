@@ -132,6 +132,8 @@ export interface CoordinatorCounters {
   /** reads answered without a merge */
   agreedReadCount: number;
   hedgeCount: number;
+  /** replicas that a read did not need, asked to see whether they have recovered */
+  explorationCount: number;
   /** replies that came after the answer */
   lateReplyCount: number;
   forwardCount: number;
@@ -162,6 +164,7 @@ export function newCounters(): CoordinatorCounters {
     listCount: 0,
     agreedReadCount: 0,
     hedgeCount: 0,
+    explorationCount: 0,
     lateReplyCount: 0,
     forwardCount: 0,
     sloppyWriteCount: 0,

@@ -10,6 +10,14 @@ import type { Liveness } from "./needs.ts";
 /** When a node is asked: in its turn, after the others, or when nobody else is left. */
 export type Standing = "well" | "doubtful" | "unreachable";
 
+/** What a coordinator believes of another node. */
+export interface PeerView {
+  readonly node: NodeId;
+  readonly standing: Standing;
+  /** in which it answered reads lately, 0 when it was asked for none: of those that are well, who takes longer is asked later */
+  readonly meanReadMs: number;
+}
+
 const ALL_ALIVE: Liveness = { stateOf: () => "alive" };
 
 /** What it works with. */

@@ -20,7 +20,8 @@ export function makeCalm(
   engine: StorageEngine,
   parts: { readonly hasOthers: () => boolean; readonly onDiskState: (state: DiskState) => void },
 ): CalmRooms {
-  const calm = new Calm({ clock, log, load, hasOthers: parts.hasOthers });
+  const isDiskSlow = (): boolean => pulse.state !== "well";
+  const calm = new Calm({ clock, log, load, hasOthers: parts.hasOthers, isDiskSlow });
   const pulse = new DiskPulse({
     clock,
     log,

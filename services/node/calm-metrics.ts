@@ -20,7 +20,11 @@ export function registerCalm(metrics: MetricsRegistry, { calm, pulse, front, rep
     "Share of its full pace that background work has.",
     () => calm.view().backgroundShare,
   );
-  gauge("gyre_foreground_pressure_ratio", "How much clients feel: above 1 is too much.", () => calm.view().pressure);
+  gauge(
+    "gyre_foreground_pressure_ratio",
+    "How much clients feel: above 1 is too much; 2 where the disk is slow.",
+    () => calm.view().pressure,
+  );
   gauge("gyre_loop_delay_seconds", "Longest event-loop delay of the last look.", () => calm.view().loopDelayMs / 1_000);
   total("gyre_reads_shared_total", "Reads answered by another request's, since start.", () => front.sharedCount);
   total(

@@ -107,7 +107,8 @@ export class ClusterFacts {
     const { partition } = locate(name, table?.partitionCount ?? engine.partitionCount);
     if (table === undefined) {
       const nobody = { owners: [], pending: [], departing: [], fallbacks: [], vacant: [] };
-      return { ringHash: hex(0n), partition, ...nobody, healing: { verified: [], tombstonesWaitFor: undefined } };
+      const healing = { isHeldHere: false, verified: [], tombstonesWaitFor: undefined };
+      return { ringHash: hex(0n), partition, ...nobody, healing };
     }
     const moves = new Map(table.moves.filter((move) => move.partition === partition).map((move) => [partition, move]));
     const holders = table.claimsOf(partition).map(({ node }) => node);

@@ -15,10 +15,10 @@ import { Collecting, collectTimesOf } from "../repair/collect.ts";
 import type { CollectDoor } from "../repair/collect-door.ts";
 import type { CollectTimes } from "../repair/collect-leader.ts";
 import { type CollectRules, fingerprintOf, type KnownRules, rulesOf } from "../repair/collect-rules-core.ts";
+import type { CollectWord } from "../repair/collect-word-core.ts";
 import type { SlotRules } from "../repair/exchange-view.ts";
 import type { KeyLocation, ReplicaWriteResult } from "../replica/contract.ts";
 import type { Replica } from "../replica/replica.ts";
-import { encodedDigestOf } from "../versioning/object-codec.ts";
 import { encodedLeastSiblingCounterOf } from "../versioning/object-header.ts";
 import { BulkAsks } from "./bulk-asks.ts";
 import type { Moving } from "./moving.ts";
@@ -94,16 +94,24 @@ export class CollectingJoint {
     });
   }
 
-  /**
-   * Takes what a peer has that took part in the last collection of the partition, however old it is; undefined: nothing of it
-   * is that old.
-   */
-  adopt(peer: NodeId, location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> | undefined {
-    const line = this.#parts.door.lineOf(location.partition);
-    if (line === 0) return undefined;
+  /** See `OldVersions`. */
+  wordOf(partition: number): CollectWord | undefined {
+    return this.collecting.words.wordOf(partition);
+  }
+
+  /** See `OldVersions`. */
+  adopt(
+    word: CollectWord | undefined,
+    location: KeyLocation,
+    object: Uint8Array,
+  ): Promise<ReplicaWriteResult> | undefined {
+    const { door, replica } = this.#parts;
+    const line = door.lineOf(location.partition);
+    if (line === 0 || word === undefined) return undefined;
     // A tombstone that was collected here is not taken back from one who has not swept yet; a newer one comes the usual way.
     const least = encodedLeastSiblingCounterOf(object);
-    return least === 0 || least > line ? undefined : this.#adoptOld(peer, location, object);
+    if (least === 0 || least > line || !this.collecting.words.believes(word, location.partition)) return undefined;
+    return replica.adopt(location, object, word.floor);
   }
 
   /** Settings of buckets have changed. */
@@ -115,14 +123,6 @@ export class CollectingJoint {
   stop(): void {
     this.collecting.stop();
     this.#asks.stop();
-  }
-
-  /** Asked only now that the object is here: what the peer says of itself then holds for the object, too. */
-  async #adoptOld(peer: NodeId, location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> {
-    const { replica } = this.#parts;
-    const isTrusted = await this.collecting.confirms(peer, location.partition);
-    if (isTrusted) return replica.adopt(location, object);
-    return replica.store(location, { baseDigest: 0n, digest: encodedDigestOf(object), object });
   }
 }
 

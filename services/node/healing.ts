@@ -11,7 +11,7 @@ import type { PeerRequests } from "../peers/peer-handler.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import { AntiEntropy, type AntiEntropyStatus } from "../repair/anti-entropy.ts";
 import type { RepairFlags } from "../repair/anti-entropy-reasons.ts";
-import type { Adopt } from "../repair/exchange-objects.ts";
+import type { OldVersions } from "../repair/exchange-objects.ts";
 import { ORDER_REPAIR_TOPIC, RepairOrders } from "../repair/repair-orders.ts";
 import type { Replica } from "../replica/replica.ts";
 import { BulkAsks } from "./bulk-asks.ts";
@@ -30,8 +30,8 @@ export interface HealingParts {
   readonly random: Random;
   readonly log: Log;
   readonly isAlive: (node: NodeId) => boolean;
-  /** takes what a holder has that may be believed however old it is; undefined: this one is a peer like any other */
-  readonly adopt?: Adopt;
+  /** asked only once all is joined */
+  readonly oldVersions: () => OldVersions;
   /** dropped hints; undefined while nobody keeps any */
   readonly flags?: RepairFlags | undefined;
   /** notes, durably, that a partition was not whole, before it is taken for whole again */
@@ -62,7 +62,10 @@ export class Healing {
       isAlive,
       isRemoved: (node) => ring.removedNodes.has(node),
       rules: slotRulesOf(buckets, clock),
-      adopt: parts.adopt,
+      oldVersions: {
+        wordOf: (partition) => parts.oldVersions().wordOf(partition),
+        adopt: (word, location, object) => parts.oldVersions().adopt(word, location, object),
+      },
       flags: parts.flags,
       beforeWhole: parts.beforeWhole,
       // what is lost may have held dots of ours that come back one day: from now on another actor mints

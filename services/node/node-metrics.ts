@@ -1,19 +1,24 @@
 /** The gauges and counters that the rooms keep as plain numbers, given their public names. Read at scrape only. */
 import type { DiskLevel, ScrubState, StorageEngine } from "../../storage/engine.ts";
 import type { MetricsRegistry } from "../base/metrics.ts";
-import type { CoordinatorCounters } from "../coordinator/needs.ts";
+import type { QuorumCoordinator } from "../coordinator/coordinator.ts";
+import type { PeerView, Standing } from "../coordinator/peer-health.ts";
 import type { PeerLinks } from "../peers/peer-links.ts";
 import type { ReadRepair } from "../repair/read-repair.ts";
+import type { ReplicaCounters } from "../replica/parts.ts";
 import type { Liveness } from "./liveness.ts";
 import { metricReaders } from "./metric-readers.ts";
 import type { Moving } from "./moving.ts";
+import type { RingState } from "./ring-state.ts";
 
 /** Whose numbers are shown. */
 export interface MetricSources {
-  readonly engine: StorageEngine;
-  readonly links: PeerLinks;
-  readonly coordinator: { readonly counters: CoordinatorCounters };
-  readonly repairs: ReadRepair;
+  readonly engine: Pick<StorageEngine, "stats" | "disk" | "suspectPartitions">;
+  readonly links: Pick<PeerLinks, "stats">;
+  readonly coordinator: Pick<QuorumCoordinator, "counters" | "peerViews">;
+  readonly ring: Pick<RingState, "table">;
+  readonly replica: { readonly counters: Pick<ReplicaCounters, "crowdedWriteCount"> };
+  readonly repairs: Pick<ReadRepair, "counts">;
   readonly moving: Pick<Moving, "totals" | "onSealed">;
   readonly liveness: Pick<Liveness, "stats">;
 }
@@ -23,15 +28,26 @@ export function registerNodeMetrics(metrics: MetricsRegistry, sources: MetricSou
   registerStorage(metrics, sources.engine);
   registerLinks(metrics, sources.links);
   registerCoordinator(metrics, sources.coordinator);
+  registerPeerViews(metrics, sources);
   registerMoves(metrics, sources.moving);
   registerGossip(metrics, sources.liveness);
-  const { repairs } = sources;
+  const { repairs, replica } = sources;
   const { gauge, total } = metricReaders(metrics);
+  total(
+    "gyre_replica_crowded_writes_total",
+    "Writes made here after which their key had more than 10 siblings or 4 MiB, since start.",
+    () => replica.counters.crowdedWriteCount,
+  );
   gauge("gyre_read_repair_queued", "Read repairs that wait.", () => repairs.counts().queuedNow);
   total(
     "gyre_read_repair_repaired_total",
     "Replicas repaired after reads, since start.",
     () => repairs.counts().repairedCount,
+  );
+  total(
+    "gyre_read_repair_failed_total",
+    "Replicas that refused a repair after a read, or did not answer, since start.",
+    () => repairs.counts().failedCount,
   );
   total(
     "gyre_read_repair_dropped_total",
@@ -67,7 +83,7 @@ function registerGossip(metrics: MetricsRegistry, liveness: MetricSources["liven
   gauge("gyre_gossip_health", "Local health: 0 (well) to 7.", () => liveness.stats()?.health ?? 0);
 }
 
-function registerStorage(metrics: MetricsRegistry, engine: StorageEngine): void {
+function registerStorage(metrics: MetricsRegistry, engine: MetricSources["engine"]): void {
   const { gauge, total } = metricReaders(metrics);
   gauge("gyre_storage_keys", "Keys with a value, all partitions of this node.", () => engine.stats().keyCount);
   gauge("gyre_storage_tombstones", "Tombstones held.", () => engine.stats().tombstoneCount);
@@ -96,7 +112,7 @@ function registerStorage(metrics: MetricsRegistry, engine: StorageEngine): void 
 }
 
 /** Rot that is looked for, and space that is watched. */
-function registerUpkeep(metrics: MetricsRegistry, engine: StorageEngine): void {
+function registerUpkeep(metrics: MetricsRegistry, engine: MetricSources["engine"]): void {
   const { gauge, total } = metricReaders(metrics);
   const scrub = (): ScrubState => engine.stats().scrub;
   gauge("gyre_storage_reaped", "Records collected whose marks are still kept.", () => engine.stats().reapedCount);
@@ -124,19 +140,46 @@ function registerUpkeep(metrics: MetricsRegistry, engine: StorageEngine): void {
 
 const DISK_LEVELS: readonly DiskLevel[] = ["ok", "warn", "no_growth", "no_puts", "compaction_only"];
 
-function registerLinks(metrics: MetricsRegistry, links: PeerLinks): void {
+function registerLinks(metrics: MetricsRegistry, links: MetricSources["links"]): void {
   const { gauge, total } = metricReaders(metrics);
   gauge("gyre_peer_links_up", "Peers that a data link leads to.", () => links.stats().reachablePeerCount);
   gauge("gyre_peer_known", "Peers known.", () => links.stats().knownPeerCount);
   total("gyre_peer_sent_bytes_total", "Bytes sent to peers over links, since start.", () => links.stats().bytesSent);
   total("gyre_peer_received_bytes_total", "Bytes received over links, since start.", () => links.stats().bytesReceived);
+  total(
+    "gyre_peer_expired_requests_total",
+    "Requests of peers refused because their time was up, since start.",
+    () => links.stats().requestsExpired,
+  );
   gauge("gyre_peer_queued_bytes", "Bytes that wait to leave for peers.", () => links.stats().queuedBytes);
   metrics.total({ name: "gyre_peer_calls_total", help: "Calls to peers since start, by what they ended in." }, () =>
     Object.entries(links.stats().callsByResult).map(([result, value]) => ({ labels: { result }, value })),
   );
 }
 
-function registerCoordinator(metrics: MetricsRegistry, coordinator: { readonly counters: CoordinatorCounters }): void {
+const STANDINGS: readonly Standing[] = ["well", "doubtful", "unreachable"];
+
+/** How this node chooses whom to ask. Who belongs no more is not shown. */
+function registerPeerViews(metrics: MetricsRegistry, { coordinator, ring }: MetricSources): void {
+  const views = (): readonly PeerView[] =>
+    coordinator.peerViews(ring.table === undefined ? [] : ring.table.all.map(({ nodeId }) => nodeId));
+  const standing = {
+    name: "gyre_peer_standing",
+    help: "1 at when this node asks the other: in its turn, after the others, or when nobody else is left.",
+  };
+  metrics.gauge(standing, () =>
+    views().flatMap((view) =>
+      STANDINGS.map((one) => ({ labels: { node: view.node, standing: one }, value: view.standing === one ? 1 : 0 })),
+    ),
+  );
+  const mean = {
+    name: "gyre_peer_read_seconds",
+    help: "Mean time in which the other node answered reads lately, by which replicas are ranked; 0: it was asked for none.",
+  };
+  metrics.gauge(mean, () => views().map(({ node, meanReadMs }) => ({ labels: { node }, value: meanReadMs / 1_000 })));
+}
+
+function registerCoordinator(metrics: MetricsRegistry, coordinator: MetricSources["coordinator"]): void {
   metrics.total({ name: "gyre_coordinator_events_total", help: "What the coordinator did since start, by kind." }, () =>
     Object.entries(coordinator.counters).map(([kind, value]: readonly [string, number]) => ({
       labels: { kind },

@@ -61,6 +61,7 @@ export class GyreNode {
     registerAntiEntropy(this.metrics, () => rooms.healing.status());
     const { collecting } = rooms.collecting;
     registerCollecting(this.metrics, () => collecting.status());
+    const wallMs = (): number => Math.floor(rooms.clock.wallMicros() / 1_000);
     const facts = new ClusterFacts({
       config,
       ...rooms,
@@ -68,12 +69,12 @@ export class GyreNode {
       lostKeys: () => rooms.healing.lostKeys,
       sections: () => ({
         hints: hintsDocument(handoff.view()),
-        antiEntropy: antiEntropyDocument(rooms.healing.status()),
+        antiEntropy: antiEntropyDocument(rooms.healing.status(), wallMs()),
         tombstones: tombstonesDocument(collecting.status()),
       }),
       tombstonesWaitFor: (partition) => collecting.waitingFor(partition),
       monotonicMs: () => rooms.clock.monotonicMs(),
-      wallMs: () => Math.floor(rooms.clock.wallMicros() / 1_000),
+      wallMs,
     });
     this.door = new NodeClusterDoor({
       self: config.nodeId,

@@ -6,7 +6,7 @@ import type { Healing } from "./healing.ts";
 /** What it is read from. */
 export interface HealingFacts {
   readonly self: NodeId;
-  /** who claims a slot of the partition; each node counts once */
+  /** who claims a slot of the partition, this node among them where it holds one; each node counts once */
   readonly holders: readonly NodeId[];
   readonly healing: Pick<Healing, "verifiedMs">;
   /** why old tombstones of the partition are not collected yet, where this node leads that */
@@ -24,5 +24,5 @@ export function partitionHealing(facts: HealingFacts, partition: number): Partit
     const verifiedMs = healing.verifiedMs(node, partition);
     return { node, atMs: verifiedMs < 0 ? undefined : wallMs() - (monotonicMs() - verifiedMs) };
   });
-  return { verified, tombstonesWaitFor: tombstonesWaitFor(partition) };
+  return { isHeldHere: holders.includes(self), verified, tombstonesWaitFor: tombstonesWaitFor(partition) };
 }

@@ -1,4 +1,5 @@
 /** The numbers of anti-entropy under their public names, and as GET /v1/cluster tells them. Read when asked only. */
+import { isoTime } from "../api/iso-time.ts";
 import type { MetricsRegistry } from "../base/metrics.ts";
 import type { AntiEntropyStatus } from "../repair/anti-entropy.ts";
 
@@ -12,8 +13,8 @@ export function registerAntiEntropy(metrics: MetricsRegistry, status: () => Anti
   gauge("never_verified", "Pairs that were not compared to the end since start.", ({ neverVerified }) => neverVerified);
   gauge(
     "oldest_verified_seconds",
-    "Time since the pair was verified that is not for longest.",
-    ({ oldestVerifiedAgeMs }) => (oldestVerifiedAgeMs ?? 0) / 1_000,
+    "Time since the pair was verified that is not for longest; one that never was counts from when this node knew it.",
+    ({ oldestUnverified }) => (oldestUnverified?.ageMs ?? 0) / 1_000,
   );
   gauge("running", "Exchanges under way.", ({ running }) => running);
   total(
@@ -34,16 +35,23 @@ export function registerAntiEntropy(metrics: MetricsRegistry, status: () => Anti
   gauge("lost_keys", "Records that cannot be read and that no other holder has.", ({ lostKeys }) => lostKeys);
 }
 
-/** The section `antiEntropy` of GET /v1/cluster. */
-export function antiEntropyDocument(status: AntiEntropyStatus): Record<string, unknown> {
-  const { pulledKeys, pushedKeys, oldestVerifiedAgeMs, lastError, ...rest } = status;
+/** The section `antiEntropy` of GET /v1/cluster; `wallMs` is now, since 1970. */
+export function antiEntropyDocument(status: AntiEntropyStatus, wallMs: number): Record<string, unknown> {
+  const { pulledKeys, pushedKeys, oldestUnverified, lastError, ...rest } = status;
   const repairedKeys = pulledKeys + pushedKeys;
   return {
     ...rest,
-    oldestVerifiedAgeMs: oldestVerifiedAgeMs ?? null,
+    oldestVerifiedAgeMs: oldestUnverified?.ageMs ?? null,
+    oldestUnverified: oldestDocument(oldestUnverified, wallMs),
     pulledKeys,
     pushedKeys,
     repairedKeys,
     lastError: lastError ?? null,
   };
+}
+
+function oldestDocument(oldest: AntiEntropyStatus["oldestUnverified"], wallMs: number): Record<string, unknown> | null {
+  if (oldest === undefined) return null;
+  const { partition, peer, ageMs, wasVerified } = oldest;
+  return { partition, peer, lastVerifiedAt: wasVerified ? isoTime(Math.max(0, Math.round(wallMs - ageMs))) : null };
 }

@@ -194,7 +194,7 @@ function ringRooms(
     isAlive,
     backgroundShare,
     flags: handingOff.handoff.flags,
-    adopt: (peer, location, object) => collecting.adopt(peer, location, object),
+    oldVersions: () => collecting,
     beforeWhole: (partition) => collecting.collecting.lostRecords(partition),
   });
   handingOff.join({ links, liveness, membership });
@@ -213,7 +213,8 @@ function requestRooms(
 ): Pick<Rooms, "exchange" | "repairs" | "coordinator" | "front"> {
   const { clock, log } = windows;
   const exchange = new BucketExchange({ directory: buckets, peers: links, clock, log });
-  const repairs = new ReadRepair({ self: config.nodeId, clock, peers: links, local: replica });
+  const { backgroundShare: share } = calm;
+  const repairs = new ReadRepair({ self: config.nodeId, clock, peers: links, local: replica, share });
   const coordinator = new QuorumCoordinator({
     self: config.nodeId,
     clock,

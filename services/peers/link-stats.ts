@@ -12,6 +12,8 @@ export interface LinkStats {
   /** replies that had nobody left to go to */
   orphanReplies: number;
   requestsServed: number;
+  /** of them, refused because their time was up */
+  requestsExpired: number;
   linksOpened: number;
   linksClosed: number;
   dialsFailed: number;
@@ -38,6 +40,7 @@ export function newLinkStats(): LinkStats {
     lateReplies: 0,
     orphanReplies: 0,
     requestsServed: 0,
+    requestsExpired: 0,
     linksOpened: 0,
     linksClosed: 0,
     dialsFailed: 0,

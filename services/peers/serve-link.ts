@@ -123,6 +123,7 @@ export class ServeLink implements FrameSink {
       isReplied = true;
       this.#underWayCount -= 1;
       served.add(-sizeBytes);
+      if (reply.kind === "refused" && reply.reason === "expired") this.#stats.requestsExpired += 1;
       this.#send(requestId, toWire(reply));
     });
   }

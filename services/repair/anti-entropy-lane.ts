@@ -16,6 +16,7 @@ import type { Clock, Log } from "../base/ports.ts";
 import type { HolderTable } from "../placement/holder-table.ts";
 import type { PairSchedule } from "./anti-entropy-schedule-core.ts";
 import type { ExchangeClaims } from "./exchange-claims.ts";
+import { BUSY_WORDS } from "./exchange-ends-core.ts";
 import type { ExchangeResult, ExchangeRunner, Pair } from "./exchange-runner.ts";
 import type { PairViews } from "./exchange-view.ts";
 import { encodeRoots, parseVerdicts, ROOTS_TOPIC, type RootItem, type RootVerdict } from "./roots-messages.ts";
@@ -188,7 +189,7 @@ export class ExchangeLane {
         return this.#postpone(pair, ANTI_ENTROPY_RETRY_MS);
       case "ended": {
         const { reason } = result;
-        const isBusy = reason === "refused: busy";
+        const isBusy = reason === BUSY_WORDS;
         this.#postpone(pair, isBusy ? ANTI_ENTROPY_CONFIRM_MS : ANTI_ENTROPY_RETRY_MS);
         if (isBusy) return;
         this.#lastError = { reason, node: peer, partition };

@@ -18,17 +18,29 @@ export interface ScheduleTimes {
   readonly firstMs: number;
 }
 
+/** A pair, and for how long nobody has compared it to the end. */
+export interface UnverifiedPair {
+  readonly peer: NodeId;
+  readonly partition: number;
+  /** monotonic ms: the beginning of the last complete comparison; where there was none, when the pair came into the schedule */
+  readonly sinceMs: number;
+  /** false: never since it came into the schedule */
+  readonly wasVerified: boolean;
+}
+
 /** What is known of the pairs. */
 export interface ScheduleSummary {
   readonly pairCount: number;
   readonly neverVerifiedCount: number;
-  /** of the pair that was verified longest ago; undefined: none was */
-  readonly oldestVerifiedMs: number | undefined;
+  /** the one that was not verified for longest; undefined: there are no pairs */
+  readonly oldest: UnverifiedPair | undefined;
 }
 
 interface PeerPairs {
   readonly everyMs: number;
   partitions: readonly number[];
+  /** monotonic ms of when the pair came into the schedule, the last time that it did */
+  readonly knownMs: Float64Array;
   /** monotonic ms of the beginning of the last complete comparison, −1 = never */
   readonly verifiedMs: Float64Array;
   readonly notBeforeMs: Float64Array;
@@ -72,7 +84,9 @@ export class PairSchedule {
       const after = new Set(partitions);
       for (const partition of before) if (!after.has(partition)) known.verifiedMs[partition] = -1;
       for (const partition of partitions) {
-        if (!before.has(partition)) known.notBeforeMs[partition] = nowMs + this.#draw() * this.#times.firstMs;
+        if (before.has(partition)) continue;
+        known.knownMs[partition] = nowMs;
+        known.notBeforeMs[partition] = nowMs + this.#draw() * this.#times.firstMs;
       }
       known.partitions = partitions;
     }
@@ -153,20 +167,22 @@ export class PairSchedule {
     return due.slice(0, limit).map(({ partition }) => partition);
   }
 
-  /** O(pairs). */
+  /** A pair that was never verified is as old as it is known: else one that never can be would look like none. O(pairs). */
   summary(): ScheduleSummary {
     let pairCount = 0;
     let neverVerifiedCount = 0;
-    let oldestVerifiedMs: number | undefined;
-    for (const { partitions, verifiedMs } of this.#peers.values()) {
+    let oldest: UnverifiedPair | undefined;
+    for (const [peer, { partitions, knownMs, verifiedMs }] of this.#peers) {
       for (const partition of partitions) {
         const at = verifiedMs[partition] ?? -1;
+        const wasVerified = at >= 0;
+        const sinceMs = wasVerified ? at : (knownMs[partition] ?? 0);
         pairCount += 1;
-        if (at < 0) neverVerifiedCount += 1;
-        else if (oldestVerifiedMs === undefined || at < oldestVerifiedMs) oldestVerifiedMs = at;
+        if (!wasVerified) neverVerifiedCount += 1;
+        if (oldest === undefined || sinceMs < oldest.sinceMs) oldest = { peer, partition, sinceMs, wasVerified };
       }
     }
-    return { pairCount, neverVerifiedCount, oldestVerifiedMs };
+    return { pairCount, neverVerifiedCount, oldest };
   }
 
   #rankOf(partition: number, verifiedMs: number): number {
@@ -188,6 +204,7 @@ export class PairSchedule {
     return {
       everyMs: this.#self < node ? everyMs : everyMs * backupFactor,
       partitions: [],
+      knownMs: new Float64Array(this.#partitionCount),
       verifiedMs: new Float64Array(this.#partitionCount).fill(-1),
       notBeforeMs: new Float64Array(this.#partitionCount),
     };

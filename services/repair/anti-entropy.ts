@@ -22,11 +22,11 @@ import type { HolderTable } from "../placement/holder-table.ts";
 import type { LocalReplica } from "../replica/contract.ts";
 import { ExchangeLane } from "./anti-entropy-lane.ts";
 import { type OrderProgress, type RepairFlags, RepairReasons } from "./anti-entropy-reasons.ts";
-import { PairSchedule } from "./anti-entropy-schedule-core.ts";
+import { PairSchedule, type UnverifiedPair } from "./anti-entropy-schedule-core.ts";
 import { ExchangeAnswers } from "./exchange-answers.ts";
 import { ExchangeClaims } from "./exchange-claims.ts";
 import { EXCHANGE_TOPIC } from "./exchange-messages.ts";
-import type { Adopt, Moved } from "./exchange-objects.ts";
+import type { Moved, OldVersions } from "./exchange-objects.ts";
 import { ExchangeRunner } from "./exchange-runner.ts";
 import { PairViews, type SlotRules } from "./exchange-view.ts";
 import { Pauses } from "./pauses.ts";
@@ -49,8 +49,7 @@ export interface AntiEntropyParts {
   readonly rules: SlotRules;
   /** of a key's bytes; default: the ring's own hash */
   readonly hashOf?: (key: Uint8Array) => bigint;
-  /** see `ObjectParts` */
-  readonly adopt?: Adopt | undefined;
+  readonly oldVersions: OldVersions;
   /** dropped hints; undefined while nobody keeps any */
   readonly flags?: RepairFlags | undefined;
   /** see `ReasonParts` */
@@ -74,8 +73,8 @@ export interface AntiEntropyStatus {
   /** pairs of a partition of this node and another holder */
   readonly pairs: number;
   readonly neverVerified: number;
-  /** since the pair was verified that is not for longest; undefined: none was */
-  readonly oldestVerifiedAgeMs: number | undefined;
+  /** the pair that was not verified for longest; undefined: there are no pairs */
+  readonly oldestUnverified: (Omit<UnverifiedPair, "sinceMs"> & { readonly ageMs: number }) | undefined;
   /** exchanges under way */
   readonly running: number;
   readonly comparedRoots: number;
@@ -135,6 +134,7 @@ export class AntiEntropy {
     this.#reasons = new RepairReasons({ ...own, flags: () => parts.flags });
     this.#answers = new ExchangeAnswers({
       ...own,
+      wordOf: (partition) => parts.oldVersions.wordOf(partition),
       onEqual: (peer, partition) => this.#verified(peer, partition),
       onSent: (_, sizeBytes) => {
         this.#sentBytes += sizeBytes;
@@ -192,7 +192,7 @@ export class AntiEntropy {
   /** O(pairs). */
   status(): AntiEntropyStatus {
     const { store, flags, clock } = this.#parts;
-    const { pairCount, neverVerifiedCount, oldestVerifiedMs } = this.#schedule.summary();
+    const { pairCount, neverVerifiedCount, oldest } = this.#schedule.summary();
     const { rootCount, exchangeCount } = this.#lane.counts();
     return {
       suspectPartitions: store.suspectPartitions().length,
@@ -201,8 +201,7 @@ export class AntiEntropy {
       lostKeys: this.#reasons.lostCount,
       pairs: pairCount,
       neverVerified: neverVerifiedCount,
-      oldestVerifiedAgeMs:
-        oldestVerifiedMs === undefined ? undefined : Math.round(clock.monotonicMs() - oldestVerifiedMs),
+      oldestUnverified: oldest && { ...oldest, ageMs: Math.round(clock.monotonicMs() - oldest.sinceMs) },
       running: this.#lane.runningCount,
       comparedRoots: rootCount,
       exchanges: exchangeCount,

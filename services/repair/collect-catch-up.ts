@@ -15,21 +15,22 @@ import { EMPTY } from "../versioning/sibling-set.ts";
 import type { SiblingSet } from "../versioning/types.ts";
 import { type Listed, type Page, parsePage } from "./collect-catch-up-pages.ts";
 import { bufferOf, CATCH_UP_TOPIC, fieldsOf, hexOf } from "./collect-messages.ts";
+import type { StepRest } from "./collect-timers.ts";
 import type { SlotRules } from "./exchange-view.ts";
 
 /** What catching up works with. */
 export interface CatchUpParts {
   readonly store: Pick<StorageEngine, "scan">;
   readonly replica: Pick<LocalReplica, "read" | "slotOf"> & {
-    adopt(location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult>;
+    adopt(location: KeyLocation, object: Uint8Array, believedThrough: number): Promise<ReplicaWriteResult>;
   };
   readonly rules: SlotRules;
   /** the rules under which this node's marks were noted, which are those of now */
   readonly rulesOfMarks: () => bigint;
   /** over the bulk link; undefined = no answer */
   readonly ask: (to: NodeId, topic: string, body: unknown, timeoutMs: number) => Promise<unknown>;
-  /** waits so that the foreground comes first; false: the node stops */
-  readonly rest: () => Promise<boolean>;
+  /** work in steps begins: how to rest after each of them */
+  readonly steps: () => StepRest;
 }
 
 /** Which partition, with whom, up to where. */
@@ -98,6 +99,7 @@ export class CatchUp {
   async run(order: CatchUpOrder): Promise<CatchUpEnd> {
     const { replica, rulesOfMarks } = this.#parts;
     const unsure = new Map<bigint, boolean>();
+    const rest = this.#parts.steps();
     const run = { order, ownSlot: replica.slotOf(order.partition), rules: rulesOfMarks(), unsure };
     for (let place = firstOf(order); place !== undefined; ) {
       const reason = this.#obstacleTo(run);
@@ -106,7 +108,7 @@ export class CatchUp {
       if (typeof step === "string") return failed(step);
       place = step.next;
       if (unsure.size > MAX_UNPROVED_KEYS) return failed(`node ${order.peer} has lost too much`, true);
-      if (!(await this.#parts.rest())) return failed("this node stops");
+      if (!(await rest())) return failed("this node stops");
     }
     const reason = this.#obstacleTo(run);
     return reason === undefined ? { kind: "complete", unsure } : failed(reason);
@@ -223,7 +225,7 @@ export class CatchUp {
     const settled = caughtUp(held, their, line);
     if (settled.clock.vector.length + settled.clock.detached.length === 0) return undefined;
     if (read.kind === "object" && digestOf(settled) === digestOf(held)) return undefined;
-    const result = await this.#parts.replica.adopt(location, encodeSet(settled));
+    const result = await this.#parts.replica.adopt(location, encodeSet(settled), Number.POSITIVE_INFINITY);
     if (result.kind === "stored") return undefined;
     return result.kind === "refused" ? result.reason : result.detail;
   }

@@ -14,6 +14,7 @@ import type { CollectHolder } from "./collect-holder.ts";
 import { encodeMarks, FLOORS_TOPIC, fieldsOf, parseMarks, type ToldMark } from "./collect-messages.ts";
 import type { CollectRules } from "./collect-rules-core.ts";
 import { type CatchUpPlan, sourcesOf } from "./collect-sources-core.ts";
+import { type CollectWord, type CollectWords, isBelieved } from "./collect-word-core.ts";
 
 /** What hearing works with. */
 export interface HearingParts {
@@ -43,12 +44,10 @@ interface PeerMarks {
 const NO_MARKS: ReadonlyMap<number, ToldMark> = new Map();
 
 /** The marks of the others. */
-export class CollectHearing {
+export class CollectHearing implements CollectWords {
   readonly #parts: HearingParts;
   /** what each told since a link to it last came up */
   readonly #peers = new Map<NodeId, PeerMarks>();
-  readonly #asking = new Map<NodeId, Promise<boolean>>();
-  readonly #askingNext = new Map<NodeId, Promise<boolean>>();
   #catchingUp: Promise<void> | undefined;
 
   constructor(parts: HearingParts) {
@@ -83,14 +82,19 @@ export class CollectHearing {
     return encodeMarks({ ...head, marks });
   }
 
-  /**
-   * Whether what the node has of the partition, and gave before this was asked, may be believed, however old: it took part in
-   * the last collection, by the rules of now, and says so now. Many who ask at a time share a question.
-   */
-  async confirms(node: NodeId, partition: number): Promise<boolean> {
-    const waiting = this.#askingNext.get(node);
-    const told = waiting ?? this.#askAnew(node);
-    return (await told) && this.#isTrusted(node, partition);
+  /** What this node may say of what it has of the partition now; undefined: nothing. */
+  wordOf(partition: number): CollectWord | undefined {
+    const { holder, floors, slotOf, store } = this.#parts;
+    this.#noteLosses();
+    const rules = holder.rulesOfMarks();
+    if (slotOf(partition) < 0 || floors.isBehind(partition) || store.isSuspect(partition)) return undefined;
+    return { floor: floors.marksOf(partition).noted.floor, rules };
+  }
+
+  /** Whether what comes with the word stands here, however old: who gave it took part in the last collection, by the rules of now. */
+  believes(word: CollectWord | undefined, partition: number): boolean {
+    const { floors, holder } = this.#parts;
+    return isBelieved(word, floors.lineOf(partition), holder.rulesOfMarks());
   }
 
   /** Asks all peers that are there for their marks, and takes them in. Rejects as the store does. */
@@ -121,31 +125,8 @@ export class CollectHearing {
     return claims.every(({ node }) => node === self || this.#peers.has(node) || !isAlive(node));
   }
 
-  /** One that was asked before may have answered before: a new question, behind the one under way. */
-  #askAnew(node: NodeId): Promise<boolean> {
-    const before = this.#asking.get(node);
-    if (before === undefined) return this.#learn(node);
-    // The one under way may fail: whoever asked it has heard, and the next is a question of its own.
-    const next = before
-      .catch(() => false)
-      .then(() => {
-        this.#askingNext.delete(node);
-        return this.#learn(node);
-      });
-    this.#askingNext.set(node, next);
-    return next;
-  }
-
   /** False when there was no answer. Rejects as the store does. */
-  #learn(node: NodeId): Promise<boolean> {
-    const asking = this.#learnNow(node).finally(() => {
-      if (this.#asking.get(node) === asking) this.#asking.delete(node);
-    });
-    this.#asking.set(node, asking);
-    return asking;
-  }
-
-  async #learnNow(node: NodeId): Promise<boolean> {
+  async #learn(node: NodeId): Promise<boolean> {
     const known = this.#peers.get(node);
     const body = known === undefined ? {} : { known: known.version };
     const told = parseMarks(await this.#parts.ask(node, FLOORS_TOPIC, body, COLLECT_ASK_MS));
@@ -156,14 +137,6 @@ export class CollectHearing {
     this.#peers.set(node, { version, rules, isOpen, marks: marks ?? NO_MARKS });
     if (known?.rules !== rules) this.#parts.turns.wake();
     return true;
-  }
-
-  #isTrusted(node: NodeId, partition: number): boolean {
-    const told = this.#peers.get(node);
-    const line = this.#parts.floors.lineOf(partition);
-    if (line === 0) return true;
-    if (told === undefined || told.rules !== this.#parts.holder.rulesOfMarks()) return false;
-    return (told.marks.get(partition)?.floor ?? 0) >= line;
   }
 
   /** What was told of partitions that are held here: proofs end, and what is not to be believed is known from now on. Rejects as the store does. */

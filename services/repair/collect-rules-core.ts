@@ -37,9 +37,15 @@ export function rulesOf(
   return { standard, named, raised: [] };
 }
 
-/** Equal for rules that leave the same slots empty. */
-export function fingerprintOf({ standard, named }: KnownRules): bigint {
-  return xxh64(Buffer.from(JSON.stringify([standard, named])));
+const fingerprints = new WeakMap<KnownRules, bigint>();
+
+/** Equal for rules that leave the same slots empty. O(named buckets) the first time for each object. */
+export function fingerprintOf(rules: KnownRules): bigint {
+  const known = fingerprints.get(rules);
+  if (known !== undefined) return known;
+  const made = xxh64(Buffer.from(JSON.stringify([rules.standard, rules.named])));
+  fingerprints.set(rules, made);
+  return made;
 }
 
 /** What is new in `now` next to `before`: buckets of which some slot should have what it had not, with the replicas before. */

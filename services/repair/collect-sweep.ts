@@ -8,6 +8,7 @@ import { CorruptRecordError } from "../../storage/errors.ts";
 import { COLLECT_STEP } from "../base/limits.ts";
 import { encodedExpiryOf, encodedGreatestCounterOf, encodedSiblingCountOf } from "../versioning/object-header.ts";
 import type { CollectFloors, CollectMark } from "./collect-floors-core.ts";
+import type { StepRest } from "./collect-timers.ts";
 
 /** What sweeping works with. */
 export interface SweepParts {
@@ -17,8 +18,8 @@ export interface SweepParts {
   readonly isMoving: (partition: number) => boolean;
   /** the mark that lets records go, as it is now, is durable */
   readonly isTold: (partition: number) => boolean;
-  /** waits so that the foreground comes first; false: the node stops */
-  readonly rest: () => Promise<boolean>;
+  /** work in steps begins: how to rest after each of them */
+  readonly steps: () => StepRest;
 }
 
 /** What a partition's collectable records look like. */
@@ -101,28 +102,35 @@ export class CollectSweep {
     const { floors } = this.#parts;
     const { reaped } = floors.marksOf(partition);
     let found: Entry[] = [];
+    let isAllOut = true;
+    const takeOut = async (): Promise<void> => {
+      isAllOut = (await this.#takeOut(partition, found)) && isAllOut;
+      found = [];
+    };
     const isWhole = await this.#each(partition, async (entry, value) => {
       if (isReady(value, reaped)) found.push(entry);
-      if (found.length < COLLECT_STEP) return;
-      await this.#takeOut(partition, found);
-      found = [];
+      if (found.length >= COLLECT_STEP) await takeOut();
     });
     if (!isWhole) return false;
-    await this.#takeOut(partition, found);
-    // A higher mark may have come meanwhile, or a move of the slot: then it is looked through again.
-    const isDone = this.#mayTakeOut(partition) && floors.marksOf(partition).reaped.floor === reaped.floor;
+    await takeOut();
+    // A higher mark may have come meanwhile, or the slot was on the move for a while: then it is looked through again.
+    const isDone = isAllOut && this.#mayTakeOut(partition) && floors.marksOf(partition).reaped.floor === reaped.floor;
     if (isDone) this.#due.delete(partition);
     return true;
   }
 
-  async #takeOut(partition: number, entries: readonly Entry[]): Promise<void> {
-    if (entries.length === 0 || !this.#mayTakeOut(partition)) return;
+  /** False when they stay for now. */
+  async #takeOut(partition: number, entries: readonly Entry[]): Promise<boolean> {
+    if (entries.length === 0) return true;
+    if (!this.#mayTakeOut(partition)) return false;
     this.#collectedCount += await this.#parts.store.reap(partition, entries);
+    return true;
   }
 
   /** Calls for each record that is a tombstone or may expire; false when the node stops. Unreadable ones are passed over. */
   async #each(partition: number, visit: (entry: Entry, value: Uint8Array) => void | Promise<void>): Promise<boolean> {
-    const { store, rest } = this.#parts;
+    const { store } = this.#parts;
+    const rest = this.#parts.steps();
     for (let from: bigint | undefined = 0n; from !== undefined; ) {
       const page: Awaited<ReturnType<typeof store.scanCollectable>> = await store.scanCollectable(
         partition,

@@ -15,9 +15,14 @@ export interface CollectTimerParts {
   readonly share: () => number;
 }
 
-/** A step of background work is followed by a rest of at least so long. */
+/** A step of background work counts as at least so long, and is followed by a rest of at least so long. */
 export const STEP_REST_MS: number = 1;
+/** A rest for the foreground's sake is never longer: until a node has caught up it hides what it holds. */
 const LONGEST_REST_MS = 200;
+const LEAST_SHARE = 0.01;
+
+/** Rests after a step, so that the foreground comes first; false: the node stops. */
+export type StepRest = () => Promise<boolean>;
 
 /** The timers of one node's collecting. */
 export class CollectTimers {
@@ -76,12 +81,16 @@ export class CollectTimers {
     }
   }
 
-  /** Waits so that the foreground comes first; false: this was stopped. */
-  async rest(): Promise<boolean> {
-    if (this.#isStopped) return false;
-    const share = Math.max(0.01, this.#parts.share());
-    await this.pause(Math.min(LONGEST_REST_MS, STEP_REST_MS / share));
-    return !this.#isStopped;
+  /** Work in steps begins: call what is answered after each of them. It rests until the step's time is the share of both. */
+  steps(): StepRest {
+    const { clock } = this.#parts;
+    let beganMs = clock.monotonicMs();
+    return async () => {
+      if (this.#isStopped) return false;
+      await this.pause(this.#restMs(clock.monotonicMs() - beganMs));
+      beganMs = clock.monotonicMs();
+      return !this.#isStopped;
+    };
   }
 
   /** Resolves after so many ms, or at once when this is stopped. */
@@ -94,5 +103,11 @@ export class CollectTimers {
       });
       this.#pauses.set(timer, resolve);
     });
+  }
+
+  #restMs(tookMs: number): number {
+    const share = Math.max(LEAST_SHARE, this.#parts.share());
+    const restMs = Math.max(STEP_REST_MS, tookMs) * (1 / share - 1);
+    return Math.min(LONGEST_REST_MS, Math.max(STEP_REST_MS, restMs));
   }
 }

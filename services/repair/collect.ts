@@ -28,8 +28,9 @@ import { CollectLeader, type CollectTimes, reasonsOf } from "./collect-leader.ts
 import { CATCH_UP_TOPIC, COLLECT_TOPIC, FLOORS_TOPIC } from "./collect-messages.ts";
 import type { CollectRules } from "./collect-rules-core.ts";
 import { CollectSweep } from "./collect-sweep.ts";
-import { CollectTimers, STEP_REST_MS } from "./collect-timers.ts";
+import { CollectTimers, STEP_REST_MS, type StepRest } from "./collect-timers.ts";
 import { UnprovedKeys } from "./collect-unproved-core.ts";
+import type { CollectWords } from "./collect-word-core.ts";
 import { PairViews } from "./exchange-view.ts";
 
 /** The times of a real cluster in which tombstones wait at least so long, ms: a twelfth of it between two rounds, within bounds. */
@@ -107,10 +108,10 @@ export class Collecting {
     const floors = this.#floors;
     const slotOf = (partition: number): number => parts.replica.slotOf(partition);
     this.#timers = new CollectTimers(parts);
-    const rest = (): Promise<boolean> => this.#timers.rest();
+    const steps = (): StepRest => this.#timers.steps();
     const views = new PairViews(parts.store, parts.rules);
-    this.#sweep = new CollectSweep({ ...parts, floors, slotOf, rest, isTold: (one) => this.#holder.isTold(one) });
-    const own = { ...parts, floors, slotOf, rest, views, sweep: this.#sweep };
+    this.#sweep = new CollectSweep({ ...parts, floors, slotOf, steps, isTold: (one) => this.#holder.isTold(one) });
+    const own = { ...parts, floors, slotOf, steps, views, sweep: this.#sweep };
     this.#holder = new CollectHolder({ ...own, onReaped: (partition) => this.#sweep.mark(partition) });
     this.#unproved = new UnprovedKeys(floors);
     const rulesOfMarks = (): bigint => this.#holder.rulesOfMarks();
@@ -201,12 +202,9 @@ export class Collecting {
     if (!this.#isStopped) this.#follow(() => this.#hearing.hear(node));
   }
 
-  /**
-   * Whether what that node gave of the partition may be believed, however old: it took part in the last collection, and says
-   * so when it is asked now. Rejects as the store does.
-   */
-  confirms(node: NodeId, partition: number): Promise<boolean> {
-    return this.#hearing.confirms(node, partition);
+  /** What goes with records that are given to others, and what comes of it with theirs. */
+  get words(): CollectWords {
+    return this.#hearing;
   }
 
   /**
@@ -261,7 +259,7 @@ export class Collecting {
     await this.#hearing.hearAll();
     this.#reviewHearing();
     void this.#timers.guarded(() => this.#hearing.catchUp());
-    await this.#sweep.run();
+    void this.#timers.guarded(() => this.#sweep.run());
     const { hearMs } = this.#parts.times;
     // Writes wait for this: a peer that was no member yet, or had no link, may be one now.
     if (this.#parts.door.isHearing) return Math.min(COLLECT_HEAR_SOON_MS, hearMs);

@@ -8,6 +8,7 @@ import { CorruptRecordError } from "../../storage/errors.ts";
 import type { NodeId } from "../base/ids.ts";
 import { EXCHANGE_STEP_HASHES, MAX_LISTED_STATES, TRANSFER_READS } from "../base/limits.ts";
 import type { Clock } from "../base/ports.ts";
+import { type CollectWords, wordOver } from "./collect-word-core.ts";
 import type { ExchangeClaims } from "./exchange-claims.ts";
 import { differingInner, differingStates, differingUnder, type HashState } from "./exchange-core.ts";
 import {
@@ -33,6 +34,8 @@ export interface AnswerParts {
   readonly claims: ExchangeClaims;
   readonly clock: Clock;
   readonly pace: TransferPace;
+  /** what may be said of the partition as it is now; undefined: nothing */
+  readonly wordOf: CollectWords["wordOf"];
   /** both hold the same of the partition now */
   readonly onEqual: (peer: NodeId, partition: number) => void;
   readonly onSent: (objectCount: number, sizeBytes: number) => void;
@@ -126,11 +129,17 @@ export class ExchangeAnswers {
     sight: PairSight,
     { hashes, cursor }: Extract<ExchangeQuestion, { kind: "fetch" }>,
   ): Promise<ExchangeAnswer> {
-    const list = shownLister(this.#parts.views, sight, hashes);
-    const page = await this.#parts.pace.run(() => this.#filler.page({ partition: sight.partition, list, cursor }));
+    // What the marks leave out by the settings of now no word covers, whatever the asker took them for when it began.
+    const list = shownLister(this.#parts.views, { ...sight, isFiltered: true }, hashes);
+    const { partition } = sight;
+    const page = await this.#parts.pace.run(async () => {
+      const before = this.#parts.wordOf(partition);
+      const made = await this.#filler.page({ partition, list, cursor });
+      return { ...made, word: wordOver(before, this.#parts.wordOf(partition)) };
+    });
     if (page === "busy") return refused("busy");
     this.#parts.onSent(page.objectCount, page.sizeBytes);
-    return { kind: "objects", objects: page.objects, next: page.next };
+    return { kind: "objects", objects: page.objects, next: page.next, word: page.word };
   }
 }
 

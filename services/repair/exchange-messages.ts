@@ -6,6 +6,7 @@
  */
 import { MAX_LISTED_STATES } from "../base/limits.ts";
 import { bufferOf, type Fields, fieldsOf, wholeOf } from "./body-fields-core.ts";
+import type { CollectWord } from "./collect-word-core.ts";
 import { type HashState, LEAVES, LEAVES_PER_INNER } from "./exchange-core.ts";
 
 /** Topic of the links. */
@@ -48,7 +49,13 @@ export type ExchangeAnswer =
   /** what the asked has under the hashes that differ, 0n = nothing, up to and with `throughHash` */
   | { readonly kind: "listed"; readonly states: readonly HashState[]; readonly throughHash: bigint }
   | { readonly kind: "states"; readonly states: readonly bigint[] }
-  | { readonly kind: "objects"; readonly objects: Uint8Array; readonly next: Uint8Array | undefined }
+  /** `word`: what the sender says of the partition as it was when they were read; undefined: nothing */
+  | {
+      readonly kind: "objects";
+      readonly objects: Uint8Array;
+      readonly next: Uint8Array | undefined;
+      readonly word: CollectWord | undefined;
+    }
   | { readonly kind: "refused"; readonly reason: ExchangeRefusal };
 
 const REFUSALS: readonly ExchangeRefusal[] = ["malformed", "moved", "busy", "stopping"];
@@ -93,9 +100,12 @@ export function encodeAnswer(answer: ExchangeAnswer): Fields {
       return { kind: answer.kind, states: packStates(answer.states), through: packHashes([answer.throughHash]) };
     case "states":
       return { kind: answer.kind, states: packHashes(answer.states) };
+    case "objects": {
+      const { word, ...page } = answer;
+      return word === undefined ? page : { ...page, floor: word.floor, rules: packHashes([word.rules]) };
+    }
     case "inner":
     case "leaves":
-    case "objects":
     case "refused":
       return { ...answer };
   }
@@ -142,7 +152,7 @@ const ANSWERS: ReadonlyMap<string, (fields: Fields) => ExchangeAnswer | undefine
     "objects",
     (fields: Fields): ExchangeAnswer | undefined => {
       const objects = bufferOf(fields["objects"]);
-      return objects && { kind: "objects", objects, next: bufferOf(fields["next"]) };
+      return objects && { kind: "objects", objects, next: bufferOf(fields["next"]), word: wordIn(fields) };
     },
   ],
   [
@@ -200,6 +210,13 @@ const QUESTIONS: ReadonlyMap<string, (fields: Fields) => ExchangeQuestion | unde
     },
   ],
 ]);
+
+/** Nothing in words that are none: what comes with them is believed as far as anybody's. */
+function wordIn(fields: Fields): CollectWord | undefined {
+  const floor = wholeOf(fields["floor"]);
+  const [rules] = hashesIn(fields["rules"]) ?? [];
+  return floor === undefined || rules === undefined ? undefined : { floor, rules };
+}
 
 /** Sixteen bits. */
 function bitsIn(value: unknown): number | undefined {

@@ -7,35 +7,42 @@ import type { ScanEntry } from "../../storage/engine.ts";
 import { xxh64 } from "../base/hash.ts";
 import type { NodeId } from "../base/ids.ts";
 import { EXCHANGE_ASK_MS, MAX_PUSHED_OBJECT_BYTES } from "../base/limits.ts";
-import type { Clock } from "../base/ports.ts";
 import type { CallResult, PeerRequest } from "../peers/messages.ts";
 import type { KeyLocation, LocalReplica, ReplicaWriteResult } from "../replica/contract.ts";
 import { encodedDigestOf } from "../versioning/object-codec.ts";
 import { lengthFlawOf } from "../versioning/object-header.ts";
+import type { CollectWord } from "./collect-word-core.ts";
 import type { Difference } from "./exchange-core.ts";
+import { BUSY_WORDS, type Failure, isEnd, reasonOf, wordsOf } from "./exchange-ends-core.ts";
 import type { ExchangeAnswer, ExchangeQuestion } from "./exchange-messages.ts";
 import type { PairSight, PairViews } from "./exchange-view.ts";
+import { PullPace, type PullParts } from "./pull-pace.ts";
+import { PulledPages } from "./pulled-pages.ts";
 import { PushWindow } from "./push-window.ts";
 import { type TransferPace, WorkSlices } from "./transfer-pace.ts";
 import { PartJoiner, parseEntries } from "./transfer-page-core.ts";
 
-/** Takes a version of a peer's, whatever was collected here, if that peer took part in it. */
-export type Adopt = (
-  peer: NodeId,
-  location: KeyLocation,
-  object: Uint8Array,
-) => Promise<ReplicaWriteResult> | undefined;
+/** What becomes of versions that are as old as what was collected. */
+export interface OldVersions {
+  /** what goes with what is given of the partition now; undefined: nothing is said */
+  wordOf(partition: number): CollectWord | undefined;
+  /** takes a version, whatever was collected here; undefined: it is not that old, or who gave it with that word is a peer like any other */
+  adopt(
+    word: CollectWord | undefined,
+    location: KeyLocation,
+    object: Uint8Array,
+  ): Promise<ReplicaWriteResult> | undefined;
+}
 
 /** What moving works with. */
-export interface ObjectParts {
+export interface ObjectParts extends PullParts {
   readonly replica: Pick<LocalReplica, "readEncoded" | "store" | "isSuspect">;
-  /** takes what a holder has that may be believed however old it is; undefined: this one is a peer like any other */
-  readonly adopt?: Adopt | undefined;
+  readonly oldVersions: Pick<OldVersions, "adopt">;
   readonly partitionCount: number;
   /** of a key's bytes; default: the ring's own hash. For tests that want keys to share hashes. */
   readonly hashOf?: (key: Uint8Array) => bigint;
   readonly views: PairViews;
-  readonly clock: Clock;
+  /** of what is sent */
   readonly pace: TransferPace;
   /** over the bulk link; called back once */
   readonly call: (to: NodeId, request: PeerRequest, budgetMs: number, onResult: (result: CallResult) => void) => void;
@@ -46,8 +53,8 @@ export interface Moving {
   readonly peer: NodeId;
   readonly sight: PairSight;
   readonly ask: (question: ExchangeQuestion) => Promise<ExchangeAnswer | undefined>;
-  /** it takes its time, and goes on */
-  readonly prolong: () => void;
+  /** it takes its time, and goes on; false: it may not */
+  readonly prolong: () => boolean;
 }
 
 /** What came of moving. */
@@ -75,12 +82,21 @@ interface Tally {
   endedBy: string | undefined;
 }
 
+/** One object of a page, and what was said of its partition when it was read. */
+interface Came {
+  readonly object: Uint8Array;
+  readonly isHeldHere: boolean;
+  readonly word: CollectWord | undefined;
+}
+
 /** Moves the objects under differing hashes. */
 export class ObjectMover {
   readonly #parts: ObjectParts;
+  readonly #pulls: PullPace;
 
   constructor(parts: ObjectParts) {
     this.#parts = parts;
+    this.#pulls = new PullPace(parts);
   }
 
   /** Moves all of them that can be moved. Rejects as the store does when listing keys. */
@@ -100,36 +116,40 @@ export class ObjectMover {
     return { ...counts, failedCount: failed.size, movedCount: differences.length - failed.size };
   }
 
-  /** Pulls what the other side has, page by page; the next page is under way while one is taken in. */
+  /** Pulls what the other side has, page by page. */
   async #pull(moving: Moving, differences: readonly Difference[], tally: Tally): Promise<void> {
     const wanted = new Map(differences.filter((one) => one.theirs !== 0n).map((one) => [one.hash, one]));
     if (wanted.size === 0) return;
     const hashes = [...wanted.keys()];
     const came = new Set<bigint>();
     const joiner = new PartJoiner();
-    let answer = await moving.ask({ kind: "fetch", hashes, cursor: undefined });
-    for (;;) {
-      if (answer?.kind !== "objects") {
-        tally.endedBy = reasonOf(answer);
-        return;
+    const pages = new PulledPages({
+      pace: this.#pulls,
+      ask: (cursor) => moving.ask({ kind: "fetch", hashes, cursor }),
+      isOurs: moving.prolong,
+    });
+    try {
+      while (!pages.isOver) {
+        const page = await pages.next();
+        if (typeof page === "string" || page?.kind !== "objects") {
+          tally.endedBy = typeof page === "string" ? page : reasonOf(page);
+          return;
+        }
+        await this.#takePage(moving, { objects: page.objects, word: page.word, wanted, came, joiner }, tally);
+        if (tally.endedBy !== undefined) return;
       }
-      const { objects, next } = answer;
-      const asked = next === undefined ? undefined : moving.ask({ kind: "fetch", hashes, cursor: next });
-      await this.#takePage(moving, { objects, wanted, came, joiner }, tally);
-      // one that was begun is waited for, or its answer would find nobody
-      const following = asked === undefined ? undefined : await asked;
-      if (tally.endedBy !== undefined) return;
-      if (next === undefined) break;
-      answer = following;
+    } finally {
+      await pages.end();
     }
     // it was there a moment ago, and could not be read, or has just been replaced
     for (const hash of hashes) if (!came.has(hash)) tally.failed.add(hash);
   }
 
   async #takePage(
-    { sight, peer, prolong }: Moving,
+    { sight, prolong }: Moving,
     page: {
       readonly objects: Uint8Array;
+      readonly word: CollectWord | undefined;
       readonly wanted: ReadonlyMap<bigint, Difference>;
       readonly came: Set<bigint>;
       readonly joiner: PartJoiner;
@@ -141,8 +161,10 @@ export class ObjectMover {
       tally.endedBy = "a page that is none";
       return;
     }
+    this.#pulls.came(page.objects.length, entries.length);
     tally.pulledBytes += page.objects.length;
-    prolong();
+    // storing may take as long as waiting for it
+    if (!prolong()) tally.endedBy = BUSY_WORDS;
     const slices = new WorkSlices(this.#parts.clock);
     const storing: Promise<void>[] = [];
     for (const entry of entries) {
@@ -155,22 +177,19 @@ export class ObjectMover {
       }
       page.came.add(location.hash);
       const isHeldHere = page.wanted.get(location.hash)?.ours !== 0n;
-      if (object !== "more") storing.push(this.#take(location, { object, isHeldHere, peer }, tally));
+      if (object !== "more") storing.push(this.#take(location, { object, isHeldHere, word: page.word }, tally));
     }
     await Promise.all(storing);
+    if (!prolong()) tally.endedBy ??= BUSY_WORDS;
   }
 
-  async #take(
-    location: KeyLocation,
-    { object, isHeldHere, peer }: { readonly object: Uint8Array; readonly isHeldHere: boolean; readonly peer: NodeId },
-    tally: Tally,
-  ): Promise<void> {
+  async #take(location: KeyLocation, { object, isHeldHere, word }: Came, tally: Tally): Promise<void> {
     if (lengthFlawOf(object) !== undefined) {
       tally.failed.add(location.hash);
       return;
     }
     const digest = encodedDigestOf(object);
-    const adopting = this.#parts.adopt?.(peer, location, object);
+    const adopting = this.#parts.oldVersions.adopt(word, location, object);
     const result = await (adopting ?? this.#parts.replica.store(location, { baseDigest: 0n, digest, object }));
     if (result.kind !== "stored" && !this.#isSettled(location.partition, result)) {
       tally.failed.add(location.hash);
@@ -185,6 +204,7 @@ export class ObjectMover {
   async #push(moving: Moving, differences: readonly Difference[], tally: Tally): Promise<void> {
     const window = new PushWindow();
     for (const { hash, ours } of differences) {
+      if (tally.endedBy !== undefined) break;
       if (ours === 0n) continue;
       for (const entry of await this.#parts.views.keysOf(moving.sight, hash)) {
         if (tally.endedBy !== undefined) break;
@@ -217,7 +237,7 @@ export class ObjectMover {
       return;
     }
     await window.roomFor(object.length);
-    moving.prolong();
+    if (!moving.prolong()) tally.endedBy ??= BUSY_WORDS;
     if (tally.endedBy !== undefined) return;
     window.add(object.length, this.#send(moving, { location, base: theirs ?? 0n, object }, tally));
   }
@@ -259,30 +279,6 @@ export class ObjectMover {
     const found = Number(hash >> BigInt(64 - Math.log2(this.#parts.partitionCount)));
     return found === partition ? { partition, hash, key } : undefined;
   }
-}
-
-/** Why there is no page, in words. */
-export function reasonOf(answer: ExchangeAnswer | undefined): string {
-  if (answer === undefined) return "no answer";
-  return answer.kind === "refused" ? `refused: ${answer.reason}` : "an answer to another question";
-}
-
-interface Failure {
-  readonly kind: string;
-  readonly reason?: string;
-  readonly detail?: string;
-}
-
-/** Of one object, or of this moment. */
-const PASSING: ReadonlySet<string> = new Set(["corrupt_record", "overloaded", "uncertain"]);
-
-/** Nothing more will go well: the slot has gone, the node stops, the disk is full, nobody is there. */
-function isEnd(failure: Failure): boolean {
-  return !(failure.kind === "refused" && PASSING.has(failure.reason ?? ""));
-}
-
-function wordsOf({ kind, reason, detail }: Failure): string {
-  return reason ?? (detail === undefined ? kind : `${kind}: ${detail}`);
 }
 
 /** The key's bytes as text, one character each: a name for the map, never shown. */

@@ -19,6 +19,7 @@ import {
   type ExchangeStep,
   type LeafRange,
 } from "./exchange-core.ts";
+import { BUSY_WORDS, reasonOf } from "./exchange-ends-core.ts";
 import {
   EXCHANGE_TOPIC,
   type ExchangeAnswer,
@@ -26,7 +27,7 @@ import {
   encodeQuestion,
   parseAnswer,
 } from "./exchange-messages.ts";
-import { type Moved, ObjectMover, type ObjectParts, reasonOf } from "./exchange-objects.ts";
+import { type Moved, ObjectMover, type ObjectParts } from "./exchange-objects.ts";
 import type { PairSight } from "./exchange-view.ts";
 
 /** What exchanges work with. */
@@ -35,9 +36,6 @@ export interface RunnerParts extends ObjectParts {
   readonly slotOf: (partition: number) => number;
   /** over the bulk link; undefined = no answer */
   readonly ask: (to: NodeId, topic: string, body: unknown, timeoutMs: number) => Promise<unknown>;
-  /** resolves after so many ms, or at once when the node stops */
-  readonly pause: (ms: number) => Promise<void>;
-  readonly isStopped: () => boolean;
   readonly onMoved: (peer: NodeId, moved: Moved) => void;
 }
 
@@ -85,7 +83,7 @@ export class ExchangeRunner {
       if (step.kind === "ended") return step;
       if (this.#parts.isStopped()) return ended("this node stops");
       if (this.#parts.slotOf(pair.partition) !== pair.ownSlot) return ended("the slot has moved");
-      if (!isOurs()) return ended("refused: busy");
+      if (!isOurs()) return ended(BUSY_WORDS);
       step = await this.#take(running, step);
     }
   }

@@ -1,7 +1,8 @@
 /**
  * Read repair: after a read has been answered, the replicas that lacked the answer get it. Decided by the read, as
  * data; done here, in the background. Best effort by design: what is dropped is found again by the next read or by
- * anti-entropy, so the queue is bounded and forgets its oldest. Must never run within the read's own turn.
+ * anti-entropy, so the queue is bounded and forgets its oldest, and after each repair it rests by the share of background work.
+ * Must never run within the read's own turn.
  * Source: Dynamo §5.
  */
 import { type NodeId, parseNodeId } from "../base/ids.ts";
@@ -20,6 +21,10 @@ import type { HandedVersion, KeyLocation, LocalReplica, ReplicaWriteResult } fro
 import { digestOf, encodedSizeOf, encodeSet } from "../versioning/object-codec.ts";
 import { merge, reduceLww } from "../versioning/sibling-set.ts";
 import type { SiblingSet } from "../versioning/types.ts";
+
+/** a version that is not given costs every read of its key a second question and a merge, which clients feel as well */
+const LEAST_SHARE = 1 / 8;
+const LONGEST_REST_MS = 1_000;
 
 /** A replica that was behind, and the digest of what it held (0n = nothing). */
 export interface ReadRepairTarget {
@@ -57,6 +62,8 @@ export interface ReadRepairParts {
   readonly clock: Clock;
   readonly peers: Peers;
   readonly local: Pick<LocalReplica, "store">;
+  /** 0 … 1: the share of its full pace that background work has now */
+  readonly share: () => number;
 }
 
 interface StoreOrder {
@@ -88,6 +95,7 @@ export class ReadRepair {
   #waitingBytes = 0;
   #isWoken = false;
   #runningCount = 0;
+  #restingCount = 0;
   #takenCount = 0;
   #repairedCount = 0;
   #failedCount = 0;
@@ -125,7 +133,8 @@ export class ReadRepair {
   }
 
   #wake(): void {
-    if (this.#isWoken || this.#runningCount >= MAX_RUNNING_REPAIRS || this.#waiting.size === 0) return;
+    if (this.#isWoken || this.#waiting.size === 0) return;
+    if (this.#runningCount + this.#restingCount >= MAX_RUNNING_REPAIRS) return;
     this.#isWoken = true;
     this.#parts.clock.defer(() => {
       this.#isWoken = false;
@@ -162,6 +171,7 @@ export class ReadRepair {
     const targets = task.targets.filter((target) => !this.#isGiven(target, name, task.digest));
     if (targets.length === 0) return;
     this.#runningCount += 1;
+    const beganMs = this.#parts.clock.monotonicMs();
     const object = encodeSet(task.set);
     let left = targets.length;
     const onEnd = (node: NodeId, end: RepairEnd): void => {
@@ -171,6 +181,7 @@ export class ReadRepair {
       left -= 1;
       if (left > 0) return;
       this.#runningCount -= 1;
+      this.#restAfter(this.#parts.clock.monotonicMs() - beganMs);
       this.#wake();
     };
     for (const { node, digest } of targets) {
@@ -178,6 +189,17 @@ export class ReadRepair {
       const order = { location: task.location, version, node, hopsLeft: MAX_MOVED_HOPS };
       this.#store(order, (end) => onEnd(node, end));
     }
+  }
+
+  /** Its place stays taken for a while: the smaller the share the longer. */
+  #restAfter(tookMs: number): void {
+    const restMs = tookMs * (1 / Math.max(LEAST_SHARE, this.#parts.share()) - 1);
+    if (restMs < 1) return;
+    this.#restingCount += 1;
+    this.#parts.clock.setTimer(Math.min(LONGEST_REST_MS, restMs), () => {
+      this.#restingCount -= 1;
+      this.#wake();
+    });
   }
 
   #isGiven({ node, digest }: ReadRepairTarget, name: string, version: bigint): boolean {

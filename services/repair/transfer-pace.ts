@@ -1,6 +1,6 @@
 /**
- * How fast transfers may go: a token bucket for the bytes that leave, a bound on the pages made at a time, and the event
- * loop's turn in between. The rate is the share of its full one that background work has just now. Must never hold up a
+ * How fast transfers may go: a token bucket for the bytes that leave or are taken in, a bound on the pages at a time, and the
+ * event loop's turn in between. The rate is the share of its full one that background work has just now. Must never hold up a
  * page that writes wait for. Sources: Dynamo §6.5; research: gossip-ring §B.7.
  */
 import {
@@ -21,12 +21,14 @@ export interface PaceParts {
   readonly share: () => number;
   /** default: `TRANSFER_BYTES_PER_SECOND` */
   readonly bytesPerSecond?: number;
+  /** however small the share is; default: `MIN_TRANSFER_BYTES_PER_SECOND` */
+  readonly lowestBytesPerSecond?: number;
 }
 
 /** bytes that may leave at once after a rest */
 const BURST_BYTES = MAX_TRANSFER_PAGES * TRANSFER_PAGE_BYTES;
 
-/** The pace of all pages that leave one node. */
+/** The pace of all pages that leave one node, or come to it. */
 export class TransferPace {
   readonly #clock: Clock;
   readonly #share: () => number;
@@ -40,11 +42,13 @@ export class TransferPace {
   #filledMs: number;
   #lookedMs: number;
 
-  constructor({ clock, share, bytesPerSecond = TRANSFER_BYTES_PER_SECOND }: PaceParts) {
+  constructor(parts: PaceParts) {
+    const { clock, share, bytesPerSecond = TRANSFER_BYTES_PER_SECOND } = parts;
+    const { lowestBytesPerSecond = MIN_TRANSFER_BYTES_PER_SECOND } = parts;
     this.#clock = clock;
     this.#share = share;
     this.#fullRate = bytesPerSecond;
-    this.#lowestRate = Math.min(MIN_TRANSFER_BYTES_PER_SECOND, bytesPerSecond);
+    this.#lowestRate = Math.min(lowestBytesPerSecond, bytesPerSecond);
     this.#rate = bytesPerSecond;
     this.#filledMs = clock.monotonicMs();
     this.#lookedMs = this.#filledMs;
@@ -76,11 +80,27 @@ export class TransferPace {
     }
   }
 
+  /** Pays for bytes to come, if all that came before is paid for; 0, or after how many ms to ask again. */
+  pay(bytes: number): number {
+    const waitMs = this.#owedMs();
+    if (waitMs === 0) this.#tokens -= bytes;
+    return waitMs;
+  }
+
+  /** It came to more than was paid for, or, below 0, to less. */
+  payMore(bytes: number): void {
+    this.#tokens -= bytes;
+  }
+
   async #paid(): Promise<void> {
-    for (this.#fill(); this.#tokens < 0; this.#fill()) {
-      const waitMs = Math.max(1, (-this.#tokens / this.#rate) * 1_000);
+    for (let waitMs = this.#owedMs(); waitMs > 0; waitMs = this.#owedMs()) {
       await new Promise<void>((resolve) => this.#clock.setTimer(waitMs, resolve));
     }
+  }
+
+  #owedMs(): number {
+    this.#fill();
+    return this.#tokens < 0 ? Math.max(1, (-this.#tokens / this.#rate) * 1_000) : 0;
   }
 
   #fill(): void {

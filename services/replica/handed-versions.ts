@@ -27,8 +27,11 @@ export interface HandedParts extends Pick<ReplicaParts, "conflicts" | "collected
 export interface TakeRules {
   /** false: for transfers and repair, which fill a partition before its slot is taken */
   readonly needsSlot: boolean;
-  /** it comes from a holder that took part in the last proof, or fills a partition of which no slot is held */
-  readonly isTrusted: boolean;
+  /**
+   * counter: it comes from a holder that took part in collecting up to here, so that it stands however old it is unless more was
+   * collected; 0: from anybody; infinity: it fills a partition of which no slot is held, or catches up with all that was collected
+   */
+  readonly believedThrough: number;
 }
 
 /** One version to take. */
@@ -128,11 +131,12 @@ export class HandedVersions {
   }
 
   /**
-   * The line that holds for the version: none for one that may be trusted. It holds where records were lost, too: what lived
+   * The line that holds for the version now: none for one that is believed so far. It holds where records were lost, too: what lived
    * below it comes back from those who took part.
    */
-  #lineOf({ isTrusted, location }: Handing): number {
-    return isTrusted ? 0 : (this.#parts.collected?.lineOf(location.partition) ?? 0);
+  #lineOf({ believedThrough, location }: Handing): number {
+    const line = this.#parts.collected?.lineOf(location.partition) ?? 0;
+    return line <= believedThrough ? 0 : line;
   }
 
   #refusalOf({ needsSlot, location }: Handing): ReturnType<RecordKeeper["refusalOf"]> {

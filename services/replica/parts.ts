@@ -18,6 +18,8 @@ export interface ReplicaParts extends DotMintParts {
 /** What happened since start, for metrics: totals, only growing. */
 export interface ReplicaCounters {
   writeCount: number;
+  /** of them, those after which the key had more siblings or bytes than is well */
+  crowdedWriteCount: number;
   /** handed versions that were stored as they came, without reading */
   appendedCount: number;
   mergedCount: number;

@@ -10,6 +10,7 @@
 import assert from "node:assert/strict";
 import type { PutRequest } from "../../storage/engine.ts";
 import { MAX_KEY_QUEUE, MAX_KEY_WAITERS, MAX_KEY_WRITES } from "../base/limits.ts";
+import { MANY_OBJECT_BYTES, MANY_SIBLINGS } from "../base/load-limits.ts";
 import { encodedDigestOf } from "../versioning/object-codec.ts";
 import { encodedExpiryOf, lengthFlawOf } from "../versioning/object-header.ts";
 import type { ChangeTracker } from "./change-trackers.ts";
@@ -38,7 +39,13 @@ import { WriteMaker } from "./write-maker.ts";
 
 /** The replica of this node. `close` it before the store, or announced writes may be missing from it. */
 export class Replica implements LocalReplica {
-  readonly counters: ReplicaCounters = { writeCount: 0, appendedCount: 0, mergedCount: 0, knownCount: 0 };
+  readonly counters: ReplicaCounters = {
+    writeCount: 0,
+    crowdedWriteCount: 0,
+    appendedCount: 0,
+    mergedCount: 0,
+    knownCount: 0,
+  };
   readonly #parts: ReplicaParts;
   readonly #store: ReplicaStore;
   readonly #mint: DotMint;
@@ -196,15 +203,15 @@ export class Replica implements LocalReplica {
   async store(location: KeyLocation, version: HandedVersion): Promise<ReplicaWriteResult> {
     const flaw = flawOf(version);
     if (flaw !== undefined) return refused("corrupt_record", flaw);
-    return this.#take(location, version, { needsSlot: true, isTrusted: false });
+    return this.#take(location, version, { needsSlot: true, believedThrough: 0 });
   }
 
   /**
-   * Like `store`, for a version that a holder has which took part in the last collection of the partition's tombstones:
-   * it stands, however old it is.
+   * Like `store`, for a version that a holder has which took part in collecting the partition's tombstones, up to this
+   * counter at least: it stands, however old it is, unless more was collected.
    */
-  adopt(location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> {
-    return this.#takeObject(location, object, { needsSlot: true, isTrusted: true });
+  adopt(location: KeyLocation, object: Uint8Array, believedThrough: number): Promise<ReplicaWriteResult> {
+    return this.#takeObject(location, object, { needsSlot: true, believedThrough });
   }
 
   /** Mints only above `counter` from now on, over restarts too once it resolves. Rejects as the store does. */
@@ -218,7 +225,8 @@ export class Replica implements LocalReplica {
    */
   ingest(location: KeyLocation, object: Uint8Array): Promise<ReplicaWriteResult> {
     // A partition of which no slot is held becomes a copy of another holder's, line and all.
-    return this.#takeObject(location, object, { needsSlot: false, isTrusted: this.slotOf(location.partition) < 0 });
+    const believedThrough = this.slotOf(location.partition) < 0 ? Number.POSITIVE_INFINITY : 0;
+    return this.#takeObject(location, object, { needsSlot: false, believedThrough });
   }
 
   async #takeObject(location: KeyLocation, object: Uint8Array, how: TakeRules): Promise<ReplicaWriteResult> {
@@ -277,6 +285,7 @@ export class Replica implements LocalReplica {
     if (result.kind === "stored") {
       if (!isAnnounced) onMinted(minted);
       this.counters.writeCount += 1;
+      if (minted.siblingCount > MANY_SIBLINGS || value.length > MANY_OBJECT_BYTES) this.counters.crowdedWriteCount += 1;
     } else if (isAnnounced) {
       // Others may hold it now and we do not: another dot of this actor would claim that we do.
       this.#mint.actor.doubt(minted.dot.actor, { reason: "announced_but_not_kept" });

@@ -11,7 +11,6 @@ import { answered } from "./patient-ask.ts";
 
 const ALL_NODES: readonly number[] = [0, 1, 2];
 /** A busy machine makes nodes refuse for a while. */
-const PATIENCE_MS = 15_000;
 const LWW_KEYS: readonly string[] = ["a", "b", "c"];
 
 interface Dated {
@@ -51,7 +50,7 @@ export class ClockLoad {
     const urls = ALL_NODES.map((node) => `${this.#clocks.nodes.url(node)}/v1/buckets/newest`);
     await answered(urls[1] ?? "", { method: "PUT", body });
     const isLww = async (url: string): Promise<boolean> => (await ask(url)).body["conflicts"] === "lww";
-    for (const url of urls) await until("a node knows the bucket", () => isLww(url), PATIENCE_MS);
+    for (const url of urls) await until("a node knows the bucket", () => isLww(url));
     this.#clients = [this.#writeNewest(), this.#writeNewest(), this.#writeNewest(), this.#meetDated()];
   }
 

@@ -26,8 +26,18 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/**
+ * A machine whose host gives its processors to others may take this long for anything. It guards against what never comes:
+ * what is promised in seconds is asserted beside it.
+ */
+export const PATIENCE_MS = 120_000;
+
 /** Polls until `isSo`; answers how long that took, ms. Throws in `what`'s words after `timeoutMs`. */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>, timeoutMs: number): Promise<number> {
+export async function until(
+  what: string,
+  isSo: () => boolean | Promise<boolean>,
+  timeoutMs: number = PATIENCE_MS,
+): Promise<number> {
   const startedAt = performance.now();
   while (!(await isSo())) {
     if (performance.now() - startedAt > timeoutMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
@@ -39,10 +49,6 @@ export async function until(what: string, isSo: () => boolean | Promise<boolean>
 /** Below those that the system gives to whoever dials: a node that comes back must find its own port free. */
 const PORTS = { first: 20_000, count: 12_000 };
 const PORT_TRIES = 200;
-
-/** Nodes on loopback are ready by then; more of them, each on a host of its own, may take longer on a machine that is busy. */
-const READY_MS = 30_000;
-const FAR_READY_MS = 90_000;
 
 async function freePorts(count: number): Promise<readonly number[]> {
   const servers: Server[] = [];
@@ -69,7 +75,6 @@ interface Circumstances {
   readonly env: Readonly<Record<string, string>>;
   readonly envOf: (node: number) => Readonly<Record<string, string>>;
   readonly place: Place;
-  readonly readyWithinMs: number;
 }
 
 /** Three (or more) nodes as processes. */
@@ -104,12 +109,12 @@ export class RealCluster implements AsyncDisposable {
     env: Readonly<Record<string, string>> = {},
     envOf: (node: number) => Readonly<Record<string, string>> = () => ({}),
   ): Promise<RealCluster> {
-    return RealCluster.#begin(count, { env, envOf, place: LOOPBACK, readyWithinMs: READY_MS });
+    return RealCluster.#begin(count, { env, envOf, place: LOOPBACK });
   }
 
   /** Likewise, with each node where the place puts it. */
   static async startAt(place: Place, count: number, env: Readonly<Record<string, string>> = {}): Promise<RealCluster> {
-    return RealCluster.#begin(count, { env, envOf: () => ({}), place, readyWithinMs: FAR_READY_MS });
+    return RealCluster.#begin(count, { env, envOf: () => ({}), place });
   }
 
   static async #begin(count: number, circumstances: Circumstances): Promise<RealCluster> {
@@ -122,7 +127,7 @@ export class RealCluster implements AsyncDisposable {
     );
     for (let i = 0; i < count; i += 1) cluster.spawn(i);
     try {
-      await cluster.untilReady(undefined, circumstances.readyWithinMs);
+      await cluster.untilReady();
     } catch (error) {
       await cluster[Symbol.asyncDispose]();
       throw error;
@@ -230,7 +235,7 @@ export class RealCluster implements AsyncDisposable {
   }
 
   /** The exit code of a node that ends by itself; throws after `timeoutMs`. */
-  async untilEnded(node: number, timeoutMs: number): Promise<number | null> {
+  async untilEnded(node: number, timeoutMs: number = PATIENCE_MS): Promise<number | null> {
     const child = this.#children.get(node);
     await until(`n${node + 1} has ended`, () => this.pid(node) === undefined, timeoutMs);
     return child?.exitCode ?? null;
@@ -244,7 +249,7 @@ export class RealCluster implements AsyncDisposable {
   /** Waits until the nodes answer ready; throws with the node's log after `timeoutMs`. */
   async untilReady(
     nodes: readonly number[] = this.#httpPorts.map((_, i) => i),
-    timeoutMs: number = READY_MS,
+    timeoutMs: number = PATIENCE_MS,
   ): Promise<void> {
     const endsAt = performance.now() + timeoutMs;
     for (const node of nodes) {

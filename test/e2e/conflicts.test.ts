@@ -12,7 +12,7 @@ let collector: LoopbackCollector;
 beforeAll(async () => {
   collector = await LoopbackCollector.start();
   cluster = await RealCluster.start(3, { GYRE_OTLP_URL: collector.url });
-}, 60_000);
+});
 afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
   await collector[Symbol.asyncDispose]();

@@ -33,6 +33,8 @@ const VALUE_BYTES = 400_000;
 const MAX_PUTS = 5_000;
 /** puts that are refused in a row before the disks count as full */
 const ENOUGH_REFUSED = 30;
+/** puts in a row that a busy machine refuses: more of them say nothing more */
+const ENOUGH_BUSY = 300;
 /** for how long a read is tried again that a busy machine had no time for, and the share of all requests that may be such */
 const PATIENCE_MS = 5_000;
 const MAX_BUSY_SHARE = 0.02;
@@ -128,15 +130,16 @@ const urlOf = (cluster: RealCluster, node: number, key: string): string => `${cl
 async function putUntilRefused(cluster: RealCluster, prefix: string): Promise<readonly Put[]> {
   const puts: Put[] = [];
   const padding = "x".repeat(VALUE_BYTES);
-  for (let refused = 0; refused < ENOUGH_REFUSED && puts.length < MAX_PUTS; ) {
+  for (let [refused, busy] = [0, 0]; refused < ENOUGH_REFUSED && busy < ENOUGH_BUSY && puts.length < MAX_PUTS; ) {
     const key = `${prefix}-${puts.length}`;
     const url = urlOf(cluster, puts.length % NODES.length, key);
     const answer = await counted(url, { method: "PUT", body: JSON.stringify({ key, padding }) });
-    if (answer?.status === 200) refused = 0;
-    else if (!isBusy(answer)) refused += 1;
+    if (answer?.status === 200) [refused, busy] = [0, 0];
+    else if (isBusy(answer)) busy += 1;
+    else refused += 1;
     puts.push({ key, answer });
     // A disk is not looked at more often than that, and a test that fills it in a second sees only the last level.
-    await pause(refused === 0 ? 30 : 100);
+    await pause(answer?.status === 200 ? 30 : 100);
   }
   return puts;
 }

@@ -4,15 +4,14 @@ import { RealCluster, until } from "./cluster.ts";
 import { look, nameOf } from "./elastic-story.ts";
 import { putJson } from "./http.ts";
 import { OracleLoad } from "./oracle-load.ts";
+import { HostWatch } from "./processor-time.ts";
 
 const SECRET = "the secret of this cluster, in a test";
-/** A loaded machine may take this long for anything; what is promised in seconds is asserted beside it. */
-const PATIENCE_MS = 45_000;
 
 let cluster: RealCluster;
 beforeAll(async () => {
   cluster = await RealCluster.start(3, { GYRE_PARTITIONS: "64", GYRE_SECRET: SECRET });
-}, 60_000);
+});
 afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
 });
@@ -46,25 +45,26 @@ describe("a node of three that fails", () => {
   test("killed: suspected and passed over by the others within 5 s, alive for them within 2 s of its return", async () => {
     const load = new OracleLoad(cluster, { sessionCount: 2, keyCount: 20, seed: 1, thinkMs: 10 }, () => [0, 1]);
     load.start();
-    await until("the load runs", () => load.counts.appliedCount >= 30, PATIENCE_MS);
+    await until("the load runs", () => load.counts.appliedCount >= 30);
     expect(await isPassedOver(2, 0)).toBe(false);
+    const host = new HostWatch();
     await cluster.kill(2);
     const [suspectedMs, passedOverMs] = await Promise.all([
-      until("n3 suspected", () => isSeenBy([0, 1], 2, ["suspect", "dead"]), PATIENCE_MS),
-      until("n3 passed over", async () => (await isPassedOver(2, 0)) && isPassedOver(2, 1), PATIENCE_MS),
+      until("n3 suspected", () => isSeenBy([0, 1], 2, ["suspect", "dead"])),
+      until("n3 passed over", async () => (await isPassedOver(2, 0)) && isPassedOver(2, 1)),
     ]);
     cluster.spawn(2);
     await cluster.untilReady([2]);
-    const backMs = await until("n3 alive again", () => isSeenBy([0, 1, 2], 2, ["alive"]), PATIENCE_MS);
+    const backMs = await until("n3 alive again", () => isSeenBy([0, 1, 2], 2, ["alive"]));
     await load.stop();
     tell({ suspectedMs, passedOverMs, backMs });
-    expect(suspectedMs).toBeLessThan(5_000);
-    expect(passedOverMs).toBeLessThan(5_000);
-    expect(backMs).toBeLessThan(2_000);
+    expect(suspectedMs).toBeLessThan(host.within(5_000));
+    expect(passedOverMs).toBeLessThan(host.within(5_000));
+    expect(backMs).toBeLessThan(host.within(2_000));
     expect(load.counts.appliedCount).toBeGreaterThan(60);
     expect(await load.judge(2, "after the kill")).toEqual([]);
     expect(load.oracle.violations).toEqual([]);
-  }, 120_000);
+  });
 
   test("stopped for 10 s: refutes by a higher incarnation of the same life, and nothing written is lost", async () => {
     const live: number[] = [0, 1];
@@ -73,24 +73,25 @@ describe("a node of three that fails", () => {
     load.start();
     const pid = cluster.pid(2);
     const before = livesIn(0);
+    const host = new HostWatch();
     const stoppedAt = performance.now();
     cluster.signal(2, "SIGSTOP");
-    const suspectedMs = await until("n3 suspected", () => isSeenBy([0, 1], 2, ["suspect", "dead"]), PATIENCE_MS);
-    await until("10 s are over", () => performance.now() - stoppedAt >= 10_000, PATIENCE_MS);
+    const suspectedMs = await until("n3 suspected", () => isSeenBy([0, 1], 2, ["suspect", "dead"]));
+    await until("10 s are over", () => performance.now() - stoppedAt >= 10_000);
     cluster.signal(2, "SIGCONT");
     live.push(2);
-    const backMs = await until("n3 alive again", () => isSeenBy([0, 1, 2], 2, ["alive"]), PATIENCE_MS);
-    await until("all agree that all live", () => isCalm(), PATIENCE_MS);
+    const backMs = await until("n3 alive again", () => isSeenBy([0, 1, 2], 2, ["alive"]));
+    await until("all agree that all live", () => isCalm());
     const recoveredAt = livesIn(0).length;
     const appliedThen = load.counts.appliedCount;
-    await until("the load goes on through all three", () => load.counts.appliedCount > appliedThen + 200, PATIENCE_MS);
+    await until("the load goes on through all three", () => load.counts.appliedCount > appliedThen + 200);
     await load.stop();
     tell({ suspectedMs, backMs, applied: load.counts.appliedCount, longestFailureMs: load.counts.longestFailureMs });
     expect(load.counts.appliedCount).toBeGreaterThan(100);
     expect(cluster.pid(2)).toBe(pid);
-    expect(suspectedMs).toBeLessThan(5_000);
-    expect(backMs).toBeLessThan(2_000);
-    expect(load.counts.longestFailureMs).toBeLessThan(2_000);
+    expect(suspectedMs).toBeLessThan(host.within(5_000));
+    expect(backMs).toBeLessThan(host.within(2_000));
+    expect(load.counts.longestFailureMs).toBeLessThan(host.within(2_000));
     // no second trouble: whoever had refuted is not doubted again
     expect(livesIn(0).slice(recoveredAt)).toEqual([]);
     expect(await load.judge(2, "after the pause")).toEqual([]);
@@ -101,7 +102,7 @@ describe("a node of three that fails", () => {
     const doubted = lives.slice(0, at).map(({ incarnation }) => incarnation);
     expect(doubted.length).toBeGreaterThan(0);
     expect(lives[at]?.incarnation).toBeGreaterThan(Math.max(...doubted));
-  }, 120_000);
+  });
 });
 
 interface SeenLife {
@@ -127,20 +128,15 @@ describe("strangers at the door", () => {
   test.each([
     { what: "another cluster name", env: { GYRE_CLUSTER: "elsewhere" }, reason: "other_cluster_name" },
     { what: "another secret", env: { GYRE_SECRET: "quite another secret, in a test" }, reason: "wrong_secret" },
-  ])(
-    "a node of $what is refused in words on both sides, and is nobody's member",
-    async ({ env, reason }) => {
-      const [stranger = 3] = await cluster.grow(1, env);
-      await until(
-        `${reason} is logged on both sides`,
-        () => isRefused(stranger, reason) && [0, 1, 2].every((node) => isRefused(node, reason)),
-        PATIENCE_MS,
-      );
-      await expectStranger(stranger);
-      await cluster.kill(stranger);
-    },
-    90_000,
-  );
+  ])("a node of $what is refused in words on both sides, and is nobody's member", async ({ env, reason }) => {
+    const [stranger = 3] = await cluster.grow(1, env);
+    await until(
+      `${reason} is logged on both sides`,
+      () => isRefused(stranger, reason) && [0, 1, 2].every((node) => isRefused(node, reason)),
+    );
+    await expectStranger(stranger);
+    await cluster.kill(stranger);
+  });
 
   test("a node of another cluster of the same name and secret is refused, and is nobody's member", async () => {
     const alone = { GYRE_SEEDS: "", GYRE_BOOTSTRAP_EXPECT: "1", GYRE_N: "1" };
@@ -151,11 +147,10 @@ describe("strangers at the door", () => {
     await until(
       "other_cluster_id is logged",
       () => [0, 1, 2].some((node) => isRefused(node, "other_cluster_id")) && isRefused(stranger, "other_cluster_id"),
-      PATIENCE_MS,
     );
     await expectStranger(stranger);
     await cluster.kill(stranger);
-  }, 90_000);
+  });
 });
 
 function isRefused(node: number, reason: string): boolean {

@@ -24,7 +24,7 @@ import { RealCluster, until } from "./cluster.ts";
 import { type DiskFaults, FAULTS_VARIABLE } from "./faulty-fs.ts";
 import { tryAsk } from "./http.ts";
 import { type Asked, answersIn, askablesIn, DocumentClient, type Told } from "./openapi-client.ts";
-import { DEFECT_HEADER, DEFECTS_VARIABLE, PATIENCE_MS, RELEASE_HEADER } from "./openapi-defects.ts";
+import { DEFECT_HEADER, DEFECTS_VARIABLE, RELEASE_HEADER } from "./openapi-defects.ts";
 import { Wire } from "./openapi-wire.ts";
 
 const [DISK_HOOK, DEFECT_HOOK] = ["faulty-fs.ts", "openapi-defects.ts"].map(
@@ -34,7 +34,6 @@ const CARTS = { bucket: "carts" };
 /** The longest time that a request may take: the machine may be busy. */
 const KEYS = { ...CARTS, timeout: MAX_TIMEOUT_MS };
 /** More than patience, so that a test says what it waited for. */
-const TEST_MS = 60_000;
 const TEXT = "text/plain";
 const HTML = "text/html; charset=utf-8";
 const NEVER: Promise<never> = new Promise(() => {});
@@ -54,7 +53,7 @@ beforeAll(async () => {
   const answers = new Map(having(408, "invalid_request").map((id) => [id, example(id, { url: wire.url })]));
   for (const answer of answers.values()) answer.catch(() => undefined);
   late = { wire, answers };
-}, 60_000);
+});
 afterAll(async () => {
   // What did not start is not there.
   const begun: readonly (AsyncDisposable | undefined)[] = [cluster, late?.wire];
@@ -93,7 +92,7 @@ async function patiently(ask: () => Promise<Told>): Promise<Told> {
     if (isBusy()) told = await ask();
     return !isBusy();
   };
-  await until("the node is not overloaded", isDone, PATIENCE_MS);
+  await until("the node is not overloaded", isDone);
   return told;
 }
 
@@ -138,7 +137,7 @@ async function twoSiblings(key: string): Promise<void> {
   await put(key, 2, { blind: "sibling" });
 }
 
-describe("a client that knows the document alone", { timeout: TEST_MS }, () => {
+describe("a client that knows the document alone", () => {
   test("reads the document that lies in the repository", () => {
     expect(client.document).toEqual(JSON.parse(readFileSync(COPY, "utf8")));
   });
@@ -237,7 +236,7 @@ describe("a client that knows the document alone", { timeout: TEST_MS }, () => {
         () => true,
         () => false,
       );
-    await until("n4 listens", isUp, PATIENCE_MS);
+    await until("n4 listens", isUp);
     // Not yet a member: it cannot coordinate.
     const changes = [{ kind: "join", node: "n4" }];
     const commit = { body: { planHash: "00112233445566aa", changes } };
@@ -265,7 +264,7 @@ describe("a client that knows the document alone", { timeout: TEST_MS }, () => {
         "listKeys",
       ]),
     ).toEqual([]);
-  }, 90_000);
+  });
 
   test("asks with every parameter and every kind of body that the document has", async () => {
     const knobs = { r: "one", w: 2, pr: "one", pw: 1, sloppy: "true", timeout: MAX_TIMEOUT_MS, explain: "false" };
@@ -293,14 +292,10 @@ describe("a client that knows the document alone", { timeout: TEST_MS }, () => {
 /** Asks until the answer is 200 and as wanted: what other nodes know reaches this one in its own time. */
 async function until200(id: string, asked: Asked, isIt: (told: Told) => boolean): Promise<Told> {
   let told = await client.call(id, asked);
-  await until(
-    `${id} is as wanted`,
-    async () => {
-      told = await client.call(id, asked);
-      return told.status === 200 && isIt(told);
-    },
-    PATIENCE_MS,
-  );
+  await until(`${id} is as wanted`, async () => {
+    told = await client.call(id, asked);
+    return told.status === 200 && isIt(told);
+  });
   return told;
 }
 
@@ -421,11 +416,11 @@ async function meetGuards(): Promise<readonly unknown[]> {
     }
     return untold.size + unheld.size === 0;
   };
-  await until("all have met both", next, PATIENCE_MS);
+  await until("all have met both", next);
   return codes;
 }
 
-describe("every answer that the document has", { timeout: TEST_MS }, () => {
+describe("every answer that the document has", () => {
   let guarded: Promise<readonly unknown[]>;
   beforeAll(() => {
     guarded = meetGuards();
@@ -483,13 +478,14 @@ describe("every answer that the document has", { timeout: TEST_MS }, () => {
       Number(/^gyre_http_inflight_bytes (\d+)$/m.exec((await tryAsk(`${cluster.url(0)}/metrics`))?.text ?? "")?.[1]);
     const begin = (count: number): Promise<unknown> =>
       Promise.allSettled(Array.from({ length: count }, () => example("batchKeys", { url: wire.url })));
+    await until("it holds nothing", async () => (await heldBytes()) === 0);
     const over = [begin(1)];
-    await until("the first is there", async () => (await heldBytes()) >= MAX_BATCH_BYTES, PATIENCE_MS);
+    await until("the first is there", async () => (await heldBytes()) >= MAX_BATCH_BYTES);
     // each holds what its answer is taken to hold as well
     const eachBytes = await heldBytes();
     const heldCount = Math.floor(MAX_INFLIGHT_BYTES / eachBytes);
     over.push(begin(heldCount - 1));
-    await until("all are there", async () => (await heldBytes()) === heldCount * eachBytes, PATIENCE_MS);
+    await until("all are there", async () => (await heldBytes()) === heldCount * eachBytes);
     let leftBytes = MAX_INFLIGHT_BYTES - heldCount * eachBytes;
     const restCount = Math.ceil(leftBytes / MAX_VALUE_BYTES);
     await using last = await Wire.to(cluster.url(0), (head) => {
@@ -498,12 +494,12 @@ describe("every answer that the document has", { timeout: TEST_MS }, () => {
       return { now: announcing(head, bytes), later: NEVER };
     });
     over.push(Promise.allSettled(Array.from({ length: restCount }, () => example("putKey", { url: last.url }))));
-    await until("nothing is left", async () => (await heldBytes()) === MAX_INFLIGHT_BYTES, PATIENCE_MS);
+    await until("nothing is left", async () => (await heldBytes()) === MAX_INFLIGHT_BYTES);
     await ok("getLivez");
     expect(await missed({ status: 503, code: "overloaded" }, (id) => example(id))).toEqual([]);
     await Promise.all([wire[Symbol.asyncDispose](), last[Symbol.asyncDispose]()]);
     await Promise.all(over);
-    await until("it takes requests again", async () => (await example("putKey")).status === 200, PATIENCE_MS);
+    await until("it takes requests again", async () => (await example("putKey")).status === 200);
   });
 
   test("507 disk_full comes from nodes whose disks are full, 503 not_ready where settings cannot be kept", async () => {
@@ -512,13 +508,13 @@ describe("every answer that the document has", { timeout: TEST_MS }, () => {
     breakDisks({ isFull: true, freeShare: 0 });
     const params = { ...KEYS, key: "k" };
     const isFull = async (): Promise<boolean> => (await client.call("putKey", { params, body: 1 })).status === 507;
-    await until("the disks are full", isFull, PATIENCE_MS);
+    await until("the disks are full", isFull);
     expect(await missed({ status: 507, code: "disk_full" }, (id) => example(id, { params }))).toEqual([]);
     const ids = having(503, "not_ready").filter((id) => id.endsWith("Bucket"));
     expect(await missed({ status: 503, code: "not_ready" }, (id) => example(id, { params: full }), ids)).toEqual([]);
     breakDisks({});
     const ask = (): Promise<Told> => client.call("putKey", { params: { ...params, w: "all" }, body: 1 });
-    await until("all disks have room", async () => (await ask()).status === 200, PATIENCE_MS);
+    await until("all disks have room", async () => (await ask()).status === 200);
   });
 
   // Only the first node has the newer version, and it is gone when the others are asked.
@@ -528,7 +524,7 @@ describe("every answer that the document has", { timeout: TEST_MS }, () => {
     const { body } = await put("newer", 2, { w: "one", sloppy: "false" });
     const strict = { sloppy: "false", timeout: 300 };
     const isOfKey = (id: string): boolean => askablesIn(client.document).includes(`${id} sloppy`);
-    await until("it knows", async () => (await example("getClusterHealth")).status === 503, PATIENCE_MS);
+    await until("it knows", async () => (await example("getClusterHealth")).status === 503);
     const ids = having(503, "quorum_not_met").filter((id) => id !== "listKeys");
     expect(
       await missed(
@@ -543,7 +539,7 @@ describe("every answer that the document has", { timeout: TEST_MS }, () => {
     const params = { ...KEYS, key: "newer", "Gyre-Context": String(body["context"]), timeout: 1000 };
     const ask = (id: string): Promise<Told> => client.call(id, { url: cluster.url(1), params });
     // Right after a start the nodes have not found each other.
-    await until("both answer", async () => (await ask("getKey")).body["code"] !== "quorum_not_met", PATIENCE_MS);
+    await until("both answer", async () => (await ask("getKey")).body["code"] !== "quorum_not_met");
     expect(await missed({ status: 503, code: "stale" }, ask)).toEqual([]);
   });
 
@@ -561,7 +557,7 @@ describe("every answer that the document has", { timeout: TEST_MS }, () => {
     const ids = having(503, "shutting_down");
     const answers = ids.map((id) => example(id, { url: wire.url }));
     for (const answer of answers) answer.catch(() => undefined);
-    await until("all are there", () => wire.sentCount === ids.length, PATIENCE_MS);
+    await until("all are there", () => wire.sentCount === ids.length);
     // The node has read them all once it has answered one that was sent later.
     await ok("getLivez", { url: cluster.url(1) });
     const ended = cluster.stop(1);
@@ -570,7 +566,7 @@ describe("every answer that the document has", { timeout: TEST_MS }, () => {
         () => true,
         () => false,
       );
-    await until("it takes no connection", async () => !(await isListening()), PATIENCE_MS);
+    await until("it takes no connection", async () => !(await isListening()));
     release.resolve("\r\n");
     const told = new Map((await Promise.all(answers)).map((answer, i) => [ids[i] ?? "", answer]));
     const askedBefore = (id: string): Promise<Told> => {
@@ -590,12 +586,12 @@ describe("every answer that the document has", { timeout: TEST_MS }, () => {
     const url = cluster.url(2);
     const failed = client.call("putKey", { params: KEYS, body: 1, url }).catch(() => undefined);
     const isFailed = async (): Promise<boolean> => (await client.call("getLivez", { url })).status === 503;
-    await until("it has failed", isFailed, PATIENCE_MS);
+    await until("it has failed", isFailed);
     expect(await missed({ status: 503, code: "not_ready" }, (id) => example(id, { url }), ["getLivez"])).toEqual([]);
     // It ends in the middle of the answer, if it has failed already.
     await client.call("getLivez", { url, stray: { headers: { [RELEASE_HEADER]: "now" } } }).catch(() => undefined);
     await failed;
-    expect(await cluster.untilEnded(2, PATIENCE_MS)).toBe(1);
+    expect(await cluster.untilEnded(2)).toBe(1);
   });
 
   test("was met now, all codes and all answers of all operations", () => {

@@ -1,8 +1,6 @@
 /** For what a test asks for beside its story, which a busy machine may refuse for a while. Must never be given what is tested itself. */
-import { pause } from "./cluster.ts";
+import { PATIENCE_MS, pause } from "./cluster.ts";
 import { type Answer, type Ask, tryAsk } from "./http.ts";
-
-const PATIENCE_MS = 15_000;
 
 /** The first answer that is no refusal of a node that is too busy. */
 export async function answered(url: string, what: Ask = {}): Promise<Answer> {

@@ -8,6 +8,7 @@ import { manifestsFor } from "../../services/cli/manifests/manifests.ts";
 import { readManifest } from "../k8s/rendered.ts";
 import { pause, until } from "./cluster.ts";
 import type { Told } from "./gyre.ts";
+import { answered } from "./patient-ask.ts";
 import { Pods, type PodsOptions } from "./pods.ts";
 
 const MAIN = join(import.meta.dirname, "../../services/main.ts");
@@ -49,8 +50,15 @@ export async function install(options: PodsOptions = {}, components: readonly st
 
 /** The cluster as a pod sees it. */
 export async function clusterAt(pods: Pods, ordinal: number): Promise<ClusterFacts> {
-  const answer = await fetch(`${pods.url(ordinal)}/v1/cluster`, { signal: AbortSignal.timeout(5_000) });
-  return (await answer.json()) as ClusterFacts;
+  const { body } = await answered(`${pods.url(ordinal)}/v1/cluster`);
+  return body as unknown as ClusterFacts;
+}
+
+/** The same, asked once, of one that may not answer. */
+async function glimpse(pods: Pods, ordinal: number): Promise<ClusterFacts | undefined> {
+  const url = `${pods.url(ordinal)}/v1/cluster`;
+  const answer = await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined);
+  return answer?.ok === true ? ((await answer.json()) as ClusterFacts) : undefined;
 }
 
 /** Writes keys through all pods that run. */
@@ -68,8 +76,8 @@ export async function fill(pods: Pods, value: string): Promise<void> {
 export async function expectAll(pods: Pods, value: string): Promise<void> {
   for (const url of pods.urls) {
     for (let index = 0; index < KEY_COUNT; index += 1) {
-      const answer = await fetch(`${url}/v1/kv/story/key-${index}?raw=true`);
-      assert.equal(await answer.text(), JSON.stringify({ value, index }), `key-${index} through ${url}`);
+      const { text } = await answered(`${url}/v1/kv/story/key-${index}?raw=true&timeout=10000`);
+      assert.equal(text, JSON.stringify({ value, index }), `key-${index} through ${url}`);
     }
   }
 }
@@ -78,7 +86,7 @@ export async function expectAll(pods: Pods, value: string): Promise<void> {
 export async function untilWhole(pods: Pods, timeoutMs: number = CHANGE_MS): Promise<number> {
   const wanted = Array.from({ length: pods.replicas }, (_, ordinal) => `gyre-${ordinal}`);
   const isWhole = async (): Promise<boolean> => {
-    const views = await Promise.all(wanted.map((_, ordinal) => clusterAt(pods, ordinal).catch(() => undefined)));
+    const views = await Promise.all(wanted.map((_, ordinal) => glimpse(pods, ordinal)));
     const ids = new Set(views.map((view) => view?.clusterId));
     return ids.size === 1 && views.every((view) => view?.verdict === "healthy" && isSettled(view.members, wanted));
   };
@@ -91,7 +99,7 @@ export async function untilWhole(pods: Pods, timeoutMs: number = CHANGE_MS): Pro
 async function seenBy(pods: Pods): Promise<string> {
   const views = await Promise.all(
     Array.from({ length: pods.replicas }, async (_, ordinal) => {
-      const seen = await clusterAt(pods, ordinal).catch(() => undefined);
+      const seen = await glimpse(pods, ordinal);
       if (seen === undefined) return `gyre-${ordinal} does not answer`;
       const members = seen.members.map(({ node, status, incoming }) => `${node} ${status} ${incoming}`).join(", ");
       return `gyre-${ordinal}: ${seen.verdict} ${seen.reasons.join("; ")} (${members})`;
@@ -118,11 +126,7 @@ export async function growWhileCutOff(pods: Pods, to: number, cutMs: number): Pr
   pods.scaleByHand(to);
   await pods.obey();
   const added = Array.from({ length: to - old.length }, (_, index) => old.length + index);
-  const isUp = async (ordinal: number): Promise<boolean> =>
-    clusterAt(pods, ordinal).then(
-      () => true,
-      () => false,
-    );
+  const isUp = async (ordinal: number): Promise<boolean> => (await glimpse(pods, ordinal)) !== undefined;
   await until("new pods answer", async () => (await Promise.all(added.map(isUp))).every(Boolean), CHANGE_MS);
   await pause(cutMs);
   for (const ordinal of added) {

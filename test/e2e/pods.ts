@@ -10,12 +10,11 @@ import { join } from "node:path";
 import { type Fields, listAt, textAt } from "../../services/cli/manifests/yaml-text.ts";
 import { fieldsAt, named, numberAt, ofKind } from "../k8s/objects.ts";
 import { type CertificateWish, TestCa } from "../support/certificates.ts";
-import { pause, until } from "./cluster.ts";
+import { PATIENCE_MS, pause, until } from "./cluster.ts";
 
 const MAIN = join(import.meta.dirname, "../../services/main.ts");
 const NAMES_HOOK = join(import.meta.dirname, "pod-names.mjs");
 const SECRET = "a secret of a test cluster";
-const START_MS = 60_000;
 /** Pods that a run may start: the certificate for clients is for the addresses of all of them. */
 const MAX_STARTS = 100;
 
@@ -92,7 +91,7 @@ export class Pods implements AsyncDisposable {
   }
 
   /** All pods answer their readiness probe; throws with the last words of one that has ended. */
-  untilReady(timeoutMs: number = START_MS): Promise<number> {
+  untilReady(timeoutMs: number = PATIENCE_MS): Promise<number> {
     const ordinals = Array.from({ length: this.#replicas }, (_, ordinal) => ordinal);
     return until(
       "every pod ready",
@@ -172,7 +171,7 @@ export class Pods implements AsyncDisposable {
       if (code !== 0) throw new Error(`gyre-${ordinal} ended with ${code}`);
       await onStep(ordinal);
       this.start(ordinal);
-      await until(`gyre-${ordinal} ready again`, () => this.isReady(ordinal), START_MS);
+      await until(`gyre-${ordinal} ready again`, () => this.isReady(ordinal), PATIENCE_MS);
       await pause(minReadyMs);
     }
   }
@@ -189,8 +188,10 @@ export class Pods implements AsyncDisposable {
 
   /** What `kubectl` has been told since the last call is done: answers whether there was anything. */
   async obey(): Promise<boolean> {
-    const wanted = Number(readFileSync(join(this.#folder, "replicas"), "utf8"));
-    if (wanted === this.#replicas) return false;
+    const told = readFileSync(join(this.#folder, "replicas"), "utf8").trim();
+    // nothing is there while it is being written
+    if (told === "" || Number(told) === this.#replicas) return false;
+    const wanted = Number(told);
     this.#replicas = wanted;
     await this.apply();
     this.#tellWorkload();

@@ -63,5 +63,5 @@ describe("a node whose client address is taken", () => {
     const second = await runNode();
     const opened = second.lines.find((line) => line["event"] === "storage.opened");
     expect(opened).toMatchObject({ mode: "clean", isNewActor: false });
-  }, 30_000);
+  });
 });

@@ -21,12 +21,33 @@ export function pinTo(processors: string, pid: number | undefined): void {
   execFileSync("taskset", ["--all-tasks", "--cpu-list", "--pid", processors, String(pid)], { stdio: "ignore" });
 }
 
+/** Watches what the host gives to others from here on: a promise in seconds is one of a machine that is there. */
+export class HostWatch {
+  readonly #began = stolenOfEach();
+
+  /** So many ms, and as many more as the host took meanwhile of the processor that it took most of; a system that does not tell took none. */
+  within(boundMs: number): number {
+    const taken = stolenOfEach().map((ms, processor) => ms - (this.#began[processor] ?? 0));
+    return boundMs + Math.max(0, ...taken);
+  }
+}
+
 /** What the machine's host has given to others of what was wanted here, ms since the start; NaN where the system does not tell. */
 export function stolenMs(): number {
+  return stolenIn()[0] ?? Number.NaN;
+}
+
+/** The same of each processor. */
+function stolenOfEach(): readonly number[] {
+  return stolenIn().slice(1);
+}
+
+/** Of all processors together, then of each; nothing where the system does not tell. */
+function stolenIn(): readonly number[] {
   try {
-    const [all = ""] = readFileSync("/proc/stat", "utf8").split("\n");
-    return Number(all.split(/\s+/)[8]) * TICK_MS;
+    const lines = readFileSync("/proc/stat", "utf8").split("\n");
+    return lines.filter((line) => line.startsWith("cpu")).map((line) => Number(line.split(/\s+/)[8]) * TICK_MS);
   } catch {
-    return Number.NaN;
+    return [];
   }
 }

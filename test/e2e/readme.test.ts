@@ -10,7 +10,7 @@ const ROOT = join(import.meta.dirname, "../..");
 let cluster: RealCluster;
 beforeAll(async () => {
   cluster = await RealCluster.start(3);
-}, 60_000);
+});
 afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
 });
@@ -22,7 +22,7 @@ test.each([
   "docs/CLI.md",
   "docs/CONFIGURATION.md",
   "docs/OPERATE.md",
-])("%s runs as it is written", { timeout: 120_000 }, (path) => {
+])("%s runs as it is written", (path) => {
   const urls = [0, 1, 2].map((node) => cluster.url(node));
   const steps = runTour(readFileSync(join(ROOT, path), "utf8"), urls);
   expect(steps.length).toBeGreaterThan(0);

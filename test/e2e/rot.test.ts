@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { RealCluster, until } from "./cluster.ts";
 import { gyre } from "./gyre.ts";
-import { ask, putJson } from "./http.ts";
+import { ask } from "./http.ts";
+import { answered } from "./patient-ask.ts";
 import { type Flip, faultOf, flipBit, type Piece, piecesOf, sealedNames } from "./sealed-files.ts";
 
 const KEYS = 1_500;
@@ -80,7 +81,8 @@ async function scrubbed(cluster: RealCluster, node: number): Promise<Readonly<Re
 test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one node are all found and repaired, and no read is ever wrong", async () => {
   await using cluster = await RealCluster.start(3);
   await inParallel(KEYS, async (n) => {
-    const answer = await putJson(at(cluster, n % 3, n), valueOf(n));
+    const what = { method: "PUT", body: JSON.stringify(valueOf(n)) } as const;
+    const answer = await answered(at(cluster, n % 3, n), what);
     expect(answer.status, answer.text).toBe(200);
   });
   // what was written lies in sealed segments from here on
@@ -96,7 +98,8 @@ test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one 
 
   const readAll = (query: string, count: number = KEYS): Promise<void> =>
     inParallel(count, async (n) => {
-      const answer = await ask(at(cluster, ROTTEN, n, query));
+      // a refusal of a machine that has no time is no wrong read
+      const answer = await answered(at(cluster, ROTTEN, n, query));
       expect([n, answer.status, answer.body["value"]], answer.text.slice(0, 500)).toEqual([n, 200, valueOf(n)]);
     });
   // few, so that no segment is whole again before it is scrubbed
@@ -116,8 +119,8 @@ test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one 
   // by itself: suspect partitions are compared first
   const isWhole = async (): Promise<boolean> =>
     (await metric(cluster, ROTTEN, "gyre_storage_suspect_partitions")) === 0;
-  await until("no partition is suspect any more", isWhole, 180_000);
-  await until("nothing rotten is left", async () => (await scrubbed(cluster, ROTTEN))["rotCount"] === 0, 60_000);
+  await until("no partition is suspect any more", isWhole);
+  await until("nothing rotten is left", async () => (await scrubbed(cluster, ROTTEN))["rotCount"] === 0);
   // and by the bytes themselves, read here
   const names = [...new Set([...flips.map(({ name }) => name), ...sealedNames(directory)])];
   expect(names.map((name) => faultOf(directory, name)).filter((fault) => fault !== "")).toEqual([]);
@@ -125,4 +128,4 @@ test("scenario 9: bitrot-minority: 200 bits that flip in sealed segments of one 
   await readAll("&r=3");
   for (const node of [0, 1]) expect(await metric(cluster, node, "gyre_storage_corrupt_reads_total")).toBe(0);
   expect([cluster.pid(ROTTEN), cluster.running]).toEqual([pid, [0, 1, 2]]);
-}, 300_000);
+});

@@ -7,7 +7,7 @@ import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type NewToken, TOKEN_RANDOM_BYTES, tokenOf } from "../../services/security/token.ts";
 import { type CertificateWish, TestCa } from "../support/certificates.ts";
-import { RealCluster, until } from "./cluster.ts";
+import { PATIENCE_MS, RealCluster, until } from "./cluster.ts";
 import { gyre, type Told } from "./gyre.ts";
 
 const MAIN = join(import.meta.dirname, "../../services/main.ts");
@@ -56,7 +56,7 @@ const urls = (): readonly string[] => [0, 1, 2].map((node) => cluster.url(node))
 const caFile = write("ca.pem", clientCa.cert);
 const run = (words: readonly string[], who: NewToken | undefined, nodes: readonly string[] = urls()): Promise<Told> => {
   const shown = who === undefined ? [] : ["--token-file", write("token", who.text)];
-  return gyre([...words, "--ca", caFile, ...shown], nodes, 30_000);
+  return gyre([...words, "--ca", caFile, ...shown], nodes);
 };
 const get = (who: NewToken, node = 0): Promise<number> =>
   fetch(`${cluster.url(node)}/v1/kv/carts/a`, { headers: { authorization: `Bearer ${who.text}` } }).then(
@@ -78,7 +78,7 @@ beforeAll(async () => {
     GYRE_PARTITIONS: "64",
   };
   cluster = await RealCluster.start(3, env, (node) => peerEnv(peerCa, `peer-${node}`));
-}, 60_000);
+});
 afterAll(async () => {
   await cluster[Symbol.asyncDispose]();
   rmSync(directory, { recursive: true, force: true });
@@ -110,7 +110,7 @@ describe("a cluster with TLS everywhere and tokens", () => {
       code: 1,
       out: expect.stringContaining("shop has no metrics right on the cluster"),
     });
-    const stranger = await gyre(["get", "carts", "a"], urls().slice(0, 1), 30_000);
+    const stranger = await gyre(["get", "carts", "a"], urls().slice(0, 1));
     expect(stranger).toMatchObject({
       code: 1,
       err: expect.stringContaining("not of a CA that is trusted here: give the cluster's with --ca"),
@@ -120,7 +120,7 @@ describe("a cluster with TLS everywhere and tokens", () => {
 
   test("has links between its nodes that nothing but TLS with the nodes' CA gets into", async () => {
     const [refused = 3] = await cluster.grow(1, peerEnv(strangeCa, "stranger"));
-    expect(await cluster.untilEnded(refused, 20_000)).toBe(78);
+    expect(await cluster.untilEnded(refused)).toBe(78);
     expect(cluster.log(refused)).toContain("is not signed by a certificate in GYRE_PEER_TLS_CA=");
     // one that trusts its own CA as well gets as far as the other nodes
     const own = {
@@ -130,12 +130,8 @@ describe("a cluster with TLS everywhere and tokens", () => {
     const [added = 4] = await cluster.grow(1, own);
     const lines = (node: number, event: string): readonly unknown[] =>
       cluster.logged(node).filter((line) => line["event"] === event);
-    await until("the dial fails", () => lines(added, "peers.dial-failed").length > 0, 20_000);
-    await until(
-      "somebody says why",
-      () => [0, 1, 2].some((node) => lines(node, "peers.tls-refused").length > 0),
-      20_000,
-    );
+    await until("the dial fails", () => lines(added, "peers.dial-failed").length > 0);
+    await until("somebody says why", () => [0, 1, 2].some((node) => lines(node, "peers.tls-refused").length > 0));
     const told = [0, 1, 2].flatMap((node) => lines(node, "peers.tls-refused"));
     expect(told[0]).toMatchObject({
       level: "warn",
@@ -145,24 +141,24 @@ describe("a cluster with TLS everywhere and tokens", () => {
     });
     expect(lines(added, "peers.link-up")).toEqual([]);
     await cluster.kill(added);
-  }, 60_000);
+  });
 
   test("takes another token on SIGHUP, drops the old one, and keeps what it has when the file is broken", async () => {
     const statuses = (): Promise<readonly number[]> => Promise.all([get(shop), get(later)]);
     expect(await statuses()).toEqual([200, 401]);
     write("tokens.json", tokensFile([shop, later]));
     cluster.signal(0, "SIGHUP");
-    await until("both hold", async () => String(await statuses()) === "200,200", 10_000);
+    await until("both hold", async () => String(await statuses()) === "200,200");
     write("tokens.json", "{");
     cluster.signal(0, "SIGHUP");
-    await until("it says so", () => cluster.log(0).includes("security.reload-rejected"), 10_000);
+    await until("it says so", () => cluster.log(0).includes("security.reload-rejected"));
     expect(await statuses()).toEqual([200, 200]);
     write("tokens.json", tokensFile([later]));
-    await until("the file is looked at by itself", async () => String(await statuses()) === "401,200", 15_000);
+    await until("the file is looked at by itself", async () => String(await statuses()) === "401,200");
     write("tokens.json", tokensFile([shop]));
     for (const node of [0, 1, 2]) cluster.signal(node, "SIGHUP");
-    await until("as at first", async () => String(await statuses()) === "200,401", 10_000);
-  }, 60_000);
+    await until("as at first", async () => String(await statuses()) === "200,401");
+  });
 
   test("takes other certificates while it serves: no request fails, no link ends", async () => {
     const linkEnds = (): number =>
@@ -183,14 +179,14 @@ describe("a cluster with TLS everywhere and tokens", () => {
       [0, 1, 2].every((node) =>
         cluster.logged(node).some((line) => line["event"] === "security.reloaded" && line["what"] === what),
       );
-    await until("new ones at all nodes", () => reloaded("tls")() && reloaded("peer-tls")(), 10_000);
+    await until("new ones at all nodes", () => reloaded("tls")() && reloaded("peer-tls")());
     const seen = await run(["get", "carts", "a"], shop, urls().slice(0, 1));
     expect(seen.err, "whoever knows the old CA alone").toContain("not of a CA that is trusted");
     isOver = true;
     await Promise.all(load);
     expect(failed).toEqual([]);
     expect(linkEnds()).toBe(before);
-  }, 60_000);
+  });
 
   test("shows when its certificates end, and leaves a trail of refusals without a secret in it", async () => {
     const answer = await fetch(`${cluster.url(0)}/metrics`, { headers: { authorization: `Bearer ${ops.text}` } });
@@ -224,27 +220,23 @@ describe("a node does not start, exit code 78 and in words,", () => {
       "GYRE_TLS_KEY=",
       "there is no such file",
     ],
-  ])(
-    "%s",
-    (_what, change, ...words) => {
-      const given: { wish?: Partial<CertificateWish>; key?: string; tokens?: string } = change();
-      const [cert, key] = pair(clientCa, "start", given.wish);
-      const env = {
-        ...process.env,
-        GYRE_DATA_DIR: join(directory, "never"),
-        GYRE_TLS_CERT: cert,
-        GYRE_TLS_KEY: given.key ?? key,
-        GYRE_TOKENS_FILE: write("start.json", given.tokens ?? tokensFile([shop])),
-      };
-      const { status, stderr } = spawnSync(process.execPath, [MAIN, "server"], {
-        env,
-        encoding: "utf8",
-        timeout: 30_000,
-      });
-      expect(status).toBe(78);
-      expect(stderr).toContain("gyre: the configuration has a problem");
-      for (const one of words) expect(stderr).toContain(one);
-    },
-    60_000,
-  );
+  ])("%s", (_what, change, ...words) => {
+    const given: { wish?: Partial<CertificateWish>; key?: string; tokens?: string } = change();
+    const [cert, key] = pair(clientCa, "start", given.wish);
+    const env = {
+      ...process.env,
+      GYRE_DATA_DIR: join(directory, "never"),
+      GYRE_TLS_CERT: cert,
+      GYRE_TLS_KEY: given.key ?? key,
+      GYRE_TOKENS_FILE: write("start.json", given.tokens ?? tokensFile([shop])),
+    };
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, "server"], {
+      env,
+      encoding: "utf8",
+      timeout: PATIENCE_MS,
+    });
+    expect(status).toBe(78);
+    expect(stderr).toContain("gyre: the configuration has a problem");
+    for (const one of words) expect(stderr).toContain(one);
+  });
 });

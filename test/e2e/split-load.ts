@@ -4,7 +4,7 @@
  */
 import { Oracle, type WriteRecord } from "../sim/oracle.ts";
 import type { SeededDraws } from "../support/seeded.ts";
-import { pause, type RealCluster } from "./cluster.ts";
+import { PATIENCE_MS, pause, type RealCluster } from "./cluster.ts";
 import { type Answer, tryAsk, valuesOf } from "./http.ts";
 
 /** How much load, and of what. */
@@ -55,7 +55,6 @@ const PERCENT = 100;
 const READ_PERCENT = 45;
 /** Reads that demand nothing: quorums alone must show them everything. */
 const PLAIN_READ_PERCENT = 50;
-const JUDGED_WITHIN_MS = 20_000;
 
 /** Load through all nodes, until `stop`. */
 export class SplitLoad {
@@ -98,7 +97,7 @@ export class SplitLoad {
   }
 
   async #readAll(url: string): Promise<Answer> {
-    const endsAt = performance.now() + JUDGED_WITHIN_MS;
+    const endsAt = performance.now() + PATIENCE_MS;
     for (;;) {
       const answer = await tryAsk(url);
       if (answer?.status === 200 || answer?.status === 404) return answer;

@@ -284,6 +284,8 @@ export function membershipPlan(changes: readonly PlanChange[], change: Partial<M
 /** Membership that answers as told, and writes down what it was asked. */
 export class FakeDoor implements ClusterDoor {
   facts: ClusterStatus = clusterStatus();
+  /** this node has a replica of what is asked about */
+  isHolder = true;
   readonly asked: unknown[] = [];
   readonly answers: {
     plan?: (changes: readonly PlanChange[]) => PlanAnswer;
@@ -307,7 +309,7 @@ export class FakeDoor implements ClusterDoor {
       { node: node("n2"), atMs: 1_700_000_000_000 },
       { node: node("n3"), atMs: undefined },
     ];
-    const healing = { verified, tombstonesWaitFor: "node n3 is away" };
+    const healing = { isHeldHere: this.isHolder, verified, tombstonesWaitFor: "node n3 is away" };
     return { ringHash: this.facts.ringHash, ...this.#partition(7), healing };
   }
 

@@ -164,16 +164,10 @@ export class CollectRig {
     return read.kind === "object" ? read.set?.siblings.length : undefined;
   }
 
-  /** Whether node `at` believes, when it asks now, what `of` has of the key's partition. */
-  async confirmed(at: number, of: number, { partition }: KeyLocation): Promise<boolean | undefined> {
-    let told: boolean | undefined;
-    void this.node(at)
-      .collecting.confirms(this.node(of).id, partition)
-      .then((isTrusted) => {
-        told = isTrusted;
-      });
-    await this.pass(100);
-    return told;
+  /** Whether node `at` believes what `of` would give now of the key's partition. */
+  believes(at: number, of: number, { partition }: KeyLocation): boolean {
+    const word = this.node(of).collecting.words.wordOf(partition);
+    return this.node(at).collecting.words.believes(word, partition);
   }
 
   /** Of each node, whether reads of the key have to do without it. */

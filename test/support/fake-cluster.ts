@@ -210,7 +210,7 @@ export class FakeCluster {
     const peers = this.#peersOf(id);
     const repairs: RepairTask[] = [];
     const missed: MissedWrite[] = [];
-    const repair = new ReadRepair({ self: id, clock: this.clock, peers, local: replica });
+    const repair = new ReadRepair({ self: id, clock: this.clock, peers, local: replica, share: () => 1 });
     const coordinator = new QuorumCoordinator({
       self: id,
       clock: this.clock,

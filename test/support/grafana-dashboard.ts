@@ -54,6 +54,11 @@ const ROWS: Readonly<Record<string, readonly Panel[]>> = {
       unit: "reqps",
       lines: [["{{class}}", rate("gyre_http_shed_requests_total", "class")]],
     },
+    {
+      title: "Why it was refused",
+      unit: "reqps",
+      lines: [["{{reason}}", rate("gyre_http_shed_requests_total", "reason")]],
+    },
   ],
   Nodes: [
     { title: "Processor", unit: "short", lines: [["{{instance}}", rate("process_cpu_seconds_total", "instance")]] },

@@ -11,6 +11,7 @@ import type { TopicHandler } from "../../services/peers/peer-handler.ts";
 import type { HolderTable } from "../../services/placement/holder-table.ts";
 import { AntiEntropy, type AntiEntropyParts } from "../../services/repair/anti-entropy.ts";
 import type { RepairFlags } from "../../services/repair/anti-entropy-reasons.ts";
+import type { OldVersions } from "../../services/repair/exchange-objects.ts";
 import type { SlotRules } from "../../services/repair/exchange-view.ts";
 import type { KeyLocation } from "../../services/replica/contract.ts";
 import { Replica } from "../../services/replica/replica.ts";
@@ -72,6 +73,8 @@ export interface RigShape {
   readonly delayMs?: () => number;
   /** of its full pace that background work has; default 1 */
   readonly share?: number;
+  /** of each node; default: it says nothing, and believes nobody */
+  readonly oldVersions?: (node: NodeId) => OldVersions;
   /** called with each message as it leaves; false: it is lost */
   readonly onMessage?: (message: SentMessage) => boolean;
 }
@@ -207,6 +210,7 @@ export class HealingRig {
       ...(this.#shape.flags === undefined ? {} : { flags: this.#shape.flags }),
       ...(this.#shape.hashOf === undefined ? {} : { hashOf: this.#shape.hashOf }),
       share: () => this.#shape.share ?? 1,
+      oldVersions: this.#shape.oldVersions?.(id) ?? { wordOf: () => undefined, adopt: () => undefined },
       onLost: () => replica.renewActor(),
       ask: (to, topic, body) => this.#ask({ from: id, to, topic }, body),
       call: (to, request, _, onResult) => this.#call({ from: id, to }, request, onResult),

@@ -8,10 +8,10 @@ import { FakeClock } from "./fake-clock.ts";
 import { FakeConnection } from "./fake-connection.ts";
 
 /** Why there is no room, in these tests. */
-export const FULL: Hindrance = { kind: "node", words: "full" };
+export const FULL: Hindrance = { kind: "node", reason: "limit", words: "full" };
 /** The same for a hot key. */
-export const HOT: Hindrance = { kind: "own", words: "hot" };
-const TOO_MUCH: Hindrance = { kind: "bytes", words: "too much" };
+export const HOT: Hindrance = { kind: "own", reason: "hot_key", words: "hot" };
+const TOO_MUCH: Hindrance = { kind: "bytes", reason: "bytes", words: "too much" };
 
 /** A queue, the room there is beside it, and what became of whom. */
 export class QueueRig {

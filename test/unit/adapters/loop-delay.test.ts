@@ -18,7 +18,9 @@ test("a stall of the event loop is read once, whether a look came before the rea
   stall(120);
   await turn();
   await turn();
+  const readMs = performance.now();
   expect(meter.read()).toBeGreaterThanOrEqual(90);
-  expect(meter.read()).toBe(0);
+  // 0, unless the machine itself stood still between the two
+  expect(meter.read()).toBeLessThanOrEqual(performance.now() - readMs);
   meter.close();
 });

@@ -204,7 +204,7 @@ describe("a request that is not sent to its end", () => {
     const answered = await client.closed;
     // More than any kernel keeps for one connection.
     client.socket.write(Buffer.alloc(64 * MAX_DROPPED_BYTES));
-    await expect.poll(() => accepted[0]?.isPaused(), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => accepted[0]?.isPaused()).toBe(true);
     const ended = new Promise((resolve) => accepted[0]?.once("close", resolve));
     timers[0]?.run();
     await ended;

@@ -308,4 +308,12 @@ describe("GET /v1/ring", () => {
       },
     });
   });
+
+  it("leaves out when holders were compared where this node is none of them: null would say never", async () => {
+    here.door.isHolder = false;
+    expect((await get("/v1/ring/b/a%2Fb")).body["healing"]).toEqual({
+      holders: [{ node: "n2" }, { node: "n3" }],
+      tombstonesWaitFor: "node n3 is away",
+    });
+  });
 });

@@ -216,15 +216,32 @@ describe("a node without memory", () => {
   });
 });
 
+describe("a stay that is over", () => {
+  it("tells at once who asks to be told, and every other one at its end, once", () => {
+    const here = rig();
+    const stay = here.ask(READ, "k");
+    if (!(stay instanceof Stay)) throw new Error(stay.words);
+    const told: string[] = [];
+    stay.whenGone(() => told.push("before"));
+    expect(told).toEqual([]);
+    stay.over();
+    stay.over();
+    expect(told).toEqual(["before"]);
+    stay.whenGone(() => told.push("after"));
+    expect(told).toEqual(["before", "after"]);
+  });
+});
+
 describe("one principal", () => {
   it("has everything while it is alone, and half once others come, until they have been away for a second", () => {
     const here = rig(64);
     const alone = here.askMany(100, 0);
     expect(alone).toHaveLength(64);
-    expect(here.ask(READ, "other", 1)).toEqual({ kind: "node", words: "busy" });
+    expect(here.ask(READ, "other", 1)).toMatchObject({ reason: "limit", words: "busy" });
     for (const stay of alone.slice(0, 10)) stay.place.over();
     const crowded = {
       kind: "own",
+      reason: "principal",
       words: "this node has all the requests of this principal that it takes at a time while others ask",
     };
     expect(here.ask(READ, "mine", 0)).toEqual(crowded);

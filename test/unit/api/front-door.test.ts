@@ -28,9 +28,7 @@ import { HeldClock } from "../../support/held-clock.ts";
 import { TurnClock } from "../../support/turn-clock.ts";
 
 const TARGET = "/v1/kv/b/k";
-const FULL: Hindrance = { kind: "node", words: "full" };
-/** of what asks a whole node time and again, on a machine that does other things */
-const PATIENT = { timeout: 5_000 };
+const FULL: Hindrance = { kind: "node", reason: "limit", words: "full" };
 
 interface Rig {
   readonly clock: FakeClock;
@@ -42,6 +40,8 @@ interface Rig {
   /** the connection of the number */
   lineOf(connection: number): FakeConnection;
   why: Hindrance | undefined;
+  /** of those that were refused, by what name they were counted */
+  readonly reasons: string[];
   /** of each request that was asked about, whether it was said to */
   readonly bringsValue: boolean[];
   /** that may come in */
@@ -61,7 +61,7 @@ function rig(): Rig {
       return here.why ?? (bytes > here.freeBytes ? FULL_OF_BYTES : undefined);
     },
     serve: ({ method, url, waitedMs }) => void served.push([`${method} ${url}`, waitedMs]),
-    onRefused: () => undefined,
+    onRefused: (_work, { reason }) => void here.reasons.push(reason),
     nextId: () => "id",
     chance: () => 0,
   });
@@ -70,6 +70,7 @@ function rig(): Rig {
     door,
     served,
     why: FULL,
+    reasons: [],
     bringsValue: [],
     freeBytes: Number.POSITIVE_INFINITY,
     isOpen: true,
@@ -119,7 +120,7 @@ describe("a door", () => {
     here.why = undefined;
     for (let n = 1; n < QUEUE_MAX_OF_ONE; n += 1) expect(here.ask("PUT", TARGET, 1)).toBe("waits");
     expect(here.ask("PUT", TARGET, 1)).toContain("this node has no room for what came before over this connection");
-    expect(here.served).toEqual([]);
+    expect([here.served, here.reasons]).toEqual([[], ["behind"]]);
   });
 
   it("lets everybody in once its node stops, whoever comes", () => {
@@ -208,7 +209,7 @@ describe("a door", () => {
 
   it("refuses at once for a hot key's sake, and of a class of which nothing is let in", () => {
     const here = rig();
-    here.why = { kind: "own", words: "hot" };
+    here.why = { kind: "own", reason: "hot_key", words: "hot" };
     expect(here.ask("GET", TARGET)).toContain("hot; try again");
     here.why = FULL;
     here.isOpen = false;
@@ -401,7 +402,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
       await expect.poll(waitingCount).toBe("1");
       occupant.destroy();
       const aborted = /^gyre_http_request_duration_seconds_count\{[^}]*status="aborted"[^}]*\} 1$/m;
-      await expect.poll(async () => (await here.inject({ url: "/metrics" })).body, PATIENT).toMatch(aborted);
+      await expect.poll(async () => (await here.inject({ url: "/metrics" })).body).toMatch(aborted);
       await clock.advance(2 * QUEUE_LOOK_MS);
       expect([statuses(), await waitingCount()]).toEqual([[], "1"]);
       free();
@@ -409,7 +410,7 @@ describe.each(["plain", "TLS"])("at a socket, %s", (kind) => {
         .poll(async () => {
           await clock.advance(QUEUE_LOOK_MS);
           return statuses();
-        }, PATIENT)
+        })
         .toEqual([busy === "read" ? "404" : "200"]);
     },
   );
@@ -620,6 +621,6 @@ describe("a client that sends on without waiting", () => {
       await clock.advance(QUEUE_USEFUL_MS + 2 * QUEUE_LOOK_MS);
       return statuses().length;
     };
-    await expect.poll(goOn, { interval: 1, timeout: 20_000 }).toBe(requestCount);
+    await expect.poll(goOn, { interval: 1 }).toBe(requestCount);
   });
 });

@@ -39,11 +39,16 @@ describe("the gate", () => {
     expect(hot.filter(Boolean)).toHaveLength(32);
     expect(gate.reasonNow("write", of("/v1/kv/b/hot?w=1"), 0)).toEqual({
       kind: "own",
+      reason: "hot_key",
       words: "this node has all the requests of this key that it takes at a time",
     });
     const others = Array.from({ length: 64 }, (_, n) => enter(`/v1/kv/b/key-${n}`));
     expect(others.filter(Boolean)).toHaveLength(32);
-    expect(gate.reasonNow("write", of("/v1/kv/b/another"), 0)).toEqual({ kind: "node", words: "busy" });
+    expect(gate.reasonNow("write", of("/v1/kv/b/another"), 0)).toEqual({
+      kind: "node",
+      reason: "limit",
+      words: "busy",
+    });
   });
 
   it("is closed to a class of which nothing is let in, and to no other", () => {
@@ -124,7 +129,7 @@ describe("the quick refusal", () => {
       ["write", "busy"],
       ["read", "late"],
     ] as const) {
-      quick.answer(response, work, words);
+      quick.answer(response, work, { kind: "node", reason: "limit", words });
     }
     expect(counted).toEqual(["read", "write", "read"]);
     for (const [index, words] of ["busy", "busy", "late"].entries()) {

@@ -1,6 +1,7 @@
 /** The listener itself: hostile bytes, overload, and a stop that loses nothing and never hangs. */
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { LoadControl } from "../../../services/api/ports.ts";
 import { MAX_INFLIGHT_REQUESTS } from "../../../services/base/limits.ts";
 import type { GetAnswer } from "../../../services/coordinator/contract.ts";
 import { refused } from "../../../services/coordinator/failures.ts";
@@ -118,8 +119,8 @@ describe("overload", () => {
     await Promise.all(waiting);
     expect((await here.api.inject({ url: "/v1/kv/b/k" })).statusCode).toBe(404);
     const { body } = await here.api.inject({ url: "/metrics" });
-    expect(body).toContain('gyre_http_shed_requests_total{class="read"} 1\n');
-    expect(body).toContain('gyre_http_shed_requests_total{class="list"} 1\n');
+    expect(body).toContain('gyre_http_shed_requests_total{class="read",reason="requests"} 1\n');
+    expect(body).toContain('gyre_http_shed_requests_total{class="list",reason="requests"} 1\n');
   });
 
   it("refuses keys' requests before the framework sees them, in the order of their coming, and nothing else", async () => {
@@ -145,7 +146,7 @@ describe("overload", () => {
     expect(received.match(/this node is busy; try again after Retry-After/g)).toHaveLength(3);
     const { body } = await busy.api.inject({ url: "/metrics" });
     for (const work of ["read", "write", "list"]) {
-      expect(body).toContain(`gyre_http_shed_requests_total{class="${work}"} 1\n`);
+      expect(body).toContain(`gyre_http_shed_requests_total{class="${work}",reason="limit"} 1\n`);
     }
     expect(answered).toEqual([]);
     await busy.api.close();
@@ -191,7 +192,7 @@ describe("overload", () => {
     const busy = apiNode(clock, false, calm);
     const address = Number((await busy.api.listen("127.0.0.1:0")).split(":")[1]);
     const failed = refused("quorum_not_met", "nobody answered", { retryable: true });
-    for (const ms of [50, 150]) {
+    for (const [at, ms] of [15, 50].entries()) {
       const release = Promise.withResolvers<GetAnswer>();
       busy.coordinator.answers.get = () => release.promise;
       const socket = connect(address, "127.0.0.1").on("error", () => undefined);
@@ -200,14 +201,47 @@ describe("overload", () => {
       await expect.poll(metrics).toContain("gyre_http_inflight_requests 2\n");
       await clock.advance(ms);
       socket.destroy();
-      await expect.poll(metrics).toMatch(/status="aborted"\}/);
+      await expect.poll(metrics).toMatch(new RegExp(`_count\\{.*status="aborted"\\} ${at + 1}\n`));
       release.resolve(failed);
       await expect.poll(metrics).toContain("gyre_http_inflight_requests 1\n");
     }
-    expect(told).toEqual([150]);
+    expect(told).toEqual([50]);
     const closed = busy.api.close();
     await clock.advance(1_000);
     await closed;
+  });
+
+  it("counts what it turns away for what that is itself, but not as a want of room", async () => {
+    let counts: Parameters<LoadControl["follow"]>[0] | undefined;
+    let limit = 64;
+    const calm: LoadControl = {
+      ...{
+        limitOf: (work) => (work === "control" ? 64 : limit),
+        reasonOf: () => "busy",
+        answered: () => undefined,
+        takesValues: () => false,
+      },
+      follow: (followed) => {
+        counts = followed;
+      },
+    };
+    const { api } = apiNode(undefined, false, calm);
+    const url = `http://${await api.listen("127.0.0.1:0")}/v1/kv/b/k`;
+    const put = async (): Promise<readonly [number, number | undefined, string | undefined]> => {
+      const { status } = await fetch(url, { method: "PUT", body: "x" });
+      const { body } = await api.inject({ url: "/metrics" });
+      const shed = ["memory", "limit"].map(
+        (reason) => new RegExp(`shed_requests_total\\{class="write",reason="${reason}"\\} (\\d+)`).exec(body)?.[1],
+      );
+      return [status, counts?.refusedOf("write"), shed.join(" ")];
+    };
+    expect(await put()).toEqual([503, 0, "1 0"]);
+    const { statusCode } = await api.inject({ method: "POST", url: "/v1/kv/b:batch", payload: "{}" });
+    expect([statusCode, counts?.refusedOf("write")]).toEqual([503, 0]);
+    calm.takesValues = () => true;
+    limit = 0;
+    expect(await put()).toEqual([503, 1, "2 1"]);
+    await api.close();
   });
 
   it("tells a read whose client has gone, and nobody else's", async () => {

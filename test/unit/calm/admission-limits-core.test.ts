@@ -90,6 +90,7 @@ describe("what is admitted", () => {
     for (let n = 0; n < 200; n += 1) see(2_000);
     expect(CLASSES.map((work) => node.limits.of(work))).toEqual([EVERY, CONCURRENCY_FLOOR, ALL, ALL / 2]);
     expect(node.limits.reasonOf("write")).toBe("this node has all the write work that it can do soon");
+    expect(CLASSES.map((work) => node.limits.causeOf(work))).toEqual(["limit", "limit", "limit", "limit"]);
   });
 
   it("is no listing while the event loop is late again and again, and few requests of data when it is very late", () => {
@@ -97,11 +98,13 @@ describe("what is admitted", () => {
     node.sample({ loopDelayMs: LOOP_DELAY_SHED_LIST_MS + 1 }, 2);
     expect(node.sample()).toEqual([EVERY, ALL, ALL, ALL / 2]);
     expect(node.sample({ loopDelayMs: LOOP_DELAY_SHED_LIST_MS + 1 })).toEqual([EVERY, ALL, ALL, 0]);
+    expect([node.limits.causeOf("list"), node.limits.causeOf("read")]).toEqual(["event_loop", "limit"]);
     node.sample({ loopDelayMs: LOOP_DELAY_SHED_DATA_MS + 1 }, 2);
     expect(node.limits.of("read")).toBe(ALL);
     const few = STRAINED_REQUESTS;
     expect(node.sample({ loopDelayMs: LOOP_DELAY_SHED_DATA_MS + 1 })).toEqual([EVERY, few, few, 0]);
     expect(node.limits.reasonOf("read")).toBe("this node's event loop is late");
+    expect(node.limits.causeOf("read")).toBe("event_loop");
     expect(node.sample({}, 10)).toEqual([EVERY, ALL, ALL, ALL / 2]);
   });
 
@@ -109,6 +112,7 @@ describe("what is admitted", () => {
     const node = rig();
     expect(node.sample({ memory: "tight" })).toEqual([EVERY, ALL / 4, ALL / 2, 0]);
     expect(node.limits.reasonOf("list")).toBe("this node's memory is nearly full");
+    expect(node.limits.causeOf("list")).toBe("memory");
     expect(node.limits.takesValues).toBe(true);
     expect(node.sample({ memory: "full" })).toEqual([EVERY, FULL_MEMORY_DELETES, ALL / 2, 0]);
     expect(node.limits.takesValues).toBe(false);

@@ -18,6 +18,7 @@ interface Rig {
   loopDelayMs: number;
   residentBytes: number;
   hasOthers: boolean;
+  isDiskSlow: boolean;
   utilisation: number;
 }
 
@@ -31,6 +32,7 @@ function rig(): Rig {
     loopDelayMs: 0,
     residentBytes: 10,
     hasOthers: false,
+    isDiskSlow: false,
     utilisation: 0.5,
     calm: new Calm({
       clock,
@@ -42,6 +44,7 @@ function rig(): Rig {
         memory: () => ({ residentBytes: made.residentBytes, heapBytes: 10 }),
       },
       hasOthers: () => made.hasOthers,
+      isDiskSlow: () => made.isDiskSlow,
     }),
   };
   return made;
@@ -51,7 +54,7 @@ describe("a node's load", () => {
   it("limits nothing where nobody measures, and plans no timer", () => {
     const clock = new FakeClock();
     const log = { info: () => undefined, warn: () => undefined };
-    const calm = new Calm({ clock, log, load: undefined, hasOthers: () => true });
+    const calm = new Calm({ clock, log, load: undefined, hasOthers: () => true, isDiskSlow: () => false });
     calm.start(false);
     expect(clock.plannedCount).toBe(0);
     expect([calm.limitOf("read"), calm.backgroundShare()]).toEqual([Number.POSITIVE_INFINITY, 1]);
@@ -85,6 +88,19 @@ describe("a node's load", () => {
     expect(calm.view().readP99Ms).toBeGreaterThan(25);
     await answer(3, 10);
     expect(calm.backgroundShare()).toBe(1);
+    calm.stop();
+  });
+
+  it("gives background work less while the disk is slow, though none of its own clients feels it", async () => {
+    const made = rig();
+    const { clock, calm } = made;
+    calm.start(false);
+    await clock.advance(30_000);
+    expect(calm.backgroundShare()).toBe(1);
+    made.isDiskSlow = true;
+    await clock.advance(5_000);
+    expect(calm.backgroundShare()).toBe(BACKGROUND_SHARE_FLOOR);
+    expect(calm.view().pressure).toBe(2);
     calm.stop();
   });
 
@@ -125,7 +141,13 @@ describe("a node's load", () => {
     expect(calm.isWarmingUp).toBe(false);
     calm.stop();
     const log = { info: () => undefined, warn: () => undefined };
-    const unmeasured = new Calm({ clock: new FakeClock(), log, load: undefined, hasOthers: () => true });
+    const unmeasured = new Calm({
+      clock: new FakeClock(),
+      log,
+      load: undefined,
+      hasOthers: () => true,
+      isDiskSlow: () => false,
+    });
     unmeasured.start(true);
     expect(unmeasured.isWarmingUp).toBe(false);
   });

@@ -11,7 +11,7 @@ import {
 } from "../../../services/base/load-limits.ts";
 import { GovernorCore, type GovernorReading } from "../../../services/calm/governor-core.ts";
 
-const QUIET = { readP99Ms: 4, writeP99Ms: 8, loopDelayMs: 1, utilisation: 0.5 };
+const QUIET = { readP99Ms: 4, writeP99Ms: 8, loopDelayMs: 1, utilisation: 0.5, isDiskSlow: false };
 /** looks */
 const TWO_MINUTES = 120_000 / GOVERNOR_LOOK_MS;
 type Felt = Partial<Omit<GovernorReading, "nowMs">>;
@@ -40,6 +40,7 @@ describe("the share of background work", () => {
     ["writes do", { writeP99Ms: 12.1 }],
     ["the event loop is late", { loopDelayMs: 51 }],
     ["the event loop has no rest", { utilisation: 0.96 }],
+    ["writes wait for the disk, though no client of this node feels it", { isDiskSlow: true }],
   ])("is halved at each look while %s", (_, felt) => {
     const { look, core } = governed();
     look(felt, 2);

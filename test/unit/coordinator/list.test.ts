@@ -1,6 +1,7 @@
 /** Listings: hash order, stable cursor, prefixes, short pages, owners that fail. */
 import { describe, expect, test } from "vitest";
 import { xxh64 } from "../../../services/base/hash.ts";
+import { LIST_SCAN_MS } from "../../../services/base/limits.ts";
 import type { ListAnswer, ListRequest } from "../../../services/coordinator/contract.ts";
 import { FakeCluster } from "../../support/fake-cluster.ts";
 
@@ -143,6 +144,25 @@ describe("a listing", () => {
       cluster.node(0).replica.held.clear();
     };
     expect(await listAll(cluster, 0)).toEqual(keys);
+  });
+
+  test("works for a page as long as it may, whatever time the client gives, and loses no key by that", async () => {
+    const cluster = new FakeCluster();
+    const keys = await filled(cluster, 60);
+    const [stepMs, node] = [20, cluster.node(0)];
+    const plain = cluster.clock.monotonicMs.bind(cluster.clock);
+    let workedMs = 0;
+    cluster.clock.monotonicMs = () => plain() + workedMs;
+    node.onScan = () => {
+      workedMs += stepMs;
+    };
+    const page = pageOf(
+      await cluster.run(node.coordinator.list(request(cluster, { limit: 1_000, timeoutMs: 30_000 }))),
+    );
+    expect(workedMs).toBe(LIST_SCAN_MS);
+    expect(page.next).toBeDefined();
+    expect(page.keys.length).toBeLessThan(keys.length);
+    expect(await listAll(cluster, 0, { limit: 1_000, timeoutMs: 30_000 })).toEqual(keys);
   });
 
   test("ends at its deadline", async () => {

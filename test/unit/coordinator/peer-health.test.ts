@@ -1,5 +1,6 @@
 /** Whom requests ask first and last, by what gossip believes and by who answers; and that no belief makes a 503. */
 import { describe, expect, test } from "vitest";
+import type { PeerView } from "../../../services/coordinator/peer-health.ts";
 import { FakeCluster, type Fate, knobs } from "../../support/fake-cluster.ts";
 
 const QUICK: Fate = { thereMs: 1, backMs: 1 };
@@ -30,6 +31,25 @@ async function traffic(cluster: FakeCluster, forMs: number): Promise<number> {
 function toldCount(cluster: FakeCluster, node: string): number {
   return cluster.sent.filter((call) => call.to === node).length;
 }
+
+test("what is believed of a node is told as it is gone by: when it is asked, and how long its reads took", async () => {
+  const cluster = new FakeCluster({
+    fateOf: (_from, to) => (to === "node1" ? { thereMs: 20, backMs: 20 } : QUICK),
+    stateOf: (node) => (node === "node1" ? "suspect" : node === "node3" ? "dead" : "alive"),
+    nodeCount: 4,
+    n: 3,
+  });
+  const seen = (): readonly PeerView[] =>
+    cluster.node(0).coordinator.peerViews(cluster.table.members.map(({ id }) => id));
+  const neverAsked = ["node1", "node2", "node3"].map((node) => ({ node, meanReadMs: 0 }));
+  expect(seen().map(({ node, meanReadMs }) => ({ node, meanReadMs }))).toEqual(neverAsked);
+  expect(seen().map(({ standing }) => standing)).toEqual(["doubtful", "well", "unreachable"]);
+  for (let times = 0; times < 5; times += 1) await cluster.get(0, { knobs: knobs({ r: 3 }) });
+  const [slow, quick] = seen();
+  expect(slow?.meanReadMs).toBeGreaterThanOrEqual(40);
+  expect(quick?.meanReadMs).toBeGreaterThanOrEqual(2);
+  expect(quick?.meanReadMs).toBeLessThan(10);
+});
 
 describe("a node that gossip suspects", () => {
   test("is read last, and written as any other", async () => {

@@ -75,4 +75,6 @@ test("a read that explores beside a slow disk of this node's own takes no longer
     longestMs = Math.max(longestMs, cluster.clock.monotonicMs() - startMs);
   }
   expect(longestMs).toBeLessThanOrEqual(HEDGE_DELAY_MAX_MS + 15);
+  // one of each 64 of 2,860
+  expect(cluster.node(0).coordinator.counters.explorationCount).toBe(44);
 });

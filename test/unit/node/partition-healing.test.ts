@@ -13,6 +13,7 @@ const facts = {
 
 it("each other holder is told once, with when it was last compared, by the wall clock", () => {
   expect(partitionHealing(facts, 5)).toEqual({
+    isHeldHere: true,
     verified: [
       { node: "b", atMs: 1_699_999_994_000 },
       { node: "c", atMs: undefined },
@@ -25,4 +26,9 @@ it("what was never compared in this life has no time, and what nobody waits for 
   const { verified, tombstonesWaitFor } = partitionHealing(facts, 6);
   expect(verified.map(({ atMs }) => atMs)).toEqual([undefined, undefined]);
   expect(tombstonesWaitFor).toBeUndefined();
+});
+
+it("who holds no replica of it says so: that it never compared it tells nothing of the holders", () => {
+  const elsewhere = { ...facts, holders: ["b", "c"].map(node) };
+  expect(partitionHealing(elsewhere, 6)).toMatchObject({ isHeldHere: false, verified: [{ node: "b" }, { node: "c" }] });
 });

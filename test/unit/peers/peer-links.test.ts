@@ -198,6 +198,26 @@ describe("calls", () => {
     expect(a.changes).toContain("-b malformed_reply");
   });
 
+  test("what is refused because its time was up is counted where it is refused, and nothing else that is refused", async () => {
+    const world = new SimPeers("expired");
+    const reasons = ["expired", "overloaded", "expired", "not_owner"] as const;
+    let served = 0;
+    const { a, b } = await world.pair({
+      handler: (_from, _request, _budgetMs, reply) => {
+        const reason = reasons[served] ?? "overloaded";
+        served += 1;
+        reply({ kind: "refused", reason, detail: "" });
+      },
+    });
+    for (const reason of reasons) {
+      const call = world.call(a, B, DIGEST);
+      await world.until(() => call.result !== undefined);
+      expect(call.result).toMatchObject({ kind: "refused", reason });
+    }
+    expect(b.links.stats()).toMatchObject({ requestsServed: 4, requestsExpired: 2 });
+    expect(a.links.stats().requestsExpired).toBe(0);
+  });
+
   test("a budget of less than a millisecond is never sent", async () => {
     const world = new SimPeers("no-budget");
     const { a, b } = await world.pair();

@@ -91,11 +91,39 @@ describe("the schedule of pairs", () => {
     expect([made.verifiedMs(N3, 0), made.verifiedMs(N3, 1)]).toEqual([-1, 10]);
   });
 
-  it("says what was never verified, and what was verified longest ago", () => {
+  it("says what was never verified, and what was not verified for longest", () => {
     const made = schedule();
-    expect(made.summary()).toEqual({ pairCount: 8, neverVerifiedCount: 8, oldestVerifiedMs: undefined });
-    made.verified(N1, 0, 30);
-    made.verified(N3, 2, 20);
-    expect(made.summary()).toEqual({ pairCount: 8, neverVerifiedCount: 6, oldestVerifiedMs: 20 });
+    verifyAll(made, 30);
+    made.verified(N1, 0, 50);
+    made.verified(N3, 2, 40);
+    const oldest = { peer: N1, partition: 1, sinceMs: 30, wasVerified: true };
+    expect(made.summary()).toEqual({ pairCount: 8, neverVerifiedCount: 0, oldest });
+  });
+
+  it("counts a pair that was never verified from when it came, and from when it came back", () => {
+    const made = schedule();
+    verifyAll(made, 100);
+    const shared = (...partitions: number[]): Map<typeof N1, number[]> => new Map([[N3, partitions]]);
+    made.setPairs(shared(0, 1, 5), 50);
+    const oldest = { peer: N3, partition: 5, sinceMs: 50, wasVerified: false };
+    expect(made.summary()).toEqual({ pairCount: 3, neverVerifiedCount: 1, oldest });
+    made.setPairs(shared(0, 1), 60);
+    made.setPairs(shared(0, 1, 5), 70);
+    made.setPairs(shared(0, 1, 5), 80);
+    expect(made.summary()).toMatchObject({ neverVerifiedCount: 1, oldest: { partition: 5, sinceMs: 70 } });
+    made.verified(N3, 5, 101);
+    expect(made.summary().oldest).toEqual({ peer: N3, partition: 0, sinceMs: 100, wasVerified: true });
+    made.setPairs(shared(0, 1), 110);
+    made.setPairs(shared(0, 1, 5), 120);
+    expect(made.summary()).toMatchObject({ neverVerifiedCount: 1, oldest: { partition: 0, sinceMs: 100 } });
+    made.verified(N3, 0, 130);
+    made.verified(N3, 1, 130);
+    expect(made.summary().oldest).toEqual({ peer: N3, partition: 5, sinceMs: 120, wasVerified: false });
+  });
+
+  it("has no oldest pair where nobody else holds anything", () => {
+    const made = schedule();
+    made.setPairs(new Map(), 10);
+    expect(made.summary()).toEqual({ pairCount: 0, neverVerifiedCount: 0, oldest: undefined });
   });
 });

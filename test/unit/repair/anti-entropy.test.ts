@@ -35,9 +35,9 @@ describe("anti-entropy between three holders", () => {
     await rig.pass(3_600_000);
     expect(exchanges(rig.sent)).toEqual([]);
     expect(rig.movedCount()).toBe(0);
-    const { neverVerified, oldestVerifiedAgeMs, pairs } = a.healing.status();
+    const { neverVerified, oldestUnverified, pairs } = a.healing.status();
     expect({ pairs, neverVerified }).toEqual({ pairs: 2 * RIG_PARTITIONS, neverVerified: 0 });
-    expect(oldestVerifiedAgeMs).toBeLessThan(1.6 * 600_000);
+    expect(oldestUnverified?.ageMs).toBeLessThan(1.6 * 600_000);
   });
 
   it("brings each of two holders what only the other one has, once", async () => {
@@ -52,6 +52,31 @@ describe("anti-entropy between three holders", () => {
     expect(await textOf(b, first)).toEqual(["only at a"]);
     expect(await textOf(a, second)).toEqual(["only at b"]);
     expect(rig.movedCount()).toBe(2);
+  });
+
+  it("hands what it takes over with what its holder said of the partition", async () => {
+    const told: (readonly [string, number, number | undefined])[] = [];
+    const floorAt = (node: string, partition: number): number => Number(node.slice(1)) * 1_000 + partition;
+    const rig = new HealingRig({
+      oldVersions: (node) => ({
+        wordOf: (partition) => ({ floor: floorAt(node, partition), rules: 7n }),
+        adopt: (word, { partition }) => {
+          told.push([node, partition, word?.floor]);
+          return undefined;
+        },
+      }),
+    });
+    const [a] = three(rig);
+    await rig.write(a, rig.nth(P, 0), "only at a");
+    await rig.write(a, rig.nth(P + 1, 0), "only at a");
+    rig.start();
+    expect(await rig.repairAll()).toBe(true);
+    expect(told.length).toBeGreaterThan(0);
+    const givers = rig.nodes.map(({ id }) => id);
+    for (const [node, partition, floor] of told) {
+      const others = givers.filter((giver) => giver !== node);
+      expect(others.map((giver) => floorAt(giver, partition))).toContain(floor);
+    }
   });
 
   it("keeps both of two versions that met nowhere, and lets the last write win where the bucket says so", async () => {

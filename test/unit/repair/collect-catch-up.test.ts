@@ -140,7 +140,7 @@ describe("a value that was deleted, at a holder that was set back, whose tombsto
     on.mute.clear();
     loses(on, 0, gone.hash);
     // from under what this one has lost
-    await on.node(1).replica.adopt(gone, object);
+    await on.node(1).replica.adopt(gone, object, Number.POSITIVE_INFINITY);
     await on.node(1).collecting.lostRecords(gone.partition);
     on.away.add(2);
     on.node(1).collecting.peerUp(on.node(0).id);

@@ -59,24 +59,24 @@ describe("a bucket with more replicas again", () => {
     raised(on, []);
     expect(on.hidden(key)).toEqual([false, false, true]);
     expect(on.hidden(other)).toEqual([false, false, false]);
-    expect(await on.confirmed(0, 2, key)).toBe(false);
+    expect(on.believes(0, 2, key)).toBe(false);
     await on.pass(70_000);
     expect([0, 1, 2].map((slot) => on.node(slot).floors.isBehind(key.partition))).toEqual([false, false, false]);
     expect(on.hidden(key)).toEqual([false, false, false]);
     expect(await on.valuesAt(2, key)).toBeUndefined();
     expect(await on.valuesAt(2, other)).toBe(1);
-    expect(await on.confirmed(0, 2, key)).toBe(true);
+    expect(on.believes(0, 2, key)).toBe(true);
   });
 
   test.each([[[2]], [[0, 1]], [[1]]])("nor from or through nodes that have not heard of it: %j", async (unheard) => {
     const { on, key } = await loweredAndCollected();
     raised(on, unheard);
-    for (const at of [0, 1]) expect(await on.confirmed(at, 2, key)).toBe(false);
+    for (const at of [0, 1]) expect(on.believes(at, 2, key)).toBe(false);
     await on.pass(70_000);
     on.told(...unheard);
     // believed only once the old value is gone
     const isGone = (await on.valuesAt(2, key)) === undefined;
-    for (const at of [0, 1]) expect(await on.confirmed(at, 2, key)).toBe(isGone);
+    for (const at of [0, 1]) expect(on.believes(at, 2, key)).toBe(isGone);
     await on.pass(70_000);
     expect(await on.valuesAt(2, key)).toBeUndefined();
     expect(on.hidden(key)).toEqual([false, false, false]);

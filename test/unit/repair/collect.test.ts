@@ -1,5 +1,6 @@
 /** Tombstones of three holders: which go, what they wait for, and what becomes of who took no part. */
 import { describe, expect, test } from "vitest";
+import { wordOver } from "../../../services/repair/collect-word-core.ts";
 import { DiskFullError } from "../../../storage/errors.ts";
 import { CollectRig } from "../../support/collect-rig.ts";
 import { putOf } from "../../support/replica-fixture.ts";
@@ -188,6 +189,31 @@ describe("a holder", () => {
     expect(collecting.status().collected).toBe(2);
   });
 
+  test("looks through a partition again of which it passed something over, though that was for a moment", async () => {
+    const on = await rig();
+    const gone = await deleted(on, "gone");
+    const { engine, collecting } = on.node(0);
+    const reaping = engine.reap.bind(engine);
+    engine.reap = () => Promise.reject(new DiskFullError());
+    await on.pass(TWO_HOURS_MS);
+    await expect(on.collect()).rejects.toThrow(DiskFullError);
+    engine.reap = reaping;
+    // The first time it begins, the second it would take out.
+    let askedCount = 0;
+    const suspecting = engine.isSuspect.bind(engine);
+    engine.isSuspect = (partition) => {
+      if (partition !== gone.partition) return suspecting(partition);
+      askedCount += 1;
+      return askedCount === 2;
+    };
+    await on.passing(collecting.sweep());
+    expect(await on.valuesAt(0, gone)).toBe(0);
+    expect(askedCount).toBeGreaterThanOrEqual(2);
+    engine.isSuspect = suspecting;
+    await on.passing(collecting.sweep());
+    expect(await on.valuesAt(0, gone)).toBeUndefined();
+  });
+
   test("whose disk is set back loses what was deleted since, and gets what was written since", async () => {
     const on = await rig();
     const gone = on.locate("gone");
@@ -233,15 +259,16 @@ describe("a holder", () => {
     await on.collect();
     on.node(2).image.suspects.add(gone.partition);
     await on.pass(120_000);
-    await on.node(2).replica.adopt(gone, value.object);
+    await on.node(2).replica.adopt(gone, value.object, Number.POSITIVE_INFINITY);
     expect(await on.valuesAt(2, gone)).toBe(1);
     expect(on.hidden(gone)).toEqual([false, false, true]);
-    expect(await on.confirmed(0, 2, gone)).toBe(false);
+    expect(on.believes(0, 2, gone)).toBe(false);
     await on.node(2).collecting.lostRecords(gone.partition);
     on.node(2).image.suspects.clear();
     on.mute.add("collect.catch-up");
     await on.restart(2);
     expect(on.hidden(gone)).toEqual([false, false, true]);
+    expect(on.believes(0, 2, gone)).toBe(false);
     on.mute.clear();
     await on.pass(180_000);
     expect(await on.valuesAt(2, gone)).toBeUndefined();
@@ -310,28 +337,23 @@ describe("a holder", () => {
     expect(isWritten).toBe(true);
   });
 
-  test("asks again after a question that failed", async () => {
+  test("is not believed, once it has caught up, for what it gave before", async () => {
     const on = await rig();
     const gone = await deleted(on, "gone");
     const old = on.copyOf(2);
     await on.pass(TWO_HOURS_MS);
     await on.collect();
-    await on.restart(2, old, { passMs: 0 });
-    const { collecting, replica } = on.node(2);
-    const mintAbove = replica.mintAbove.bind(replica);
-    // It has to promise what the others have.
-    replica.mintAbove = async () => Promise.reject(new Error("no space"));
-    const answers: string[] = [];
-    for (const _ of ["at once", "behind it"]) {
-      void collecting.confirms(on.node(0).id, gone.partition).then(
-        () => answers.push("answered"),
-        () => answers.push("failed"),
-      );
-    }
-    await on.pass(1_000);
-    expect(answers).toEqual(["failed", "failed"]);
-    replica.mintAbove = mintAbove;
-    expect(await on.confirmed(2, 0, gone)).toBe(true);
+    on.mute.add("collect.catch-up");
+    await on.restart(2, old, { passMs: 3_000 });
+    expect(on.node(2).floors.isBehind(gone.partition)).toBe(true);
+    const given = on.node(2).collecting.words.wordOf(gone.partition);
+    on.mute.clear();
+    await on.pass(120_000);
+    expect(on.node(2).floors.isBehind(gone.partition)).toBe(false);
+    const now = on.node(2).collecting.words.wordOf(gone.partition);
+    const { words } = on.node(0).collecting;
+    expect([given, now].map((word) => words.believes(wordOver(given, word), gone.partition))).toEqual([false, false]);
+    expect(words.believes(wordOver(now, now), gone.partition)).toBe(true);
   });
 
   test("forgets its marks when it should have keys that it never had, and is given them", async () => {

@@ -48,6 +48,7 @@ const answer: fc.Arbitrary<ExchangeAnswer> = fc.oneof(
     kind: fc.constant("objects" as const),
     objects: bytes(40),
     next: fc.option(bytes(30), { nil: undefined }),
+    word: fc.option(fc.record({ floor: fc.maxSafeNat(), rules: u64 }), { nil: undefined }),
   }),
   fc.record({
     kind: fc.constant("refused" as const),

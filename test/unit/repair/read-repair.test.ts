@@ -29,7 +29,7 @@ function version(actor: number, bytes: Uint8Array = Buffer.from(`${actor}`)): Si
   return { clock: contextOf([dot], []), siblings: [{ dot, expiresAtMs: 0, contentType: "text/plain", bytes }] };
 }
 
-function room() {
+function room(share = 1) {
   const clock = new FakeClock();
   const replica = new FakeReplica(clock, 1, 0);
   const calls: { to: NodeId; request: PeerRequest; end: (result: CallResult) => void }[] = [];
@@ -39,7 +39,12 @@ function room() {
       calls.push({ to, request, end });
     },
   };
-  return { clock, replica, calls, repair: new ReadRepair({ self: SELF, clock, peers, local: replica }) };
+  return {
+    clock,
+    replica,
+    calls,
+    repair: new ReadRepair({ self: SELF, clock, peers, local: replica, share: () => share }),
+  };
 }
 
 function task(key: string, set: SiblingSet, targets: readonly NodeId[]) {
@@ -126,6 +131,25 @@ describe("read repair", () => {
     calls[0]?.end({ kind: "refused", reason: "disk_full", detail: "" });
     calls[1]?.end({ kind: "lost", reason: "timeout" });
     expect(repair.counts()).toMatchObject({ repairedCount: 0, failedCount: 2, runningNow: 0 });
+  });
+
+  test.each([
+    [1, 0],
+    [0.5, 100],
+    [1 / 8, 700],
+    [1 / 64, 700],
+    [0, 700],
+  ])("rests by the share of background work, an eighth at least (%f): after 100 ms for %i", async (share, restMs) => {
+    const { clock, calls, repair } = room(share);
+    for (let at = 0; at <= MAX_RUNNING_REPAIRS; at += 1) repair.repair(task(`a${at}`, version(3), [B]));
+    await clock.advance(100);
+    expect(calls).toHaveLength(MAX_RUNNING_REPAIRS);
+    for (const call of [...calls]) call.end(STORED);
+    expect(repair.counts()).toMatchObject({ runningNow: 0, queuedNow: 1 });
+    if (restMs > 0) await clock.advance(restMs - 1);
+    expect(calls).toHaveLength(MAX_RUNNING_REPAIRS);
+    await clock.advance(1);
+    expect(calls).toHaveLength(MAX_RUNNING_REPAIRS + 1);
   });
 
   test("keeps one task per key: findings about the same key are joined", async () => {

@@ -46,10 +46,18 @@ describe("below the line", () => {
 
   test("what a holder has that took part in the proof is kept, however old", async () => {
     const node = collectedAt(1_000);
-    await node.replica.adopt(alice, encodeSet(old));
+    await node.replica.adopt(alice, encodeSet(old), Number.POSITIVE_INFINITY);
     expect(node.replica.digestOf(alice)).toBe(digestOf(old));
     // held from now on, it is no news when it comes again
     await node.replica.store(alice, handed(old));
+    expect(node.replica.digestOf(alice)).toBe(digestOf(old));
+  });
+
+  test("but not where more was collected since it took part", async () => {
+    const node = collectedAt(1_000);
+    expect(await node.replica.adopt(alice, encodeSet(old), 999)).toMatchObject({ reason: "collected" });
+    expect(node.replica.digestOf(alice)).toBe(0n);
+    await node.replica.adopt(alice, encodeSet(old), 1_000);
     expect(node.replica.digestOf(alice)).toBe(digestOf(old));
   });
 
@@ -64,7 +72,7 @@ describe("below the line", () => {
     node.image.suspects.add(alice.partition);
     expect(await node.replica.store(alice, handed(old))).toMatchObject({ reason: "collected" });
     expect(node.replica.digestOf(alice)).toBe(0n);
-    await node.replica.adopt(alice, encodeSet(old));
+    await node.replica.adopt(alice, encodeSet(old), Number.POSITIVE_INFINITY);
     expect(node.replica.digestOf(alice)).toBe(digestOf(old));
   });
 

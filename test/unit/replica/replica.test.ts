@@ -1,6 +1,12 @@
 /** One key on one node: what writes and handed versions make of it. */
 import { describe, expect, test } from "vitest";
-import { MAX_CLOCK_SKEW_MICROS, MAX_OBJECT_BYTES, MAX_SIBLINGS } from "../../../services/base/limits.ts";
+import {
+  MAX_CLOCK_SKEW_MICROS,
+  MAX_OBJECT_BYTES,
+  MAX_SIBLINGS,
+  MAX_VALUE_BYTES,
+} from "../../../services/base/limits.ts";
+import { MANY_OBJECT_BYTES, MANY_SIBLINGS } from "../../../services/base/load-limits.ts";
 import type { Minted } from "../../../services/replica/contract.ts";
 import { covers, EMPTY_CONTEXT } from "../../../services/versioning/causal-context.ts";
 import { digestOf, encodeSet } from "../../../services/versioning/object-codec.ts";
@@ -50,6 +56,25 @@ describe("a write", () => {
     expect(third.minted.siblingCount).toBe(2);
     const set = await readFrom(node, alice);
     expect(set?.siblings[1] !== undefined && covers(third.minted.context, set.siblings[1].dot)).toBe(false);
+  });
+
+  test("is counted while its key has more than ten siblings after it, or more than 4 MiB", async () => {
+    const node = replicaFixture();
+    const counts: number[] = [];
+    for (let i = 0; i < MANY_SIBLINGS + 2; i += 1) {
+      await writeTo(node, alice, putOf(`${i}`, undefined, "sibling"));
+      counts.push(node.replica.counters.crowdedWriteCount);
+    }
+    expect(counts.slice(-3)).toEqual([0, 1, 2]);
+    await writeTo(node, alice, putOf("all of them"));
+    const large = "x".repeat(MAX_VALUE_BYTES);
+    const bob = locationOf("carts", "bob");
+    for (let i = 0; i < MANY_OBJECT_BYTES / MAX_VALUE_BYTES; i += 1) {
+      expect(node.replica.counters.crowdedWriteCount).toBe(2);
+      await writeTo(node, bob, putOf(large, undefined, "sibling"));
+    }
+    // four values of 1 MiB and what names them: a few bytes above
+    expect(node.replica.counters).toMatchObject({ writeCount: 17, crowdedWriteCount: 3 });
   });
 
   test("without a context replaces all that is held, or nothing, as it is told", async () => {

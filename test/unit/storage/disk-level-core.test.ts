@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { diskLevelOf, isAtLeast, needsBallastSpace } from "../../../storage/disk-level-core.ts";
+import { diskLevelOf, isAtLeast, needsBallastSpace, scarcityOf } from "../../../storage/disk-level-core.ts";
 import type { DiskLevel } from "../../../storage/engine.ts";
 
 const GIB = 2 ** 30;
@@ -38,6 +38,16 @@ describe("levels of free space", () => {
     expect(levelWith(4096 * GIB, 700 * GIB, 1024 * GIB)).toBe("warn");
     expect(levelWith(64 * GIB, 0, 0)).toBe("ok");
     expect(needsBallastSpace({ totalBytes: 64 * GIB, freeBytes: 0 }, 0)).toBe(false);
+  });
+
+  test("space is the scarcer the nearer puts are to being refused, from the first level on", () => {
+    const percents = [50, 80, 85, 90, 99];
+    const at = (totalBytes: number, reserveBytes: number): readonly number[] =>
+      percents.map((full) => scarcityOf({ totalBytes, freeBytes: (totalBytes * (100 - full)) / 100 }, reserveBytes));
+    expect(at(50 * GIB, RESERVE)).toEqual([0, 0, 0.5, 1, 1]);
+    expect(at(50 * GIB, 0)).toEqual([0, 0, 0, 0, 0]);
+    // what counts on a large disk is the reserve
+    expect(scarcityOf({ totalBytes: 4096 * GIB, freeBytes: 12 * GIB }, RESERVE)).toBe(0.5);
   });
 
   test("the ballast goes at 97 %", () => {
