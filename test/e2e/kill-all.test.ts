@@ -4,7 +4,7 @@
  */
 import { expect, test } from "vitest";
 import { Oracle, type WriteRecord } from "../sim/oracle.ts";
-import { pause, RealCluster, until } from "./cluster.ts";
+import { PATIENCE_MS, pause, RealCluster, until } from "./cluster.ts";
 import { type Answer, ask, tryAsk } from "./http.ts";
 
 const ROUNDS = Number(process.env["KILL_ROUNDS"] ?? "4");
@@ -85,7 +85,7 @@ async function writer(cluster: RealCluster, index: number): Promise<void> {
 
 /** Reads from all replicas; nodes that have just come back need a moment until their links stand. */
 async function readAll(url: string): Promise<Answer> {
-  const endsAt = performance.now() + 30_000;
+  const endsAt = performance.now() + PATIENCE_MS;
   for (;;) {
     const answer = await ask(url);
     if (answer.status !== 503 || performance.now() > endsAt) return answer;

@@ -57,7 +57,7 @@ export async function clusterAt(pods: Pods, ordinal: number): Promise<ClusterFac
 /** The same, asked once, of one that may not answer. */
 async function glimpse(pods: Pods, ordinal: number): Promise<ClusterFacts | undefined> {
   const url = `${pods.url(ordinal)}/v1/cluster`;
-  const answer = await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined);
+  const answer = await fetch(url, { signal: AbortSignal.timeout(10_000) }).catch(() => undefined);
   return answer?.ok === true ? ((await answer.json()) as ClusterFacts) : undefined;
 }
 

@@ -144,17 +144,26 @@ export class Copies extends Machines {
     const there = this.at(other);
     if (at === other || here.disk.slot < 0 || there.disk.slot < 0) return;
     if (here.life === undefined || there.life === undefined) return;
-    const line = here.life.floors.lineOf(P);
-    const isSameRules = fingerprintOf(here.life.rules) === fingerprintOf(there.life.rules);
-    const isTrusted = this.told(other).floor >= line && (isSameRules || this.plan.trustingAnyRules === true);
     const higher = Math.max(here.disk.slot, there.disk.slot);
     const isShown = (key: string): boolean => this.has(at, key, higher) && this.has(other, key, higher);
-    for (const [key, set] of there.disk.objects) if (isShown(key)) this.take(at, key, set, line === 0 || isTrusted);
+    const page = [...there.disk.objects].filter(([key]) => isShown(key));
+    const said = this.told(other);
+    if (page.length > 0)
+      this.later(at, () => this.takePage(at, page, this.plan.askingAfterwards === true ? this.told(other) : said));
     for (const [key, set] of here.disk.objects) {
       if (!isShown(key)) continue;
       this.sent.push({ key, object: set });
       this.later(other, () => this.take(other, key, set, false));
     }
+  }
+
+  /** What another holder had when it said that of its marks. */
+  takePage(at: number, page: readonly (readonly [string, SiblingSet])[], { floor, rules }: ToldMarks): void {
+    const { life } = this.at(at);
+    if (life === undefined) return;
+    const isSameRules = fingerprintOf(life.rules) === rules || this.plan.trustingAnyRules === true;
+    const isTrusted = isSameRules && floor >= life.floors.lineOf(P);
+    for (const [key, set] of page) this.take(at, key, set, isTrusted);
   }
 
   /** To every owner; a hint that some owner could not take stays. */

@@ -23,6 +23,8 @@ export interface CollectPlan {
   readonly withoutLine?: boolean;
   /** who took no part is believed like the others */
   readonly believingAll?: boolean;
+  /** who gave a page is asked for its marks when the page has come, not while it reads */
+  readonly askingAfterwards?: boolean;
   /** whoever noted a floor is believed, whatever it noted it under */
   readonly trustingAnyRules?: boolean;
   /** a slot that should have keys that it had not goes on as before */

@@ -3,7 +3,7 @@ import type { CollectPlan } from "./collect-life.ts";
 import { checkCollect, runCollect } from "./collect-model.ts";
 
 describe("tombstones collected under crashes, late and doubled messages, wrong clocks, disks set back, slots that move and buckets with fewer replicas and more", () => {
-  it("bring nothing back, cost no write, and go in the end", { timeout: 120_000 }, () => {
+  it("bring nothing back, cost no write, and go in the end", () => {
     const summary = checkCollect(1, 500);
 
     expect(summary.violations).toEqual([]);
@@ -16,7 +16,7 @@ describe("tombstones collected under crashes, late and doubled messages, wrong c
     expect(summary.counts["rules"]).toBeGreaterThan(700);
   });
 
-  it("bring nothing back either where holders cannot read their marks", { timeout: 120_000 }, () => {
+  it("bring nothing back either where holders cannot read their marks", () => {
     const summary = checkCollect(1, 150, { isRotten: true });
 
     expect(summary.violations).toEqual([]);
@@ -33,17 +33,19 @@ describe("the model check finds", () => {
     ["tombstones that go by age alone", { byTimer: true }, 60, 1],
     ["late copies that are taken whatever was collected", { withoutLine: true }, 200, 1],
     ["an older disk that is believed like the others", { believingAll: true }, 400, 1],
+    ["a giver's word of when its page has come", { askingAfterwards: true }, 400, 1],
+    ["a giver that goes by other bucket settings", { trustingAnyRules: true }, 200, 3_001],
     ["a round that asks nobody for what is kept for others", { withoutHints: true }, 900, 1],
-    ["a round that leaves one holder out", { withOneOther: true }, 400, 1_700],
+    ["a round that leaves one holder out", { withOneOther: true }, 400, 1_100],
     ["a slot whose bucket got more replicas and that goes on as before", { withoutDoubt: true }, 400, 1],
-    ["what is kept of a late version where the rest may live", { droppingAnywhere: true }, 400, 1],
-    ["a read that takes the word of one that is behind", { readingAll: true }, 400, 1],
-    ["marks that cannot be read and are taken for none", { isRotten: true, forgettingMarks: true }, 200, 1],
+    ["what is kept of a late version where the rest may live", { droppingAnywhere: true }, 400, 801],
+    ["a read that takes the word of one that is behind", { readingAll: true }, 400, 801],
+    ["marks that cannot be read and are taken for none", { isRotten: true, forgettingMarks: true }, 200, 2_701],
     ["a round that compares no roots", { withoutLook: true }, 1_500, 1],
     ["members that promise nothing", { withoutPromise: true }, 2_500, 1],
   ];
 
-  it.each(planted)("%s", { timeout: 120_000 }, (_what, plan, mostRuns, first) => {
+  it.each(planted)("%s", (_what, plan, mostRuns, first) => {
     expect(firstFound(plan, mostRuns, first)).toBeLessThanOrEqual(mostRuns);
   });
 });

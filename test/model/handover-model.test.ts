@@ -16,9 +16,7 @@ import {
 } from "./planted-bugs.ts";
 
 describe("slots that change hands under crashes, losses, doubles, and changes of mind", () => {
-  it("never cost a strict-quorum read a write, never are two, never vanish, and come to rest", {
-    timeout: 120_000,
-  }, () => {
+  it("never cost a strict-quorum read a write, never are two, never vanish, and come to rest", () => {
     const summary = checkHandover(1, 300);
 
     expect(summary.violations).toEqual([]);
@@ -66,7 +64,7 @@ describe("the model check finds", () => {
   ];
 
   const rows = planted.map(([what, plan, mostRuns, firstSeed = 1]) => ({ what, plan, mostRuns, firstSeed }));
-  it.each(rows)("$what", { timeout: 120_000 }, ({ plan, mostRuns, firstSeed }) => {
+  it.each(rows)("$what", ({ plan, mostRuns, firstSeed }) => {
     expect(firstFound(plan, mostRuns, firstSeed)).toBeLessThanOrEqual(mostRuns);
   });
 });

@@ -23,7 +23,7 @@ async function firstSeedThatFinds(
 }
 
 /** Where one disk alone forgets, the others heal it: only a power cut of all shows what was acknowledged too early. */
-test("a write acknowledged before it is durable is found when all lose power", { timeout: 180_000 }, async () => {
+test("a write acknowledged before it is durable is found when all lose power", async () => {
   const keyCount = 12;
   const shape = { seed: "planted", keyCount, sabotage: ACKNOWLEDGE_BEFORE_FSYNC };
   const { stage } = await play(shape, (on) => losePowerTogether(on, { keyCount, rounds: 2 }));
@@ -31,9 +31,7 @@ test("a write acknowledged before it is durable is found when all lose power", {
 });
 
 /** Here nobody hears it, for the process ends first, and the others have the same: one store's word is held against what it has. */
-test("a failed write that its store calls durable is found when its machine loses power", {
-  timeout: 180_000,
-}, async () => {
+test("a failed write that its store calls durable is found when its machine loses power", async () => {
   const keyCount = 600;
   const ledger = new AckLedger();
   const engine = (made: StorageEngine, node: number): StorageEngine => ledger.engine(acknowledgeFailures(made), node);
@@ -43,7 +41,7 @@ test("a failed write that its store calls durable is found when its machine lose
   expect(told.lost).not.toEqual([]);
 });
 
-test("an actor kept after an unclean stop with lost bytes is found", { timeout: 180_000 }, async () => {
+test("an actor kept after an unclean stop with lost bytes is found", async () => {
   const found = await firstSeedThatFinds(keepActorForEver);
   expect(found?.rule).toMatch(/acknowledged-write-lost|too-few-copies|stale-read|resurrected|divergence/);
 });

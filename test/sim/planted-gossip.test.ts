@@ -15,19 +15,17 @@ async function firstFinding(generations?: () => GossipPorts["generations"]): Pro
   return [];
 }
 
-test("who is killed, paused and cut off is known to be alive again when the trouble is over", {
-  timeout: 120_000,
-}, async () => {
+test("who is killed, paused and cut off is known to be alive again when the trouble is over", async () => {
   for (let seed = 1; seed <= CLEAN_SEEDS; seed += 1) {
     expect(await liveGossip(`gossip ${seed}`), `seed ${seed}`).toEqual([]);
   }
 });
 
-test("a node that forgets its generation is found", { timeout: 120_000 }, async () => {
+test("a node that forgets its generation is found", async () => {
   expect(await firstFinding(forgetfulGenerations)).toContain("generation-used-twice");
 });
 
-test("a refutation without a higher incarnation is found", { timeout: 120_000 }, async () => {
+test("a refutation without a higher incarnation is found", async () => {
   using _planted = refuteInTheSameIncarnation();
   expect(await firstFinding()).toContain("living-held-for-dead");
 });

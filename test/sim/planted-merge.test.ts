@@ -12,7 +12,7 @@ vi.mock("../../services/versioning/sibling-set.ts", async (load) => {
   return { ...real, merge };
 });
 
-test("a merge that ignores dots is found", { timeout: 180_000 }, async () => {
+test("a merge that ignores dots is found", async () => {
   const { simulate } = await import("./simulate.ts");
   let found: string | undefined;
   for (let seed = 1; seed <= 200 && found === undefined; seed += 1) {

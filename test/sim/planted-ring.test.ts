@@ -16,14 +16,12 @@ async function firstFinding(sabotage: Sabotage = {}): Promise<readonly string[]>
   return [];
 }
 
-test("a source that drops its data once it has granted it, before the receiver has any, is found", {
-  timeout: 300_000,
-}, async () => {
+test("a source that drops its data once it has granted it, before the receiver has any, is found", async () => {
   using planted = dropWhenGranted();
   expect(await firstFinding(planted)).toContain("too-few-copies");
 });
 
-test("a node that serves slots by the table and not by its record is found", { timeout: 300_000 }, async () => {
+test("a node that serves slots by the table and not by its record is found", async () => {
   using _planted = serveByTable();
   expect(await firstFinding()).toContain("slot-held-wrongly");
 });

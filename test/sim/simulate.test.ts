@@ -8,7 +8,7 @@ import { simulate } from "./simulate.ts";
 const SEED_COUNT = Number(process.env["SIM_SEEDS"] ?? "60");
 
 describe("a simulated cluster of three whole nodes", () => {
-  test(`keeps its promises in ${SEED_COUNT} lives`, { timeout: 60_000 + SEED_COUNT * 2_000 }, async () => {
+  test(`keeps its promises in ${SEED_COUNT} lives`, { timeout: 900_000 + SEED_COUNT * 2_000 }, async () => {
     const totals = { applied: 0, unknown: 0, notApplied: 0, siblingReads: 0 };
     for (let seed = 1; seed <= SEED_COUNT; seed += 1) {
       const report = await simulate(String(seed));

@@ -1,8 +1,8 @@
 /** Waiting in real time, for contracts that run on real sockets. Must never sleep: it turns the event loop, up to a bound. */
 
-const MOST_MS = 10_000;
+const MOST_MS = 120_000;
 
-/** Resolves as soon as the condition holds; throws after ten seconds. */
+/** Resolves as soon as the condition holds; throws after two minutes. */
 export async function untilReal(condition: () => boolean): Promise<void> {
   const endMs = performance.now() + MOST_MS;
   while (!condition()) {

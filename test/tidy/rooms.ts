@@ -65,7 +65,7 @@ const TABLE: Readonly<Record<string, RoomRow>> = {
   },
   loadtest: { packages: "everything", isAmbient: true },
   test: { imports: "everything", packages: "everything", isAmbient: true },
-  "vitest.config.ts": { packages: "everything", isAmbient: true },
+  "vitest.config.ts": { imports: ["test"], packages: "everything", isAmbient: true },
 };
 
 /** All rooms, the longest path first, so that the first that fits is the right one. */

@@ -11,7 +11,6 @@ import { LwwKeys } from "./lww-keys.ts";
 import { HOUR_MS, MOST_MS, ScrambledClocks, UNSAID_MS } from "./scrambled-clocks.ts";
 
 const SEEDS = ["a", "b"];
-const LONG = 240_000;
 const NODES = [0, 1, 2];
 const KEYS = 6;
 const LWW_KEYS = 4;
@@ -72,7 +71,6 @@ function comparedAt(on: Stage): number {
 describe("scenario 15: clock-scramble", () => {
   test.each(SEEDS)(
     "siblings do not notice, the last write is the same everywhere, values end by the clocks' error and cost no repair (seed %s)",
-    { timeout: LONG },
     async (seed) => {
       const config = { tombstoneAgeMs: TOMBSTONE_AGE_MS };
       const { stage, told } = await play({ seed: `15${seed} values`, keyCount: KEYS, config }, async (on) => {

@@ -4,7 +4,6 @@ import { play } from "../scenario-stage.ts";
 import { keepBusy } from "./busy.ts";
 
 const SEEDS = ["a", "b", "c"];
-const LONG = 120_000;
 /** Minutes, as operators and broken time servers move clocks. */
 const MOST_MS = 288_000;
 const HOUR_MS = 3_600_000;
@@ -12,9 +11,6 @@ const HOUR_MS = 3_600_000;
 describe("scenario 15: clock-scramble", () => {
   test.each(SEEDS)(
     "wall clocks that jump by minutes and back by an hour lose nothing and stop nobody (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const keyCount = 8;
       const { stage } = await play({ seed: `15${seed}`, keyCount }, async (on) => {
@@ -46,9 +42,6 @@ describe("scenario 15: clock-scramble", () => {
 describe("scenario 28: rolling-restart", () => {
   test.each(SEEDS)(
     "five nodes stopped in order, one after the other: clients hardly notice, every stop is clean (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const keyCount = 8;
       const { stage, told } = await play({ seed: `28${seed}`, memberCount: 5, keyCount }, async (on) => {

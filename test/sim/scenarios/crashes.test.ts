@@ -7,12 +7,10 @@ import { keepBusy } from "./busy.ts";
 import { losePowerTogether } from "./power-cuts.ts";
 
 const SEEDS = ["a", "b", "c"];
-const LONG = 120_000;
 
 describe("scenario 1: kill-all-no-loss", () => {
   test.each(SEEDS)(
     "five nodes lose power at once in mid-write: no acknowledged write is lost (seed %s)",
-    { timeout: LONG },
     async (seed) => {
       const keyCount = 12;
       const { stage } = await play({ seed: `1${seed}`, memberCount: 5, keyCount }, (on) =>
@@ -27,7 +25,6 @@ describe("scenario 1: kill-all-no-loss", () => {
 describe("scenario 2: dot-reuse-after-crash", () => {
   test.each(SEEDS)(
     "a coordinator whose disk forgot its last writes never gives their names to others (seed %s)",
-    { timeout: LONG },
     async (seed) => {
       const { stage, told } = await play({ seed: `2${seed}`, keyCount: 4 }, async (on) => {
         const dots: Dot[] = [];
@@ -60,7 +57,6 @@ describe("scenario 2: dot-reuse-after-crash", () => {
 describe("scenario 24: backup-restore-old", () => {
   test.each(SEEDS)(
     "a node restored from an old copy with its mark of a clean stop draws a new actor and converges (seed %s)",
-    { timeout: LONG },
     async (seed) => {
       const { stage, told } = await play({ seed: `24${seed}`, keyCount: 6 }, async (on) => {
         const client = on.client();
@@ -92,7 +88,6 @@ describe("scenario 24: backup-restore-old", () => {
 describe("scenario 10: pause-past-everything", () => {
   test.each(SEEDS)(
     "a coordinator stopped for two minutes in mid-request acknowledges nothing stale and comes back (seed %s)",
-    { timeout: LONG },
     async (seed) => {
       const keyCount = 8;
       const { stage, told } = await play({ seed: `10${seed}`, keyCount }, async (on) => {

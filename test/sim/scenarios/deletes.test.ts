@@ -5,7 +5,6 @@ import type { SimClient } from "../sim-client.ts";
 import { SIM_PARTITIONS } from "../sim-machine.ts";
 import { keyName, SIM_BUCKET } from "../sim-values.ts";
 
-const LONG = 240_000;
 const POWER = { kind: "power", outcome: { pages: "dropped", names: "dropped" } } as const;
 const UNHEARD_MS = 8_000;
 const HOUR_MS = 3_600_000;
@@ -44,7 +43,6 @@ function tombstonesAt(on: Stage, nodes: readonly number[]): number {
 describe("scenario 6: delete-no-resurrection", () => {
   test.each(["a", "b", "c"])(
     "what was deleted while a node was away stays deleted, and its tombstone waits for that node (seed %s)",
-    { timeout: LONG },
     async (seed) => {
       const { stage, told } = await play({ seed: `6${seed}`, memberCount: 4, keyCount: KEYS }, async (on) => {
         const client = on.client({ sloppy: true });
@@ -78,7 +76,7 @@ describe("scenario 6: delete-no-resurrection", () => {
 
 describe("a delete without a context, through an owner that has missed writes", () => {
   // Seeds with which the node that is back has links to the others, and not yet what it missed.
-  test.each(["b", "c"])("removes what the other owners have (seed %s)", { timeout: LONG }, async (seed) => {
+  test.each(["b", "c"])("removes what the other owners have (seed %s)", async (seed) => {
     const { stage, told } = await play({ seed: `blind${seed}`, memberCount: 4, keyCount: KEYS }, async (on) => {
       const client = on.client();
       await each(on, client, { kind: "put", first: 0, step: 1 });
@@ -130,7 +128,6 @@ async function lackedBy(on: Stage, node: number): Promise<readonly string[]> {
 describe("a disk set back to before the deletes", () => {
   test.each(["a", "b"])(
     "comes back after the tombstones have gone, and brings nothing back (seed %s)",
-    { timeout: LONG },
     async (seed) => {
       const { stage, told } = await play({ seed: `back${seed}`, keyCount: KEYS }, async (on) => {
         const client = on.client();
@@ -157,7 +154,6 @@ describe("a disk set back to before the deletes", () => {
 describe("a bucket with one replica for a while, and three again", () => {
   test.each(["a", "b"])(
     "gets nothing back of what was deleted meanwhile from the slots that were left out (seed %s)",
-    { timeout: LONG },
     async (seed) => {
       const { stage, told } = await play({ seed: `rules${seed}`, keyCount: KEYS }, async (on) => {
         const client = on.client();
@@ -197,9 +193,7 @@ async function heldValues(on: Stage): Promise<readonly number[]> {
 }
 
 describe("the oracle finds", () => {
-  test("tombstones that are taken out by age, while a node that has the values is away", {
-    timeout: LONG,
-  }, async () => {
+  test("tombstones that are taken out by age, while a node that has the values is away", async () => {
     const { stage } = await play({ seed: "timer", keyCount: KEYS }, async (on) => {
       const client = on.client();
       await each(on, client, { kind: "put", first: 0, step: 1 });

@@ -6,14 +6,12 @@ import { failOnce, isHeldBy, outcomeOf } from "./failing-disk.ts";
 import { runTwins } from "./twins.ts";
 
 const SEEDS = ["a", "b", "c"];
-const LONG = 120_000;
 const TWIN_ALARM = /another process speaks under the name n1|the data directory is an old copy/;
 
 describe("scenario 5: fsync-eio-is-fatal", () => {
   const cases = SEEDS.flatMap((seed) => (["write", "fdatasync"] as const).map((operation) => ({ operation, seed })));
   test.each(cases)(
     "one $operation that fails ends the node at once, what it acknowledged it has, and the others serve on (seed $seed)",
-    { timeout: LONG },
     async ({ operation, seed }) => {
       const keyCount = 600;
       const ledger = new AckLedger();
@@ -53,7 +51,6 @@ describe("scenario 25: duplicate-node-id", () => {
   const cases = SEEDS.flatMap((seed) => (["of-running", "of-stopped"] as const).map((cloning) => ({ cloning, seed })));
   test.each(cases)(
     "of a machine and its clone, $cloning, one ends with an alarm; no write is lost, no dot is given twice (seed $seed)",
-    { timeout: LONG },
     async ({ cloning, seed }) => {
       const keyCount = 24;
       const { stage, told } = await play({ seed: `25${cloning}${seed}`, keyCount }, (on) =>

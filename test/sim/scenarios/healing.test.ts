@@ -5,7 +5,6 @@ import type { SimClient } from "../sim-client.ts";
 import { keyName } from "../sim-values.ts";
 
 const SEEDS = ["a", "b", "c"];
-const LONG = 120_000;
 const POWER = { kind: "power", outcome: { pages: "dropped", names: "dropped" } } as const;
 /** Until gossip holds a node for dead, and nobody waits for it any more. */
 const UNHEARD_MS = 8_000;
@@ -27,9 +26,6 @@ async function writeAll(on: Stage, client: SimClient, keyCount: number): Promise
 describe("scenario 3: wiped-disk-rejoin", () => {
   test.each(SEEDS)(
     "a node whose disk is gone comes back under its name while clients write: nothing is lost (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const keyCount = 40;
       const { stage } = await play({ seed: `3${seed}`, memberCount: 4, keyCount }, async (on) => {
@@ -53,9 +49,6 @@ describe("scenario 3: wiped-disk-rejoin", () => {
 describe("scenario 16: hint-durable-before-ack", () => {
   test.each(SEEDS)(
     "a stand-in that loses power right after the answer still brings the write to its owner (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const { stage, told } = await play({ seed: `16${seed}`, memberCount: 5, keyCount: 1 }, async (on) => {
         const key = keyName(0);
@@ -92,9 +85,6 @@ describe("scenario 16: hint-durable-before-ack", () => {
 describe("scenario 17: hint-overflow-flags-repair", () => {
   test.each(SEEDS)(
     "a node is away for twice the window, others give up hints and flag partitions: it gets everything (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const keyCount = 60;
       const config = { hintsMaxBytes: 16_384, hintsWindowMs: 120_000 };
@@ -130,9 +120,7 @@ describe("scenario 17: hint-overflow-flags-repair", () => {
 });
 
 describe("scenario 22: merkle-idle-silence", () => {
-  test("on a cluster in which nothing differs an hour of anti-entropy compares roots and moves nothing", {
-    timeout: LONG,
-  }, async () => {
+  test("on a cluster in which nothing differs an hour of anti-entropy compares roots and moves nothing", async () => {
     const { stage, told } = await play({ seed: "22", keyCount: 60 }, async (on) => {
       await writeAll(on, on.client(), 60);
       const areEqual = await on.until(() => on.areRootsEqual(), HEALED_WITHIN_MS);
@@ -165,9 +153,6 @@ describe("scenario 22: merkle-idle-silence", () => {
 describe("scenario 23: merkle-tree-lies", () => {
   test.each(SEEDS)(
     "after crashes of all kinds trees say what the stores hold, and repair comes to an end (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const { stage, told } = await play({ seed: `23${seed}`, keyCount: 40 }, async (on) => {
         const client = on.client();
@@ -200,9 +185,6 @@ describe("scenario 23: merkle-tree-lies", () => {
 describe("scenario 9: bitrot-minority", () => {
   test.each(SEEDS)(
     "bits that flip on one of three disks are never read, all are found and mended, none spreads (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const keyCount = 120;
       const { stage, told } = await play({ seed: `9${seed}`, keyCount }, async (on) => {
@@ -245,9 +227,6 @@ describe("scenario 9: bitrot-minority", () => {
 describe("anti-entropy alone", () => {
   test.each(SEEDS)(
     "a node that was away for half of the writes has them all in the end, though nobody reads (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const { stage, told } = await play({ seed: `ae${seed}`, keyCount: 60 }, async (on) => {
         const client = on.client();

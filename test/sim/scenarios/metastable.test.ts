@@ -98,18 +98,14 @@ describe("scenario 26: metastable-retry", () => {
       return { before, meanwhile, after };
     });
 
-  test("at 85 % load, with clients that try again at once, a node away for a minute is made up for within half a minute", {
-    timeout: 300_000,
-  }, async () => {
+  test("at 85 % load, with clients that try again at once, a node away for a minute is made up for within half a minute", async () => {
     const told = await tell(true, 60_000);
     expect(told.after).toBeGreaterThanOrEqual(0.95 * told.before);
     // two nodes of three, asked for more than they can do
     expect(told.meanwhile).toBeGreaterThan(0.8 * (2 / 3 / LOAD_SHARE) * told.before);
   });
 
-  test("without what refuses, the same clients keep the cluster down when its cause is long over: the story can tell", {
-    timeout: 300_000,
-  }, async () => {
+  test("without what refuses, the same clients keep the cluster down when its cause is long over: the story can tell", async () => {
     const told = await tell(false, 10_000);
     expect(told.after).toBeLessThan(0.5 * told.before);
   });
@@ -125,9 +121,7 @@ describe("scenario 37: hot-key-flood", () => {
     readonly p99Ms: number;
   }
 
-  test("reads of one key at three times what the nodes can do leave the others their answers in time, which as many reads of many keys do not", {
-    timeout: 300_000,
-  }, async () => {
+  test("reads of one key at three times what the nodes can do leave the others their answers in time, which as many reads of many keys do not", async () => {
     const told = await playOnProcessors({ seed: "37a", isGated: true, slowness: 10 }, async (on, doors) => {
       const { random } = on;
       const capacity = await capacityOf(on, new NaiveCrowd(on, doors), 200);

@@ -10,7 +10,6 @@ import { play, type Stage } from "../scenario-stage.ts";
 import type { SimClient } from "../sim-client.ts";
 import { keyName } from "../sim-values.ts";
 
-const LONG = 120_000;
 const KEYS = 24;
 /** Until gossip holds a node for dead. */
 const UNHEARD_MS = 8_000;
@@ -66,7 +65,7 @@ async function everybodyHasWork(on: Stage): Promise<void> {
 beforeAll(async () => {
   // the fourth joins, and slots move to it
   await play({ seed: "one budget", memberCount: 4, keyCount: KEYS }, everybodyHasWork);
-}, LONG);
+});
 
 afterAll(() => {
   share[Symbol.dispose]();

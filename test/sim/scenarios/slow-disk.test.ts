@@ -81,7 +81,6 @@ function isHeardDegraded(on: Stage): boolean {
 describe("scenario 27: slow-node-not-dead", () => {
   test.each(["a", "b", "c"])(
     "half a second a write: the node says so within six seconds, others are as fast as before, and it comes back (seed %s)",
-    { timeout: 120_000 },
     async (seed) => {
       let stageOf: Stage | undefined;
       const disk = slowDisk((ms) => stageOf?.sleep(ms) ?? Promise.resolve());

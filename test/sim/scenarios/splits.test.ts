@@ -12,7 +12,6 @@ function split(stage: Stage, left: readonly number[], right: readonly number[]):
 }
 
 const SEEDS = ["a", "b", "c"];
-const LONG = 120_000;
 
 /** Every node sees another majority: each is cut from the two opposite ones. */
 function cutMajoritiesRing(stage: Stage, size: number): void {
@@ -25,9 +24,6 @@ function cutMajoritiesRing(stage: Stage, size: number): void {
 describe("scenario 4: partition-halves-siblings", () => {
   test.each(SEEDS)(
     "six clients write through a ring of majorities for a minute: nothing is lost, owners end alike (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const keyCount = 6;
       const { stage } = await play({ seed: `4${seed}`, memberCount: 5, keyCount }, async (on) => {
@@ -50,9 +46,6 @@ describe("scenario 4: partition-halves-siblings", () => {
 describe("scenario 13: honest-outcomes", () => {
   test.each(SEEDS)(
     "on links that lose two fifths of all frames, whatever was not applied leaves no trace (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const keyCount = 10;
       const { stage } = await play({ seed: `13${seed}`, keyCount }, async (on) => {
@@ -77,9 +70,6 @@ describe("scenario 13: honest-outcomes", () => {
 describe("scenario 19: asymmetric-partition", () => {
   test.each(SEEDS)(
     "what one node says is not heard by another for five minutes: hardly any flapping, writes go on (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const keyCount = 6;
       const { stage, told } = await play({ seed: `19${seed}`, memberCount: 5, keyCount }, async (on) => {
@@ -108,9 +98,6 @@ describe("scenario 19: asymmetric-partition", () => {
 describe("scenario 20: read-your-writes-strict", () => {
   test.each(SEEDS)(
     "a session that shows what it has seen never reads anything older, whatever crashes (seed %s)",
-    {
-      timeout: LONG,
-    },
     async (seed) => {
       const keyCount = 4;
       const { stage } = await play({ seed: `20${seed}`, keyCount }, async (on) => {
@@ -138,9 +125,7 @@ describe("scenario 20: read-your-writes-strict", () => {
 });
 
 describe("scenario 21: sibling-bound", () => {
-  test("blind writers meet the limit of siblings with an honest refusal, and one reader who writes resolves them", {
-    timeout: LONG,
-  }, async () => {
+  test("blind writers meet the limit of siblings with an honest refusal, and one reader who writes resolves them", async () => {
     const { stage, told } = await play({ seed: "21", keyCount: 1 }, async (on) => {
       const refusals: string[] = [];
       for (let at = 0; at < 90; at += 1) {
@@ -175,7 +160,6 @@ describe("scenario 21: sibling-bound", () => {
 describe("scenario 29: membership-on-both-sides", () => {
   test.each(SEEDS)(
     "a join on one side of a split and a leave on the other end, once it heals, in one table with every slot held once (seed %s)",
-    { timeout: LONG },
     async (seed) => {
       const keyCount = 8;
       const { stage, told } = await play({ seed: `29${seed}`, memberCount: 5, keyCount }, async (on) => {

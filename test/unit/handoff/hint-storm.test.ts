@@ -13,7 +13,6 @@ const KEYS = 600;
 describe("scenario 18: hint-storm", () => {
   test.each([1, 0.1, 0.02])(
     "a node that comes back to four full stand-ins takes what its share of %d allows, from all of them, until it has all",
-    { timeout: 60_000 },
     async (share) => {
       const takenAt: { readonly atMs: number; readonly sizeBytes: number; readonly from: string }[] = [];
       const rig = await HandoffRig.started({

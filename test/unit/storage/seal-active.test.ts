@@ -206,7 +206,7 @@ describe("a scrub that was asked for", () => {
     expect(again.recovery).toMatchObject({ mode: "clean", recordCount: 2 });
   });
 
-  test("is survived by a power loss in the middle of any of its calls", { timeout: 60_000 }, async () => {
+  test("is survived by a power loss in the middle of any of its calls", async () => {
     const store = await new Store(ROOMY).open();
     await store.put(1, 1);
     await store.put(2, 2);
