@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import type { ViteUserConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { BY_THE_CLOCK } from "./test/support/by-the-clock.ts";
+import { REPORT_VARIABLE, RunReport } from "./test/support/run-report.ts";
 
 /** Guards against what never ends, on a machine of which others have most: what is promised in time is asserted. */
 const ENDLESS_MS = 900_000;
@@ -23,8 +24,11 @@ class LongFirst extends BaseSequencer {
   }
 }
 
+const reportPath = process.env[REPORT_VARIABLE];
+
 const config: ViteUserConfig = {
   test: {
+    reporters: reportPath === undefined ? ["default"] : ["default", new RunReport(reportPath)],
     testTimeout: ENDLESS_MS,
     hookTimeout: ENDLESS_MS,
     expect: { poll: { timeout: PATIENCE_MS } },

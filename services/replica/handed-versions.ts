@@ -1,6 +1,6 @@
 /**
- * Takes finished versions from other replicas: appended as they come when what is held is what they were made from,
- * merged otherwise. Runs within the key's turn. Must never be bound by clients' limits, nor lose what is held.
+ * Takes finished versions from other replicas: appended as they come when what is held is what they were made from and nothing of them is
+ * as old as what was collected, merged otherwise. Runs within the key's turn. Must never be bound by clients' limits, nor lose what is held.
  */
 import { decodeSet, digestOf, encodedDigestOf, encodeSet } from "../versioning/object-codec.ts";
 import { encodedExpiryOf, encodedSiblingCountOf } from "../versioning/object-header.ts";
@@ -11,7 +11,7 @@ import type { ReplicaStore } from "./needs.ts";
 import type { ReplicaCounters, ReplicaParts } from "./parts.ts";
 import type { RecordKeeper } from "./record-keeper.ts";
 import { expired, isRefusal, refused } from "./refusals.ts";
-import { leftOfStale, withoutStale } from "./stale-versions.ts";
+import { hasOld, leftOfStale, withoutStale } from "./stale-versions.ts";
 import { mergedOf } from "./write-core.ts";
 
 /** What taking versions works with. */
@@ -53,7 +53,7 @@ export class HandedVersions {
   /** Stores the version within the turn at its key. */
   async take(handing: Handing): Promise<ReplicaWriteResult> {
     const { store, mint, counters } = this.#parts;
-    const { location, version, endMs } = handing;
+    const { location, version } = handing;
     const refusal = this.#refusalOf(handing);
     if (refusal !== undefined) return refusal;
     const { baseDigest } = version;
@@ -63,12 +63,12 @@ export class HandedVersions {
     const object = current === 0n ? this.#leftOf(handing, line) : version.object;
     if (object === undefined) return this.#oldRefused(location);
     mint.observe(object);
-    if (current !== 0n && current !== baseDigest) return this.#merge(handing);
+    // Who made it from what is held may have put to it what it had itself, and was collected here.
+    if (current !== 0n && (current !== baseDigest || hasOld(object, line))) return this.#merge(handing);
     const digest = object === version.object ? version.digest : encodedDigestOf(object);
     if (current === 0n && store.isSuspect(location.partition)) {
-      const isReadable = await this.#noteLost(location, endMs);
-      if (this.#parts.isOver(endMs)) return expired();
-      if (isReadable) return this.#merge(handing);
+      const otherwise = await this.#insteadOfLost(handing, line);
+      if (otherwise !== undefined) return otherwise;
     }
     mint.compareEncoded(object, {
       isFromHeld: current !== 0n,
@@ -77,6 +77,15 @@ export class HandedVersions {
     counters.appendedCount += 1;
     const kept = { isWhole: object === version.object, line };
     return this.#saying(handing, kept, { base: baseDigest, digest, value: object });
+  }
+
+  /** Where records were lost: what comes of the version if it is not to be stored as it is after all; undefined: it is. */
+  async #insteadOfLost(handing: Handing, line: number): Promise<ReplicaWriteResult | undefined> {
+    const isReadable = await this.#noteLost(handing.location, handing.endMs);
+    if (this.#parts.isOver(handing.endMs)) return expired();
+    if (isReadable) return this.#merge(handing);
+    // More may have been collected meanwhile.
+    return this.#lineOf(handing) === line ? undefined : this.take(handing);
   }
 
   async #merge(handing: Handing): Promise<ReplicaWriteResult> {

@@ -19,6 +19,13 @@ export function withoutStale(incoming: SiblingSet, held: SiblingSet, line: numbe
   return siblings.length === incoming.siblings.length ? incoming : { clock: incoming.clock, siblings };
 }
 
+/** Whether some sibling of an encoded version is at or below the line. O(header), makes no garbage. */
+export function hasOld(object: Uint8Array, line: number): boolean {
+  if (line === 0) return false;
+  const least = encodedLeastSiblingCounterOf(object);
+  return least !== 0 && least <= line;
+}
+
 /**
  * What is left of an encoded version where nothing of its key is held: itself, less, or undefined when all of it was
  * collected. Bytes that cannot be decoded are given back: whoever stores them finds the flaw. O(header) for new ones.

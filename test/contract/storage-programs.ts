@@ -190,6 +190,6 @@ export function programContract(name: string, make: () => Promise<EngineStand>, 
         }),
         { numRuns: count },
       );
-    }, 120_000);
+    });
   });
 }

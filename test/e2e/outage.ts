@@ -8,13 +8,14 @@
  * each says how much was taken. All of them together are told as well, and who was failed or refused is counted in all of them.
  */
 import { parseArgs } from "node:util";
+import { stolenMs } from "../support/host-time.ts";
 import { acceptedMs, failuresOf, quantileMs } from "./answer-times.ts";
 import { fillBulk } from "./bulk-keys.ts";
 import { pause, RealCluster, until } from "./cluster.ts";
 import type { TargetResult } from "./generator.ts";
 import { GeneratorProcess } from "./generator-process.ts";
 import { ask, tryAsk } from "./http.ts";
-import { processorMs, stolenMs } from "./processor-time.ts";
+import { processorMs } from "./processor-time.ts";
 
 const { values: flags } = parseArgs({
   options: {

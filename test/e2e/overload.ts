@@ -15,6 +15,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { stolenMs } from "../support/host-time.ts";
 import { acceptedMs, coldWithin, failuresOf, quantileMs } from "./answer-times.ts";
 import { begunBetween, begunBy, begunCount, withinMs } from "./begun.ts";
 import { fillBulk } from "./bulk-keys.ts";
@@ -23,7 +24,7 @@ import type { TargetResult } from "./generator.ts";
 import { GeneratorProcess } from "./generator-process.ts";
 import { tryAsk } from "./http.ts";
 import type { Loaded } from "./overload-generator.ts";
-import { pinTo, processorMs, stolenMs } from "./processor-time.ts";
+import { pinTo, processorMs } from "./processor-time.ts";
 
 const { values: flags } = parseArgs({
   options: {

@@ -1,6 +1,7 @@
-/** Which processors the processes of a measurement have, how much of their time they took, and what the machine had of it, as the system tells; NaN where it does not. */
+/** Which processors the processes of a measurement have, and how much of their time they took, as the system tells; NaN where it does not. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { stolenOfEach } from "../support/host-time.ts";
 
 /** what the system counts in: a hundredth of a second wherever Linux runs Node */
 const TICK_MS = 10;
@@ -29,25 +30,5 @@ export class HostWatch {
   within(boundMs: number): number {
     const taken = stolenOfEach().map((ms, processor) => ms - (this.#began[processor] ?? 0));
     return boundMs + Math.max(0, ...taken);
-  }
-}
-
-/** What the machine's host has given to others of what was wanted here, ms since the start; NaN where the system does not tell. */
-export function stolenMs(): number {
-  return stolenIn()[0] ?? Number.NaN;
-}
-
-/** The same of each processor. */
-function stolenOfEach(): readonly number[] {
-  return stolenIn().slice(1);
-}
-
-/** Of all processors together, then of each; nothing where the system does not tell. */
-function stolenIn(): readonly number[] {
-  try {
-    const lines = readFileSync("/proc/stat", "utf8").split("\n");
-    return lines.filter((line) => line.startsWith("cpu")).map((line) => Number(line.split(/\s+/)[8]) * TICK_MS);
-  } catch {
-    return [];
   }
 }

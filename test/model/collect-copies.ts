@@ -11,6 +11,14 @@ import type { CausalContext, SiblingSet } from "../../services/versioning/types.
 import { DEADLINE, KEYS, type Life, MIN_AGE, nameOf, type Op, P, type ToldMarks } from "./collect-life.ts";
 import { Machines } from "./collect-machines.ts";
 
+/** What binds a version that comes in. */
+interface Handing {
+  /** it comes from a holder whose word counts here, and stands however old it is */
+  readonly isBelieved?: boolean;
+  /** digest of what it was made from */
+  readonly base?: bigint;
+}
+
 export class Copies extends Machines {
   write(): void {
     const key = KEYS[this.below(KEYS.length)] ?? "k1";
@@ -60,7 +68,7 @@ export class Copies extends Machines {
     this.later(to, () => {
       const { disk } = this.at(to);
       if (isAway && disk.slot < 0) disk.hints.set(op.key, merge(disk.hints.get(op.key) ?? EMPTY, object));
-      else if (disk.slot >= 0) this.take(to, op.key, object, false);
+      else if (disk.slot >= 0) this.take(to, op.key, object);
       else return;
       const stored = { place: to, era: this.at(to).era };
       this.later(from.by, () => this.acknowledge(op, stored, from));
@@ -82,11 +90,12 @@ export class Copies extends Machines {
   }
 
   /** A version comes in from another node. */
-  take(at: number, key: string, object: SiblingSet, isTrusted: boolean): void {
+  take(at: number, key: string, object: SiblingSet, { isBelieved = false, base = 0n }: Handing = {}): void {
     const { disk, life } = this.at(at);
     if (disk.slot < 0 || life === undefined) return;
-    const line = isTrusted || this.plan.withoutLine === true ? 0 : life.floors.lineOf(P);
     const held = disk.objects.get(key);
+    const isAppended = this.plan.appending === true && held !== undefined && digestOf(held) === base;
+    const line = isBelieved || isAppended || this.plan.withoutLine === true ? 0 : life.floors.lineOf(P);
     const isCertain = (!life.floors.isBehind(P) && this.has(at, key, disk.slot)) || this.plan.droppingAnywhere === true;
     if (held === undefined) {
       const left = line === 0 ? object : decoded(leftOfStale(encodeSet(object), line));
@@ -123,8 +132,10 @@ export class Copies extends Machines {
       }
     }
     // Read repair, late or never.
-    for (const at of [first, second])
-      if (set.clock !== EMPTY_CONTEXT) this.later(at, () => this.take(at, key, set, false));
+    for (const at of [first, second]) {
+      const base = digestOf(this.at(at).disk.objects.get(key) ?? EMPTY);
+      if (set.clock !== EMPTY_CONTEXT) this.later(at, () => this.take(at, key, set, { base }));
+    }
   }
 
   /** What a running holder tells of its marks now. */
@@ -139,33 +150,6 @@ export class Copies extends Machines {
     };
   }
 
-  antiEntropy(at: number, other: number): void {
-    const here = this.at(at);
-    const there = this.at(other);
-    if (at === other || here.disk.slot < 0 || there.disk.slot < 0) return;
-    if (here.life === undefined || there.life === undefined) return;
-    const higher = Math.max(here.disk.slot, there.disk.slot);
-    const isShown = (key: string): boolean => this.has(at, key, higher) && this.has(other, key, higher);
-    const page = [...there.disk.objects].filter(([key]) => isShown(key));
-    const said = this.told(other);
-    if (page.length > 0)
-      this.later(at, () => this.takePage(at, page, this.plan.askingAfterwards === true ? this.told(other) : said));
-    for (const [key, set] of here.disk.objects) {
-      if (!isShown(key)) continue;
-      this.sent.push({ key, object: set });
-      this.later(other, () => this.take(other, key, set, false));
-    }
-  }
-
-  /** What another holder had when it said that of its marks. */
-  takePage(at: number, page: readonly (readonly [string, SiblingSet])[], { floor, rules }: ToldMarks): void {
-    const { life } = this.at(at);
-    if (life === undefined) return;
-    const isSameRules = fingerprintOf(life.rules) === rules || this.plan.trustingAnyRules === true;
-    const isTrusted = isSameRules && floor >= life.floors.lineOf(P);
-    for (const [key, set] of page) this.take(at, key, set, isTrusted);
-  }
-
   /** To every owner; a hint that some owner could not take stays. */
   deliverHints(at: number): void {
     const { disk, life } = this.at(at);
@@ -173,7 +157,7 @@ export class Copies extends Machines {
     for (const [key, set] of disk.hints) {
       const owners = this.holders().filter((one) => this.has(at, key, this.at(one).disk.slot));
       const up = owners.filter((one) => this.at(one).life !== undefined);
-      for (const owner of up) this.take(owner, key, set, false);
+      for (const owner of up) this.take(owner, key, set);
       if (up.length < owners.length) continue;
       disk.hints.delete(key);
       for (const op of this.ops) {
@@ -211,12 +195,12 @@ export class Copies extends Machines {
   repeatOld(at: number): void {
     const old = this.sent[this.below(this.sent.length)];
     // Only what is older than any write may take, and so is waited for by nobody.
-    if (old !== undefined && this.at(at).life !== undefined) this.take(at, old.key, old.object, false);
+    if (old !== undefined && this.at(at).life !== undefined) this.take(at, old.key, old.object);
   }
 
   /** Everything that was ever sent comes once more, everywhere. */
   repeatEverything(): void {
-    for (const { key, object } of this.sent) for (const at of this.holders()) this.take(at, key, object, false);
+    for (const { key, object } of this.sent) for (const at of this.holders()) this.take(at, key, object);
   }
 
   /** Of what the holders of slot 0 and this one should both have. */

@@ -25,8 +25,10 @@ export interface CollectPlan {
   readonly believingAll?: boolean;
   /** who gave a page is asked for its marks when the page has come, not while it reads */
   readonly askingAfterwards?: boolean;
-  /** whoever noted a floor is believed, whatever it noted it under */
-  readonly trustingAnyRules?: boolean;
+  /** a giver says what holds when it has read, and not what held when it began */
+  readonly sayingAfterwards?: boolean;
+  /** what was made from what is held is put there as it came */
+  readonly appending?: boolean;
   /** a slot that should have keys that it had not goes on as before */
   readonly withoutDoubt?: boolean;
   /** what comes late is kept without what is below the line, whether or not that was deleted for certain */

@@ -5,7 +5,7 @@
 import { parseNodeId } from "../../services/base/ids.ts";
 import { CollectFloors } from "../../services/repair/collect-floors-core.ts";
 import { HolderCore } from "../../services/repair/collect-holder-core.ts";
-import { encodeFloors } from "../../services/repair/collect-marks-codec.ts";
+import { encodeFloors, restoreFloors } from "../../services/repair/collect-marks-codec.ts";
 import type { KnownRules } from "../../services/repair/collect-rules-core.ts";
 import type { CausalContext, SiblingSet } from "../../services/versioning/types.ts";
 import { type SeededDraws, seededDraws } from "../support/seeded.ts";
@@ -59,6 +59,8 @@ export class Machines {
   /** the key `k2` gets fewer replicas and more in some lives; drawn apart, so that the others stay as they are */
   readonly isRuled: boolean;
   readonly ruleDraws: SeededDraws;
+  /** in some lives holders hardly ever compare what they have */
+  readonly isLazy: boolean;
   actorCount = 0;
   isCalm = false;
 
@@ -68,6 +70,7 @@ export class Machines {
     this.isWild = this.chance(0.4);
     this.ruleDraws = seededDraws(seed + 1_000_000);
     this.isRuled = plan.isCalm !== true && this.ruleDraws.below(3) === 0;
+    this.isLazy = seededDraws(seed + 2_000_000).below(2) === 0;
     this.machines = NODES.map((at) => {
       const id = parseNodeId(`n${at}`);
       if (id === undefined) throw new Error("a node id");
@@ -173,6 +176,12 @@ export class Machines {
     disk.marks = encodeFloors(floors, { promised: core.promised, rules });
   }
 
+  durable({ disk }: Machine): CollectFloors {
+    const floors = new CollectFloors(1);
+    restoreFloors(floors, disk.marks);
+    return floors;
+  }
+
   // ── settings
 
   learnRules(at: number, setting: Setting): void {
@@ -204,6 +213,7 @@ export class Machines {
 
   areRulesSettled(): boolean {
     const isOne = new Set(this.machines.map(({ disk }) => disk.setting.version)).size === 1;
-    return isOne && this.holders().every((at) => this.at(at).life?.floors.doubtOf(P) === undefined);
+    const marks = this.holders().map((at) => this.at(at).life?.floors ?? this.durable(this.at(at)));
+    return isOne && marks.every((floors) => floors.doubtOf(P) === undefined);
   }
 }

@@ -7,10 +7,10 @@ import { fingerprintOf } from "../../services/repair/collect-rules-core.ts";
 import { sourcesOf } from "../../services/repair/collect-sources-core.ts";
 import { caughtUp } from "../../services/replica/stale-versions.ts";
 import { EMPTY } from "../../services/versioning/sibling-set.ts";
-import { Copies } from "./collect-copies.ts";
+import { Exchanges } from "./collect-exchanges.ts";
 import { type Life, P } from "./collect-life.ts";
 
-export class Marks extends Copies {
+export class Marks extends Exchanges {
   hear(at: number, other: number): void {
     const here = this.at(at);
     const there = this.at(other);
@@ -95,7 +95,8 @@ export class Marks extends Copies {
     if (key !== undefined) {
       const their = there.disk.objects.get(key) ?? EMPTY;
       const settled = caughtUp(here.disk.objects.get(key) ?? EMPTY, their, order.line);
-      if (settled.clock.vector.length + settled.clock.detached.length > 0) this.take(at, key, settled, true);
+      if (settled.clock.vector.length + settled.clock.detached.length > 0)
+        this.take(at, key, settled, { isBelieved: true });
       return;
     }
     here.life.floors.catchUp(P, order.mark);

@@ -32,17 +32,18 @@ describe("the model check finds", () => {
   const planted: readonly Planted[] = [
     ["tombstones that go by age alone", { byTimer: true }, 60, 1],
     ["late copies that are taken whatever was collected", { withoutLine: true }, 200, 1],
-    ["an older disk that is believed like the others", { believingAll: true }, 400, 1],
-    ["a giver's word of when its page has come", { askingAfterwards: true }, 400, 1],
-    ["a giver that goes by other bucket settings", { trustingAnyRules: true }, 200, 3_001],
-    ["a round that asks nobody for what is kept for others", { withoutHints: true }, 900, 1],
-    ["a round that leaves one holder out", { withOneOther: true }, 400, 1_100],
+    ["an older disk that is believed like the others", { believingAll: true }, 100, 1],
+    ["a giver's word of when its page has come", { askingAfterwards: true }, 200, 1],
+    ["a giver's word of when it had read, and not of when it began", { sayingAfterwards: true }, 300, 1],
+    ["a push that is put to what it was made from as it came", { appending: true }, 200, 401],
+    ["a round that asks nobody for what is kept for others", { withoutHints: true }, 300, 1],
+    ["a round that leaves one holder out", { withOneOther: true }, 200, 401],
     ["a slot whose bucket got more replicas and that goes on as before", { withoutDoubt: true }, 400, 1],
-    ["what is kept of a late version where the rest may live", { droppingAnywhere: true }, 400, 801],
-    ["a read that takes the word of one that is behind", { readingAll: true }, 400, 801],
-    ["marks that cannot be read and are taken for none", { isRotten: true, forgettingMarks: true }, 200, 2_701],
-    ["a round that compares no roots", { withoutLook: true }, 1_500, 1],
-    ["members that promise nothing", { withoutPromise: true }, 2_500, 1],
+    ["what is kept of a late version where the rest may live", { droppingAnywhere: true }, 200, 2_001],
+    ["a read that takes the word of one that is behind", { readingAll: true }, 200, 1],
+    ["marks that cannot be read and are taken for none", { isRotten: true, forgettingMarks: true }, 300, 1],
+    ["a round that compares no roots", { withoutLook: true }, 100, 1],
+    ["members that promise nothing", { withoutPromise: true }, 400, 501],
   ];
 
   it.each(planted)("%s", (_what, plan, mostRuns, first) => {
@@ -50,10 +51,15 @@ describe("the model check finds", () => {
   });
 });
 
-/** How many lives it takes until one breaks a promise; one more than `mostRuns` when none does; `first`: where the rare ones are. */
-function firstFound(plan: CollectPlan, mostRuns: number, first: number): number {
-  for (let seed = 1; seed <= mostRuns; seed += 1) {
-    if (runCollect(first - 1 + seed, plan).violations.length > 0) return seed;
+/**
+ * How many lives it takes until one breaks a promise that it keeps without the bug; one more than `mostRuns` when none does; `first`:
+ * where the rare ones are.
+ */
+function firstFound({ isRotten = false, ...bug }: CollectPlan, mostRuns: number, first: number): number {
+  for (let run = 1; run <= mostRuns; run += 1) {
+    const seed = first - 1 + run;
+    const { violations } = runCollect(seed, { isRotten, ...bug });
+    if (violations.length > 0 && runCollect(seed, { isRotten }).violations.length === 0) return run;
   }
   return mostRuns + 1;
 }

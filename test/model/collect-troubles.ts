@@ -58,10 +58,17 @@ export class Troubles extends Rounds {
     return this.machines.some((machine) => this.durable(machine).doubtOf(P) === "records");
   }
 
-  durable({ disk }: Machine): CollectFloors {
-    const floors = new CollectFloors(1);
-    restoreFloors(floors, disk.marks);
-    return floors;
+  /** It took part in the last proof there was, and knows it: where nobody is left who did, values may come back (docs/DELETES.md). */
+  isWitness(at: number): boolean {
+    const known = this.machines.map((machine) => machine.life?.floors ?? this.durable(machine));
+    const last = Math.max(...known.map((floors) => floors.marksOf(P).reaped.floor));
+    const floors = known[at];
+    if (floors === undefined || this.at(at).isOld) return false;
+    return !floors.isBehind(P) && floors.marksOf(P).noted.floor >= last;
+  }
+
+  isWitnessedBeside(at: number): boolean {
+    return this.holders().some((one) => one !== at && this.isWitness(one));
   }
 
   crash(at: number): void {
@@ -93,6 +100,7 @@ export class Troubles extends Rounds {
     // The only copy of a key is no copy to be set back, nor is the one that others are about to be compared with.
     const isOnly = this.machines.some(({ disk }) => disk.setting.n === 1) || !this.areRulesSettled();
     if (this.isRuled && backup.disk.slot === 0 && isOnly) return;
+    if (!this.isWitnessedBeside(backup.at)) return;
     const machine = this.at(backup.at);
     this.crash(backup.at);
     machine.disk = { ...backup.disk, objects: new Map(backup.disk.objects), hints: new Map(backup.disk.hints) };
@@ -110,7 +118,7 @@ export class Troubles extends Rounds {
     const giver = this.at(from);
     const taker = this.at(to);
     if (giver.disk.slot < 0 || taker.disk.slot >= 0) return;
-    if (giver.life === undefined || taker.life === undefined || giver.isOld) return;
+    if (giver.life === undefined || taker.life === undefined || giver.isOld || !this.isWitnessedBeside(from)) return;
     // Of two such changes at once nothing is promised (docs/DELETES.md).
     if (this.isRuled && giver.disk.slot === 0 && !this.areRulesSettled()) return;
     taker.disk.objects = new Map(giver.disk.objects);
@@ -134,7 +142,9 @@ export class Troubles extends Rounds {
   changeRules(n: number): void {
     const version = 1 + Math.max(...this.machines.map(({ disk }) => disk.setting.version));
     const at = NODES[this.ruleDraws.below(NODES.length)] ?? 0;
-    const isTroubled = this.machines.some(({ isOld }) => isOld) || this.isAnyoneLost();
+    // The first slot's holder is the one that all others will be compared with.
+    const isFirstOpen = this.holders().some((one) => this.at(one).disk.slot === 0 && !this.isWitness(one));
+    const isTroubled = this.machines.some(({ isOld }) => isOld) || this.isAnyoneLost() || isFirstOpen;
     if (this.at(at).life === undefined || (!this.isCalm && isTroubled)) return;
     this.counts.rules += 1;
     for (const other of NODES) {

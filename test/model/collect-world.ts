@@ -30,7 +30,7 @@ export class CollectWorld extends Troubles {
   quietStep(dice: number): void {
     if (dice < 1) this.write();
     else if (dice < 8) this.read();
-    else if (dice < 18) this.antiEntropy(this.below(5), this.below(5));
+    else if (dice < 18) this.compareSome();
     else if (dice < 30) this.deliverHints(this.below(5));
     else if (dice < 66) this.lead();
     else if (dice < 78) this.hear(this.below(5), this.below(5));
@@ -47,7 +47,7 @@ export class CollectWorld extends Troubles {
   stormyStep(dice: number): void {
     if (dice < 22) this.write();
     else if (dice < 40) this.read();
-    else if (dice < 50) this.antiEntropy(this.below(5), this.below(5));
+    else if (dice < 50) this.compareSome();
     else if (dice < 56) this.deliverHints(this.below(5));
     else if (dice < 66) this.lead();
     else if (dice < 74) this.hear(this.below(5), this.below(5));
@@ -67,7 +67,10 @@ export class CollectWorld extends Troubles {
     for (const at of NODES) this.start(at);
     this.now += 10_000;
     for (let pass = 0; pass < 16; pass += 1) {
-      this.now += 100;
+      for (let hops = 0; hops < 4; hops += 1) {
+        this.now += 25;
+        this.deliverDue();
+      }
       // once whoever was set back has caught up: of both at once nothing is promised
       if (this.isRuled && pass === 6) this.changeRules(3);
       this.deliverDue();

@@ -1,27 +1,30 @@
 /**
- * What a machine has given to those who run on it, second by second, as the kernel counts it: how much of each processor its host gave to
- * others, and for how much of it all that could go on waited for the disk; and how late one came who only wanted to look. Where the kernel does
- * not tell, nothing was ever missing.
+ * Whether a machine was there for those who ran on it: how much of each processor its host gave to others, second by second, and how late
+ * one came who only wanted to look; and whether its disk is there now that nobody uses it. Must never look at the disk while anything runs.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stolenOfEach } from "./host-time.ts";
+import { steadyMs } from "./run-report.ts";
 
-/** what the kernel counts in: a hundredth of a second wherever Linux runs Node */
-const TICK_MS = 10;
 const EVERY_MS = 1_000;
 /** how long a stretch is that is looked at: longer than a stall that every machine has now and then */
 const STRETCH_MS = 10_000;
 /** a day of records: enough for any run, and a bound */
 const MOST_MOMENTS = 86_400;
-/** On a machine of one's own a run of all tests sees 1 %, 5 % and 3 ms. */
+/** On a machine of one's own a run of all tests sees 1 % of a processor, 3 ms, and a flush of 1 ms. */
 const MOST_TAKEN = 0.1;
-const MOST_WAITED = 0.5;
 const MOST_LATE_MS = 500;
+const MOST_FLUSH_MS = 25;
+const FLUSHES = 50;
+const FLUSHED_WITHIN_MS = 10_000;
+const FLUSHED_BYTES = 4_096;
 
-/** Sums since the machine's start, ms, by processor. */
+/** What each processor had lost to others by then, ms since the machine's start. */
 export interface HostMoment {
   readonly atMs: number;
   readonly takenMs: readonly number[];
-  readonly waitedMs: readonly number[];
 }
 
 /** Keeps the record until it is ended. */
@@ -40,55 +43,60 @@ export class HostRecord implements Disposable {
     clearInterval(this.#timer);
   }
 
-  /** What was missing at its worst between two times of the wall clock, in words; undefined: nothing that matters. */
+  /** What was missing at its worst between two times, in words; undefined: nothing that matters. */
   missing(fromMs: number, toMs: number): string | undefined {
-    this.#note();
     return missingIn(this.#moments, fromMs, toMs);
   }
 
   #note(): void {
-    if (this.#moments.length < MOST_MOMENTS) this.#moments.push(momentOf(kernelStat(), Date.now()));
+    if (this.#moments.length < MOST_MOMENTS) this.#moments.push({ atMs: steadyMs(), takenMs: stolenOfEach() });
   }
 }
 
-/** The same of a record, ascending in time. The stretch that begins before the time, and the one that ends after it, count. */
+/**
+ * The same of a record, ascending in time. The stretches that end in the time count: of a shorter time the one that ends with it begins
+ * before it.
+ */
 export function missingIn(moments: readonly HostMoment[], fromMs: number, toMs: number): string | undefined {
-  let [taken, waited, lateMs] = [0, 0, 0];
+  let [taken, lateMs] = [0, 0];
   let first = 0;
   for (const [at, last] of moments.entries()) {
+    if (last.atMs > toMs + EVERY_MS) break;
     while ((moments[first + 1]?.atMs ?? Number.POSITIVE_INFINITY) <= last.atMs - STRETCH_MS) first += 1;
-    const begin = moments[first] ?? last;
-    if (last.atMs < fromMs || begin.atMs > toMs) continue;
+    if (last.atMs < fromMs) continue;
     lateMs = Math.max(lateMs, last.atMs - (moments[at - 1] ?? last).atMs - EVERY_MS);
+    const begin = moments[first] ?? last;
     const lengthMs = last.atMs - begin.atMs;
-    if (lengthMs < STRETCH_MS) continue;
-    taken = Math.max(taken, mostOf(begin.takenMs, last.takenMs) / lengthMs);
-    waited = Math.max(waited, mostOf(begin.waitedMs, last.waitedMs) / lengthMs);
+    const isWithin = begin.atMs >= fromMs || last.atMs > toMs - EVERY_MS;
+    if (lengthMs >= STRETCH_MS && isWithin) taken = Math.max(taken, mostOf(begin.takenMs, last.takenMs) / lengthMs);
   }
-  if (taken < MOST_TAKEN && waited < MOST_WAITED && lateMs < MOST_LATE_MS) return undefined;
-  const [ofTaken, ofWaited] = [percentOf(taken), percentOf(waited)];
-  return `the host took ${ofTaken} of a processor, it waited for the disk for ${ofWaited}, of ${STRETCH_MS / 1_000} s; a timer was ${lateMs} ms late`;
-}
-
-/** From `/proc/stat`: a line for all processors together, then one for each. */
-export function momentOf(stat: string, atMs: number): HostMoment {
-  const lines = stat.split("\n").filter((line) => /^cpu\d/.test(line));
-  const fields = lines.map((line) => line.split(/\s+/).map((field) => Number(field) * TICK_MS));
-  return { atMs, takenMs: fields.map((of) => of[8] ?? 0), waitedMs: fields.map((of) => of[5] ?? 0) };
+  if (taken < MOST_TAKEN && lateMs < MOST_LATE_MS) return undefined;
+  const share = `${Math.round(taken * 100)} %`;
+  return `in some ${STRETCH_MS / 1_000} s the host took ${share} of a processor, and a timer was ${Math.round(lateMs)} ms late`;
 }
 
 function mostOf(before: readonly number[], after: readonly number[]): number {
   return Math.max(0, ...after.map((ms, processor) => ms - (before[processor] ?? ms)));
 }
 
-function percentOf(share: number): string {
-  return `${Math.round(share * 100)} %`;
-}
-
-function kernelStat(): string {
+/** What others take of the disk under the temporary folder while nothing runs here, in words; undefined: nothing that matters. */
+export function missingOfDisk(): string | undefined {
+  const path = join(tmpdir(), `gyre-flush-${process.pid}`);
+  const file = openSync(path, "w");
+  const tookMs: number[] = [];
   try {
-    return readFileSync("/proc/stat", "utf8");
-  } catch {
-    return "";
+    const endMs = steadyMs() + FLUSHED_WITHIN_MS;
+    for (let flush = 0; flush < FLUSHES && steadyMs() < endMs; flush += 1) {
+      const beganMs = steadyMs();
+      writeSync(file, Buffer.alloc(FLUSHED_BYTES, flush), 0, FLUSHED_BYTES, 0);
+      fdatasyncSync(file);
+      tookMs.push(steadyMs() - beganMs);
+    }
+  } finally {
+    closeSync(file);
+    rmSync(path, { force: true });
   }
+  const middleMs = tookMs.toSorted((a, b) => a - b)[tookMs.length >> 1] ?? 0;
+  if (middleMs < MOST_FLUSH_MS) return undefined;
+  return `with nothing running here the disk takes ${Math.round(middleMs)} ms for ${FLUSHED_BYTES} bytes`;
 }

@@ -8,11 +8,12 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join, relative, resolve } from "node:path";
-import { isByTheClock } from "./by-the-clock.ts";
-import { HostRecord } from "./host-record.ts";
+import { delimiter, join, resolve } from "node:path";
+import { HostRecord, missingOfDisk } from "./host-record.ts";
+import { runRepeatedly } from "./repeated-runs.ts";
+import { type FileOutcome, REPORT_VARIABLE, type RunOutcome, readOutcome } from "./run-report.ts";
 
 interface Check {
   readonly name: string;
@@ -25,26 +26,7 @@ interface Counts {
   readonly failed: number;
 }
 
-interface FileReport {
-  readonly name: string;
-  readonly status: string;
-  readonly message?: string;
-  /** wall clock, ms; where no test of it began, both are the start of all */
-  readonly startTime: number;
-  readonly endTime: number;
-  readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[];
-}
-
-/** What a run of the test runner came to. */
-interface TestRun {
-  readonly status: number;
-  readonly endedMs: number;
-  readonly files: ReadonlyMap<string, FileReport>;
-}
-
 const NEEDED_MAJOR = 26;
-/** how often what had no verdict is run again */
-const MOST_AGAIN = 2;
 const ROOT = resolve(import.meta.dirname, "../..");
 const BIN = join(ROOT, "node_modules", ".bin");
 const CODE_FOLDERS = ["services", "gossip", "storage", "test", "loadtest"].filter((name) =>
@@ -59,8 +41,12 @@ const CHECKS: readonly Check[] = [
 ];
 
 /** Runs a tool with the project's own binaries (and so its own Node) first on the path. */
-async function runTool(command: string, args: readonly string[]): Promise<number> {
-  const env = { ...process.env, PATH: `${BIN}${delimiter}${process.env["PATH"] ?? ""}` };
+async function runTool(
+  command: string,
+  args: readonly string[],
+  variables: Readonly<Record<string, string>> = {},
+): Promise<number> {
+  const env = { ...process.env, ...variables, PATH: `${BIN}${delimiter}${process.env["PATH"] ?? ""}` };
   try {
     const [status] = await once(spawn(join(BIN, command), args, { cwd: ROOT, stdio: "inherit", env }), "exit");
     return typeof status === "number" ? status : 1;
@@ -82,78 +68,38 @@ async function runChecks(): Promise<Counts> {
   return { passed: CHECKS.length - failed, failed };
 }
 
-/** Counts one file of the report. A file that fails to load, or holds no test, is a failure of its own. */
-function countFile(file: FileReport): Counts {
-  let passed = 0;
-  let failed = 0;
-  for (const test of file.assertionResults) {
-    if (test.status === "passed") passed += 1;
-    else failed += 1;
-    if (test.status !== "passed" && test.status !== "failed") {
-      process.stdout.write(`${test.status}, which counts as failed: ${test.fullName}\n`);
-    }
-  }
-  if (failed === 0 && (file.status !== "passed" || passed === 0)) {
-    process.stdout.write(`no verdict from ${file.name}: ${file.message ?? "it holds no test"}\n`);
-    failed += 1;
-  }
-  return { passed, failed };
-}
-
-async function runVitest(filters: readonly string[]): Promise<TestRun> {
+/** Runs the test runner, which leaves its report where the environment says (vitest.config.ts). */
+async function runVitest(paths: readonly string[]): Promise<RunOutcome> {
   const folder = mkdtempSync(join(tmpdir(), "gyre-test-"));
   const reportPath = join(folder, "report.json");
-  const status = await runTool("vitest", [
-    "run",
-    "--allowOnly=false",
-    "--reporter=default",
-    "--reporter=json",
-    `--outputFile.json=${reportPath}`,
-    ...filters,
-  ]);
-  const text = existsSync(reportPath) ? readFileSync(reportPath, "utf8") : '{"testResults":[]}';
+  const status = await runTool("vitest", ["run", "--allowOnly=false", ...paths], { [REPORT_VARIABLE]: reportPath });
+  const outcome = readOutcome(reportPath);
   rmSync(folder, { recursive: true, force: true });
-  const report = JSON.parse(text) as { readonly testResults: readonly FileReport[] };
-  const files = new Map(report.testResults.map((file) => [relative(ROOT, file.name), file]));
-  return { status, endedMs: Date.now(), files };
+  const isExplained = status === 0 || outcome.failures.length > 0 || outcome.files.some(hasFailed);
+  return isExplained ? outcome : { ...outcome, failures: [`the test runner ended with ${status}`] };
 }
 
-/** Files that failed by the clock while the machine was not there, each with what was missing. */
-function withoutVerdict({ files, endedMs }: TestRun, host: HostRecord): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
-  for (const [path, file] of files) {
-    if (file.status === "passed" || !isByTheClock(path)) continue;
-    const hasBegun = file.endTime > file.startTime;
-    const missing = host.missing(file.startTime, hasBegun ? file.endTime : endedMs);
-    if (missing !== undefined) found.set(path, missing);
-  }
-  return found;
-}
-
-/** A run that ended badly without a file that failed has broken somewhere else. */
-function isExplainedBy({ status, files }: TestRun): boolean {
-  return status === 0 || [...files.values()].some((file) => file.status !== "passed");
-}
-
-async function runTests(filters: readonly string[]): Promise<Counts> {
+async function runTests(paths: readonly string[]): Promise<Counts> {
   using host = new HostRecord();
-  let run = await runVitest(filters);
-  const files = new Map(run.files);
-  let isExplained = isExplainedBy(run);
-  for (let again = 0; again < MOST_AGAIN; again += 1) {
-    const open = withoutVerdict(run, host);
-    if (open.size === 0) break;
-    for (const [path, missing] of open) process.stdout.write(`no verdict, is run again: ${path}: ${missing}\n`);
-    run = await runVitest([...open.keys()]);
-    for (const [path, file] of run.files) files.set(path, file);
-    isExplained &&= isExplainedBy(run);
-  }
-  const counts = [...files.values()].map(countFile);
-  const passed = counts.reduce((sum, count) => sum + count.passed, 0);
-  const failed = counts.reduce((sum, count) => sum + count.failed, 0);
-  if (passed + failed === 0) process.stdout.write("no tests ran: that is a failure\n");
-  const hasHiddenFailure = failed === 0 && (!isExplained || passed === 0);
-  return { passed, failed: failed + (hasHiddenFailure ? 1 : 0) };
+  const tell = (line: string): void => {
+    process.stdout.write(`${line}\n`);
+  };
+  const { files, failures } = await runRepeatedly({
+    run: (again) => runVitest(again ?? paths),
+    missing: (fromMs, toMs) => host.missing(fromMs, toMs),
+    missingOfDisk,
+    tell,
+  });
+  for (const failure of failures) tell(failure);
+  for (const { path, failures: own } of files) for (const failure of own) tell(`failed: ${path}: ${failure}`);
+  const passed = files.reduce((sum, file) => sum + file.passedCount, 0);
+  const failed = files.reduce((sum, file) => sum + file.failures.length, failures.length);
+  if (passed + failed === 0) tell("no tests ran: that is a failure");
+  return { passed, failed: passed + failed === 0 ? 1 : failed };
+}
+
+function hasFailed({ failures }: FileOutcome): boolean {
+  return failures.length > 0;
 }
 
 async function main(): Promise<number> {

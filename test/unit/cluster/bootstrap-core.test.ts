@@ -93,7 +93,7 @@ describe("bootstrap under crashes, restarts, loss, duplicates, reordering and pa
     // The schedules reach commits in mid-fault, not only in the calm at the end.
     expect(committedEarly).toBeGreaterThan(400);
     expect(reached.get("bootstrap.promise-ended")).toBeGreaterThan(20);
-  }, 120_000);
+  });
 });
 
 describe("bootstrap when a node loses its disk, a proposer above all", () => {
@@ -119,7 +119,7 @@ describe("bootstrap when a node loses its disk, a proposer above all", () => {
     );
     expect(committedCount).toBeGreaterThan(300);
     expect(forgottenCount).toBeGreaterThan(300);
-  }, 120_000);
+  });
 
   it("does not call an attempt withdrawn that it has forgotten, whatever its number", () => {
     const shape = { nodeCount: 3, expect: 3, replicaCount: 3 };

@@ -13,7 +13,7 @@ import { FakeClock } from "../../support/fake-clock.ts";
 
 type Asking = Parameters<RehearsalParts["ask"]>[0];
 
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 120_000;
 
 /** A machine that is busy with other things has as much time as it needs. */
 function patientClock(): Clock {

@@ -109,7 +109,7 @@ describe("an old copy is covered", () => {
     const { isCovered, given, askCount } = await prove(nodes);
     expect([isCovered, given.length]).toEqual([true, 1]);
     expect(askCount).toBeLessThan(4);
-  }, 20_000);
+  });
 });
 
 describe("a version that no frame takes", () => {

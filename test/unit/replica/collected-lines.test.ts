@@ -19,7 +19,7 @@ function valueOf(dot: Dot): SiblingSet {
 const handed = (set: SiblingSet) => ({ baseDigest: 0n, digest: digestOf(set), object: encodeSet(set) });
 
 /** A replica with a line, over the fixture's store. */
-function collectedAt(line: number, slot = 0, isCertain = true) {
+function collectedAt(line: number | (() => number), slot = 0, isCertain = true) {
   const fixture = replicaFixture();
   const replica = new Replica({
     store: fixture.store,
@@ -27,7 +27,7 @@ function collectedAt(line: number, slot = 0, isCertain = true) {
     log: fixture.log,
     slots: { slotOf: () => slot },
     conflicts: { isLastWriteWins: () => false },
-    collected: { lineOf: () => line, isCertain: () => isCertain },
+    collected: { lineOf: typeof line === "number" ? () => line : line, isCertain: () => isCertain },
     isDurable: true,
   });
   return { ...fixture, replica };
@@ -76,6 +76,16 @@ describe("below the line", () => {
     expect(node.replica.digestOf(alice)).toBe(digestOf(old));
   });
 
+  test("what is collected while a lost record is looked for counts", async () => {
+    let line = 0;
+    const node = collectedAt(() => line);
+    node.image.suspects.add(alice.partition);
+    const storing = node.replica.store(alice, handed(old));
+    line = 1_000;
+    expect(await storing).toMatchObject({ kind: "refused", reason: "collected" });
+    expect(node.replica.digestOf(alice)).toBe(0n);
+  });
+
   test("who writes below the line is told from where on it is kept: what comes with it and is new", async () => {
     const node = collectedAt(1_000);
     const young = valueOf({ actor: 8, counter: 2_000 });
@@ -85,6 +95,25 @@ describe("below the line", () => {
     expect(await node.replica.store(alice, handed(younger))).toMatchObject(stored);
     const read = await node.replica.read(alice);
     expect(read.kind === "object" && read.set?.siblings.map(({ dot }) => dot.counter)).toEqual([3_000, 2_000]);
+  });
+
+  test("that holds for what was made from what is held, too: who read it here may have held what was collected", async () => {
+    const node = collectedAt(1_000);
+    const young = valueOf({ actor: 8, counter: 2_000 });
+    await node.replica.store(alice, handed(young));
+    const pushed = { ...handed(merge(young, old)), baseDigest: digestOf(young) };
+    expect(await node.replica.store(alice, pushed)).toMatchObject({ kind: "stored", keptAbove: 1_000 });
+    const read = await node.replica.read(alice);
+    expect(read).toMatchObject({ kind: "object", set: { siblings: [{ dot: { counter: 2_000 } }] } });
+  });
+
+  test("what is old and held stays when more is made from it", async () => {
+    const node = collectedAt(1_000);
+    await node.replica.adopt(alice, encodeSet(old), 1_000);
+    const both = merge(old, valueOf({ actor: 8, counter: 2_000 }));
+    const stored = await node.replica.store(alice, { ...handed(both), baseDigest: digestOf(old) });
+    expect(stored).toEqual({ kind: "stored", digest: digestOf(both), isDurable: true });
+    expect(node.replica.digestOf(alice)).toBe(digestOf(both));
   });
 
   test("beside nothing held, too, what is left of a version is stored in part", async () => {

@@ -234,5 +234,5 @@ describe("keys that come in the order of their hashes, as a copied partition's d
     for (let n = 0; n < count; n += 1) table.insert(entryOf(nth(n, count), n));
     for (let n = 0; n < count; n += 1) if (table.find(nth(n, count)) < 0) expect.unreachable("it is there");
     expect(table.count).toBe(count);
-  }, 30_000);
+  });
 });
