@@ -16,7 +16,8 @@ const NODES = [0, 1, 2, 3, 4];
 const AWAY = 4;
 const OTHERS = [0, 1, 2, 3];
 /** so large that what is deleted leaves whole segments behind, which compaction takes away */
-const PAD_BYTES = 12_000;
+/** Of all that is written, more than half is what three segments a node cannot hold: the one being written, and two with what stays. */
+const PAD_BYTES = 36_000;
 const SEGMENT_BYTES = 32 * 1_024 ** 2;
 const REPLICAS = 3;
 const TOMBSTONE_AGE_S = 20;
@@ -130,7 +131,9 @@ async function main(): Promise<void> {
   const keys = new DeletedKeys(cluster, { goneCount: Number(flags.keys), keptCount: Number(flags.kept) });
   await keys.write(NODES, PAD_BYTES);
   const full = await sum(cluster, NODES, "gyre_storage_disk_bytes");
-  tell(`five nodes, ${flags.keys} keys of 12 KB written, and ${flags.kept} that stay: ${megabytes(full)}`);
+  tell(
+    `five nodes, ${flags.keys} keys of ${PAD_BYTES / 1_000} KB written, and ${flags.kept} that stay: ${megabytes(full)}`,
+  );
   await cluster.kill(AWAY);
   tell("n5 killed");
   await pause(3_000);
