@@ -197,7 +197,8 @@ export class ObjectMover {
       return;
     }
     tally.pulledCount += 1;
-    if (isHeldHere) tally.theirs.set(nameOf(location.key), digest);
+    // What was not merged here is not what a push is made from: there it would be replaced.
+    if (isHeldHere && result.kind === "stored") tally.theirs.set(nameOf(location.key), digest);
   }
 
   /** Sends what is held here and is not what the other side was seen to hold. */

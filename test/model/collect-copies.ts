@@ -3,7 +3,7 @@
  * take out a tombstone but by the marks, unless a bug is planted.
  */
 import { fingerprintOf } from "../../services/repair/collect-rules-core.ts";
-import { leftOfStale, withoutStale } from "../../services/replica/stale-versions.ts";
+import { hasOld, leftOfStale, withoutStale } from "../../services/replica/stale-versions.ts";
 import { covers, EMPTY_CONTEXT, greatestCounter } from "../../services/versioning/causal-context.ts";
 import { decodeSet, digestOf, encodeSet } from "../../services/versioning/object-codec.ts";
 import { EMPTY, merge, put, remove } from "../../services/versioning/sibling-set.ts";
@@ -17,6 +17,13 @@ interface Handing {
   readonly isBelieved?: boolean;
   /** digest of what it was made from */
   readonly base?: bigint;
+}
+
+/** Who coordinates a write, in which life, and what it made it from. */
+interface Writer {
+  readonly by: number;
+  readonly life: Life;
+  readonly base: bigint;
 }
 
 export class Copies extends Machines {
@@ -57,19 +64,18 @@ export class Copies extends Machines {
     this.acknowledge(op, { place: at, era: this.at(at).era }, { by: at, life });
     this.sent.push({ key, object: after });
     const others = this.holders().filter((one) => one !== at && this.has(at, key, this.at(one).disk.slot));
-    for (const other of others) this.storeAt(op, other, after, { by: at, life });
+    for (const other of others) this.storeAt(op, other, after, { by: at, life, base: digestOf(held) });
   }
 
   /** At an owner, or at a stand-in for it. */
-  storeAt(op: Op, owner: number, object: SiblingSet, from: { readonly by: number; readonly life: Life }): void {
+  storeAt(op: Op, owner: number, object: SiblingSet, from: Writer): void {
     const isAway = this.at(owner).life === undefined || this.chance(0.2);
     const to = isAway ? 3 + this.below(2) : owner;
     if (isAway && this.chance(0.2)) return;
     this.later(to, () => {
       const { disk } = this.at(to);
       if (isAway && disk.slot < 0) disk.hints.set(op.key, merge(disk.hints.get(op.key) ?? EMPTY, object));
-      else if (disk.slot >= 0) this.take(to, op.key, object);
-      else return;
+      else if (disk.slot < 0 || !this.take(to, op.key, object, { base: from.base })) return;
       const stored = { place: to, era: this.at(to).era };
       this.later(from.by, () => this.acknowledge(op, stored, from));
     });
@@ -89,25 +95,39 @@ export class Copies extends Machines {
     }
   }
 
-  /** A version comes in from another node. */
-  take(at: number, key: string, object: SiblingSet, { isBelieved = false, base = 0n }: Handing = {}): void {
+  /** A version comes in from another node; false: it is refused. */
+  take(at: number, key: string, object: SiblingSet, handing: Handing = {}): boolean {
     const { disk, life } = this.at(at);
-    if (disk.slot < 0 || life === undefined) return;
-    const held = disk.objects.get(key);
-    const isAppended = this.plan.appending === true && held !== undefined && digestOf(held) === base;
-    const line = isBelieved || isAppended || this.plan.withoutLine === true ? 0 : life.floors.lineOf(P);
+    if (disk.slot < 0 || life === undefined) return false;
+    const taken = this.takenOf(at, key, object, handing);
+    if (taken === undefined) return false;
+    disk.objects.set(key, taken);
+    const counter = greatestCounter(object.clock);
+    if (counter <= this.wallMicros(at) + 60_000_000) life.last = Math.max(life.last, counter);
+    return true;
+  }
+
+  takenOf(
+    at: number,
+    key: string,
+    object: SiblingSet,
+    { isBelieved = false, base = 0n }: Handing,
+  ): SiblingSet | undefined {
+    const { disk, life } = this.at(at);
+    if (life === undefined) return undefined;
+    const line = isBelieved || this.plan.withoutLine === true ? 0 : life.floors.lineOf(P);
     const isCertain = (!life.floors.isBehind(P) && this.has(at, key, disk.slot)) || this.plan.droppingAnywhere === true;
+    const held = disk.objects.get(key);
     if (held === undefined) {
       const left = line === 0 ? object : decoded(leftOfStale(encodeSet(object), line));
       const isLess = left === undefined || left.siblings.length < object.siblings.length;
       if (isLess) this.counts.staleDropped += 1;
-      if (left !== undefined && (!isLess || isCertain)) disk.objects.set(key, left);
-    } else {
-      const brought = line === 0 ? object : withoutStale(object, held, line);
-      if (brought === object || isCertain) disk.objects.set(key, merge(held, brought));
+      return isLess && !isCertain ? undefined : left;
     }
-    const counter = greatestCounter(object.clock);
-    if (counter <= this.wallMicros(at) + 60_000_000) life.last = Math.max(life.last, counter);
+    const isOld = this.plan.appending !== true && hasOld(encodeSet(object), line);
+    if (digestOf(held) === base && !isOld) return object;
+    const brought = line === 0 ? object : withoutStale(object, held, line);
+    return brought === object || isCertain ? merge(held, brought) : undefined;
   }
 
   read(): void {

@@ -63,11 +63,15 @@ export class Exchanges extends Copies {
     const word = this.plan.askingAfterwards === true ? this.told(other) : said;
     const stands = isBelieved(word, life.floors.lineOf(P), fingerprintOf(life.rules));
     // a tombstone that was collected here is not taken back from one who has not swept yet
-    for (const [key, set] of page) this.take(at, key, set, { isBelieved: stands && set.siblings.length > 0 });
+    const bases = new Map<string, bigint>();
+    for (const [key, set] of page) {
+      const isTaken = this.take(at, key, set, { isBelieved: stands && set.siblings.length > 0 });
+      // what was refused here is not what a push is made from
+      if (isTaken) bases.set(key, digestOf(set));
+    }
     for (const [key, set] of disk.objects) {
       if (!isShown(key)) continue;
-      const theirs = page.get(key);
-      const base = theirs === undefined ? 0n : digestOf(theirs);
+      const base = bases.get(key) ?? 0n;
       this.sent.push({ key, object: set });
       this.later(other, () => this.take(other, key, set, { base }));
     }

@@ -142,9 +142,11 @@ export class Troubles extends Rounds {
   changeRules(n: number): void {
     const version = 1 + Math.max(...this.machines.map(({ disk }) => disk.setting.version));
     const at = NODES[this.ruleDraws.below(NODES.length)] ?? 0;
-    // The first slot's holder is the one that all others will be compared with.
+    // Who has more keys then is compared with the first slot's holder.
+    const isRaised = this.machines.some(({ disk }) => disk.setting.n < n);
     const isFirstOpen = this.holders().some((one) => this.at(one).disk.slot === 0 && !this.isWitness(one));
-    const isTroubled = this.machines.some(({ isOld }) => isOld) || this.isAnyoneLost() || isFirstOpen;
+    const isLost = this.isAnyoneLost() || (isRaised && isFirstOpen);
+    const isTroubled = this.machines.some(({ isOld }) => isOld) || isLost;
     if (this.at(at).life === undefined || (!this.isCalm && isTroubled)) return;
     this.counts.rules += 1;
     for (const other of NODES) {

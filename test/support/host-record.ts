@@ -2,6 +2,7 @@
  * Whether a machine was there for those who ran on it: how much of each processor its host gave to others, second by second, and how late
  * one came who only wanted to look; and whether its disk is there now that nobody uses it. Must never look at the disk while anything runs.
  */
+import { spawnSync } from "node:child_process";
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +21,7 @@ const MOST_FLUSH_MS = 25;
 const FLUSHES = 50;
 const FLUSHED_WITHIN_MS = 10_000;
 const FLUSHED_BYTES = 4_096;
+const SYNCED_WITHIN_MS = 60_000;
 
 /** What each processor had lost to others by then, ms since the machine's start. */
 export interface HostMoment {
@@ -81,6 +83,8 @@ function mostOf(before: readonly number[], after: readonly number[]): number {
 
 /** What others take of the disk under the temporary folder while nothing runs here, in words; undefined: nothing that matters. */
 export function missingOfDisk(): string | undefined {
+  // what was written here before is no work of others
+  spawnSync("sync", { timeout: SYNCED_WITHIN_MS });
   const path = join(tmpdir(), `gyre-flush-${process.pid}`);
   const file = openSync(path, "w");
   const tookMs: number[] = [];

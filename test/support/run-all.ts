@@ -27,6 +27,10 @@ interface Counts {
 }
 
 const NEEDED_MAJOR = 26;
+/** what a tool that was ended by a signal ends with here */
+const KILLED = 128;
+/** what the test runner ends with when tests have failed, and nothing worse has happened */
+const HAS_FAILED = 1;
 const ROOT = resolve(import.meta.dirname, "../..");
 const BIN = join(ROOT, "node_modules", ".bin");
 const CODE_FOLDERS = ["services", "gossip", "storage", "test", "loadtest"].filter((name) =>
@@ -49,7 +53,7 @@ async function runTool(
   const env = { ...process.env, ...variables, PATH: `${BIN}${delimiter}${process.env["PATH"] ?? ""}` };
   try {
     const [status] = await once(spawn(join(BIN, command), args, { cwd: ROOT, stdio: "inherit", env }), "exit");
-    return typeof status === "number" ? status : 1;
+    return typeof status === "number" ? status : KILLED;
   } catch (error) {
     process.stdout.write(`cannot run ${command}: ${String(error)}\n`);
     return 1;
@@ -75,8 +79,10 @@ async function runVitest(paths: readonly string[]): Promise<RunOutcome> {
   const status = await runTool("vitest", ["run", "--allowOnly=false", ...paths], { [REPORT_VARIABLE]: reportPath });
   const outcome = readOutcome(reportPath);
   rmSync(folder, { recursive: true, force: true });
-  const isExplained = status === 0 || outcome.failures.length > 0 || outcome.files.some(hasFailed);
-  return isExplained ? outcome : { ...outcome, failures: [`the test runner ended with ${status}`] };
+  const hasFailures = outcome.failures.length > 0 || outcome.files.some(hasFailed);
+  return status === (hasFailures ? HAS_FAILED : 0)
+    ? outcome
+    : { ...outcome, failures: [`the test runner ended with ${status}`] };
 }
 
 async function runTests(paths: readonly string[]): Promise<Counts> {

@@ -8,7 +8,7 @@ import type { Reporter, TestModule, TestRunEndReason, TestSpecification } from "
 /** The environment variable that says where the outcome goes. */
 export const REPORT_VARIABLE = "GYRE_TEST_REPORT";
 
-/** Wall-clock milliseconds that no setting of the clock moves: times of two processes of one machine can be compared. */
+/** Wall-clock milliseconds that no setting of the clock moves after the start: times of two processes that began close to each other can be compared. */
 export function steadyMs(): number {
   return performance.timeOrigin + performance.now();
 }

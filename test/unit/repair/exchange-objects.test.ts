@@ -42,6 +42,8 @@ interface Seen extends Moved {
   readonly heldMs: number;
   /** the floors that came with the objects, one by one */
   readonly words: readonly (number | undefined)[];
+  /** what each push says that it was made from */
+  readonly bases: readonly bigint[];
 }
 
 /** Moves at a node that holds key 0. */
@@ -50,6 +52,7 @@ async function move(world: World): Promise<Seen> {
   let prolongsLeft = world.prolongs ?? Number.POSITIVE_INFINITY;
   let [askCount, answeredMs, heldMs] = [0, 0, 0];
   const words: (number | undefined)[] = [];
+  const bases: bigint[] = [];
   const node = transferNode(1);
   await writeNth(node, 0);
   if (isSuspect === true) node.fixture.image.suspects.add(COPIED);
@@ -70,7 +73,10 @@ async function move(world: World): Promise<Seen> {
         return world.adopted === undefined ? undefined : Promise.resolve(world.adopted);
       },
     },
-    call: (_to, _request, _budgetMs, onResult) => onResult(stored ?? { kind: "lost", reason: "timeout" }),
+    call: (_to, request, _budgetMs, onResult) => {
+      if (request.kind === "store") bases.push(request.baseDigest);
+      onResult(stored ?? { kind: "lost", reason: "timeout" });
+    },
   });
   const sight = { partition: COPIED, higherSlot: 1, isFiltered: false };
   // it has stood idle for a while
@@ -87,7 +93,7 @@ async function move(world: World): Promise<Seen> {
   };
   const moved = await mover.move({ peer: PEER, sight, ask, prolong }, differences);
   const isKept = node.engine.digestOf(nthCopied(1)) !== 0n;
-  return { ...moved, isKept, tookMs: clock.nowMs - TRANSFER_PACE_MS, askCount, heldMs, words };
+  return { ...moved, isKept, tookMs: clock.nowMs - TRANSFER_PACE_MS, askCount, heldMs, words, bases };
 }
 
 const ours: Difference = { hash: nthCopied(0).hash, ours: 7n, theirs: 0n };
@@ -198,6 +204,21 @@ describe("objects between two holders", () => {
     const stored: CallResult = { kind: "refused", reason: "corrupt_record", detail: "" };
     const moved = await move({ differences: [ours, theirs], answer: await pageOf(1), stored });
     expect(moved).toMatchObject({ isKept: true, movedCount: 1, failedCount: 1, endedBy: undefined });
+  });
+
+  it("are pushed as made from what the other side has only where that was merged here: it is replaced by them", async () => {
+    const other = transferNode(2);
+    await writeNth(other, 0);
+    const page = new PageWriter();
+    const read = await other.replica.readEncoded(nthCopied(0));
+    if (read.kind === "object" && read.object !== undefined) page.add(nthCopied(0).key, read.object, 0);
+    const answer = { kind: "objects", objects: page.bytes(), next: undefined, word: undefined } as const;
+    const both = { differences: [{ ...ours, theirs: 7n }], answer, isSuspect: true };
+    expect((await move(both)).bases).toEqual([other.engine.digestOf(nthCopied(0))]);
+    for (const reason of ["uncertain", "collected"] as const) {
+      const moved = await move({ ...both, adopted: { kind: "refused", reason, detail: "" } });
+      expect(moved).toMatchObject({ bases: [0n], pulledCount: 1 });
+    }
   });
 
   it("that the other side is uncertain of are not settled, and hold up no other", async () => {
