@@ -205,7 +205,7 @@ export const ANTI_ENTROPY_BACKUP_FACTOR: number = 1.5;
  */
 export const ANTI_ENTROPY_FIRST_MS: number = 60_000;
 export const ANTI_ENTROPY_FIRST_UNCLEAN_MS: number = 2_000;
-/** How often a node looks for what is due. */
+/** How often a node looks for what is due, in the mean: at random from half to one and a half of it. */
 export const ANTI_ENTROPY_LOOK_MS: number = 1_000;
 /** What differs is compared again after this time, and once more key by key: writes under way look like differences. */
 export const ANTI_ENTROPY_CONFIRM_MS: number = 1_000;

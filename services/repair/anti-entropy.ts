@@ -216,7 +216,8 @@ export class AntiEntropy {
   #lookLater(delayMs: number): void {
     this.#timer = this.#parts.clock.setTimer(delayMs, () => {
       this.#look();
-      if (!this.#isStopped) this.#lookLater(ANTI_ENTROPY_LOOK_MS);
+      // two holders that looked in step would ask each other at once, and refuse each other, again and again
+      if (!this.#isStopped) this.#lookLater(ANTI_ENTROPY_LOOK_MS * (0.5 + this.#parts.random.float()));
     });
   }
 

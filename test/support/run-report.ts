@@ -5,8 +5,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Reporter, TestModule, TestRunEndReason, TestSpecification } from "vitest/node";
 
-/** The environment variable that says where the outcome goes. */
-export const REPORT_VARIABLE = "GYRE_TEST_REPORT";
+/** The environment variable that says where the outcome goes; nodes that tests start refuse settings that they do not know. */
+export const REPORT_VARIABLE = "TEST_OUTCOME_PATH";
 
 /** Wall-clock milliseconds that no setting of the clock moves after the start: times of two processes that began close to each other can be compared. */
 export function steadyMs(): number {
