@@ -17,6 +17,7 @@ const IDLE: LoadMeter = {
 };
 const KNOBS: Knobs = { sloppy: false, timeoutMs: 2_000, explain: false };
 const SLOW_NODE = 1;
+const SEEDS: readonly string[] = "abcdefghijkl".split("");
 
 /** A disk that takes `extraMs` more for whatever is to be durable on it. */
 function slowDisk(sleep: (ms: number) => Promise<void>): { readonly sabotage: Sabotage; extraMs: number } {
@@ -78,45 +79,56 @@ function isHeardDegraded(on: Stage): boolean {
   });
 }
 
+/** One life in which the slow node's disk becomes slow, and fast again. */
+async function tell(seed: string) {
+  let stageOf: Stage | undefined;
+  const disk = slowDisk((ms) => stageOf?.sleep(ms) ?? Promise.resolve());
+  const shape = { seed: `27${seed}`, keyCount: 4, sabotage: disk.sabotage, load: IDLE };
+  const { told } = await play(shape, async (on) => {
+    stageOf = on;
+    await on.allServe();
+    await on.settled();
+    const quietMs = await p99Of(on, 2_000);
+    const askedBefore = await askedShare(on);
+    disk.extraMs = 500;
+    const slowSinceMs = on.nowMs;
+    const working = p99Of(on, 2_000);
+    const speed = (): HealthCheck | undefined =>
+      on
+        .node(SLOW_NODE)
+        .status.readyz()
+        .find(({ name }) => name === "disk-speed");
+    await on.until(() => speed()?.reason.startsWith("degraded") === true, 8_000);
+    const saidMs = on.nowMs - slowSinceMs;
+    const isHeard = await on.until(() => isHeardDegraded(on), 3_000);
+    const check = speed();
+    await working;
+    const slowMs = await p99Of(on, 2_000);
+    const askedMeanwhile = await askedShare(on);
+    disk.extraMs = 0;
+    const isBack = await on.until(() => !isHeardDegraded(on), 20_000);
+    await on.finish();
+    return { isHeard, saidMs, check, quietMs, slowMs, isBack, askedBefore, askedMeanwhile };
+  });
+  return told;
+}
+
 describe("scenario 27: slow-node-not-dead", () => {
-  test.each(["a", "b", "c"])(
-    "half a second a write: the node says so within six seconds, others are as fast as before, and it comes back (seed %s)",
-    async (seed) => {
-      let stageOf: Stage | undefined;
-      const disk = slowDisk((ms) => stageOf?.sleep(ms) ?? Promise.resolve());
-      const shape = { seed: `27${seed}`, keyCount: 4, sabotage: disk.sabotage, load: IDLE };
-      const { told } = await play(shape, async (on) => {
-        stageOf = on;
-        await on.allServe();
-        await on.settled();
-        const quietMs = await p99Of(on, 2_000);
-        const askedBefore = await askedShare(on);
-        disk.extraMs = 500;
-        const slowSinceMs = on.nowMs;
-        const working = p99Of(on, 2_000);
-        const speed = (): HealthCheck | undefined =>
-          on
-            .node(SLOW_NODE)
-            .status.readyz()
-            .find(({ name }) => name === "disk-speed");
-        await on.until(() => speed()?.reason.startsWith("degraded") === true, 8_000);
-        const saidMs = on.nowMs - slowSinceMs;
-        const isHeard = await on.until(() => isHeardDegraded(on), 3_000);
-        const check = speed();
-        await working;
-        const slowMs = await p99Of(on, 2_000);
-        const askedMeanwhile = await askedShare(on);
-        disk.extraMs = 0;
-        const isBack = await on.until(() => !isHeardDegraded(on), 20_000);
-        await on.finish();
-        return { isHeard, saidMs, check, quietMs, slowMs, isBack, askedBefore, askedMeanwhile };
-      });
-      expect(told).toMatchObject({ isHeard: true, isBack: true, check: { isOk: true } });
-      expect(told.check?.reason).toMatch(/^degraded: a write takes \d+ ms/);
-      expect(told.saidMs).toBeLessThan(6_000);
-      expect(told.askedBefore).toBeGreaterThan(0.25);
-      expect(told.askedMeanwhile).toBeLessThan(0.25);
-      expect(told.slowMs).toBeLessThanOrEqual(told.quietMs * 1.2 + 2);
-    },
-  );
+  test("half a second a write: the node says so within six seconds, others are as fast as before, and it comes back", async () => {
+    const mean = { quietMs: 0, slowMs: 0, askedBefore: 0, askedMeanwhile: 0 };
+    for (const seed of SEEDS) {
+      const told = await tell(seed);
+      expect(told, seed).toMatchObject({ isHeard: true, isBack: true, check: { isOk: true } });
+      expect(told.check?.reason, seed).toMatch(/^degraded: a write takes \d+ ms/);
+      expect(told.saidMs, seed).toBeLessThan(6_000);
+      mean.quietMs += told.quietMs / SEEDS.length;
+      mean.slowMs += told.slowMs / SEEDS.length;
+      mean.askedBefore += told.askedBefore / SEEDS.length;
+      mean.askedMeanwhile += told.askedMeanwhile / SEEDS.length;
+    }
+    // Of one life a p99 is twenty requests, and says little: of all of them it does.
+    expect(mean.askedBefore).toBeGreaterThan(0.25);
+    expect(mean.askedMeanwhile).toBeLessThan(0.25);
+    expect(mean.slowMs).toBeLessThanOrEqual(mean.quietMs * 1.2 + 2);
+  });
 });
